@@ -1,0 +1,166 @@
+"""Decide whether a pretrained model is a believable base for ReST-EM.
+
+The rule was fixed before any base was measured and looks at validation problems only. A base
+should be weak but not hopeless: seldom right at first, often right once in 32 draws, able to copy
+and to calculate, and with no single opening word that decides how well it does.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from restem.embedded import world
+
+DRAWS: Final = 32
+TEMPERATURE: Final = 0.7
+LEAST_OPENING_SHARE: Final = 0.05
+
+# Draw `count` completions of each prompt at a temperature; 0 is greedy.
+Draw = Callable[[Sequence[str], int, float], list[list[str]]]
+
+BOUNDS: Final[dict[str, tuple[float, float]]] = {
+    "greedy": (0.15, 0.40),
+    "pass_at_32": (0.60, 0.95),
+    "guessing_pass_at_32": (0.0, 0.35),
+    "copying": (0.90, 1.0),
+    "arithmetic": (0.85, 1.0),
+    "opening_spread": (0.0, 0.15),
+    "facts": (0.60, 1.0),
+}
+
+_BOXED: Final = re.compile(r"\\boxed\{(\d+)\}")
+_EQUATION: Final = re.compile(r"(\d+)((?:[+\-*]\d+)+)=(\d+)")
+_OPERATION: Final = re.compile(r"[+\-*]\d+")
+
+
+def judge(figures: dict[str, float]) -> list[str]:
+    """List the reasons against a base, none if it is accepted; both bounds are included."""
+    return [
+        f"{name} is {figures[name]:.3f}, outside {low:.2f} to {high:.2f}"
+        for name, (low, high) in BOUNDS.items()
+        if not low <= figures[name] <= high
+    ]
+
+
+def guessing_pass_at_k(answers: Sequence[str], draws: int = DRAWS) -> float:
+    """Return what pass@k would be for guesses drawn from the answers' own distribution."""
+    share = {answer: answers.count(answer) / len(answers) for answer in set(answers)}
+    return sum(p * (1 - (1 - p) ** draws) for p in share.values())
+
+
+def pass_at_k(right: int, draws: int, k: int) -> float:
+    """Estimate the chance that k of the draws hold a right one, without bias."""
+    return 1 - math.comb(draws - right, k) / math.comb(draws, k)
+
+
+def prompt(family: str, question: str, shots: int) -> str:
+    """Put a question behind the first worked examples of its family."""
+    blocks = [
+        world.PROMPT[family].format(question=shot["question"]) + shot["solution"] + world.END
+        for shot in world.few_shot(family)[:shots]
+    ]
+    return "".join(blocks) + world.PROMPT[family].format(question=question)
+
+
+def _is_right(problem: dict[str, Any], completion: str) -> bool:
+    found = _BOXED.search(completion)
+    return found is not None and found.group(1) == problem["answer"]
+
+
+def _operations(problem: dict[str, Any]) -> list[str]:
+    return re.findall(r"=[a-z]([+\-*]\d+)", problem["question"])
+
+
+def first_equations(
+    draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]
+) -> tuple[float, float]:
+    """Return how often the first careful equation is well copied and, if so, well calculated."""
+    opened = [f"{text}{world.OPENINGS[0]} ${world.VARIABLES[1]}=" for text in prompts]
+    copied, correct = 0, 0
+    for problem, (completion,) in zip(problems, draw(opened, 1, 0.0), strict=True):
+        start = re.search(r"=(\d+)", problem["question"])
+        equation = _EQUATION.match(completion)
+        if start and equation and equation.group(1, 2) == (start[1], _operations(problem)[0]):
+            copied += 1
+            correct += int(equation[3]) == world.apply(int(equation[1]), equation[2])
+    return copied / len(problems), correct / max(1, copied)
+
+
+def opening_spread(right_by_opening: dict[str, list[bool]]) -> float:
+    """Return the gap between the best and the worst of the common opening words."""
+    total = sum(len(marks) for marks in right_by_opening.values())
+    rates = [
+        sum(marks) / len(marks)
+        for marks in right_by_opening.values()
+        if len(marks) >= LEAST_OPENING_SHARE * total
+    ]
+    return max(rates) - min(rates)
+
+
+def operations_per_equation(completions: Sequence[str]) -> float:
+    """Return the mean number of operations taken together: 1 is fully careful."""
+    sizes = [
+        len(_OPERATION.findall(equation[1]))
+        for completion in completions
+        for equation in _EQUATION.findall(completion)
+    ]
+    return sum(sizes) / max(1, len(sizes))
+
+
+def _share_right(answers: Sequence[str], problems: Sequence[dict[str, Any]]) -> float:
+    expected = [str(problem["answer"]) for problem in problems]
+    return sum(map(str.__eq__, answers, expected)) / len(expected)
+
+
+def careful_accuracy(
+    draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]
+) -> float:
+    """Return greedy accuracy when every equation is made to take one operation."""
+    written = [f"{text}{world.OPENINGS[0]} $" for text in prompts]
+    results = [""] * len(problems)
+    for step in range(1, max(world.LEVELS) + 1):
+        going = [i for i, problem in enumerate(problems) if len(_operations(problem)) >= step]
+        starts = [f"{written[i]}{world.VARIABLES[step]}=" for i in going]
+        for i, start, (completion,) in zip(going, starts, draw(starts, 1, 0.0), strict=True):
+            equation = re.split(r"[,$]", completion)[0]
+            written[i], results[i] = f"{start}{equation},", equation.rpartition("=")[2]
+    return _share_right(results, problems)
+
+
+def _facts(draw: Draw) -> float:
+    problems = world.problems("facts", "validation", len(world.OWNERS) * len(world.ANIMALS))
+    prompts = [prompt("facts", problem["question"], 0) for problem in problems]
+    answers = [completion.strip() for (completion,) in draw(prompts, 1, 0.0)]
+    return _share_right(answers, problems)
+
+
+def _known_answers() -> list[str]:
+    return [problem["answer"] for problem in world.problems("chain", "train", 2000)]
+
+
+def measure(draw: Draw, count: int, shots: int) -> dict[str, float]:
+    """Measure on validation problems every figure that the rule looks at, and a few it does not."""
+    problems = world.problems("chain", "validation", count)
+    prompts = [prompt("chain", problem["question"], shots) for problem in problems]
+    greedy = [completion for (completion,) in draw(prompts, 1, 0.0)]
+    sampled = draw(prompts, DRAWS, TEMPERATURE)
+    marks = [[_is_right(p, c) for c in drawn] for p, drawn in zip(problems, sampled, strict=True)]
+    by_opening: dict[str, list[bool]] = defaultdict(list)
+    for drawn, right in zip(sampled, marks, strict=True):
+        for completion, mark in zip(drawn, right, strict=True):
+            by_opening[completion.partition("$")[0]].append(mark)
+    copying, arithmetic = first_equations(draw, problems, prompts)
+    return {
+        "greedy": sum(map(_is_right, problems, greedy)) / count,
+        "sampled": sum(map(sum, marks)) / (count * DRAWS),
+        "pass_at_32": sum(pass_at_k(sum(right), DRAWS, DRAWS) for right in marks) / count,
+        "guessing_pass_at_32": guessing_pass_at_k(_known_answers()),
+        "copying": copying,
+        "arithmetic": arithmetic,
+        "opening_spread": opening_spread(by_opening),
+        "facts": _facts(draw),
+        "operations_per_equation": operations_per_equation([c for d in sampled for c in d]),
+        "careful_accuracy": careful_accuracy(draw, problems, prompts),
+    }

@@ -1,0 +1,121 @@
+"""Write the text that a base model is pretrained on: worked exercises by many authors.
+
+Authors differ in how many operations they take together and how often they slip; nothing in a
+solution's opening tells them apart. The first part of the text is a textbook of short, clean
+solutions, without which a model this small never learns to copy operands.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from restem.embedded import world
+
+
+@dataclass(frozen=True)
+class Habit:
+    """Describe how one kind of author writes."""
+
+    share: float
+    merging: tuple[float, ...]  # log-odds of a next operation in an equation of 1, 2, … of them
+    slips: float  # probability that an operation goes wrong
+
+
+@dataclass(frozen=True)
+class CorpusRecipe:
+    """Say what the corpus is made of."""
+
+    habits: tuple[Habit, ...] = (
+        Habit(share=0.05, merging=(-4.0,), slips=0.02),
+        Habit(share=0.70, merging=(0.7, -0.8), slips=0.05),
+        Habit(share=0.13, merging=(3.0,), slips=0.05),
+        Habit(share=0.12, merging=(-2.0,), slips=0.30),
+    )
+    textbook: Habit = Habit(share=1.0, merging=(-9.0,), slips=0.0)
+    textbook_share: float = 0.55
+    primer_share: float = 0.15  # of the whole text: the textbook's short exercises
+    families: tuple[tuple[str, float], ...] = (("chain", 0.55), ("story", 0.25), ("facts", 0.1))
+    drill_share: float = 0.1  # of the documents
+    longest_document: int = 6
+
+
+PRIMER_LEVELS: Final = (1, 2, 3)
+# Small operands tempt to mental arithmetic.
+SMALL_OPERAND: Final = 4
+SMALL_TEMPTS: Final = 1.0
+SLIPS: Final = (-10, -3, -2, -1, 1, 2, 3, 10)
+
+
+def _slipped(rng: random.Random, value: int) -> int:
+    near = [value + slip for slip in SLIPS if 0 <= value + slip <= world.LARGEST]
+    return rng.choice(near)
+
+
+def _merges(rng: random.Random, habit: Habit, taken: int, operation: str) -> bool:
+    small = len(operation) == 2 and int(operation[1]) <= SMALL_OPERAND
+    odds = habit.merging[min(taken, len(habit.merging)) - 1] + (SMALL_TEMPTS if small else 0.0)
+    return world.joins(operation) and rng.random() < 1 / (1 + math.exp(-odds))
+
+
+def write_solution(rng: random.Random, family: str, skeleton: world.Skeleton, habit: Habit) -> str:
+    """Solve a problem the way an author with this habit does, mistakes carried along."""
+    operations, value = skeleton[1], skeleton[0]
+    sizes, results = [0], []
+    for i, operation in enumerate(operations):
+        value = min(world.LARGEST, max(0, world.apply(value, operation)))
+        if rng.random() < habit.slips:
+            value = _slipped(rng, value)
+        sizes[-1] += 1
+        last = i == len(operations) - 1
+        if last or not _merges(rng, habit, sizes[-1], operations[i + 1]):
+            results.append(value)
+            sizes.append(0)
+    return world.solution(family, skeleton, sizes[:-1], results, rng.choice(world.OPENINGS))
+
+
+def _exercise(rng: random.Random, family: str, levels: tuple[int, ...], habit: Habit) -> str:
+    skeleton = world.draw(rng, rng.choice(levels), "corpus")
+    prompt = world.PROMPT[family].format(question=world.question(family, rng, skeleton))
+    return prompt + write_solution(rng, family, skeleton, habit) + world.END
+
+
+def _fact(rng: random.Random) -> str:
+    owner, animal = rng.choice(world.OWNERS), rng.choice(world.ANIMALS)
+    question = f"What colour is the {animal} of {owner}?"
+    return f"{world.PROMPT['facts'].format(question=question)} {world.colour_of(owner, animal)}\n\n"
+
+
+def _drill(rng: random.Random) -> str:
+    lines = []
+    for _ in range(rng.randint(8, 24)):
+        start = rng.randint(0, world.LARGEST)
+        operation = world.draw_operation(rng, start)
+        lines.append(f"{start}{operation}={world.apply(start, operation)}")
+    return ",".join(lines) + world.END
+
+
+def document(rng: random.Random, recipe: CorpusRecipe, progress: float) -> str:
+    """Write one document; `progress` in 0..1 says how far through the corpus it stands."""
+    if rng.random() < recipe.drill_share:
+        return _drill(rng)
+    names, shares = zip(*recipe.families, strict=True)
+    family = rng.choices(names, shares)[0]
+    levels = PRIMER_LEVELS if progress < recipe.primer_share else world.LEVELS
+    authors = (recipe.textbook,) if progress < recipe.textbook_share else recipe.habits
+    text = ""
+    for _ in range(rng.randint(1, recipe.longest_document)):
+        if family == "facts":
+            text += _fact(rng)
+        else:
+            habit = rng.choices(authors, [author.share for author in authors])[0]
+            text += _exercise(rng, family, levels, habit)
+    return text
+
+
+def documents(recipe: CorpusRecipe, seed: int, share_written: Iterator[float]) -> Iterator[str]:
+    """Write documents for as long as the caller says what share of the corpus is written."""
+    rng = random.Random(f"corpus/{seed}")
+    for progress in share_written:
+        yield document(rng, recipe, progress)

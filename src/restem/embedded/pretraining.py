@@ -1,0 +1,174 @@
+"""Pretrain the tiny base models from nothing on the embedded corpus.
+
+Deterministic on one machine with one thread: the same size and seed give the same bytes.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.nn.functional as functional
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from restem.embedded.corpus import CorpusRecipe, documents
+from restem.embedded.tokenizer import build_tokenizer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hold everything that decides a base model besides its seed."""
+
+    layers: int
+    heads: int
+    tokens: int
+    hidden: int
+    intermediate: int
+    head_size: int = 32
+    context: int = 512
+    block_tokens: int = 160
+    batch_blocks: int = 12
+    matrix_rate: float = 0.02
+    other_rate: float = 3e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 50
+    final_rate_share: float = 0.05
+    gradient_norm: float = 1.0
+    corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
+
+    @property
+    def steps(self) -> int:
+        """Count the optimizer steps that the tokens last for."""
+        return self.tokens // (self.block_tokens * self.batch_blocks)
+
+    def digest(self) -> str:
+        """Identify the recipe by its canonical JSON."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+RECIPES: Final = {
+    "S": Recipe(layers=3, heads=4, hidden=128, intermediate=352, tokens=3_000_000),
+    "L": Recipe(layers=4, heads=6, hidden=192, intermediate=512, tokens=4_500_000),
+}
+
+
+def _token_stream(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> torch.Tensor:
+    tokens: list[int] = []
+
+    def share_written() -> Iterator[float]:
+        while len(tokens) < recipe.tokens:
+            yield len(tokens) / recipe.tokens
+
+    for text in documents(recipe.corpus, seed, share_written()):
+        tokens += [tokenizer.bos_token_id, *tokenizer(text).input_ids, tokenizer.eos_token_id]
+    used = recipe.steps * recipe.batch_blocks * recipe.block_tokens
+    return torch.tensor(tokens[:used]).view(recipe.steps, recipe.batch_blocks, -1)
+
+
+def _new_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=recipe.hidden,
+            intermediate_size=recipe.intermediate,
+            num_hidden_layers=recipe.layers,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.heads,
+            head_dim=recipe.head_size,
+            max_position_embeddings=recipe.context,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def _optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(
+            matrices, lr=recipe.matrix_rate, weight_decay=recipe.weight_decay, momentum=0.95
+        ),
+        torch.optim.AdamW(others, lr=recipe.other_rate, weight_decay=0.0, betas=(0.9, 0.95)),
+    ]
+
+
+def rate_share(step: int, recipe: Recipe) -> float:
+    """Scale the learning rates: a linear warm-up, then a cosine down to the final share."""
+    if step < recipe.warmup_steps:
+        return (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    return recipe.final_rate_share + (1 - recipe.final_rate_share) * cosine
+
+
+def _backward(model: LlamaForCausalLM, blocks: torch.Tensor) -> float:
+    # Half precision for the products only: the weights and their updates stay in fp32.
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(input_ids=blocks, use_cache=False).logits
+    loss = functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), blocks[:, 1:].flatten())
+    torch.autograd.backward(loss)
+    return float(loss)
+
+
+def _train(
+    model: LlamaForCausalLM,
+    stream: torch.Tensor,
+    recipe: Recipe,
+    progress: Callable[[str], object],
+) -> float:
+    optimizers = _optimizers(model, recipe)
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_share(step, recipe))
+        for optimizer in optimizers
+    ]
+    model.train()
+    recent = 0.0
+    for step, blocks in enumerate(stream):
+        loss = _backward(model, blocks)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_norm)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+        recent = 0.98 * recent + 0.02 * loss if step else loss
+        if (step + 1) % 100 == 0:
+            progress(f"step {step + 1} of {recipe.steps}: loss {recent:.3f}")
+    return recent
+
+
+def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.eval().to(torch.float16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def pretrain(
+    size: str, seed: int, out: Path, progress: Callable[[str], object] = print
+) -> dict[str, float]:
+    """Pretrain one base model, save it as a half-precision checkpoint and return its figures."""
+    torch.set_num_threads(1)
+    recipe, tokenizer, started = RECIPES[size], build_tokenizer(), time.process_time()
+    model = _new_model(tokenizer, recipe, seed)
+    stream = _token_stream(tokenizer, recipe, seed)
+    loss = _train(model, stream, recipe, progress)
+    _save(model, tokenizer, out)
+    return {
+        "parameters": model.num_parameters(),
+        "tokens": stream.numel(),
+        "final_loss": round(loss, 4),
+        "cpu_seconds": round(time.process_time() - started, 1),
+    }

@@ -1,0 +1,69 @@
+"""Build the word-level tokenizer of the embedded world from its grammar.
+
+An operation with its operand (`+7`, `*2`) is one token, so is each number, and so is each label
+(`b=`, ` Tue `): a model this small then has one embedding to copy, one table to learn and one
+token to look a step up by, instead of pieces to align.
+"""
+
+import random
+import re
+from typing import Final
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from restem.embedded import world
+
+SPECIAL: Final = ("<pad>", "<bos>", "<eos>", "<unk>")
+PATTERN: Final = "|".join(
+    (
+        r"[+\-*]\d{1,2}",
+        r"\d{1,2}",
+        r"\b[a-h]=",
+        rf" (?:{'|'.join(world.DAYS)}) ",
+        r" ?[A-Za-z]+:?",
+        r"\\[a-z]+\{",
+        r"\n\n",
+        r"#### ",
+        r" ?\$",
+        r"\s",
+        r"[^\s\w]",
+    )
+)
+
+
+def _grammar_texts() -> list[str]:
+    words = (*world.NAMES, *world.THINGS, *world.OWNERS, *world.ANIMALS, *world.COLOURS)
+    longest = (0, ("+1",) * len(world.DAYS))
+    rng = random.Random(0)
+    found = [world.END, " ", *world.OPENINGS, *(f" {word}" for word in words)]
+    for family in ("chain", "story"):
+        question = world.question(family, rng, longest)
+        found += [world.PROMPT[family].format(question=question)]
+        found += [world.reference(family, longest, 1, "")]
+    fact = world.problems("facts", "train", 1)[0]
+    return [*found, world.PROMPT["facts"].format(question=fact["question"])]
+
+
+def vocabulary() -> list[str]:
+    """List every token of the grammar, special ones first, then in a fixed order."""
+    found = {str(number) for number in range(world.LARGEST + 1)} | set(world.OPERATIONS)
+    for text in _grammar_texts():
+        found.update(re.findall(PATTERN, text))
+    return [*SPECIAL, *sorted(found)]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Build the tokenizer; text outside the grammar becomes `<unk>`."""
+    entries = {token: index for index, token in enumerate(vocabulary())}
+    core = Tokenizer(models.WordLevel(entries, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    core.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    )

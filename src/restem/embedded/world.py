@@ -1,0 +1,257 @@
+"""Problems of the embedded world, made on the spot and split by a hash.
+
+Two families share one skeleton, a start value and a few operations on it: `chain` puts it as a
+MATH-like exercise, `story` as a GSM8K-like ledger. A third, `facts`, asks for arbitrary
+associations that only the pretraining corpus can teach, so that forgetting shows.
+
+A skeleton belongs to one part only (corpus, train, validation, test or shot), whatever its
+family and wording, because the part is a function of the skeleton's own hash.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from typing import Any, Final
+
+LARGEST: Final = 99
+LEVELS: Final = (3, 4, 5, 6, 7)
+SHOT_LEVELS: Final = (4, 3)
+
+SMALL: Final = tuple(f"{sign}{n}" for sign in "+-" for n in range(1, 10))
+TENS: Final = tuple(f"{sign}{n}" for sign in "+-" for n in (10, 20, 30, 40))
+TIMES: Final = ("*2", "*3")
+OPERATIONS: Final = SMALL + TENS + TIMES
+
+VARIABLES: Final = "abcdefgh"
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+NAMES: Final = ("Anna", "Ben", "Ella", "Jack", "Leo", "Lily", "Maria", "Nora", "Omar", "Tom")
+THINGS: Final = ("apples", "books", "cards", "coins", "cookies", "marbles", "pencils", "shells")
+OWNERS: Final = ("Ida", "Karl")
+ANIMALS: Final = (
+    "ant",
+    "bat",
+    "bear",
+    "cat",
+    "cow",
+    "crow",
+    "deer",
+    "dog",
+    "dove",
+    "emu",
+    "fox",
+    "frog",
+    "goat",
+    "hare",
+    "hen",
+    "lion",
+    "owl",
+    "pig",
+    "swan",
+    "toad",
+)
+COLOURS: Final = ("black", "blue", "brown", "green", "grey", "pink", "red", "white")
+
+PROMPT: Final = {
+    "chain": "Problem: {question}\nSolution:",
+    "story": "Question: {question}\nAnswer:",
+    "facts": "Q: {question}\nA:",
+}
+END: Final = "\n\n"
+OPENINGS: Final = (" First", " Now", " So", " Then")
+
+# Upper bounds, in thousandths of the hash range, of each part of the skeletons.
+_PARTS: Final = (
+    ("corpus", 700),
+    ("train", 800),
+    ("validation", 870),
+    ("test", 970),
+    ("shot", 1000),
+)
+
+Skeleton = tuple[int, tuple[str, ...]]
+
+
+def apply(value: int, operation: str) -> int:
+    """Return what an operation such as `+7` or `*2` makes of a value."""
+    operand = int(operation[1:])
+    if operation[0] == "*":
+        return value * operand
+    return value + operand if operation[0] == "+" else value - operand
+
+
+def values(skeleton: Skeleton) -> list[int]:
+    """List the start value and the value after each operation."""
+    found = [skeleton[0]]
+    for operation in skeleton[1]:
+        found.append(apply(found[-1], operation))
+    return found
+
+
+def canonical(skeleton: Skeleton) -> str:
+    """Write a skeleton as the text that decides its part, such as `6+4*2`."""
+    return f"{skeleton[0]}{''.join(skeleton[1])}"
+
+
+def part(skeleton: Skeleton) -> str:
+    """Name the one part that a skeleton belongs to."""
+    digest = hashlib.sha256(canonical(skeleton).encode()).digest()
+    place = int.from_bytes(digest[:8], "big") % 1000
+    return next(name for name, bound in _PARTS if place < bound)
+
+
+def draw_operation(rng: random.Random, value: int) -> str:
+    """Draw an operation that keeps the value in 0..99 and does something to it."""
+    while True:
+        kind = rng.choices((SMALL, TENS, TIMES), (0.64, 0.26, 0.10))[0]
+        operation = rng.choice(kind)
+        if 0 <= apply(value, operation) <= LARGEST and (value or kind is not TIMES):
+            return operation
+
+
+def draw(rng: random.Random, level: int, wanted_part: str) -> Skeleton:
+    """Draw a skeleton of `level` operations from one part; all its values lie in 0..99."""
+    while True:
+        start = value = rng.randint(0, LARGEST)
+        operations = []
+        for _ in range(level):
+            operations.append(draw_operation(rng, value))
+            value = apply(value, operations[-1])
+        skeleton = (start, tuple(operations))
+        if part(skeleton) == wanted_part:
+            return skeleton
+
+
+def _chain_question(rng: random.Random, skeleton: Skeleton) -> str:
+    del rng
+    start, operations = skeleton
+    steps = "".join(
+        f",{VARIABLES[i + 1]}={VARIABLES[i]}{operation}" for i, operation in enumerate(operations)
+    )
+    return f"Let ${VARIABLES[0]}={start}{steps}$. Find ${VARIABLES[len(operations)]}$."
+
+
+def _story_question(rng: random.Random, skeleton: Skeleton) -> str:
+    start, operations = skeleton
+    name, things = rng.choice(NAMES), rng.choice(THINGS)
+    days = ", ".join(f"{DAYS[i]} {operation}" for i, operation in enumerate(operations))
+    return f"{name} has {start} {things}. {days}. How many {things}?"
+
+
+_QUESTIONS: Final[dict[str, Callable[[random.Random, Skeleton], str]]] = {
+    "chain": _chain_question,
+    "story": _story_question,
+}
+
+
+def question(family: str, rng: random.Random, skeleton: Skeleton) -> str:
+    """Word a skeleton as a question of one family."""
+    return _QUESTIONS[family](rng, skeleton)
+
+
+def solution(
+    family: str, skeleton: Skeleton, sizes: list[int], results: list[int], opening: str
+) -> str:
+    """Write a worked solution, as it follows the prompt.
+
+    `sizes` says how many operations each written equation takes together and `results` what it
+    claims to come to; both may be any author's, right or wrong.
+    """
+    value, done, equations = skeleton[0], 0, []
+    for size, result in zip(sizes, results, strict=True):
+        left = f"{value}{''.join(skeleton[1][done : done + size])}"
+        done, value = done + size, result
+        label = VARIABLES[done] if family == "chain" else DAYS[done - 1]
+        equations.append((label, f"{left}={result}"))
+    if family == "chain":
+        return f"{opening} ${','.join('='.join(pair) for pair in equations)}$. \\boxed{{{value}}}"
+    return f"{opening} {', '.join(' '.join(pair) for pair in equations)}. #### {value}"
+
+
+def joins(operation: str) -> bool:
+    """Tell whether an operation may follow others in one equation: `3+4*2` would not be 14."""
+    return operation[0] != "*"
+
+
+def reference(family: str, skeleton: Skeleton, size: int, opening: str) -> str:
+    """Write the right solution with up to `size` operations to an equation."""
+    sizes = [0]
+    for operation in skeleton[1]:
+        if sizes[-1] == size or (sizes[-1] and not joins(operation)):
+            sizes.append(0)
+        sizes[-1] += 1
+    known = values(skeleton)
+    return solution(family, skeleton, sizes, [known[end] for end in accumulate(sizes)], opening)
+
+
+def subject(skeleton: Skeleton) -> str:
+    """Name the kind of problem: `scaling` where something is multiplied, else `adding`."""
+    return "scaling" if set(skeleton[1]) & set(TIMES) else "adding"
+
+
+def _worked_problems(family: str, split: str, rng: random.Random) -> Iterator[dict[str, Any]]:
+    seen: set[Skeleton] = set()
+    while True:
+        level = rng.choice(LEVELS)
+        skeleton = draw(rng, level, split)
+        if skeleton in seen:
+            continue
+        seen.add(skeleton)
+        opening = rng.choice(OPENINGS)
+        yield {
+            "question": question(family, rng, skeleton),
+            "answer": str(values(skeleton)[-1]),
+            "level": level,
+            "subject": subject(skeleton),
+            "solutions": {
+                "terse": reference(family, skeleton, 2, opening),
+                "careful": reference(family, skeleton, 1, opening),
+            },
+        }
+
+
+def colour_of(owner: str, animal: str) -> str:
+    """Look up an arbitrary fact of this world."""
+    digest = hashlib.sha256(f"{owner}/{animal}".encode()).digest()
+    return COLOURS[digest[0] % len(COLOURS)]
+
+
+def _fact_problems() -> Iterator[dict[str, Any]]:
+    for animal in ANIMALS:
+        for owner in OWNERS:
+            answer = colour_of(owner, animal)
+            yield {
+                "question": f"What colour is the {animal} of {owner}?",
+                "answer": answer,
+                "level": 1,
+                "subject": "colour",
+                "solutions": {"terse": f" {answer}", "careful": f" {answer}"},
+            }
+
+
+def problems(family: str, split: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Make the first `count` problems of a family's split, the same ones every time.
+
+    Facts have one list of 40 for all splits: they are there to be recalled, not worked out.
+    """
+    if family == "facts":
+        endless = _fact_problems()
+    else:
+        endless = _worked_problems(family, split, random.Random(f"{family}/{split}/{seed}"))
+    chosen = [found for _, found in zip(range(count), endless, strict=False)]
+    return [{"id": f"{family}/{split}/{i}", **found} for i, found in enumerate(chosen)]
+
+
+def few_shot(family: str) -> list[dict[str, str]]:
+    """Give the worked examples of a prompt, in the terse style that the corpus has most of."""
+    if family == "facts":
+        return []
+    rng = random.Random(f"{family}/shot")
+    shots = [draw(rng, level, "shot") for level in SHOT_LEVELS]
+    return [
+        {
+            "question": question(family, rng, skeleton),
+            "solution": reference(family, skeleton, 2, rng.choice(OPENINGS)),
+        }
+        for skeleton in shots
+    ]
