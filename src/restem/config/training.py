@@ -1,0 +1,66 @@
+"""How a policy is fine-tuned on the examples that were kept (the M-step)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from restem.config.strict import Strict
+
+
+class Training(Strict):
+    """Say how the weights are fitted.
+
+    The paper gives none of these values, only Algorithm 1's rule: train while the reward on a
+    validation set improves. The defaults are this project's, common for full fine-tuning of
+    models of a few billion parameters; tiny models want learning rates near 4e-4.
+    """
+
+    learning_rate: float = Field(default=1e-5, gt=0, description="peak rate of AdamW")
+    epochs_max: int = Field(
+        default=3, ge=1, description="passes over the examples; an upper bound unless stop=epochs"
+    )
+    batch_size: int = Field(default=64, ge=1, description="examples per optimiser step")
+    warmup_share: float = Field(
+        default=0.03, ge=0, le=1, description="share of all steps with a linearly rising rate"
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine",
+        description="rate after the warm-up; cosine and linear reach 0 at the end of epochs_max",
+    )
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="AdamW's decoupled decay, on matrices only"
+    )
+    gradient_clip: float = Field(
+        default=1.0, ge=0, description="largest L2 norm of a step's gradient; 0 = off"
+    )
+    dtype: Literal["float32"] = Field(
+        default="float32", description="type of the weights and of all arithmetic"
+    )
+    normalise: Literal["token", "example"] = Field(
+        default="token",
+        description="token: every target token of a step counts the same (Eq. 3 up to scale); "
+        "example: every example counts the same, however long",
+    )
+    stop: Literal["validation_reward", "epochs"] = Field(
+        default="validation_reward",
+        description="validation_reward: keep the best weights, stop when it no longer improves "
+        "(Algorithm 1); epochs: keep the weights after epochs_max",
+    )
+    patience: int = Field(
+        default=2,
+        ge=1,
+        description="validations in a row without improvement that end stop=validation_reward; "
+        "1 is Algorithm 1 to the letter",
+    )
+    validations_per_epoch: int = Field(
+        default=2, ge=1, description="validations per pass; one more is made before training"
+    )
+    max_length_tokens: int = Field(
+        default=2048,
+        ge=2,
+        description="longest example, prompt and target; longer ones (or longer than the model's "
+        "context) are skipped and counted, never cut",
+    )
+    end_of_text: bool = Field(
+        default=False, description="append the tokenizer's end-of-text token to every target"
+    )

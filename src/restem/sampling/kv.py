@@ -1,0 +1,165 @@
+"""Keys and values of a batch's rows, kept in place, and attention over a prefix that rows share.
+
+Attention over [shared prefix | a row's own tokens] is one softmax over the two parts' scores. The
+prefix is stored once and multiplied with the queries of all rows at once, so neither memory nor
+bandwidth grows with prefix x rows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from transformers import AttentionInterface
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+SHARED_ATTENTION: Final = "restem_shared_prefix"
+# Arguments that change what attention computes; the shared path does not know them.
+_UNKNOWN: Final = ("sliding_window", "softcap", "s_aux", "position_bias")
+
+
+class RowLayer(CacheLayerMixin):  # type: ignore[misc]
+    """Hold one layer's keys and values, [rows, heads, capacity, size], written in place."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self.length = 0
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Allocate for as many rows as the first keys have."""
+        self.keys = _allocated(key_states, len(key_states), self.capacity)
+        self.values = _allocated(value_states, len(value_states), self.capacity)
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append columns to every row and return views of all columns so far."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start, self.length = self.length, self.length + key_states.shape[-2]
+        self.keys[:, :, start : self.length] = key_states
+        self.values[:, :, start : self.length] = value_states
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return how many columns the mask spans and where they start."""
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Count the columns in use."""
+        return self.length
+
+    def get_max_length(self) -> int:
+        """Return the columns that there is room for."""
+        return self.capacity
+
+
+class RowCache(Cache):  # type: ignore[misc]
+    """Hold the layers of a batch; all rows have the same number of columns."""
+
+    def __init__(self, layers: int, capacity: int) -> None:
+        super().__init__(layers=[RowLayer(capacity) for _ in range(layers)])
+
+    @property
+    def capacity(self) -> int:
+        """Return the columns that there is room for."""
+        return int(self.layers[0].capacity)
+
+
+def gathered(parts: Iterable[tuple[RowCache, torch.Tensor]], capacity: int) -> RowCache:
+    """Copy chosen rows (an index per part, repeats allowed) into one new cache.
+
+    Expanding prompts to their draws, growing and dropping finished rows are all this. All parts
+    have the same number of columns.
+    """
+    parts = list(parts)
+    new = RowCache(len(parts[0][0].layers), capacity)
+    for number, layer in enumerate(new.layers):
+        old = [(cache.layers[number], index) for cache, index in parts]
+        layer.length = old[0][0].length
+        layer.keys = _copied([(part.keys[:, :, : part.length], i) for part, i in old], capacity)
+        layer.values = _copied([(part.values[:, :, : part.length], i) for part, i in old], capacity)
+        layer.is_initialized = True
+    return new
+
+
+def _copied(parts: list[tuple[torch.Tensor, torch.Tensor]], capacity: int) -> torch.Tensor:
+    new = _allocated(parts[0][0], sum(len(index) for _, index in parts), capacity)
+    start = 0
+    for states, index in parts:
+        new[start : start + len(index), :, : states.shape[2]] = states[index]
+        start += len(index)
+    return new
+
+
+def _allocated(like: torch.Tensor, rows: int, capacity: int) -> torch.Tensor:
+    return like.new_empty((rows, like.shape[1], capacity, like.shape[3]))
+
+
+@dataclass
+class SharedPrefix:
+    """Hold the prefix's keys and values per layer, [heads, tokens, size], and who read them."""
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    read_by: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, cache: RowCache) -> "SharedPrefix":
+        """Take over the only row of a cache."""
+        layers = cache.layers
+        return cls([layer.keys[0] for layer in layers], [layer.values[0] for layer in layers])
+
+    @property
+    def tokens(self) -> int:
+        """Count the prefix's tokens."""
+        return int(self.keys[0].shape[1])
+
+
+class UnknownAttentionError(Exception):
+    """Say that a layer's attention is not plain softmax attention."""
+
+
+def shared_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    shared_prefix: SharedPrefix,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend to the shared prefix and to the row's own keys under one softmax.
+
+    query [rows, heads, queries, size]; key, value [rows, key heads, columns, size];
+    attention_mask: added to the scores of the own columns, [rows, 1, queries, columns] or none.
+    Returns [rows, queries, heads, size]. Raises UnknownAttentionError.
+    """
+    if any(others.get(name) is not None for name in _UNKNOWN):
+        raise UnknownAttentionError
+    shared_prefix.read_by.add(module.layer_idx)
+    far_keys = shared_prefix.keys[module.layer_idx]
+    far_values = shared_prefix.values[module.layer_idx]
+    rows, heads, queries, size = query.shape
+    groups = heads // key.shape[1]
+    # Query heads that share a key head become more queries of that head: no repeated keys.
+    grouped = (query * scaling).view(rows, -1, groups * queries, size)
+    stacked = grouped.transpose(0, 1).reshape(len(far_keys), -1, size)
+    far = (stacked @ far_keys.mT).view(len(far_keys), rows, groups * queries, -1)
+    near = grouped @ key.mT
+    if attention_mask is not None:
+        near = near.unflatten(2, (groups, queries)) + attention_mask.unsqueeze(2)
+        near = near.flatten(2, 3)
+    weights = torch.cat([far.transpose(0, 1), near], -1).softmax(-1, dtype=torch.float32)
+    weights = weights.to(query.dtype)
+    far_weights, near_weights = weights.split([far.shape[-1], near.shape[-1]], -1)
+    stacked = far_weights.transpose(0, 1).reshape(len(far_keys), -1, far.shape[-1])
+    result = (stacked @ far_values).view(len(far_keys), rows, groups * queries, -1)
+    result = near_weights @ value + result.transpose(0, 1)
+    return result.reshape(rows, heads, queries, -1).transpose(1, 2), None
+
+
+AttentionInterface.register(SHARED_ATTENTION, shared_attention)

@@ -1,0 +1,300 @@
+"""Sample from any Hugging Face decoder, on one CPU or GPU, sharing the few-shot prefix.
+
+The prefix runs once for all requests that have it in common, each prompt once for all its draws.
+Batches hold prompts of about the same length; padding stands left of a prompt. A draw follows from
+its own seed: batch, order and company change nothing in it but the rounding of the logits.
+Limits: attention-only decoders; layers whose attention is not plain softmax attention (sliding
+window, soft cap, sinks) work without the shared prefix.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from restem.config.decoding import Decoding
+from restem.errors import RestemError
+from restem.sampling.decode import GROWTH_COLUMNS, Finished, Rows, decode
+from restem.sampling.engine import Completion, PromptTooLong, Request
+from restem.sampling.kv import (
+    SHARED_ATTENTION,
+    RowCache,
+    SharedPrefix,
+    UnknownAttentionError,
+    gathered,
+)
+from restem.sampling.stops import Stops
+from restem.sampling.tokens import context_tokens, encode, end_ids, shared_length
+
+# Bounds the memory of one forward pass over prompts; attention scores are the largest part.
+_PREFILL_TOKENS: Final = 8192
+
+
+@dataclass(frozen=True)
+class _Item:
+    """Hold the draws of one request that go into one batch."""
+
+    request: Request
+    tokens: list[int]
+    draws: range
+
+    def completion(self, place: int, done: Finished, text: str, stopped: bool) -> Completion:
+        """Describe a finished row."""
+        request = self.request
+        return Completion(
+            request.problem_id,
+            request.draws[place],
+            request.seeds[place],
+            text,
+            len(done.tokens),
+            len(self.tokens),
+            "stop" if stopped else "length",
+            done.logprob,
+        )
+
+
+class TransformersEngine:
+    """Sample from one loaded model; rows bounds how many completions are decoded together."""
+
+    name = "transformers"
+
+    def __init__(self, model: Any, tokenizer: Any, rows: int = 512) -> None:
+        self._model, self._tokenizer, self._rows = model.eval(), tokenizer, rows
+        self._layers = int(model.config.get_text_config().num_hidden_layers)
+        self._own_attention = model.config._attn_implementation
+        self._shares = _only_attention(model) and self._shared_attention_is_exact()
+
+    @classmethod
+    def load(
+        cls, path: Path, rows: int = 512, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> "TransformersEngine":
+        """Load a checkpoint directory."""
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        return cls(model.to(device), tokenizer, rows)
+
+    @property
+    def version(self) -> str:
+        """Name the libraries' versions."""
+        return f"transformers {transformers.__version__}, torch {torch.__version__}"
+
+    def sample(
+        self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
+    ) -> Iterator[list[Completion]]:
+        """Yield groups of completions; see `Engine.sample`. Prompts are checked on the call."""
+        prompts = encode(self._tokenizer, [item.prefix + item.prompt for item in requests])
+        self._check(requests, prompts)
+        return self._sampled(list(zip(requests, prompts, strict=True)), decoding, stop)
+
+    def _check(self, requests: Sequence[Request], prompts: Sequence[list[int]]) -> None:
+        context = context_tokens(self._model)
+        pairs = zip(requests, prompts, strict=True)
+        long = [item.problem_id for item, row in pairs if context and len(row) >= context]
+        if context and long:
+            raise PromptTooLong(long, context)
+        empty = [item.problem_id for item, row in zip(requests, prompts, strict=True) if not row]
+        if empty:
+            raise RestemError(
+                "a prompt without a token gives the model nothing to continue",
+                f"problems {', '.join(empty)}",
+                "give a prompt, or use a tokenizer that adds a start token",
+            )
+
+    def _sampled(
+        self, requests: list[tuple[Request, list[int]]], decoding: Decoding, stop: tuple[str, ...]
+    ) -> Iterator[list[Completion]]:
+        vocabulary = self._model.get_output_embeddings().weight.shape[0]
+        ends = end_ids(self._model, self._tokenizer)
+        stops = Stops(self._tokenizer, stop, ends, vocabulary).to(self._model.device)
+        by_prefix = sorted(requests, key=lambda pair: (pair[0].prefix, len(pair[1])))
+        for _, group in itertools.groupby(by_prefix, key=lambda pair: pair[0].prefix):
+            members = list(group)
+            shared = self._shared_prefix([tokens for _, tokens in members])
+            for batch in _batches(members, self._rows):
+                yield from self._decoded(batch, shared, decoding, stops)
+
+    def _shared_prefix(self, prompts: list[list[int]]) -> SharedPrefix | None:
+        count = shared_length(prompts) if self._shares else 0
+        return self._prefix(prompts[0][:count]) if count else None
+
+    @torch.inference_mode()
+    def _prefix(self, tokens: list[int]) -> SharedPrefix:
+        cache = RowCache(self._layers, len(tokens))
+        ids = torch.tensor([tokens], device=self._model.device)
+        self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return SharedPrefix.of(cache)
+
+    def _decoded(
+        self,
+        batch: list[_Item],
+        shared: SharedPrefix | None,
+        decoding: Decoding,
+        stops: Stops,
+    ) -> Iterator[list[Completion]]:
+        rows, logits = self._prefilled(batch, shared, decoding.max_tokens)
+        places = [(item, place) for item in batch for place in item.draws]
+
+        def forward(rows: Rows, tokens: torch.Tensor) -> torch.Tensor:
+            return self._next_logits(rows, tokens, shared)
+
+        for done in decode(rows, logits, decoding, stops, forward):
+            texts = stops.texts([row.tokens for row in done])
+            yield [
+                places[row.number][0].completion(places[row.number][1], row, text, stopped)
+                for row, (text, stopped) in zip(done, texts, strict=True)
+            ]
+
+    @torch.inference_mode()
+    def _prefilled(
+        self, batch: list[_Item], shared: SharedPrefix | None, max_tokens: int
+    ) -> tuple[Rows, torch.Tensor]:
+        """Run each prompt once and expand it to its draws; return the next logits, too."""
+        skip = shared.tokens if shared else 0
+        width = max(len(item.tokens) for item in batch) - skip
+        parts, logits, visible = [], [], []
+        for chunk in _chunks(batch, max(1, _PREFILL_TOKENS // width)):
+            prompts = [item.tokens[skip:] for item in chunk]
+            cache, chunk_logits, chunk_visible = self._run_prompts(prompts, width, shared)
+            draws = torch.tensor([len(item.draws) for item in chunk])
+            index = torch.arange(len(chunk)).repeat_interleave(draws).to(self._model.device)
+            parts.append((cache, index))
+            logits.append(chunk_logits[index])
+            visible.append(chunk_visible[index])
+        cache = gathered(parts, width + min(max_tokens, GROWTH_COLUMNS))
+        return self._new_rows(batch, torch.cat(visible), cache, max_tokens), torch.cat(logits)
+
+    def _run_prompts(
+        self, prompts: list[list[int]], width: int, shared: SharedPrefix | None
+    ) -> tuple[RowCache, torch.Tensor, torch.Tensor]:
+        device = self._model.device
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device).unsqueeze(-1)
+        columns = torch.arange(width, device=device)
+        visible = columns >= width - lengths
+        ids = torch.zeros(visible.shape, dtype=torch.long, device=device)
+        ids[visible] = torch.tensor([token for prompt in prompts for token in prompt]).to(device)
+        places = (columns - width + lengths).clamp(min=0) + (shared.tokens if shared else 0)
+        cache = RowCache(self._layers, width)
+        return cache, self._forward(ids, places, visible, cache, shared), visible
+
+    def _new_rows(
+        self, batch: list[_Item], visible: torch.Tensor, cache: RowCache, max_tokens: int
+    ) -> Rows:
+        device = self._model.device
+        seeds = [item.request.seeds[place] for item in batch for place in item.draws]
+        lengths = [len(item.tokens) for item in batch for _ in item.draws]
+        starts = torch.tensor(lengths, device=device)
+        room = (context_tokens(self._model) or max_tokens + max(lengths)) - starts
+        return Rows(
+            torch.arange(len(seeds), device=device),
+            torch.tensor(seeds, device=device),
+            room.clamp(max=max_tokens),
+            starts,
+            visible,
+            torch.empty((len(seeds), 0), dtype=torch.long, device=device),
+            torch.zeros(len(seeds), dtype=torch.float64, device=device),
+            torch.zeros(len(seeds), dtype=torch.long, device=device),
+            cache,
+        )
+
+    @torch.inference_mode()
+    def _next_logits(
+        self, rows: Rows, tokens: torch.Tensor, shared: SharedPrefix | None
+    ) -> torch.Tensor:
+        length = rows.cache.get_seq_length()
+        if length == rows.cache.capacity:
+            every = torch.arange(len(tokens), device=tokens.device)
+            rows.cache = gathered([(rows.cache, every)], length + max(GROWTH_COLUMNS, length // 2))
+        places = (rows.starts + rows.drawn - 1).unsqueeze(-1)
+        return self._forward(tokens, places, rows.visible, rows.cache, shared)
+
+    def _forward(
+        self,
+        ids: torch.Tensor,
+        places: torch.Tensor,
+        visible: torch.Tensor,
+        cache: RowCache,
+        shared: SharedPrefix | None,
+    ) -> torch.Tensor:
+        """Run tokens [rows, columns] at their positions; return the last logits.
+
+        visible: which of the cache's first columns are prompt; those after it all are.
+        """
+        after = cache.get_seq_length() + ids.shape[1] - visible.shape[1]
+        mask = torch.nn.functional.pad(visible, (0, after), value=True)
+        extra: dict[str, Any] = {"attention_mask": mask}
+        if shared:
+            bias = _bias(mask, ids.shape[1], self._model.dtype)
+            extra = {"attention_mask": bias, "shared_prefix": shared}
+        self._model.set_attn_implementation(SHARED_ATTENTION if shared else self._own_attention)
+        try:
+            logits: torch.Tensor = self._model(
+                input_ids=ids,
+                position_ids=places,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **extra,
+            ).logits
+        finally:
+            self._model.set_attn_implementation(self._own_attention)
+        return logits[:, -1]
+
+    def _shared_attention_is_exact(self) -> bool:
+        """Tell whether every layer takes its attention from the shared path as it is."""
+        with torch.inference_mode():
+            shared = self._prefix([0])
+            cache = RowCache(self._layers, 1)
+            one = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
+            try:
+                self._forward(one, one + 1, one == 0, cache, shared)
+            except (UnknownAttentionError, TypeError, ValueError):
+                return False
+        return shared.read_by == set(range(self._layers))
+
+
+def _bias(mask: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor | None:
+    """Return what to add to scores [rows, 1, queries, columns]; none when all are visible."""
+    columns = mask.shape[1]
+    seen = mask[:, None, None, :]
+    if queries > 1:
+        order = torch.arange(columns, device=mask.device)
+        seen = seen & (order <= order[-queries:, None])
+    elif bool(mask.all()):
+        return None
+    return torch.zeros(seen.shape, dtype=dtype, device=mask.device).masked_fill_(
+        ~seen, torch.finfo(dtype).min
+    )
+
+
+def _batches(
+    members: list[tuple[Request, list[int]]], rows: int
+) -> Iterator[list[_Item]]:
+    """Fill batches of at most so many rows; a request's draws may go to several."""
+    batch: list[_Item] = []
+    room = rows
+    for request, tokens in members:
+        start, count = 0, len(request.draws)
+        while start < count:
+            taken = min(room, count - start)
+            batch.append(_Item(request, tokens, range(start, start + taken)))
+            start, room = start + taken, room - taken
+            if not room:
+                yield batch
+                batch, room = [], rows
+    if batch:
+        yield batch
+
+
+def _chunks(batch: list[_Item], size: int) -> Iterator[list[_Item]]:
+    for start in range(0, len(batch), size):
+        yield batch[start : start + size]
+
+
+def _only_attention(model: Any) -> bool:
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"]
+    return set(kinds) == {"full_attention"}

@@ -1,0 +1,1 @@
+"""Fit a policy's weights to kept examples: the M-step."""
