@@ -1,0 +1,1 @@
+"""Verify completions: find the answer, compare it with the gold answer, say why."""

@@ -1,0 +1,93 @@
+r"""Set the unit behind a number aside: `5\text{ cm}^2`, `90^\circ`, `\$5`, `18 dollars`.
+
+A unit may be left out of an answer, but two different units never match: graders that throw units
+away take 5 cm for 5 m. A percent sign stays where it is too, because it changes the number.
+"""
+
+import re
+from typing import Final
+
+_TEXT_UNIT = re.compile(
+    r"\\(?:text|textrm|textnormal|textbf|mbox|hbox|mathrm|rm)\s*\{([A-Za-z.,/^0-9 \\]*)\}"
+    r"\s*(\^\s*\{?[0-9]\}?)?\Z"
+)
+_DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)\s*\Z|\\degrees?\s*\Z")
+_MONEY = re.compile(r"([-+]?)\s*\\?\$\s*(?=[-0-9.\\])")
+_WORDS = re.compile(r"(?<=[0-9}.)])\s*([A-Za-z][A-Za-z ]*)(\^\s*\{?[0-9]\}?)?\Z")
+_NOT_UNITS: Final = frozenset(
+    ("and", "or", "to", "if", "is", "than", "then", "more", "less", "base", "in", "mod", "not",
+     "none", "all", "for")
+)  # fmt: skip
+
+_SYNONYMS: Final = {
+    "usd": "dollar",
+    "feet": "foot", "ft": "foot", "inches": "inch", "in": "inch", "yd": "yard", "mi": "mile",
+    "mm": "millimeter", "cm": "centimeter", "m": "meter", "km": "kilometer", "metre": "meter",
+    "centimetre": "centimeter", "kilometre": "kilometer", "millimetre": "millimeter",
+    "g": "gram", "kg": "kilogram", "lb": "pound", "lbs": "pound", "oz": "ounce",
+    "s": "second", "sec": "second", "min": "minute", "hr": "hour", "h": "hour",
+    "deg": "degree", "mph": "mile/hour", "sq": "square", "cu": "cubic",
+}  # fmt: skip
+_SHORT: Final = frozenset(("mm", "cm", "km", "kg", "ft", "yd", "lb", "hr", "sq", "cu"))
+_OTHERS: Final = (
+    "day", "week", "month", "year", "people", "student", "apple", "way", "unit", "gallon", "quart",
+    "pint", "cup", "liter", "time", "point", "page", "percent", "book", "marble", "dollar",
+    "degree", "square", "cubic", "cent",
+)  # fmt: skip
+_KNOWN: Final = frozenset((*_SYNONYMS, *_SYNONYMS.values(), *_OTHERS))
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """Split an answer into what it states and the unit behind (or the currency before) it."""
+    text, degrees = _DEGREES.subn("", text)
+    if degrees:
+        return text.rstrip(), "degree"
+    if text.endswith("%"):
+        return text, "percent"
+    if found := _MONEY.match(text):
+        return found[1] + text[found.end() :], "dollar"
+    found = _TEXT_UNIT.search(text)
+    if found is None and (words := _WORDS.search(text)) and _is_known(words[1]):
+        found = words
+    if found is None or not _is_amount(text[: found.start()]) or not _is_unit(found[1]):
+        return text, ""
+    amount = text[: found.start()].rstrip()
+    if canonical_unit(found[1]) == "percent":
+        return f"{amount}%", "percent"
+    return amount, found[1] + (found[2] or "")
+
+
+def canonical_unit(unit: str) -> str:
+    """Name a unit in one way: `sq. cm`, `square centimeters` and `cm^2` are the same."""
+    words = re.findall(r"[a-z]+|[0-9]|/", unit.lower().replace(".", ""))
+    names = [_singular(word) for word in words]
+    for word, power in (("square", "2"), ("cubic", "3")):
+        if word in names:
+            names.remove(word)
+            names.append(power)
+    return " ".join(" ".join(names).replace(" per ", " / ").split()).replace(" / ", "/")
+
+
+def _singular(word: str) -> str:
+    word = _SYNONYMS.get(word, word)
+    stem = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return _SYNONYMS.get(stem, stem)
+
+
+def _is_known(words: str) -> bool:
+    """Tell whether bare words are units; 2s and 5m are products, 5cm is not."""
+    return all(
+        _singular(word) in _KNOWN and (len(word) > 2 or word in _SHORT)
+        for word in words.lower().split()
+    )
+
+
+def _is_unit(text: str) -> bool:
+    words = text.lower().replace(".", " ").split()
+    return bool(words) and not _NOT_UNITS.intersection(words[1:] if words == ["in"] else words)
+
+
+def _is_amount(text: str) -> bool:
+    r"""Tell whether a unit can stand behind this; `x \text{ is even}` has none."""
+    text = re.sub(r"(?:\\[,;:! ]|[\s~$])+\Z", "", text)
+    return bool(text) and (text[-1].isdigit() or text[-1] in "})")

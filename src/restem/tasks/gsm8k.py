@@ -1,0 +1,90 @@
+"""Grade-school word problems: GSM8K (Cobbe et al. 2021) with the 8-shot chain of thought.
+
+The prompt is that of Wei et al. 2022 (appendix G), as lm-evaluation-harness has it. Its solutions
+are one paragraph that ends in `The answer is N.`, so the human solutions are put in that form.
+"""
+
+import re
+from typing import Final
+
+from restem.config.data import DataSource, HubSource
+from restem.errors import RestemError
+from restem.rewards.extraction import ANSWER_IS, extract
+from restem.tasks.problem import SHOT, Problem
+from restem.tasks.sources import Reader, Row
+from restem.tasks.task import Task
+
+PROMPT_FILE: Final = "prompts/gsm8k_cot_8shot.json"
+
+_CALCULATION = re.compile(r"<<[^<>]*>>")
+
+
+def question(text: str) -> str:
+    """Put a problem as the chain-of-thought prompt does."""
+    return f"Q: {text}\nA:"
+
+
+def answer(solution: str) -> str:
+    """Frame a solution as it follows `A:`, with the blank line that ends it."""
+    return f" {solution.strip()}\n\n"
+
+
+def chain_of_thought(solution: str, gold: str) -> str:
+    """Write a human solution as the prompt's are: no annotations, one paragraph, the answer."""
+    steps = _CALCULATION.sub("", solution).splitlines()
+    sentences = [
+        step.strip() if step.strip()[-1] in ".!?:" else f"{step.strip()}."
+        for step in steps
+        if step.strip()
+    ]
+    return " ".join([*sentences, f"The answer is {gold}."])
+
+
+def files(source: DataSource, split: str) -> tuple[str, ...]:
+    """Name the one file of a split."""
+    if split == "shots":
+        return (PROMPT_FILE,)
+    if isinstance(source, HubSource):
+        return (f"main/{split}-00000-of-00001.parquet",)
+    return (f"gsm8k/{split}.jsonl.gz",)
+
+
+def load(reader: Reader, split: str) -> list[Problem]:
+    """Read an original split, or the few-shot prompt."""
+    (file,) = files(reader.source, split)
+    read = _read_shot if split == "shots" else _read_problem
+    return [read(row, split) for row in reader.rows(file)]
+
+
+def _read_problem(row: Row, split: str) -> Problem:
+    solution, marker, gold = row.text("answer").rpartition("####")
+    if not marker or not gold.strip():
+        raise RestemError("the answer has no `#### n`", row.where, "correct the row")
+    return Problem(
+        id=f"{split}/{row.index}",  # the line number, in either layout
+        question=row.text("question"),
+        answer=gold.strip(),
+        solutions={"human": chain_of_thought(solution, gold.strip())},
+    )
+
+
+def _read_shot(row: Row, split: str) -> Problem:
+    solution = row.text("target")
+    return Problem(
+        id=f"gsm8k/{split}/{row.index}",
+        question=row.text("question"),
+        answer=extract(solution, (ANSWER_IS,)),
+        solutions={SHOT: solution},
+    )
+
+
+TASK = Task(
+    name="gsm8k",
+    files=files,
+    load=load,
+    question=question,
+    answer=answer,
+    stop=("Q:", "</s>", "<|im_end|>"),
+    verifier="math",
+    markers=("answer_is",),
+)

@@ -1,0 +1,109 @@
+"""Competition mathematics: MATH (Hendrycks et al. 2021) in the form of Minerva's 4-shot prompt.
+
+The prompt is that of Lewkowycz et al. 2022 (appendix D.2), as lm-evaluation-harness has it. Its
+solutions end in a sentence with the final answer, so the human solutions get that sentence too.
+"""
+
+from typing import Final
+
+from restem.config.data import DataSource, HubSource
+from restem.errors import RestemError
+from restem.rewards.extraction import last_boxed
+from restem.tasks.problem import SHOT, Problem
+from restem.tasks.sources import Reader, Row
+from restem.tasks.task import Task
+
+PROMPT_FILE: Final = "prompts/minerva_math_4shot.json"
+SUBJECTS: Final = (
+    "algebra",
+    "counting_and_probability",
+    "geometry",
+    "intermediate_algebra",
+    "number_theory",
+    "prealgebra",
+    "precalculus",
+)
+
+
+def question(text: str) -> str:
+    """Put a problem as Minerva's prompt does."""
+    return f"Problem:\n{text}\n\nSolution:"
+
+
+def answer(solution: str) -> str:
+    """Frame a solution as it follows `Solution:`, with the blank line that ends it."""
+    return f" {solution.strip()}\n\n"
+
+
+def with_final_answer(solution: str, gold: str) -> str:
+    """Add the sentence that Minerva's solutions end in."""
+    return f"{solution}\nFinal Answer: The final answer is ${gold}$. I hope it is correct."
+
+
+def files(source: DataSource, split: str) -> tuple[str, ...]:
+    """Name the files of a split: one locally, one for each subject on the hub."""
+    if split == "shots":
+        return (PROMPT_FILE,)
+    if isinstance(source, HubSource):
+        return tuple(f"{subject}/{split}-00000-of-00001.parquet" for subject in SUBJECTS)
+    return (f"math/{split}.jsonl.gz",)
+
+
+def load(reader: Reader, split: str) -> list[Problem]:
+    """Read an original split, or the few-shot prompt."""
+    read = _read_shot if split == "shots" else _read_problem
+    return [
+        read(row, split, file.partition("/")[0])
+        for file in files(reader.source, split)
+        for row in reader.rows(file)
+    ]
+
+
+def _read_problem(row: Row, split: str, folder: str) -> Problem:
+    solution = row.text("solution")
+    gold = last_boxed(solution)
+    return Problem(
+        # The hub's layout keeps no ids: there a row is known by its place in its subject's file.
+        id=_local_id(row) if "id" in row.values else f"{split}/{folder}/row-{row.index}",
+        question=row.text("problem"),
+        answer=gold,
+        level=_level(row),
+        subject=row.text("subject" if "subject" in row.values else "type"),
+        solutions={} if gold is None else {"human": with_final_answer(solution, gold)},
+    )
+
+
+def _read_shot(row: Row, split: str, folder: str) -> Problem:
+    solution = row.text("solution")
+    return Problem(
+        id=f"math/{split}/{row.index}",
+        question=row.text("problem"),
+        answer=last_boxed(solution),
+        solutions={SHOT: solution},
+    )
+
+
+def _local_id(row: Row) -> str:
+    return row.text("id").removesuffix(".json")
+
+
+def _level(row: Row) -> int | None:
+    """Read `Level 3` as 3 and the two rows' `Level ?` as None."""
+    text = row.text("level").removeprefix("Level ")
+    if text == "?":
+        return None
+    if text not in ("1", "2", "3", "4", "5"):
+        raise RestemError(f"level {text!r} is not 1 to 5 or ?", row.where, "correct the row")
+    return int(text)
+
+
+TASK = Task(
+    name="math",
+    files=files,
+    load=load,
+    question=question,
+    answer=answer,
+    stop=("Problem:",),
+    verifier="math",
+    markers=("final_answer", "boxed"),
+)

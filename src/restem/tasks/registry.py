@@ -1,0 +1,34 @@
+"""Find a task by the name of its module."""
+
+import importlib
+import pkgutil
+
+import restem.tasks
+from restem.config.errors import nearest
+from restem.errors import RestemError
+from restem.tasks.task import Task
+
+
+def load_task(name: str) -> Task:
+    """Return the `TASK` of `restem.tasks.<name>`.
+
+    Raises RestemError with the nearest name when there is no such task.
+    """
+    task = _declared(name) if name in _modules() else None
+    if task is None:
+        known = [other for other in _modules() if _declared(other)]
+        raise RestemError(
+            f"there is no task {name!r}{nearest(name, known)}",
+            "restem.tasks",
+            "name a task that is there, or add a module that defines TASK",
+        )
+    return task
+
+
+def _modules() -> list[str]:
+    return [found.name for found in pkgutil.iter_modules(restem.tasks.__path__)]
+
+
+def _declared(name: str) -> Task | None:
+    declared = getattr(importlib.import_module(f"restem.tasks.{name}"), "TASK", None)
+    return declared if isinstance(declared, Task) else None

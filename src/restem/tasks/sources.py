@@ -1,0 +1,186 @@
+"""Read the files of a task's source, from a directory or the hub, with their digests checked."""
+
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restem.config.data import DataSource, EmbeddedSource, FileDigest, HubSource, LocalSource
+from restem.errors import RestemError
+
+PROMPTS = "prompts/"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What was read: a file's name inside its source, its rows and the digest of its bytes."""
+
+    file: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a file; `where` names file and row (from 1) for a reader of errors."""
+
+    where: str
+    index: int
+    values: Mapping[str, Any]
+
+    def text(self, key: str) -> str:
+        """Return a text field. Raises RestemError when it is missing or not text."""
+        value = self.values.get(key)
+        if isinstance(value, str):
+            return value
+        raise RestemError(
+            f"field {key!r} is {'not text' if key in self.values else 'missing'}",
+            self.where,
+            f"correct the row, or the source: its rows have {', '.join(sorted(self.values))}",
+        )
+
+
+class Reader:
+    """Read files of one source and keep a record of each."""
+
+    def __init__(self, source: DataSource, expect: Mapping[str, FileDigest]) -> None:
+        self.source = source
+        self.expect = expect
+        self.records: list[FileRecord] = []
+
+    def rows(self, file: str) -> list[Row]:
+        """Return the rows of a file of the source.
+
+        Raises RestemError when it cannot be had, cannot be read, or is not what is expected.
+        """
+        content = _read_bytes(locate(self.source, file), file)
+        digest = hashlib.sha256(content).hexdigest()
+        expected = self.expect.get(file)
+        if expected and expected.sha256 != digest:
+            raise _unexpected(file, f"has sha256 {digest}, not {expected.sha256}")
+        rows = [Row(f"{file}, row {i + 1}", i, v) for i, v in enumerate(_parse(content, file))]
+        if expected and expected.rows not in (None, len(rows)):
+            raise _unexpected(file, f"has {len(rows)} rows, not {expected.rows}")
+        record = FileRecord(file, len(rows), digest)
+        if record not in self.records:
+            self.records.append(record)
+        return rows
+
+
+def locate(source: DataSource, file: str) -> Path:
+    """Return the path of a source's file; a hub's file is downloaded when it is not cached."""
+    if isinstance(source, EmbeddedSource):
+        raise RestemError(
+            "an embedded source has no files", file, "give this task a local or hub source"
+        )
+    if isinstance(source, LocalSource):
+        return source.directory / file
+    if file.startswith(PROMPTS) and source.prompts is not None:
+        return source.prompts / file.removeprefix(PROMPTS)
+    return _download(source, file)
+
+
+def _download(source: HubSource, file: str) -> Path:
+    # Imported here: a local study must not need the hub's client.
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(hf_hub_download(source.id, file, repo_type="dataset", revision=source.revision))
+    except (HfHubHTTPError, OSError, ValueError) as problem:
+        raise RestemError(
+            f"the hub does not give {file}: {problem}",
+            f"dataset {source.id} at {source.revision}",
+            "check id, revision and network, or use a local source",
+        ) from problem
+
+
+def _read_bytes(path: Path, file: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        missing = "directory" if not path.parent.is_dir() else "file"
+        raise RestemError(
+            f"{file} cannot be read: {problem.strerror}",
+            str(path),
+            f"put the {missing} there, or correct the task's source",
+        ) from problem
+
+
+def _parse(content: bytes, file: str) -> Iterator[dict[str, Any]]:
+    """Read the rows of a .jsonl.gz, .jsonl, .json or .parquet file."""
+    if file.endswith(".parquet"):
+        return _parse_parquet(content, file)
+    text = _decode(_gunzip(content, file) if file.endswith(".gz") else content, file)
+    if file.removesuffix(".gz").endswith(".jsonl"):
+        return _parse_lines(text, file)
+    return _parse_document(text, file)
+
+
+def _parse_parquet(content: bytes, file: str) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa  # imported here: half a second that only the hub's layout needs
+    import pyarrow.parquet as pq
+
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(content)).to_pylist()
+    except (pa.ArrowException, OSError) as problem:
+        raise _damaged(file, f"is not readable Parquet: {problem}") from problem
+    yield from rows
+
+
+def _parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
+    # Not splitlines(): JSON text may hold U+2028 and the like unescaped.
+    for number, line in enumerate(text.rstrip("\n").split("\n") if text else [], start=1):
+        yield _as_row(_decode_json(line, f"{file}, row {number}"), f"{file}, row {number}")
+
+
+def _parse_document(text: str, file: str) -> Iterator[dict[str, Any]]:
+    """Read a JSON list of rows, or an object that has them under `samples`."""
+    document = _decode_json(text, file)
+    rows = document.get("samples") if isinstance(document, dict) else document
+    if not isinstance(rows, list):
+        raise _damaged(file, "is neither a list of rows nor an object with a list `samples`")
+    for number, row in enumerate(rows, start=1):
+        yield _as_row(row, f"{file}, row {number}")
+
+
+def _as_row(value: Any, where: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise _damaged(where, f"is a JSON {type(value).__name__}, not an object")
+
+
+def _decode_json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise _damaged(where, f"is not JSON: {problem}") from problem
+
+
+def _gunzip(content: bytes, file: str) -> bytes:
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as problem:
+        raise _damaged(file, f"is not a whole gzip file: {problem}") from problem
+
+
+def _decode(content: bytes, file: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as problem:
+        raise _damaged(file, f"is not UTF-8 at byte {problem.start}") from problem
+
+
+def _damaged(where: str, what: str) -> RestemError:
+    return RestemError(f"the data {what}", where, "fetch the file again, or correct it")
+
+
+def _unexpected(file: str, what: str) -> RestemError:
+    return RestemError(
+        f"the file {what}", file, "fetch the file that the study was made for, or correct `expect`"
+    )

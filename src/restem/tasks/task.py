@@ -1,0 +1,37 @@
+"""What a task module declares: how its problems are read, asked, answered and verified."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from restem.config.data import DataSource
+from restem.tasks.problem import SHOT, Problem
+from restem.tasks.sources import Reader
+
+
+@dataclass(frozen=True)
+class Task:
+    """One benchmark.
+
+    files: the names of the files that a split is read from.
+    load: reads `train`, `test` or `shots` (an embedded task: `validation` too), unfiltered.
+    question: the prompt part of a question, after which the answer starts.
+    answer: the target text of a solution or completion, from the space before it to the marker
+        that ends it. It only frames: framing twice changes nothing.
+    stop: strings that end a completion. markers: how the strict policy finds its answer.
+    """
+
+    name: str
+    files: Callable[[DataSource, str], tuple[str, ...]]
+    load: Callable[[Reader, str], list[Problem]]
+    question: Callable[[str], str]
+    answer: Callable[[str], str]
+    stop: tuple[str, ...]
+    verifier: str
+    markers: tuple[str, ...]
+
+
+def few_shot_prefix(task: Task, shots: Sequence[Problem]) -> str:
+    """Write the worked examples that stand before the question in a prompt."""
+    return "".join(
+        task.question(shot.question) + task.answer(shot.solutions[SHOT]) for shot in shots
+    )
