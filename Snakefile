@@ -1,0 +1,68 @@
+"""ReST-EM as a workflow: a rule says what depends on what, `restem` commands do the work."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=f"results/{STUDY.study}",
+    base="<results>/pretrained/{model}/base/seed-0/iter-0",
+    policy="<results>/{task}/{model}/{variant}/seed-{seed}/iter-{iteration}",
+    trained="<results>/{task}/{model}/{variant}/seed-{seed}/iter-{iteration,[1-9][0-9]*}",
+    draws="<policy>/{on}/{split}/{decoding}/seed-{draw_seed}",
+
+
+include: "rules/problems.smk"
+include: "rules/base.smk"
+include: "rules/samples.smk"
+include: "rules/rewards.smk"
+include: "rules/examples.smk"
+include: "rules/policy.smk"
+include: "rules/metrics.smk"
+include: "rules/figures.smk"
+include: "rules/tracking.smk"
+
+
+localrules:
+    all,
+    figures,
+    policies,
+    evaluations,
+
+
+# The whole study: every artifact, so that a deleted one is noticed and made again.
+rule all:
+    default_target: True
+    input:
+        all_figures(),
+        all_policies(),
+        all_metrics(),
+        all_examples(),
+        all_rewards(),
+        all_samples(),
+        all_problems(),
+        "<results>/overlap.parquet",
+        "<results>/table.md",
+        "<results>/tracking/published.json",
+
+
+rule figures:
+    input:
+        all_figures(),
+        "<results>/table.md",
+
+
+rule policies:
+    input:
+        all_policies(),
+
+
+rule evaluations:
+    input:
+        all_metrics(),
+        "<results>/overlap.parquet",
+        "<results>/summary.parquet",

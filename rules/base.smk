@@ -1,0 +1,21 @@
+"""base: the policy of iteration 0, a pretrained model in the form that all stages read."""
+
+
+rule make_base:
+    """Fetch, convert, unpack or pretrain a base model."""
+    output:
+        policy="<base>/policy.json",
+        checkpoint=directory("<base>/checkpoint"),
+    log:
+        "<base>/policy.log",
+    benchmark:
+        "<base>/policy.tsv"
+    params:
+        **stage("base", base_slice),
+    shell:
+        "restem base"
+        " --output {output.policy:q}"
+        " --checkpoint {output.checkpoint:q}"
+        " --settings {params.settings:q}"
+        " --code {params.code} --environment {params.environment}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,202 @@
+"""What the rules share: the study, the digests that decide staleness, and paths of addresses."""
+
+from pathlib import Path
+
+from restem import artifacts, recipes
+from restem.cli import fail_readably
+from restem.config.load import load_study
+from restem.provenance import canonical_json, code_digest
+from restem.tasks.registry import load_task
+from restem.tasks.splits import input_files
+from restem.workflow import Draws, Policy, Walk
+
+with fail_readably():
+    STUDY = load_study(config, Path(workflow.basedir) / "config")
+    WALK = Walk(STUDY)
+
+ENVIRONMENTS = Path(workflow.basedir) / "envs"
+RESULTS = Path("results") / STUDY.study
+
+
+wildcard_constraints:
+    task="[^/]+",
+    model="[^/]+",
+    variant="[^/]+",
+    seed=r"\d+",
+    on="[^/]+",
+    split="train|validation|test|shots",
+    decoding="[^/]+",
+    draw_seed=r"\d+",
+    shard=r"\d+-of-\d+",
+    figure="[a-z_]+",
+
+
+def stage(name, settings):
+    """Return the parameters that decide staleness, each as one string.
+
+    Snakemake compares parameters as a set without names, hence one canonical JSON string. The
+    count of remakes changes only when somebody edits an artifact by hand.
+    """
+
+    def slice_of(wildcards):
+        return canonical_json(settings(wildcards))
+
+    def code_of(wildcards):
+        return code_digest(recipes.modules(name, settings(wildcards)))
+
+    def remakes_of(wildcards, output):
+        return f"remakes: {artifacts.remakes(Path(output[0]))}"
+
+    return {
+        "settings": slice_of,
+        "code": code_of,
+        "environment": recipes.environment(name, ENVIRONMENTS),
+        "remakes": remakes_of,
+    }
+
+
+def policy_of(wildcards):
+    """Return the policy that a job's wildcards address."""
+    return Policy(
+        wildcards.task,
+        wildcards.model,
+        wildcards.variant,
+        int(wildcards.seed),
+        int(wildcards.iteration),
+    )
+
+
+def draws_of(wildcards):
+    """Return the completions that a job's wildcards address."""
+    return Draws(
+        policy_of(wildcards),
+        wildcards.on,
+        wildcards.split,
+        wildcards.decoding,
+        int(wildcards.draw_seed),
+    )
+
+
+def problems_slice(wildcards):
+    return WALK.problems_settings(wildcards.task, wildcards.split)
+
+
+def overlap_slice(wildcards):
+    return WALK.overlap_settings()
+
+
+def base_slice(wildcards):
+    return WALK.base_settings(wildcards.model)
+
+
+def samples_slice(wildcards):
+    return WALK.samples_settings(draws_of(wildcards))
+
+
+def rewards_slice(wildcards):
+    return WALK.rewards_settings(wildcards.on)
+
+
+def examples_slice(wildcards):
+    return WALK.examples_settings(policy_of(wildcards))
+
+
+def policy_slice(wildcards):
+    return WALK.policy_settings(policy_of(wildcards))
+
+
+def metrics_slice(wildcards):
+    return WALK.metrics_settings(draws_of(wildcards))
+
+
+def summary_slice(wildcards):
+    return WALK.summary_settings()
+
+
+def figure_slice(wildcards):
+    return WALK.figure_settings(wildcards.figure)
+
+
+def table_slice(wildcards):
+    return WALK.table_settings()
+
+
+def tracking_slice(wildcards):
+    return WALK.tracking_settings()
+
+
+def data_files(wildcards):
+    """List the local files that a split is read from; none for embedded and hub data."""
+    task = load_task(WALK.module(wildcards.task))
+    return input_files(task, STUDY.tasks[wildcards.task].data, wildcards.split)
+
+
+def start_of_policy(wildcards):
+    """Return the policy whose weights a fine-tuning starts from."""
+    return f"<results>/{WALK.start(policy_of(wildcards)).path}/policy.json"
+
+
+def sharded(kind, draws):
+    """List the shards of the samples or rewards of some completions."""
+    return [
+        f"<results>/{draws.path}/{kind}/{s}.parquet" for s in WALK.shards(draws.split)
+    ]
+
+
+def drawn_for(kind):
+    """Return a function that lists the shards that a policy's examples are selected from."""
+
+    def shards(wildcards):
+        draws = WALK.e_step(policy_of(wildcards))
+        return sharded(kind, draws) if draws else []
+
+    return shards
+
+
+def shards_of(kind):
+    """Return a function that lists the shards that a job's wildcards address."""
+    return lambda wildcards: sharded(kind, draws_of(wildcards))
+
+
+def all_problems():
+    return [
+        f"<results>/{task}/problems/{split}.parquet" for task, split in WALK.splits()
+    ]
+
+
+def all_policies():
+    return [f"<results>/{policy.path}/policy.json" for policy in WALK.trained]
+
+
+def all_examples():
+    return [f"<results>/{policy.path}/examples.parquet" for policy in WALK.trained]
+
+
+def all_samples():
+    return [path for draws in WALK.sampled() for path in sharded("samples", draws)]
+
+
+def all_rewards():
+    return [path for draws in WALK.sampled() for path in sharded("rewards", draws)]
+
+
+def all_metrics():
+    return [f"<results>/{draws.path}/metrics.parquet" for draws in WALK.evaluations()]
+
+
+def all_figures():
+    kinds = ("pdf", "svg", "png")
+    return [
+        f"<results>/figures/{name}.{kind}" for name in STUDY.figures for kind in kinds
+    ]
+
+
+def notice_what_people_did():
+    """Mark artifacts that were edited by hand; free the space of those that were deleted."""
+    if workflow.is_main_process:
+        artifacts.mark_damaged(RESULTS)
+        if not workflow.dryrun:
+            artifacts.forget_deleted(RESULTS)
+
+
+notice_what_people_did()

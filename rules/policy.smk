@@ -1,0 +1,32 @@
+"""policy: the M-step, from the weights that the method starts from."""
+
+
+rule fine_tune_policy:
+    """Fine-tune one policy on its examples, as long as the validation reward improves."""
+    input:
+        examples="<policy>/examples.parquet",
+        start=start_of_policy,
+        validation="<results>/{task}/problems/validation.parquet",
+        shots="<results>/{task}/problems/shots.parquet",
+    output:
+        policy="<trained>/policy.json",
+        checkpoint=directory("<trained>/checkpoint"),
+    log:
+        "<policy>/policy.log",
+    benchmark:
+        "<policy>/policy.tsv"
+    threads: 1
+    params:
+        **stage("policy", policy_slice),
+    shell:
+        "restem policy"
+        " --examples {input.examples:q}"
+        " --start {input.start:q}"
+        " --validation {input.validation:q}"
+        " --shots {input.shots:q}"
+        " --threads {threads}"
+        " --output {output.policy:q}"
+        " --checkpoint {output.checkpoint:q}"
+        " --settings {params.settings:q}"
+        " --code {params.code} --environment {params.environment}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,29 @@
+"""samples: completions that one policy draws on one split, for an E-step or an evaluation."""
+
+
+rule draw_samples:
+    """Draw the completions of one shard; those that were drawn before are kept."""
+    input:
+        policy="<policy>/policy.json",
+        problems="<results>/{on}/problems/{split}.parquet",
+        shots="<results>/{on}/problems/shots.parquet",
+    output:
+        samples="<draws>/samples/{shard}.parquet",
+    log:
+        "<draws>/samples/{shard}.log",
+    benchmark:
+        "<draws>/samples/{shard}.tsv"
+    threads: 1
+    params:
+        **stage("samples", samples_slice),
+    shell:
+        "restem samples"
+        " --policy {input.policy:q}"
+        " --problems {input.problems:q}"
+        " --shots {input.shots:q}"
+        " --shard {wildcards.shard}"
+        " --threads {threads}"
+        " --output {output.samples:q}"
+        " --settings {params.settings:q}"
+        " --code {params.code} --environment {params.environment}"
+        " 2>&1 | tee {log:q}"

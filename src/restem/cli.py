@@ -1,0 +1,303 @@
+"""The `restem` command: one subcommand a stage, no logic in it.
+
+A stage's command takes its inputs, its outputs and its slice of configuration; it reads no other
+file and writes nothing else but its progress and its resume state.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from restem import recipes
+from restem.artifacts import Job, Recipe, content_of, produce
+from restem.errors import RestemError
+from restem.provenance import code_digests, digest
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class Command(click.Group):
+    """List subcommands in the order of the walk."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which they were defined."""
+        return list(self.commands)
+
+
+@contextmanager
+def fail_readably() -> Iterator[None]:
+    """Show a RestemError as its three parts and leave; every other error keeps its traceback."""
+    try:
+        yield
+    except RestemError as problem:
+        print(f"restem: {problem}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
+
+
+def main() -> None:
+    """Run the command line; SIGTERM ends a stage the way an exception does, so that it saves."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with fail_readably():
+        cli()
+
+
+@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Self-training experiments (ReST-EM), one command a stage of the walk.
+
+    The rules call these commands; any printed job can be pasted and run by hand.
+    """
+
+
+def _stage(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the three options that decide staleness, which every stage takes."""
+    function = click.option(
+        "--environment", default="unlocked", help="Digest of the locked environment, for the record."
+    )(function)
+    function = click.option(
+        "--code", default=None, help="Expected digest of the stage's code; refused if it differs."
+    )(function)
+    function = click.option(
+        "--settings", required=True, help="The stage's slice of configuration, as JSON."
+    )(function)
+    return cli.command(cls=StageCommand, name=function.__name__)(function)
+
+
+def _list(name: str, text: str, required: bool = True) -> Callable[..., Any]:
+    """Declare an option that takes a list of files, as Snakemake writes it: --name A B C."""
+    return click.option(name, type=FILE, required=required, multiple=True, help=text)
+
+
+class StageCommand(click.Command):
+    """Read `--name A B C` as `--name A --name B --name C`, and a bare `--name` as an empty list."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Spread lists, then parse as usual."""
+        lists = {o for p in self.params if getattr(p, "multiple", False) for o in p.opts}
+        spread: list[str] = []
+        name = ""
+        for arg in args:
+            if arg.startswith("--"):
+                name = arg if arg in lists else ""
+                spread += [] if name else [arg]
+            else:
+                spread += [name, arg] if name else [arg]
+        return super().parse_args(ctx, spread)
+
+
+def _make(
+    stage: str,
+    options: Mapping[str, Any],
+    inputs: Mapping[str, Path | Sequence[Path]],
+    outputs: Mapping[str, Path],
+    body: Callable[[Job], None],
+) -> None:
+    """Run a stage's body under its recipe, unless the outputs can be put back as they were."""
+    settings = _settings(options["settings"])
+    code = code_digests(recipes.modules(stage, settings))
+    if options["code"] not in (None, digest(code)):
+        raise RestemError(
+            "the code is not the one that this job was planned with",
+            f"stage {stage}",
+            "give the same snakemake command again; do not edit src/ while a study runs, or leave "
+            "out --code when you run a stage by hand",
+        )
+    listed = {k: [v] if isinstance(v, Path) else list(v) for k, v in inputs.items()}
+    contents = {name: [content_of(path) for path in paths] for name, paths in listed.items()}
+    recipe = Recipe(stage, settings, code, options["environment"], contents)
+    with produce(recipe, outputs) as job:
+        if not job.reused:
+            body(job)
+
+
+def _settings(text: str) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads(text)
+    except ValueError as problem:
+        raise RestemError(f"this is not JSON: {problem}", "--settings", "quote it") from problem
+    return settings
+
+
+@_stage
+@_list("--data", "Files that the split is read from.", required=False)
+@click.option("--output", type=FILE, required=True)
+def problems(data: Sequence[Path], output: Path, **options: Any) -> None:
+    """Read one split of a task as a table."""
+    from restem.stages import problems as stage
+
+    _make("problems", options, {"data": data}, {"problems": output}, lambda j: stage.run(j, output))
+
+
+@_stage
+@_list("--problems", "Tables of problems, in the order of the settings.")
+@click.option("--output", type=FILE, required=True)
+def overlap(problems: Sequence[Path], output: Path, **options: Any) -> None:
+    """Report how much the splits overlap."""
+    from restem.stages import overlap as stage
+
+    inputs = {"problems": problems}
+    _make("overlap", options, inputs, {"overlap": output}, lambda j: stage.run(j, problems, output))
+
+
+@_stage
+@click.option("--output", type=FILE, required=True, help="policy.json")
+@click.option("--checkpoint", type=FOLDER, required=True)
+def base(output: Path, checkpoint: Path, **options: Any) -> None:
+    """Make a base policy: fetch, convert, unpack or pretrain it."""
+    from restem.stages import base as stage
+
+    outputs = {"policy": output, "checkpoint": checkpoint}
+    _make("base", options, {}, outputs, lambda job: stage.run(job, output, checkpoint))
+
+
+@_stage
+@click.option("--policy", type=FILE, required=True)
+@click.option("--problems", type=FILE, required=True)
+@click.option("--shots", type=FILE, required=True)
+@click.option("--shard", default="1-of-1", help="Which problems: 2-of-8 is every eighth.")
+@click.option("--threads", default=1, type=click.IntRange(1))
+@click.option("--output", type=FILE, required=True)
+def samples(
+    policy: Path, problems: Path, shots: Path, shard: str, threads: int, output: Path, **options: Any
+) -> None:
+    """Draw completions from a policy; those drawn before are kept."""
+    from restem.stages import samples as stage
+
+    def body(job: Job) -> None:
+        stage.run(job, policy, problems, shots, shard, threads, output)
+
+    inputs = {"policy": policy, "problems": problems, "shots": shots}
+    _make("samples", options, inputs, {"samples": output}, body)
+
+
+@_stage
+@click.option("--samples", type=FILE, required=True)
+@click.option("--problems", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True)
+def rewards(samples: Path, problems: Path, output: Path, **options: Any) -> None:
+    """Verify completions: one verdict each."""
+    from restem.stages import rewards as stage
+
+    inputs = {"samples": samples, "problems": problems}
+    outputs = {"rewards": output}
+    _make("rewards", options, inputs, outputs, lambda j: stage.run(j, samples, problems, output))
+
+
+@_stage
+@_list("--samples", "Shards of the E-step.", required=False)
+@_list("--rewards", "Verdicts of the same shards.", required=False)
+@click.option("--problems", type=FILE, required=True)
+@click.option("--shots", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True)
+def examples(
+    samples: Sequence[Path],
+    rewards: Sequence[Path],
+    problems: Path,
+    shots: Path,
+    output: Path,
+    **options: Any,
+) -> None:
+    """Select training examples, and record why the rest is dropped."""
+    from restem.stages import examples as stage
+
+    def body(job: Job) -> None:
+        stage.run(job, samples, rewards, problems, shots, output)
+
+    inputs = {"samples": samples, "rewards": rewards, "problems": problems, "shots": shots}
+    _make("examples", options, inputs, {"examples": output}, body)
+
+
+@_stage
+@click.option("--examples", type=FILE, required=True)
+@click.option("--start", type=FILE, required=True, help="policy.json of the weights to start from")
+@click.option("--validation", type=FILE, required=True)
+@click.option("--shots", type=FILE, required=True)
+@click.option("--threads", default=1, type=click.IntRange(1))
+@click.option("--output", type=FILE, required=True, help="policy.json")
+@click.option("--checkpoint", type=FOLDER, required=True)
+def policy(
+    examples: Path,
+    start: Path,
+    validation: Path,
+    shots: Path,
+    threads: int,
+    output: Path,
+    checkpoint: Path,
+    **options: Any,
+) -> None:
+    """Fine-tune a policy while its validation reward improves (the M-step)."""
+    from restem.stages import policy as stage
+
+    def body(job: Job) -> None:
+        stage.run(job, examples, start, validation, shots, threads, output, checkpoint)
+
+    inputs = {"examples": examples, "start": start, "validation": validation, "shots": shots}
+    _make("policy", options, inputs, {"policy": output, "checkpoint": checkpoint}, body)
+
+
+@_stage
+@_list("--samples", "Shards of the evaluated completions.")
+@_list("--rewards", "Verdicts of the same shards.")
+@click.option("--problems", type=FILE, required=True)
+@click.option("--policy", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True)
+def metrics(
+    samples: Sequence[Path],
+    rewards: Sequence[Path],
+    problems: Path,
+    policy: Path,
+    output: Path,
+    **options: Any,
+) -> None:
+    """Count the correct completions of every problem."""
+    from restem.stages import metrics as stage
+
+    def body(job: Job) -> None:
+        stage.run(job, samples, rewards, problems, policy, output)
+
+    inputs = {"samples": samples, "rewards": rewards, "problems": problems, "policy": policy}
+    _make("metrics", options, inputs, {"metrics": output}, body)
+
+
+@_stage
+@_list("--metrics", "Metrics of every policy and split.")
+@click.option("--output", type=FILE, required=True)
+@click.option("--lifts", type=FILE, required=True)
+def summary(metrics: Sequence[Path], output: Path, lifts: Path, **options: Any) -> None:
+    """Estimate every quantity and every lift, with intervals."""
+    from restem.stages import summary as stage
+
+    outputs = {"summary": output, "lifts": lifts}
+    body = lambda job: stage.run(job, metrics, output, lifts)  # noqa: E731
+    _make("summary", options, {"metrics": metrics}, outputs, body)
+
+
+@_stage
+@click.option("--summary", type=FILE, required=True)
+@_list("--output", "The figure as PDF, SVG and PNG.")
+def figure(summary: Path, output: Sequence[Path], **options: Any) -> None:
+    """Draw one figure from the summary."""
+    from restem.stages import figure as stage
+
+    outputs = {path.suffix[1:]: path for path in output}
+    _make("figure", options, {"summary": summary}, outputs, lambda j: stage.run(j, summary, outputs))
+
+
+@_stage
+@click.option("--summary", type=FILE, required=True)
+@click.option("--lifts", type=FILE, required=True)
+@_list("--output", "The table as Markdown and CSV.")
+def table(summary: Path, lifts: Path, output: Sequence[Path], **options: Any) -> None:
+    """Write the table of results."""
+    from restem.stages import table as stage
+
+    outputs = {path.suffix[1:]: path for path in output}
+    body = lambda job: stage.run(job, summary, lifts, outputs)  # noqa: E731
+    _make("table", options, {"summary": summary, "lifts": lifts}, outputs, body)

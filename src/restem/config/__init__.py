@@ -1,0 +1,1 @@
+"""Everything that YAML may say, one module per block."""

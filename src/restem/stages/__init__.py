@@ -1,0 +1,1 @@
+"""One module per stage of the walk; each turns declared inputs into declared outputs."""

@@ -1,0 +1,132 @@
+"""Stage examples: select what a policy is trained on, and record why the rest is not."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from restem.artifacts import Job
+from restem.config.selection import Selection
+from restem.config.strict import Strict
+from restem.errors import RestemError
+from restem.selection import KEPT, Drawn, decide
+from restem.stages.problems import read_problems
+from restem.tables import read_rows, table, write_table
+from restem.tasks.problem import Problem
+from restem.tasks.registry import load_task
+from restem.tasks.task import Task, few_shot_prefix
+
+NO_DRAW = -1
+
+
+class Settings(Strict):
+    """What this stage reads of the configuration."""
+
+    task: str
+    selection: Selection
+    seed: list[int] = []
+
+
+def run(
+    job: Job,
+    samples: Sequence[Path],
+    rewards: Sequence[Path],
+    problems: Path,
+    shots: Path,
+    output: Path,
+) -> None:
+    """Write one row for each completion and each human solution: kept or not, and why."""
+    settings = Settings.model_validate(job.recipe.settings)
+    task = load_task(settings.task)
+    known = {problem.id: problem for problem in read_problems(problems)}
+    prefix = few_shot_prefix(task, read_problems(shots))
+    rows = _model_rows(settings, task, known, prefix, _join(samples, rewards))
+    if settings.selection.human is not None:
+        rows += _human_rows(settings.selection.human, task, known, prefix)
+    counts = Counter(row["decision"] for row in rows)
+    provenance = {**job.provenance, "counts": dict(counts)}
+    write_table(output, "examples", table("examples", rows), provenance)
+    told = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    solved = len({row["problem_id"] for row in rows if row["decision"] == KEPT})
+    print(f"examples: {told or 'none'}; from {solved} of {len(known)} problems", flush=True)
+
+
+def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Drawn]:
+    """Pair every completion with its verdict; refuse to go on when one has no partner."""
+    texts = {
+        (row["problem_id"], row["draw"]): row["completion"]
+        for path in samples
+        for row in read_rows(path, "samples")
+    }
+    drawn = [
+        Drawn(row["problem_id"], row["draw"], text, row["verdict"], row["reward"])
+        for path in rewards
+        for row in read_rows(path, "rewards")
+        if (text := texts.pop((row["problem_id"], row["draw"]), None)) is not None
+    ]
+    if texts:
+        problem_id, draw = next(iter(texts))
+        raise RestemError(
+            f"{len(texts)} completions have no verdict",
+            f"problem {problem_id}, draw {draw}",
+            "delete the rewards folder beside the samples and run snakemake again",
+        )
+    return drawn
+
+
+def _model_rows(
+    settings: Settings,
+    task: Task,
+    known: Mapping[str, Problem],
+    prefix: str,
+    drawn: Sequence[Drawn],
+) -> list[dict[str, Any]]:
+    decisions = decide(drawn, settings.selection, settings.seed)
+    return [
+        _row(
+            task, known[d.drawn.problem_id], prefix, "model", d.drawn.draw, d.decision, d.weight,
+            d.drawn.completion,
+        )
+        for d in decisions
+    ]  # fmt: skip
+
+
+def _human_rows(
+    source: str, task: Task, known: Mapping[str, Problem], prefix: str
+) -> list[dict[str, Any]]:
+    without = [p.id for p in known.values() if source not in p.solutions]
+    if len(without) == len(known):
+        offered = sorted({name for p in known.values() for name in p.solutions})
+        raise RestemError(
+            f"no problem has a reference solution named {source!r}",
+            "selection.human",
+            f"this task has {', '.join(offered) or 'none'}",
+        )
+    return [
+        _row(task, p, prefix, f"human:{source}", NO_DRAW, KEPT, 1.0, p.solutions[source])
+        for p in known.values()
+        if source in p.solutions
+    ]
+
+
+def _row(
+    task: Task,
+    problem: Problem,
+    prefix: str,
+    source: str,
+    draw: int,
+    decision: str,
+    weight: float,
+    text: str,
+) -> dict[str, Any]:
+    kept = decision == KEPT
+    return {
+        "problem_id": problem.id,
+        "source": source,
+        "draw": draw,
+        "decision": decision,
+        "weight": weight,
+        "prefix": prefix if kept else None,
+        "prompt": task.question(problem.question) if kept else None,
+        "target": task.answer(text) if kept else None,
+    }

@@ -1,0 +1,104 @@
+"""Stage metrics: how many completions of each problem were correct."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from restem.artifacts import Job
+from restem.config.strict import Strict
+from restem.errors import RestemError
+from restem.policies import read_policy
+from restem.stages.problems import read_problems
+from restem.tables import read_rows, table, write_table
+from restem.tasks.problem import Problem
+
+
+class Settings(Strict):
+    """The address of what is counted: policy, evaluated split and decoding."""
+
+    task: str
+    split: str
+    decoding: str
+    train_task: str
+    model: str
+    variant: str
+    seed: int
+    iteration: int
+
+
+def run(
+    job: Job,
+    samples: Sequence[Path],
+    rewards: Sequence[Path],
+    problems: Path,
+    policy: Path,
+    output: Path,
+) -> None:
+    """Write one row a problem; a halted policy gives one row that says why."""
+    settings = Settings.model_validate(job.recipe.settings)
+    address = settings.model_dump(exclude={"train_task"})
+    halted = read_policy(policy).halted
+    asked = read_problems(problems)
+    if halted:
+        rows = [_row(address, None, [], {}, halted)]
+    else:
+        tokens = {_key(r): r["tokens"] for path in samples for r in read_rows(path, "samples")}
+        verdicts = _by_problem(rewards)
+        _close_counts(asked, tokens, verdicts, output)
+        rows = [_row(address, p, verdicts[p.id], tokens, None) for p in asked]
+    write_table(output, "metrics", table("metrics", rows), job.provenance)
+    correct, draws = (sum(row[name] for row in rows) for name in ("correct", "draws"))
+    share = f"{correct / draws:.1%} of {draws} correct" if draws else f"halted: {halted}"
+    print(f"metrics: {settings.variant}/{settings.iteration} on {settings.split}, {share}")
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, int]:
+    return row["problem_id"], row["draw"]
+
+
+def _by_problem(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
+    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in paths:
+        for row in read_rows(path, "rewards"):
+            grouped[row["problem_id"]].append(row)
+    return grouped
+
+
+def _close_counts(
+    asked: Sequence[Problem],
+    tokens: Mapping[tuple[str, int], int],
+    verdicts: Mapping[str, Sequence[Mapping[str, Any]]],
+    output: Path,
+) -> None:
+    """Refuse verdicts without a completion, completions without a verdict, problems without."""
+    judged = {_key(row) for rows in verdicts.values() for row in rows}
+    if judged != set(tokens) or {problem.id for problem in asked} != set(verdicts):
+        raise RestemError(
+            f"the counts do not close: {len(asked)} problems, {len(tokens)} completions, "
+            f"{len(judged)} verdicts for {len(verdicts)} problems",
+            str(output),
+            "delete the samples and rewards folders beside it and run snakemake again",
+        )
+
+
+def _row(
+    address: Mapping[str, Any],
+    problem: Problem | None,
+    verdicts: Sequence[Mapping[str, Any]],
+    tokens: Mapping[tuple[str, int], int],
+    halted: str | None,
+) -> dict[str, Any]:
+    counts = Counter(row["verdict"] for row in verdicts)
+    lengths = [tokens[_key(row)] for row in verdicts]
+    return {
+        **address,
+        "problem_id": problem.id if problem else "",
+        "subject": problem.subject if problem else "",
+        "level": problem.level if problem else None,
+        "draws": len(verdicts),
+        "correct": counts["correct"],
+        "unextractable": counts["unextractable"],
+        "completion_tokens_mean": sum(lengths) / len(lengths) if lengths else 0.0,
+        "halted": halted,
+    }

@@ -1,0 +1,34 @@
+"""Stage overlap: how much the splits of a study have in common, as an artifact."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+from restem.artifacts import Job
+from restem.config.strict import Strict
+from restem.stages.problems import read_problems
+from restem.tables import table, write_table
+from restem.tasks.overlap import overlaps
+
+
+class Settings(Strict):
+    """Task and split of every table, in the order in which they are given."""
+
+    tables: list[tuple[str, str]]
+
+
+def run(job: Job, problems: Sequence[Path], output: Path) -> None:
+    """Compare every pair of splits of which one is a test split."""
+    settings = Settings.model_validate(job.recipe.settings)
+    named = list(zip(settings.tables, map(read_problems, problems), strict=True))
+    rows = []
+    for (left, left_problems), (right, right_problems) in combinations(named, 2):
+        if "test" not in (left[1], right[1]):
+            continue
+        for found in overlaps(left_problems, right_problems):
+            ids = {"left_id": found.left_id, "right_id": found.right_id}
+            names = {"left_task": left[0], "left_split": left[1]}
+            names |= {"right_task": right[0], "right_split": right[1]}
+            rows.append({**ids, **names, "kind": found.kind, "score": found.score})
+    write_table(output, "overlap", table("overlap", rows), job.provenance)
+    print(f"overlap: {len(rows)} pairs between {len(named)} splits", flush=True)

@@ -1,0 +1,131 @@
+"""Stage policy: the M-step (Algorithm 1): fine-tune while the validation reward improves."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from restem.artifacts import Job
+from restem.config.decoding import Decoding
+from restem.config.reward import Reward
+from restem.config.strict import Strict
+from restem.config.training import Training
+from restem.policies import CHECKPOINT, read_policy, verify_checkpoint, write_policy
+from restem.selection import KEPT
+from restem.stages.problems import read_problems
+from restem.stages.rewards import Grader
+from restem.stages.rewards import Settings as RewardsSettings
+from restem.tables import read_rows
+from restem.tasks.problem import Problem
+from restem.tasks.registry import load_task
+from restem.tasks.task import few_shot_prefix
+
+
+class Settings(Strict):
+    """What this stage reads of the configuration."""
+
+    task: str
+    verifier: str
+    reward: Reward
+    training: Training
+    validation: Decoding
+    seed: int
+
+
+def run(
+    job: Job,
+    examples: Path,
+    start: Path,
+    validation: Path,
+    shots: Path,
+    threads: int,
+    output: Path,
+    checkpoint: Path,
+) -> None:
+    """Write a fine-tuned checkpoint and its manifest; without examples, a halted policy."""
+    settings = Settings.model_validate(job.recipe.settings)
+    kept = [row for row in read_rows(examples, "examples") if row["decision"] == KEPT]
+    manifest = read_policy(start)
+    reason = manifest.halted or (None if kept else "no completion was correct: no example is left")
+    _empty(checkpoint)
+    if reason:
+        write_policy(output, job.provenance, {"examples": 0}, halted=reason)
+        print(f"policy: halted, {reason}", flush=True)
+        return
+    task = load_task(settings.task)
+    prefix = few_shot_prefix(task, read_problems(shots))
+    validate = _validation(settings, prefix, read_problems(validation))
+    report = _fine_tune(kept, verify_checkpoint(manifest), settings, threads, validate, output)
+    checkpoint.rmdir()
+    (output.parent / f".{CHECKPOINT}.partial").rename(checkpoint)
+    write_policy(output, job.provenance, report)
+    best = max(point["reward"] for point in report["validations"])
+    print(f"policy: {len(report['losses'])} steps, validation reward {best:.3f}", flush=True)
+
+
+def _empty(checkpoint: Path) -> None:
+    if checkpoint.exists():
+        shutil.rmtree(checkpoint)
+    checkpoint.mkdir(parents=True)
+
+
+def _fine_tune(
+    kept: Sequence[dict[str, Any]],
+    start: Path,
+    settings: Settings,
+    threads: int,
+    validate: Callable[[Any, Any], float],
+    output: Path,
+) -> dict[str, Any]:
+    """Train into a folder beside the output; return the report without what time decides."""
+    from restem.training.examples import Example
+    from restem.training.loop import fine_tune
+
+    names = ("prefix", "prompt", "target", "weight")
+    given = [Example(*(row[name] for name in names)) for row in kept]
+    partial = output.parent / f".{CHECKPOINT}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    report = fine_tune(
+        start, given, settings.training, settings.seed, threads, validate, partial, _tell
+    )
+    measured_by_clock = ("wall_seconds", "peak_memory_bytes")
+    return {k: v for k, v in asdict(report).items() if k not in measured_by_clock}
+
+
+def _validation(
+    settings: Settings, prefix: str, problems: Sequence[Problem]
+) -> Callable[[Any, Any], float]:
+    """Return a function that draws on the validation split, and averages the reward."""
+    from restem.sampling.engine import Request, draw_seed
+    from restem.sampling.transformers_engine import TransformersEngine
+
+    task, decoding = load_task(settings.task), settings.validation
+    grader = Grader(RewardsSettings.model_validate(_rewards_part(settings)))
+    gold = {problem.id: problem.answer or "" for problem in problems}
+    draws = tuple(range(decoding.draws))
+
+    def request(problem: Problem) -> Request:
+        address = ("validation", "validation", "validation", problem.id)
+        seeds = tuple(draw_seed(*address, draw, settings.seed) for draw in draws)
+        return Request(problem.id, prefix, task.question(problem.question), draws, seeds)
+
+    def validate(model: Any, tokenizer: Any) -> float:
+        engine = TransformersEngine(model, tokenizer)
+        requests = [request(problem) for problem in problems]
+        rewards = [
+            grader.reward(gold[completion.problem_id], completion.text)
+            for group in engine.sample(requests, decoding, task.stop)
+            for completion in group
+        ]
+        return sum(rewards) / len(rewards)
+
+    return validate
+
+
+def _rewards_part(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(include={"task", "verifier", "reward"})
+
+
+def _tell(line: str) -> None:
+    print(f"policy: {line}", flush=True)

@@ -1,0 +1,46 @@
+"""Stage problems: read one split of a task as a table."""
+
+from pathlib import Path
+
+from restem.artifacts import Job
+from restem.config.data import Split, TaskData
+from restem.config.strict import Strict
+from restem.tables import read_rows, table, write_table
+from restem.tasks.problem import Problem
+from restem.tasks.registry import load_task
+from restem.tasks.splits import load_split
+
+
+class Settings(Strict):
+    """What this stage reads of the configuration."""
+
+    task: str
+    split: Split
+    data: TaskData
+
+
+def run(job: Job, output: Path) -> None:
+    """Write the problems of one split; what was read and dropped goes into the provenance."""
+    settings = Settings.model_validate(job.recipe.settings)
+    loaded = load_split(load_task(settings.task), settings.data, settings.split)
+    read = [vars(record) for record in loaded.files]
+    counts = {"problems": len(loaded.problems), "dropped": loaded.dropped}
+    rows = [to_row(problem) for problem in loaded.problems]
+    provenance = {**job.provenance, "files": read, "counts": counts}
+    write_table(output, "problems", table("problems", rows), provenance)
+    print(f"problems: {len(rows)} of {settings.task}/{settings.split}", flush=True)
+
+
+def to_row(problem: Problem) -> dict[str, object]:
+    """Return the row of a problem."""
+    solutions = [{"source": k, "text": v} for k, v in problem.solutions.items()]
+    return {**vars(problem), "solutions": solutions}
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """Read a table of problems."""
+    rows = read_rows(path, "problems")
+    return [
+        Problem(**{**row, "solutions": {s["source"]: s["text"] for s in row["solutions"]}})
+        for row in rows
+    ]
