@@ -1,0 +1,207 @@
+"""Check that figures show the summary's numbers, the same bytes each time, and what is missing."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from restem.errors import RestemError
+from restem.figures import accuracy_by_iteration, pass_at_k, style, train_test_gap
+
+Row = dict[str, Any]
+NOTE = "embedded model"
+DRAWERS: list[Callable[..., Figure]] = [
+    accuracy_by_iteration.draw,
+    train_test_gap.draw,
+    pass_at_k.draw,
+]
+REDRAW = """
+import json, sys
+from pathlib import Path
+from restem.figures import accuracy_by_iteration, pass_at_k, style, train_test_gap
+summary = json.loads(Path(sys.argv[1]).read_text())
+for module in (accuracy_by_iteration, pass_at_k, train_test_gap):
+    style.save(module.draw(summary, "embedded model"), Path(sys.argv[2]) / module.__name__)
+"""
+
+
+def ys(figure: Figure, gid: str) -> list[float]:
+    """Return the heights of all lines with a gid, in the order of drawing."""
+    lines: list[Any] = [line for axes in figure.axes for line in axes.lines]
+    return [float(y) for line in lines if line.get_gid() == gid for y in line.get_ydata()]
+
+
+def estimates(summary: list[Row], **wanted: Any) -> list[float]:
+    rows = [row for row in summary if all(row[k] == v for k, v in wanted.items())]
+    return [row["estimate"] for row in rows]
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.texts)
+
+
+def axes_text(axes: Axes) -> str:
+    return "\n".join(text.get_text() for text in axes.texts)
+
+
+def test_accuracy_by_iteration_draws_the_summary(summary: list[Row]) -> None:
+    figure = accuracy_by_iteration.draw(summary, NOTE, home="sums")
+    for model in ("S", "L"):
+        curve, level = [], []
+        for task in ("sums", "clocks"):
+            where = {"task": task, "split": "test", "model": model, "decoding": "greedy"}
+            curve += estimates(summary, variant="base", seed=None, **where)
+            curve += estimates(summary, variant="rest-em", seed=None, **where)
+            level += 2 * estimates(summary, variant="sft-terse", seed=None, **where)
+        assert ys(figure, f"{model}/rest-em") == curve
+        assert ys(figure, f"{model}/sft-terse") == level
+
+
+def test_accuracy_by_iteration_draws_the_intervals_and_the_seeds(summary: list[Row]) -> None:
+    figure = accuracy_by_iteration.draw(summary, NOTE, home="sums")
+    drawn = {
+        (float(path[0, 1]), float(path[1, 1]))
+        for item in figure.axes[0].collections
+        if isinstance(item, LineCollection)
+        for path in item.get_segments()
+    }
+    where = {"task": "sums", "split": "test", "decoding": "greedy"}
+    rows = [row for row in summary if all(row[k] == v for k, v in where.items())]
+    curves = [row for row in rows if row["variant"] in ("base", "rest-em")]
+    assert drawn == {(row["low"], row["high"]) for row in curves if row["seed"] is None}
+    dots = [
+        row["estimate"] for row in curves if row["variant"] == "rest-em" and row["model"] == "S"
+    ]
+    assert set(ys(figure, "S/rest-em/seeds")) >= set(dots) - set(ys(figure, "S/rest-em"))
+
+
+def test_train_test_gap_draws_the_summary(summary: list[Row]) -> None:
+    figure = train_test_gap.draw(summary, NOTE)
+    for split in ("train", "test"):
+        expected: list[float] = []
+        for model in ("L", "S"):
+            where = {"task": "sums", "model": model, "split": split, "decoding": "greedy"}
+            expected += estimates(summary, variant="base", seed=None, **where)
+            expected += estimates(summary, variant="rest-em", seed=None, **where)
+        assert ys(figure, split) == expected
+
+
+def test_pass_at_k_draws_the_last_policies(summary: list[Row]) -> None:
+    figure = pass_at_k.draw(summary, NOTE, home="sums")
+    for variant, last in (("base", 0), ("rest-em", 3), ("sft-careful", 1)):
+        expected: list[float] = []
+        for task in ("sums", "clocks"):
+            for model in ("L", "S"):
+                where = {"task": task, "model": model, "variant": variant, "iteration": last}
+                expected += estimates(summary, decoding="sampled", seed=None, **where)
+        assert ys(figure, variant) == expected
+    ticks = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    assert ticks == ["1", "2", "4", "8", "16", "32"]
+
+
+def test_one_model_and_no_method_are_enough(summary: list[Row]) -> None:
+    base = [row for row in summary if row["model"] == "S" and row["variant"] == "base"]
+    figure = accuracy_by_iteration.draw(base, NOTE)
+    assert len(ys(figure, "S/base")) == 2
+    assert len(pass_at_k.draw(base, NOTE).axes) == 2
+
+
+@pytest.mark.parametrize("draw", DRAWERS)
+def test_the_note_and_the_sample_sizes_are_on_every_figure(
+    draw: Callable[..., Figure], summary: list[Row]
+) -> None:
+    figure = draw(summary, NOTE)
+    assert NOTE in texts(figure)
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert all("n = 80" in axes_text(axes) for axes in panels)
+    assert all("(%)" in axes.get_ylabel() or axes.get_ylabel() == "" for axes in panels)
+
+
+@pytest.mark.parametrize("draw", DRAWERS)
+def test_nothing_is_cut_off_and_no_text_overlaps(
+    draw: Callable[..., Figure], damaged: list[Row]
+) -> None:
+    figure = draw(damaged, NOTE)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    items: list[Artist] = [*figure.texts, *figure.legends, *figure.axes]
+    boxes: list[Any] = [item.get_tightbbox(renderer) for item in items]
+    for box in boxes:
+        assert box.x0 >= -1 and box.y0 >= -1
+        assert box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1
+    for i, left in enumerate(boxes):
+        assert not any(left.padded(-1).overlaps(right) for right in boxes[i + 1 :])
+
+
+@pytest.mark.parametrize("draw", DRAWERS)
+def test_what_halted_or_is_missing_is_said(draw: Callable[..., Figure], damaged: list[Row]) -> None:
+    said = texts(draw(damaged, NOTE))
+    assert "S rest-em, iteration 3: halted (no examples left)." in said
+    assert "S rest-em, iteration 2: halted (1 of 3 seeds: no examples left)." in said
+    assert "L rest-em: no results for iteration 2" in said
+
+
+def test_a_gap_breaks_the_line_and_a_halt_gets_a_cross(damaged: list[Row]) -> None:
+    figure = accuracy_by_iteration.draw(damaged, NOTE)
+    lines: list[Any] = [line for line in figure.axes[0].lines if line.get_gid() == "L/rest-em"]
+    assert [len(line.get_xdata()) for line in lines] == [2, 1]
+    assert len(ys(figure, "S/rest-em/halted")) == 2
+
+
+@pytest.mark.parametrize("draw", DRAWERS)
+def test_an_empty_summary_is_refused(draw: Callable[..., Figure], summary: list[Row]) -> None:
+    with pytest.raises(RestemError, match="nothing to draw"):
+        draw([], NOTE)
+    with pytest.raises(RestemError):
+        draw([row | {"split": "validation"} for row in summary], NOTE)
+
+
+def test_a_gap_needs_both_splits(summary: list[Row]) -> None:
+    with pytest.raises(RestemError, match="both train and test"):
+        train_test_gap.draw([row for row in summary if row["split"] == "test"], NOTE)
+
+
+def test_two_sampled_decodings_need_a_name(summary: list[Row]) -> None:
+    sampled = [row for row in summary if row["decoding"] == "sampled"]
+    both = [*sampled, *(row | {"decoding": "nucleus"} for row in sampled)]
+    with pytest.raises(RestemError, match="nucleus, sampled"):
+        pass_at_k.draw(both, NOTE)
+    assert pass_at_k.draw(both, NOTE, decoding="nucleus").axes
+
+
+def test_two_processes_write_the_same_bytes(summary: list[Row], tmp_path: Path) -> None:
+    data = tmp_path / "summary.json"
+    data.write_text(json.dumps(summary))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    source = str(Path(style.__file__).parents[2])
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", REDRAW, str(data), str(folder)],
+            env={**os.environ, "PYTHONPATH": source, "PYTHONHASHSEED": str(i)},
+        )
+        for i, folder in enumerate(folders)
+    ]
+    assert [process.wait(60) for process in running] == [0, 0]
+    one, two = ({f.name: f.read_bytes() for f in folder.iterdir()} for folder in folders)
+    assert len(one) == 9
+    assert one == two
+
+
+def test_a_users_matplotlib_settings_change_nothing(summary: list[Row], tmp_path: Path) -> None:
+    import matplotlib
+
+    plain = style.save(train_test_gap.draw(summary, NOTE), tmp_path / "plain")
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "savefig.dpi": 30}):
+        changed = style.save(train_test_gap.draw(summary, NOTE), tmp_path / "changed")
+    assert [f.read_bytes() for f in plain] == [f.read_bytes() for f in changed]
