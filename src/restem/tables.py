@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from restem.errors import RestemError
@@ -150,36 +151,30 @@ def provenance_of(content: pa.Table, path: Path) -> dict[str, Any]:
 
 
 def content_digest(content: pa.Table) -> str:
-    """Return the sha256 of a table's rows and column names, free of layout and metadata."""
+    """Return the sha256 of a table's column names and values, whatever its layout in memory."""
     hasher = hashlib.sha256(json.dumps(content.schema.names).encode())
-    bare = content.replace_schema_metadata(None)
-    combined = bare.take(pa.array(range(bare.num_rows), pa.int64())).combine_chunks()
-    with pa.ipc.new_stream(_Hashing(hasher), combined.schema) as stream:
-        for batch in combined.to_batches(max_chunksize=65536):
-            stream.write_batch(batch)
+    for column in content.columns:
+        _feed(hasher, column.combine_chunks())
     return hasher.hexdigest()
 
 
-class _Hashing:
-    """Let Arrow write into a hash instead of a file."""
-
-    closed = False
-
-    def __init__(self, hasher: Any) -> None:
-        self._hasher = hasher
-
-    def write(self, data: Any) -> int:
-        self._hasher.update(data)
-        return len(data)
-
-    def writable(self) -> bool:
-        return True
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True
+def _feed(hasher: Any, values: Any) -> None:
+    """Hash which values are missing, then lengths and contents, level by level."""
+    if isinstance(values, pa.ChunkedArray):
+        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    hasher.update(values.is_null().to_numpy(zero_copy_only=False).tobytes())
+    if pa.types.is_list(values.type):
+        hasher.update(values.value_lengths().fill_null(0).to_numpy().tobytes())
+        _feed(hasher, values.flatten())
+    elif pa.types.is_struct(values.type):
+        for part in values.flatten():
+            _feed(hasher, part)
+    elif pa.types.is_string(values.type):
+        filled = values.fill_null("")
+        hasher.update(pc.binary_length(filled).to_numpy().tobytes())
+        hasher.update("".join(filled.to_pylist()).encode())
+    else:
+        hasher.update(values.fill_null(0).to_numpy().tobytes())
 
 
 def sync(path: Path) -> None:
