@@ -21,9 +21,7 @@ def choose(logits: torch.Tensor, decoding: Decoding, uniforms: torch.Tensor) -> 
     return (place if ids is None else ids.gather(-1, place)).squeeze(-1)
 
 
-def kept(
-    logits: torch.Tensor, decoding: Decoding
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def kept(logits: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the filtered distribution [rows, candidates] and its token ids, ascending.
 
     Probabilities are float32, 0 for what the filters cut; they need not sum to one. No ids
@@ -43,7 +41,7 @@ def kept(
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
-    ranked, order = probabilities.sort(-1, descending=True, stable=True)
+    ranked, order = probabilities.sort(dim=-1, descending=True, stable=True)
     before = ranked.cumsum(-1, dtype=torch.float64) - ranked
     inside = before < top_p * ranked.sum(-1, keepdim=True, dtype=torch.float64)
     return torch.zeros_like(probabilities).scatter(-1, order, ranked * inside)

@@ -1,20 +1,18 @@
 """Decode one batch of rows step by step, and drop the rows that have finished."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import torch
 
 from restem.config.decoding import Decoding
 from restem.sampling.choice import choose, log_probabilities
-from restem.sampling.kv import RowCache, gathered
+from restem.sampling.kv import RowCache
 from restem.sampling.stops import Stops
 from restem.sampling.streams import uniforms
 
-# Columns to grow by at least: a copy of the batch's keys once in so many steps.
-GROWTH_COLUMNS: Final = 64
-# Copy the running rows together when at most this share of the rows still runs.
+# Move the running rows together when at most this share of the rows still runs.
 _COMPACT_SHARE: Final = 0.75
 
 Forward = Callable[["Rows", torch.Tensor], torch.Tensor]
@@ -44,20 +42,12 @@ class Rows:
         """Count the tokens drawn so far by a running row."""
         return self.tokens.shape[1]
 
-    def chosen(self, index: torch.Tensor) -> "Rows":
-        """Copy the rows of an index, with room for more columns."""
-        columns = self.cache.get_seq_length() + GROWTH_COLUMNS
-        return Rows(
-            self.numbers[index],
-            self.seeds[index],
-            self.limits[index],
-            self.starts[index],
-            self.visible[index],
-            self.tokens[index],
-            self.logprobs[index],
-            self.ends[index],
-            gathered([(self.cache, index)], columns),
-        )
+    def keep(self, index: torch.Tensor) -> None:
+        """Keep only the rows of an ascending index."""
+        for each in fields(self):
+            if each.name != "cache":
+                setattr(self, each.name, getattr(self, each.name)[index])
+        self.cache.keep(index)
 
 
 @dataclass(frozen=True)
@@ -84,14 +74,12 @@ def decode(
             if not left:
                 return
             with torch.inference_mode():
-                rows = rows.chosen(running.nonzero().squeeze(-1))
+                rows.keep(running.nonzero().squeeze(-1))
         logits = forward(rows, rows.tokens[:, -1:])
 
 
 @torch.inference_mode()
-def _drawn(
-    rows: Rows, logits: torch.Tensor, decoding: Decoding, stops: Stops
-) -> torch.Tensor:
+def _drawn(rows: Rows, logits: torch.Tensor, decoding: Decoding, stops: Stops) -> torch.Tensor:
     """Draw one token per row; return which rows go on."""
     running = rows.ends == 0
     new = choose(logits, decoding, uniforms(rows.seeds, rows.drawn))

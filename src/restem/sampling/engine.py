@@ -84,9 +84,7 @@ class PromptTooLong(RestemError):  # noqa: N818 - a condition of the data, not a
         self.problem_ids = tuple(problem_ids)
 
 
-def draw_seed(
-    policy: str, split: str, decoding: str, problem_id: str, draw: int, seed: int
-) -> int:
+def draw_seed(policy: str, split: str, decoding: str, problem_id: str, draw: int, seed: int) -> int:
     """Return the 63-bit seed that belongs to a draw's address and to nothing else.
 
     More draws, other shards or another order therefore re-draw none.

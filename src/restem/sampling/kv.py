@@ -5,7 +5,7 @@ prefix is stored once and multiplied with the queries of all rows at once, so ne
 bandwidth grows with prefix x rows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 SHARED_ATTENTION: Final = "restem_shared_prefix"
 # Arguments that change what attention computes; the shared path does not know them.
 _UNKNOWN: Final = ("sliding_window", "softcap", "s_aux", "position_bias")
+_BLOCK_ROWS: Final = 64
 
 
 class RowLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -63,24 +64,35 @@ class RowCache(Cache):  # type: ignore[misc]
         super().__init__(layers=[RowLayer(capacity) for _ in range(layers)])
 
     @property
-    def capacity(self) -> int:
-        """Return the columns that there is room for."""
-        return int(self.layers[0].capacity)
+    def full(self) -> bool:
+        """Tell whether there is no room for another column."""
+        return bool(self.layers[0].length == self.layers[0].capacity)
+
+    def keep(self, index: torch.Tensor) -> None:
+        """Move the rows of an ascending index to the front, in place, and drop the others."""
+        for layer in self.layers:
+            layer.keys = _packed(layer.keys, index, layer.length)
+            layer.values = _packed(layer.values, index, layer.length)
+
+    def grow(self, columns: int) -> None:
+        """Make room for more columns."""
+        for layer in self.layers:
+            layer.capacity = layer.length + columns
+            layer.keys = _extended(layer.keys, layer.length, layer.capacity)
+            layer.values = _extended(layer.values, layer.length, layer.capacity)
 
 
-def gathered(parts: Iterable[tuple[RowCache, torch.Tensor]], capacity: int) -> RowCache:
-    """Copy chosen rows (an index per part, repeats allowed) into one new cache.
+def expanded(parts: Sequence[tuple[RowCache, torch.Tensor]], capacity: int) -> RowCache:
+    """Copy the rows of each part's index (repeats allowed) into one new cache with more room.
 
-    Expanding prompts to their draws, growing and dropping finished rows are all this. All parts
-    have the same number of columns.
+    All parts have the same number of columns.
     """
-    parts = list(parts)
     new = RowCache(len(parts[0][0].layers), capacity)
     for number, layer in enumerate(new.layers):
         old = [(cache.layers[number], index) for cache, index in parts]
         layer.length = old[0][0].length
-        layer.keys = _copied([(part.keys[:, :, : part.length], i) for part, i in old], capacity)
-        layer.values = _copied([(part.values[:, :, : part.length], i) for part, i in old], capacity)
+        layer.keys = _copied([(part.keys, index) for part, index in old], capacity)
+        layer.values = _copied([(part.values, index) for part, index in old], capacity)
         layer.is_initialized = True
     return new
 
@@ -91,6 +103,21 @@ def _copied(parts: list[tuple[torch.Tensor, torch.Tensor]], capacity: int) -> to
     for states, index in parts:
         new[start : start + len(index), :, : states.shape[2]] = states[index]
         start += len(index)
+    return new
+
+
+def _packed(states: torch.Tensor, index: torch.Tensor, length: int) -> torch.Tensor:
+    # Ascending: a block only reads rows that no earlier block has overwritten. Blocks keep the
+    # copy small; a new tensor would cost more in page faults than the move.
+    for start in range(0, len(index), _BLOCK_ROWS):
+        block = index[start : start + _BLOCK_ROWS]
+        states[start : start + len(block), :, :length] = states[:, :, :length][block]
+    return states[: len(index)]
+
+
+def _extended(states: torch.Tensor, length: int, capacity: int) -> torch.Tensor:
+    new = _allocated(states, len(states), capacity)
+    new[:, :, :length] = states[:, :, :length]
     return new
 
 
@@ -143,23 +170,23 @@ def shared_attention(
     shared_prefix.read_by.add(module.layer_idx)
     far_keys = shared_prefix.keys[module.layer_idx]
     far_values = shared_prefix.values[module.layer_idx]
-    rows, heads, queries, size = query.shape
-    groups = heads // key.shape[1]
+    groups = query.shape[1] // key.shape[1]
     # Query heads that share a key head become more queries of that head: no repeated keys.
-    grouped = (query * scaling).view(rows, -1, groups * queries, size)
-    stacked = grouped.transpose(0, 1).reshape(len(far_keys), -1, size)
-    far = (stacked @ far_keys.mT).view(len(far_keys), rows, groups * queries, -1)
+    grouped = (query * scaling).reshape(len(query), key.shape[1], -1, query.shape[3])
     near = grouped @ key.mT
     if attention_mask is not None:
-        near = near.unflatten(2, (groups, queries)) + attention_mask.unsqueeze(2)
-        near = near.flatten(2, 3)
-    weights = torch.cat([far.transpose(0, 1), near], -1).softmax(-1, dtype=torch.float32)
-    weights = weights.to(query.dtype)
-    far_weights, near_weights = weights.split([far.shape[-1], near.shape[-1]], -1)
-    stacked = far_weights.transpose(0, 1).reshape(len(far_keys), -1, far.shape[-1])
-    result = (stacked @ far_values).view(len(far_keys), rows, groups * queries, -1)
-    result = near_weights @ value + result.transpose(0, 1)
-    return result.reshape(rows, heads, queries, -1).transpose(1, 2), None
+        near = near + attention_mask.repeat(1, 1, groups, 1)
+    scores = torch.cat([_times_shared(grouped, far_keys.mT), near], -1)
+    weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+    split = far_keys.shape[1]
+    result = _times_shared(weights[..., :split], far_values) + weights[..., split:] @ value
+    return result.reshape(*query.shape[:3], -1).transpose(1, 2), None
+
+
+def _times_shared(states: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
+    """Multiply [rows, heads, queries, n] with one [n, m] per head, as one product per head."""
+    product = states.transpose(0, 1).flatten(1, 2) @ shared
+    return product.view(len(shared), len(states), -1, shared.shape[2]).transpose(0, 1)
 
 
 AttentionInterface.register(SHARED_ATTENTION, shared_attention)

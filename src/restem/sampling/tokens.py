@@ -9,7 +9,7 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return [list(row) for row in tokenizer(list(texts)).input_ids] if texts else []
 
 
-def shared_length(rows: Sequence[Sequence[int]]) -> int:
+def shared_length(rows: Sequence[list[int]]) -> int:
     """Count the first tokens that all rows share, leaving each row at least one of its own.
 
     Texts are tokenised whole and compared as tokens, so a token that spans the seam between a

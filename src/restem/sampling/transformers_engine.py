@@ -19,20 +19,22 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from restem.config.decoding import Decoding
 from restem.errors import RestemError
-from restem.sampling.decode import GROWTH_COLUMNS, Finished, Rows, decode
+from restem.sampling.decode import Finished, Rows, decode
 from restem.sampling.engine import Completion, PromptTooLong, Request
 from restem.sampling.kv import (
     SHARED_ATTENTION,
     RowCache,
     SharedPrefix,
     UnknownAttentionError,
-    gathered,
+    expanded,
 )
 from restem.sampling.stops import Stops
 from restem.sampling.tokens import context_tokens, encode, end_ids, shared_length
 
 # Bounds the memory of one forward pass over prompts; attention scores are the largest part.
 _PREFILL_TOKENS: Final = 8192
+# Columns to grow a cache by at least: its keys are copied once in so many steps.
+_GROWTH_COLUMNS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,17 @@ class TransformersEngine:
     name = "transformers"
 
     def __init__(self, model: Any, tokenizer: Any, rows: int = 512) -> None:
+        kinds = _layer_kinds(model)
+        if strange := sorted(kinds - {"full_attention", "sliding_attention"}):
+            raise RestemError(
+                f"the transformers engine cannot sample from layers of {', '.join(strange)}",
+                str(model.config.name_or_path),
+                "use another engine for this model",
+            )
         self._model, self._tokenizer, self._rows = model.eval(), tokenizer, rows
         self._layers = int(model.config.get_text_config().num_hidden_layers)
         self._own_attention = model.config._attn_implementation
-        self._shares = _only_attention(model) and self._shared_attention_is_exact()
+        self._shares = kinds == {"full_attention"} and self._shared_attention_is_exact()
 
     @classmethod
     def load(
@@ -165,7 +174,7 @@ class TransformersEngine:
             parts.append((cache, index))
             logits.append(chunk_logits[index])
             visible.append(chunk_visible[index])
-        cache = gathered(parts, width + min(max_tokens, GROWTH_COLUMNS))
+        cache = expanded(parts, width + min(max_tokens, _GROWTH_COLUMNS))
         return self._new_rows(batch, torch.cat(visible), cache, max_tokens), torch.cat(logits)
 
     def _run_prompts(
@@ -205,10 +214,8 @@ class TransformersEngine:
     def _next_logits(
         self, rows: Rows, tokens: torch.Tensor, shared: SharedPrefix | None
     ) -> torch.Tensor:
-        length = rows.cache.get_seq_length()
-        if length == rows.cache.capacity:
-            every = torch.arange(len(tokens), device=tokens.device)
-            rows.cache = gathered([(rows.cache, every)], length + max(GROWTH_COLUMNS, length // 2))
+        if rows.cache.full:
+            rows.cache.grow(max(_GROWTH_COLUMNS, rows.drawn // 2))
         places = (rows.starts + rows.drawn - 1).unsqueeze(-1)
         return self._forward(tokens, places, rows.visible, rows.cache, shared)
 
@@ -250,6 +257,7 @@ class TransformersEngine:
             shared = self._prefix([0])
             cache = RowCache(self._layers, 1)
             one = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
+            # Models that do not take other attention functions or arguments say so in many ways.
             try:
                 self._forward(one, one + 1, one == 0, cache, shared)
             except (UnknownAttentionError, TypeError, ValueError):
@@ -271,9 +279,7 @@ def _bias(mask: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor 
     )
 
 
-def _batches(
-    members: list[tuple[Request, list[int]]], rows: int
-) -> Iterator[list[_Item]]:
+def _batches(members: list[tuple[Request, list[int]]], rows: int) -> Iterator[list[_Item]]:
     """Fill batches of at most so many rows; a request's draws may go to several."""
     batch: list[_Item] = []
     room = rows
@@ -295,6 +301,6 @@ def _chunks(batch: list[_Item], size: int) -> Iterator[list[_Item]]:
         yield batch[start : start + size]
 
 
-def _only_attention(model: Any) -> bool:
-    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"]
-    return set(kinds) == {"full_attention"}
+def _layer_kinds(model: Any) -> set[str]:
+    kinds = getattr(model.config.get_text_config(), "layer_types", None)
+    return set(kinds or ["full_attention"])

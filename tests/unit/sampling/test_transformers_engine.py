@@ -1,0 +1,284 @@
+import functools
+import random
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from restem.config.decoding import Decoding
+from restem.errors import RestemError
+from restem.sampling.engine import Completion, PromptTooLong, Request, draw_seed
+from restem.sampling.transformers_engine import TransformersEngine
+
+PREFIX = "ab# cd\nfa #b ccd\n"
+PROMPTS = ["a", "fed cab#", "bb", "ddd fa", "c#c#c# de", "ab ab ab ab ab", "f"]
+GREEDY = Decoding(draws=1, temperature=0, max_tokens=80)
+RANDOM = Decoding(draws=4, temperature=0.9, top_k=20, top_p=0.95, max_tokens=40)
+
+
+def requests(draws: int = 1, prefix: str = PREFIX, prompts: list[str] = PROMPTS) -> list[Request]:
+    return [
+        Request(
+            text,
+            prefix,
+            text,
+            tuple(range(draws)),
+            tuple(draw_seed("p", "s", "d", text, draw, 0) for draw in range(draws)),
+        )
+        for text in prompts
+    ]
+
+
+def drawn(
+    engine: TransformersEngine,
+    asked: list[Request],
+    decoding: Decoding = RANDOM,
+    stop: tuple[str, ...] = (),
+) -> dict[tuple[str, int], Completion]:
+    found = [one for group in engine.sample(asked, decoding, stop) for one in group]
+    by_address = {(one.problem_id, one.draw): one for one in found}
+    assert len(by_address) == len(found)
+    return by_address
+
+
+@functools.cache
+def generated(model: Any, tokenizer: Any, text: str) -> list[int]:
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    out = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=GREEDY.max_tokens,
+    )
+    return out[0, ids.shape[1] :].tolist()
+
+
+def assert_greedy_equals_generate(model: Any, tokenizer: Any, rows: int) -> None:
+    found = drawn(TransformersEngine(model, tokenizer, rows), requests(), GREEDY)
+    assert len(found) == len(PROMPTS)
+    for prompt in PROMPTS:
+        expected = generated(model, tokenizer, PREFIX + prompt)
+        one = found[prompt, 0]
+        assert one.text == tokenizer.decode(expected, skip_special_tokens=True)
+        assert one.tokens == len(expected)
+        assert one.prompt_tokens == len(tokenizer(PREFIX + prompt).input_ids)
+        assert one.finish_reason == ("stop" if expected[-1] == 2 else "length")
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_greedy_is_generate_token_for_token(model: Any, tokenizer: Any, rows: int) -> None:
+    assert_greedy_equals_generate(model, tokenizer, rows)
+
+
+SMALL = {"vocab_size": 38, "eos_token_id": 2, "pad_token_id": 0, "bos_token_id": 1}
+DECODER = {
+    **SMALL,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 160,
+    "initializer_range": 0.3,
+}
+
+
+def qwen() -> Any:
+    return Qwen2ForCausalLM(Qwen2Config(**DECODER))
+
+
+def sliding() -> Any:
+    return MistralForCausalLM(MistralConfig(**DECODER, head_dim=8, sliding_window=7))
+
+
+def gpt2() -> Any:
+    return GPT2LMHeadModel(
+        GPT2Config(**SMALL, n_embd=32, n_layer=2, n_head=4, n_positions=160, initializer_range=0.3)
+    )
+
+
+@pytest.mark.parametrize(("build", "shares"), [(qwen, True), (sliding, False), (gpt2, True)])
+def test_other_architectures_equal_generate(
+    tokenizer: Any, one_thread: Any, build: Any, shares: bool
+) -> None:
+    torch.manual_seed(1)
+    model = build().eval()
+    assert TransformersEngine(model, tokenizer)._shares == shares
+    assert_greedy_equals_generate(model, tokenizer, 100)
+
+
+def test_model_keeps_its_own_attention(model: Any, tokenizer: Any) -> None:
+    before = model.config._attn_implementation
+    drawn(TransformersEngine(model, tokenizer), requests(), GREEDY)
+    assert model.config._attn_implementation == before
+
+
+def test_same_request_gives_same_bytes(model: Any, tokenizer: Any) -> None:
+    first = drawn(TransformersEngine(model, tokenizer, 9), requests(4))
+    second = drawn(TransformersEngine(model, tokenizer, 9), requests(4))
+    assert repr(first) == repr(second)
+
+
+def test_a_draw_does_not_depend_on_its_company(model: Any, tokenizer: Any) -> None:
+    together = drawn(TransformersEngine(model, tokenizer, 100), requests(4))
+    shuffled = random.Random(0).sample(requests(4), len(PROMPTS))
+    in_small_batches = drawn(TransformersEngine(model, tokenizer, 3), shuffled)
+    alone = {}
+    for request in requests(2):
+        alone |= drawn(TransformersEngine(model, tokenizer), [request])
+    assert len({one.text for one in together.values()}) > 20
+    for others in (in_small_batches, alone):
+        for address, one in others.items():
+            assert one.text == together[address].text
+            assert one.tokens == together[address].tokens
+            assert one.logprob == pytest.approx(together[address].logprob, abs=1e-4)
+
+
+def test_only_asked_draws_come(model: Any, tokenizer: Any) -> None:
+    everything = drawn(TransformersEngine(model, tokenizer), requests(5))
+    whole = requests(5)[1]
+    some = Request(whole.problem_id, PREFIX, whole.prompt, whole.draws[3:], whole.seeds[3:])
+    found = drawn(TransformersEngine(model, tokenizer), [some])
+    assert {draw for _, draw in found} == {3, 4}
+    assert all(everything[address].text == one.text for address, one in found.items())
+
+
+def test_prefixes_may_differ(model: Any, tokenizer: Any) -> None:
+    others = [
+        Request("other " + r.problem_id, "ff", r.prompt, r.draws, r.seeds) for r in requests(4)
+    ]
+    mixed = drawn(TransformersEngine(model, tokenizer), [*requests(4), *others])
+    apart = drawn(TransformersEngine(model, tokenizer), requests(4))
+    assert {k: v.text for k, v in mixed.items() if k in apart} == {
+        k: v.text for k, v in apart.items()
+    }
+    assert len(mixed) == 2 * len(apart)
+
+
+def test_logprob_is_the_models_own(model: Any, tokenizer: Any) -> None:
+    # Top-k 1 draws what greedy takes; its probability is then 1 after temperature and filter.
+    sharp = Decoding(draws=1, temperature=0.5, top_k=1, max_tokens=40)
+    found = drawn(TransformersEngine(model, tokenizer), requests(), sharp)
+    for prompt in PROMPTS:
+        start = tokenizer(PREFIX + prompt).input_ids
+        tail = generated(model, tokenizer, PREFIX + prompt)[: sharp.max_tokens]
+        with torch.no_grad():
+            scores = model(torch.tensor([start + tail])).logits[0, len(start) - 1 : -1]
+        expected = scores.log_softmax(-1)[torch.arange(len(tail)), tail].sum().item()
+        assert found[prompt, 0].logprob == pytest.approx(expected, abs=1e-3)
+        assert expected < -1
+
+
+def test_stop_strings_are_found_across_tokens(model: Any, tokenizer: Any) -> None:
+    spanning = 0
+    engine = TransformersEngine(model, tokenizer)
+    for prompt in PROMPTS[:3]:
+        ids = generated(model, tokenizer, PREFIX + prompt)[:60]
+        texts = [tokenizer.decode(ids[:k], skip_special_tokens=True) for k in range(len(ids) + 1)]
+        for place in range(0, len(texts[-1]) - 3, 11):
+            stop = texts[-1][place : place + 3]
+            count = next(k for k, text in enumerate(texts) if stop in text)
+            spanning += len(texts[count]) - len(texts[count - 1]) < 3
+            asked = requests(prompts=[prompt])
+            one = drawn(engine, asked, GREEDY, (stop,))[prompt, 0]
+            assert (one.text, one.tokens) == (texts[-1][: texts[-1].index(stop)], count)
+            assert one.finish_reason == "stop"
+    assert spanning > 5
+
+
+def test_stop_strings_end_where_they_first_appear(model: Any, tokenizer: Any) -> None:
+    free = drawn(TransformersEngine(model, tokenizer), requests(4))
+    tried = 0
+    for stop in ("##", "b#", " a", "ca b", "\n", "d"):
+        found = drawn(TransformersEngine(model, tokenizer), requests(4), RANDOM, (stop, "@@"))
+        for address, one in found.items():
+            whole = free[address].text
+            if stop in whole:
+                tried += 1
+                assert one.text == whole[: whole.index(stop)]
+                assert one.finish_reason == "stop"
+                assert one.tokens <= free[address].tokens
+            else:
+                assert one.text == whole
+                assert one.finish_reason == free[address].finish_reason
+    assert tried > 30
+
+
+def test_end_of_text_ends(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = drawn(TransformersEngine(model, tokenizer), requests(4))
+    end = tokenizer.convert_tokens_to_ids("d")
+    monkeypatch.setattr(model.generation_config, "eos_token_id", [2, end])
+    found = drawn(TransformersEngine(model, tokenizer), requests(4))
+    ended = [address for address, one in free.items() if "d" in one.text]
+    assert ended
+    for address in ended:
+        assert found[address].text == free[address].text.split("d")[0]
+        assert found[address].finish_reason == "stop"
+
+
+def test_special_token_is_a_stop_string(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.generation_config, "eos_token_id", [2, 3])
+    by_id = drawn(TransformersEngine(model, tokenizer), requests(4))
+    monkeypatch.setattr(model.generation_config, "eos_token_id", 2)
+    by_string = drawn(TransformersEngine(model, tokenizer), requests(4), RANDOM, ("<unk>",))
+    assert by_id == by_string != drawn(TransformersEngine(model, tokenizer), requests(4))
+
+
+def test_length_is_bounded_by_max_tokens_and_context(model: Any, tokenizer: Any) -> None:
+    short = Decoding(draws=1, temperature=0, max_tokens=3)
+    found = drawn(TransformersEngine(model, tokenizer), requests(), short)
+    assert {one.tokens for one in found.values() if one.finish_reason == "length"} == {3}
+    long = Request("long", "", "f" * 150, (0,), (7,))
+    one = drawn(TransformersEngine(model, tokenizer), [long], GREEDY)["long", 0]
+    assert one.prompt_tokens + one.tokens <= 160
+    assert one.finish_reason == "stop" or one.prompt_tokens + one.tokens == 160
+
+
+def test_too_long_prompts_are_named_before_anything_is_drawn(model: Any, tokenizer: Any) -> None:
+    asked = [*requests(), Request("big", "", "f" * 159, (0,), (7,))]
+    engine = TransformersEngine(model, tokenizer)
+    with pytest.raises(PromptTooLong, match="big") as caught:
+        engine.sample(asked, GREEDY, ())
+    assert caught.value.problem_ids == ("big",)
+    assert "160 tokens" in caught.value.what
+
+
+def test_empty_prompt_is_refused(model: Any) -> None:
+    class Bare:
+        def __call__(self, texts: list[str]) -> Any:
+            return type("Encoding", (), {"input_ids": [[] for _ in texts]})
+
+    engine = TransformersEngine(model, Bare())
+    with pytest.raises(RestemError, match="nothing to continue"):
+        engine.sample(requests(prompts=["a"]), GREEDY, ())
+
+
+def test_nothing_asked_gives_nothing(model: Any, tokenizer: Any) -> None:
+    assert list(TransformersEngine(model, tokenizer).sample([], GREEDY, ())) == []
+
+
+def test_groups_come_as_rows_finish(model: Any, tokenizer: Any) -> None:
+    groups = list(TransformersEngine(model, tokenizer, 100).sample(requests(4), RANDOM, ("#",)))
+    assert len(groups) > 1
+    assert sum(map(len, groups)) == 4 * len(PROMPTS)
+
+
+def test_load_reads_a_checkpoint(model: Any, tokenizer: Any, tmp_path: Any) -> None:
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = TransformersEngine.load(tmp_path, rows=7)
+    assert drawn(loaded, requests(2)) == drawn(
+        TransformersEngine(model, tokenizer, rows=7), requests(2)
+    )
+    assert loaded.name == "transformers"
+    assert torch.__version__ in loaded.version

@@ -1,0 +1,76 @@
+import random
+from typing import Any
+
+import pytest
+
+from restem.config.training import Training
+from restem.errors import RestemError
+from restem.training.batches import collate, epoch_order
+from restem.training.examples import EmptyExamples, Encoded, Example, encoded
+
+
+def test_targets_follow_the_prompts_tokens(tokenizer: Any) -> None:
+    rows, skipped = encoded([Example("ab", " c", "cd##", 1.0)], tokenizer, Training(), None)
+    assert rows[0].prompt == tokenizer("ab c").input_ids
+    assert rows[0].target == tokenizer("cd##", add_special_tokens=False).input_ids
+    assert skipped == {}
+
+
+def test_a_token_across_the_seam_leaves_the_prompt_as_it_is_sampled(tokenizer: Any) -> None:
+    rows, _ = encoded([Example("", "fa", "b##", 1.0)], tokenizer, Training(), None)
+    assert rows[0].prompt == tokenizer("fa").input_ids
+    assert tokenizer.decode(rows[0].target) == "b##"
+
+
+def test_end_of_text_is_appended_on_request_only(tokenizer: Any) -> None:
+    example = [Example("", "a", "b", 1.0)]
+    with_end, _ = encoded(example, tokenizer, Training(end_of_text=True), None)
+    without, _ = encoded(example, tokenizer, Training(), None)
+    assert with_end[0].target == [*without[0].target, tokenizer.eos_token_id]
+
+
+def test_what_does_not_fit_is_counted_not_cut(tokenizer: Any) -> None:
+    examples = [
+        Example("", "a", "f" * 6, 1.0),
+        Example("", "a", "f" * 7, 1.0),
+        Example("", "a", "b", 0.0),
+        Example("", "a", "", 1.0),
+    ]
+    rows, skipped = encoded(examples, tokenizer, Training(max_length_tokens=8), 100)
+    assert [len(row) for row in rows] == [8]
+    assert skipped == {"too_long": 1, "zero_weight": 1, "empty": 1}
+    _, skipped = encoded(examples[:2] + examples[:1], tokenizer, Training(), 8)
+    assert skipped == {"too_long": 1}
+
+
+@pytest.mark.parametrize(
+    "examples", [[], [Example("", "a", "b", 0.0)], [Example("", "a", "f" * 99, 1.0)]]
+)
+def test_nothing_left_is_an_error(tokenizer: Any, examples: list[Example]) -> None:
+    with pytest.raises(EmptyExamples, match=f"{len(examples)} examples given"):
+        encoded(examples, tokenizer, Training(), 50)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_impossible_weights_are_refused(tokenizer: Any, weight: float) -> None:
+    with pytest.raises(RestemError, match="weight"):
+        encoded([Example("", "a", "b", weight)], tokenizer, Training(), None)
+
+
+def test_an_epoch_has_every_example_once() -> None:
+    examples = [Encoded([1], [5] * (1 + k % 9), float(k)) for k in range(103)]
+    batches = epoch_order(examples, 10, random.Random(0))
+    assert sorted(row.weight for batch in batches for row in batch) == list(range(103))
+    assert len(batches) == 11
+    assert max(map(len, batches)) == 10
+    assert batches == epoch_order(examples, 10, random.Random(0))
+    assert batches != epoch_order(examples, 10, random.Random(1))
+
+
+def test_layout_of_a_batch() -> None:
+    batch = collate([Encoded([1, 2, 3], [4, 5], 1.0), Encoded([1, 2, 6, 7], [8], 2.0)])
+    assert batch.prefix.tolist() == [1, 2]
+    assert batch.ids.tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert batch.is_prompt.tolist() == [[True, False, False], [True, True, False]]
+    assert batch.is_target.tolist() == [[False, True, True], [False, False, True]]
+    assert batch.weights.tolist() == [1.0, 2.0]

@@ -1,0 +1,182 @@
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from restem.config.decoding import Decoding
+from restem.config.training import Training
+from restem.errors import RestemError
+from restem.sampling.engine import Request
+from restem.sampling.transformers_engine import TransformersEngine
+from restem.training.checkpoints import load_policy
+from restem.training.examples import EmptyExamples, Example
+from restem.training.loop import fine_tune
+from restem.training.report import TrainingReport
+
+EXAMPLES = [
+    Example("cd# ", left + right, f"{right}{left}##", 1.0)
+    for left in "abcdef"
+    for right in "abcdef"
+]
+SETTINGS = Training(
+    learning_rate=3e-3, epochs_max=3, batch_size=8, validations_per_epoch=2, patience=100
+)
+
+
+def scripted(rewards: Sequence[float], states: list[Any] | None = None) -> Callable[..., float]:
+    left = iter(rewards)
+
+    def validate(model: Any, tokenizer: Any) -> float:
+        assert not model.training
+        if states is not None:
+            states.append({k: v.clone() for k, v in model.state_dict().items()})
+        return next(left)
+
+    return validate
+
+
+def trained(
+    base: Path,
+    out: Path,
+    settings: Training = SETTINGS,
+    examples: Sequence[Example] = EXAMPLES,
+    seed: int = 0,
+    validate: Callable[..., float] | None = None,
+) -> TrainingReport:
+    said: list[str] = []
+    rewards = scripted(range(100))
+    report = fine_tune(base, examples, settings, seed, 1, validate or rewards, out, said.append)
+    assert len(said) == len(report.validations)
+    return report
+
+
+def digests(path: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in path.iterdir()}
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return load_file(path / "model.safetensors")
+
+
+def test_same_arguments_give_the_same_bytes(base: Path, tmp_path: Path) -> None:
+    def noisy(model: Any, tokenizer: Any) -> float:
+        engine = TransformersEngine(model, tokenizer)
+        request = Request("p", "cd# ", "ab", (0,), (5,))
+        greedy = Decoding(draws=1, temperature=0, max_tokens=8)
+        return float(torch.rand(())) + sum(len(g) for g in engine.sample([request], greedy, ()))
+
+    settings = SETTINGS.model_copy(update={"stop": "epochs"})
+    first = trained(base, tmp_path / "a", settings)
+    second = trained(base, tmp_path / "b", settings, validate=noisy)
+    other = trained(base, tmp_path / "c", settings, seed=1)
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    assert digests(tmp_path / "a") != digests(tmp_path / "c")
+    assert first.losses == second.losses != other.losses
+
+
+def test_training_learns_and_reports(base: Path, tmp_path: Path, tokenizer: Any) -> None:
+    settings = SETTINGS.model_copy(update={"epochs_max": 30})
+    report = trained(base, tmp_path / "out", settings)
+    assert report.steps == len(report.losses) == report.steps_planned == 30 * 5
+    assert sum(report.losses[-5:]) < 0.05 * sum(report.losses[:5])
+    targets = sum(len(tokenizer(e.target, add_special_tokens=False).input_ids) for e in EXAMPLES)
+    assert report.tokens.target == 30 * targets
+    assert report.tokens.prefix >= report.steps * len(tokenizer("cd# ").input_ids)
+    assert report.wall_seconds > 0
+    assert report.peak_memory_bytes > 10**7
+    engine = TransformersEngine.load(tmp_path / "out")
+    request = Request("p", "cd# ", "fc", (0,), (5,))
+    greedy = Decoding(draws=1, temperature=0, max_tokens=8)
+    assert [one.text for one in next(engine.sample([request], greedy, ("##",)))] == ["cf"]
+
+
+def test_best_weights_are_kept_and_ties_go_to_the_earliest(base: Path, tmp_path: Path) -> None:
+    states: list[Any] = []
+    rewards = (0.1, 0.3, 0.6, 0.6, 0.2, 0.6, 0.5)
+    report = trained(base, tmp_path / "out", validate=scripted(rewards, states))
+    assert [v.reward for v in report.validations] == list(rewards)
+    assert report.kept_step == report.validations[2].step == 5
+    found = weights(tmp_path / "out")
+    assert all(torch.equal(found[name], states[2][name]) for name in found)
+    assert not torch.equal(found["lm_head.weight"], states[3]["lm_head.weight"])
+
+
+def test_no_improvement_keeps_the_start(base: Path, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"patience": 2})
+    report = trained(base, tmp_path / "out", settings, validate=scripted([0.5, 0.5, 0.4]))
+    assert (report.kept_step, report.ended, len(report.validations)) == (0, "no_improvement", 3)
+    assert report.steps < report.steps_planned
+    found, start = weights(tmp_path / "out"), weights(base)
+    assert all(torch.equal(found[name], start[name]) for name in start)
+
+
+def test_patience_starts_again_after_an_improvement(base: Path, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"patience": 2})
+    rewards = (0.5, 0.4, 0.6, 0.5, 0.5)
+    report = trained(base, tmp_path / "out", settings, validate=scripted(rewards))
+    assert len(report.validations) == 5
+    assert report.kept_step == report.validations[2].step
+
+
+def test_epochs_keep_the_last_weights(base: Path, tmp_path: Path) -> None:
+    states: list[Any] = []
+    settings = SETTINGS.model_copy(update={"stop": "epochs", "patience": 1})
+    validate = scripted([0.9, *[0.1] * 6], states)
+    report = trained(base, tmp_path / "out", settings, validate=validate)
+    assert report.steps == report.steps_planned == report.kept_step == 15
+    assert report.ended == "epochs"
+    found = weights(tmp_path / "out")
+    assert all(torch.equal(found[name], states[-1][name]) for name in found)
+
+
+def test_zero_weights_change_nothing(base: Path, tmp_path: Path) -> None:
+    extra = [Example("cd# ", "ff", "aaaa", 0.0)] * 5
+    report = trained(base, tmp_path / "a", examples=[*EXAMPLES[:9], *extra, *EXAMPLES[9:]])
+    trained(base, tmp_path / "b")
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    assert report.skipped == {"zero_weight": 5}
+    assert report.examples == len(EXAMPLES)
+
+
+def test_checkpoint_is_standard_and_names_no_machine(base: Path, tmp_path: Path) -> None:
+    trained(base, tmp_path / "out", SETTINGS.model_copy(update={"epochs_max": 1}))
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json"} <= names
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out", local_files_only=True)
+    assert model.dtype == torch.float32
+    for file in (tmp_path / "out").iterdir():
+        assert str(base).encode() not in file.read_bytes()
+
+
+def test_nan_loss_is_an_error_and_writes_nothing(base: Path, tmp_path: Path) -> None:
+    model, tokenizer = load_policy(base)
+    model.get_output_embeddings().weight.data[0, 0] = float("nan")
+    model.save_pretrained(tmp_path / "broken")
+    tokenizer.save_pretrained(tmp_path / "broken")
+    with pytest.raises(RestemError, match="loss is nan") as caught:
+        trained(tmp_path / "broken", tmp_path / "out")
+    assert caught.value.where == "step 1 of 15"
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_examples_is_an_error(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(EmptyExamples):
+        trained(base, tmp_path / "out", examples=[])
+
+
+def test_missing_checkpoint_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RestemError, match="cannot be loaded"):
+        trained(tmp_path, tmp_path / "out")
+
+
+def test_threads_are_given_back(base: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    trained(base, tmp_path / "out", SETTINGS.model_copy(update={"epochs_max": 1}))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
