@@ -23,7 +23,11 @@ class EmbeddedSource(Strict):
 
     kind: Literal["embedded"]
     seed: int = Field(0, description="Another seed makes other problems.", ge=0)
-    pool: int = Field(2000, description="Problems made for each split, to choose from.", ge=1)
+    pool: int = Field(
+        2000,
+        description="Problems made for each split, to choose from; more are other choices.",
+        ge=1,
+    )
 
 
 class LocalSource(Strict):

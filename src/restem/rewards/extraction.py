@@ -35,7 +35,7 @@ def extract(completion: str, markers: Sequence[str] = MARKERS) -> str | None:
 
 def markers_of(policy: str, strict: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a policy accepts: only the task's own markers, or all, else the last number."""
-    return strict if policy == "strict" else (*MARKERS, LAST_NUMBER)
+    return {"strict": strict, "flexible": (*MARKERS, LAST_NUMBER)}[policy]
 
 
 def last_boxed(text: str) -> str | None:
@@ -70,7 +70,8 @@ def _final_answer(text: str) -> str | None:
     end = lowered.find(_HOPE, start)
     if start < 0 or end < 0:
         return None
-    return text[start + len("final answer is") : end].strip(" \n\t.:") or None
+    # A leading dot stays: it may begin a decimal.
+    return text[start + len("final answer is") : end].lstrip(" \n\t:").rstrip(" \n\t.") or None
 
 
 def _hashes(text: str) -> str | None:

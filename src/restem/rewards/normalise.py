@@ -16,7 +16,7 @@ _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _TOKEN = re.compile(r"\\sqrt\s*\[[^\[\]{}]*\]|\\[A-Za-z]+|\\.|\s+|.", re.DOTALL)
 _TRAILING = re.compile(r"(?:\\[,;:! ]|[\s.,;:])+\Z")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])", re.ASCII)
-_SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9])", re.ASCII)
+_SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9/])", re.ASCII)
 _LABEL = re.compile(
     r"((?:\\?[A-Za-z]|\\[a-z]{2,8})(?:_\{[^{}]*\})?(?:\([A-Za-z]\))?)(?:=|\\in(?![a-z]))(.+)"
 )

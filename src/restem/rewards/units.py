@@ -11,6 +11,8 @@ _TEXT_UNIT = re.compile(
     r"\\(?:text|textrm|textnormal|textbf|mbox|hbox|mathrm|rm)\s*\{([A-Za-z.,/^0-9 \\]*)\}"
     r"\s*(\^\s*\{?[0-9]\}?)?\Z"
 )
+_SPACE = re.compile(r"(?:\\[,;:! ]|[\s~])+\Z")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)\s*\Z|\\degrees?\s*\Z")
 _MONEY = re.compile(r"([-+]?)\s*\\?\$\s*(?=[-0-9.\\])")
 _WORDS = re.compile(r"(?<=[0-9}.)])\s*([A-Za-z][A-Za-z ]*)(\^\s*\{?[0-9]\}?)?\Z")
@@ -39,9 +41,9 @@ _KNOWN: Final = frozenset((*_SYNONYMS, *_SYNONYMS.values(), *_OTHERS))
 
 def split_unit(text: str) -> tuple[str, str]:
     """Split an answer into what it states and the unit behind (or the currency before) it."""
-    text, degrees = _DEGREES.subn("", text)
+    degrees = None if _TRIGONOMETRY.search(text) else _DEGREES.search(text)
     if degrees:
-        return text.rstrip(), "degree"
+        return _SPACE.sub("", text[: degrees.start()]), "degree"
     if text.endswith("%"):
         return text, "percent"
     if found := _MONEY.match(text):
@@ -49,9 +51,9 @@ def split_unit(text: str) -> tuple[str, str]:
     found = _TEXT_UNIT.search(text)
     if found is None and (words := _WORDS.search(text)) and _is_known(words[1]):
         found = words
-    if found is None or not _is_amount(text[: found.start()]) or not _is_unit(found[1]):
+    amount = _SPACE.sub("", text[: found.start()]) if found else ""
+    if found is None or not _is_amount(amount) or not _is_unit(found[1]):
         return text, ""
-    amount = text[: found.start()].rstrip()
     if canonical_unit(found[1]) == "percent":
         return f"{amount}%", "percent"
     return amount, found[1] + (found[2] or "")
@@ -89,5 +91,4 @@ def _is_unit(text: str) -> bool:
 
 def _is_amount(text: str) -> bool:
     r"""Tell whether a unit can stand behind this; `x \text{ is even}` has none."""
-    text = re.sub(r"(?:\\[,;:! ]|[\s~$])+\Z", "", text)
     return bool(text) and (text[-1].isdigit() or text[-1] in "})")

@@ -48,7 +48,7 @@ def load_split(task: Task, data: TaskData, split: Split) -> Loaded:
         kept, dropped = _sift(pool, _reasons(task, data, split, reader, pool))
         kept.sort(key=lambda problem: (_place(problem, str(data.seed)), problem.id))
     _check_ids(kept, split)
-    used = _take(kept, getattr(data, split), split, dropped)
+    used = _take(kept, data, split, dropped)
     if len(used) < len(kept):
         dropped["not among the number configured"] = len(kept) - len(used)
     return Loaded(used, reader.records, dict(dropped))
@@ -150,15 +150,17 @@ def _place(problem: Problem, salt: str = "held out") -> bytes:
 
 
 def _take(
-    kept: list[Problem], count: int | None, split: Split, dropped: Counter[str]
+    kept: list[Problem], data: TaskData, split: Split, dropped: Counter[str]
 ) -> list[Problem]:
+    count: int | None = getattr(data, split)
     if count is not None and count > len(kept):
         left_out = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
+        larger = ", or raise source.pool" if isinstance(data.source, EmbeddedSource) else ""
         raise RestemError(
             f"{count} problems are asked for and {len(kept)} are there"
             + (f" (left out: {left_out})" if left_out else ""),
             f"split {split}",
-            f"set {split} to at most {len(kept)}, or to null for all of them",
+            f"set {split} to at most {len(kept)}, or to null for all of them{larger}",
         )
     return kept[:count]
 

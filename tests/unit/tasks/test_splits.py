@@ -1,0 +1,121 @@
+import pytest
+
+from restem.config.data import LocalSource, TaskData
+from restem.errors import RestemError
+from restem.tasks.registry import load_task
+from restem.tasks.splits import input_files, load_split
+
+MATH = load_task("math")
+CUT = ("train", "validation", "test")
+
+
+def data(local, held_out=10, **settings):
+    source = LocalSource(kind="local", directory=local, held_out=held_out)
+    return TaskData(source=source, **settings)
+
+
+def ids(local, split, **settings):
+    return [problem.id for problem in load_split(MATH, data(local, **settings), split).problems]
+
+
+def test_splits_are_disjoint_and_cover_the_data(local):
+    train, validation, test = (set(ids(local, split)) for split in CUT)
+    assert (len(train), len(validation), len(test)) == (28, 10, 10)
+    assert not train & validation
+    assert train | validation == {f"train/algebra/{n}" for n in range(40) if n not in (3, 4)}
+
+
+@pytest.mark.parametrize("split", CUT)
+@pytest.mark.parametrize(
+    "settings", [{}, {"levels": [1, 2]}, {"subjects": ["Algebra"]}, {"train": 3, "test": 1}]
+)
+def test_counts_close(local, split, settings):
+    loaded = load_split(MATH, data(local, **settings), split)
+    assert len(loaded.problems) + sum(loaded.dropped.values()) == loaded.files[0].rows
+
+
+def test_shots_and_unanswerable_problems_are_dropped_and_counted(local):
+    loaded = load_split(MATH, data(local), "train")
+    assert loaded.dropped == {
+        "in the few-shot prompt": 1, "no gold answer": 1, "held out for validation": 10
+    }  # fmt: skip
+
+
+def test_more_problems_include_the_fewer(local):
+    everything = ids(local, "train")
+    assert ids(local, "train", train=7) == everything[:7]
+    assert ids(local, "train", train=20) == everything[:20]
+
+
+def test_another_seed_takes_other_problems_of_the_same_split(local):
+    assert ids(local, "train", seed=1) != ids(local, "train")
+    assert set(ids(local, "train", seed=1)) == set(ids(local, "train"))
+
+
+def test_the_hold_out_does_not_depend_on_levels_counts_or_seed(local):
+    held = set(ids(local, "validation"))
+    easy = ids(local, "validation", levels=[1, 2], seed=5)
+    assert easy and set(easy) < held
+    assert set(ids(local, "validation", held_out=5)) < held
+
+
+def test_a_level_filter_leaves_out_problems_without_a_level(local):
+    loaded = load_split(MATH, data(local, levels=[1, 2, 3, 4, 5], held_out=0), "train")
+    assert loaded.dropped["other level"] == 1
+
+
+def test_too_many_problems_says_how_many_there_are(local):
+    with pytest.raises(RestemError, match="29 problems are asked for and 28 are there"):
+        ids(local, "train", train=29)
+    with pytest.raises(RestemError, match="3 problems are asked for and 2 are there"):
+        ids(local, "shots", shots=3)
+    with pytest.raises(RestemError, match="50 problems are to be held out of 38"):
+        ids(local, "train", held_out=50)
+
+
+def test_the_first_shots_are_taken_in_the_order_of_the_prompt(local):
+    shots = load_split(MATH, data(local, shots=1), "shots").problems
+    assert [shot.question for shot in shots] == ["What is $2+2$?"]
+    assert ids(local, "shots", shots=0) == []
+
+
+def test_overlap_is_excluded_from_train_and_validation_on_demand(local):
+    twin = "train/algebra/6"
+
+    def trained(**settings):
+        return {*ids(local, "train", **settings), *ids(local, "validation", **settings)}
+
+    assert twin in trained()
+    assert twin in trained(exclude_overlap="exact")
+    assert trained() - trained(exclude_overlap="normalised") == {twin}
+    assert twin not in trained(exclude_overlap="ngram")
+
+
+def test_names_that_nothing_has_are_errors(local):
+    with pytest.raises(RestemError, match="no problem has the subject Algebar"):
+        ids(local, "train", subjects=["Algebar"])
+    unknown = {"math/tran.jsonl.gz": {"sha256": "0" * 64}}
+    with pytest.raises(RestemError, match="no such file is read: math/tran"):
+        ids(local, "train", expect=unknown)
+
+
+def test_equal_ids_are_an_error(local):
+    (local / "math/test.jsonl.gz").write_bytes((local / "math/test.jsonl.gz").read_bytes() * 2)
+    with pytest.raises(RestemError, match="10 ids are not unique"):
+        ids(local, "test")
+
+
+@pytest.mark.parametrize("split", [*CUT, "shots"])
+@pytest.mark.parametrize("overlap", [None, "exact"])
+def test_input_files_are_the_files_that_are_read(local, split, overlap):
+    settings = data(local, exclude_overlap=overlap)
+    read = [local / record.file for record in load_split(MATH, settings, split).files]
+    assert sorted(input_files(MATH, settings, split)) == sorted(read)
+
+
+def test_real_splits_have_the_known_counts(real_data):
+    settings = data(real_data, held_out=500, exclude_overlap="normalised")
+    sizes = {split: load_split(MATH, settings, split) for split in CUT}
+    assert len(sizes["test"].problems) == 5000
+    kept = len(sizes["train"].problems) + len(sizes["validation"].problems)
+    assert kept == 7500 - 4 - 2 - 2  # the prompt, no gold answer, near-duplicates
