@@ -11,7 +11,7 @@ OverlapKind = Literal["exact", "normalised", "ngram"]
 Split = Literal["train", "validation", "test", "shots"]
 
 HELD_OUT = Field(
-    500,
+    default=500,
     description="Training problems set aside for validation, chosen by a hash of their text; "
     "`validation` says how many of them are used.",
     ge=0,
@@ -22,9 +22,9 @@ class EmbeddedSource(Strict):
     """Problems made on the spot by the embedded world; needs no file."""
 
     kind: Literal["embedded"]
-    seed: int = Field(0, description="Another seed makes other problems.", ge=0)
+    seed: int = Field(default=0, description="Another seed makes other problems.", ge=0)
     pool: int = Field(
-        2000,
+        default=2000,
         description="Problems made for each split, to choose from; more are other choices.",
         ge=1,
     )
@@ -48,7 +48,7 @@ class HubSource(Strict):
         pattern="^[0-9a-f]{40}$",
     )
     prompts: Path | None = Field(
-        None,
+        default=None,
         description="Directory with the few-shot prompt files, which no dataset has; null only "
         "with `shots: 0`.",
     )
@@ -62,7 +62,9 @@ class FileDigest(Strict):
     """What a file must contain."""
 
     sha256: str = Field(description="Digest of the file's bytes.", pattern="^[0-9a-f]{64}$")
-    rows: int | None = Field(None, description="Number of its rows; null to leave it open.", ge=0)
+    rows: int | None = Field(
+        default=None, description="Number of its rows; null to leave it open.", ge=0
+    )
 
 
 class TaskData(Strict):
@@ -70,23 +72,28 @@ class TaskData(Strict):
 
     source: DataSource = Field(description="Where the problems come from.")
     levels: list[int] | None = Field(
-        None, description="Difficulty levels to use; null for all, also problems without one."
+        default=None,
+        description="Difficulty levels to use; null for all, also problems without one.",
     )
-    subjects: list[str] | None = Field(None, description="Subjects to use; null for all.")
-    train: int | None = Field(None, description="Training problems; null for all.", ge=0)
-    validation: int | None = Field(None, description="Validation problems; null for all.", ge=0)
-    test: int | None = Field(None, description="Test problems; null for all.", ge=0)
+    subjects: list[str] | None = Field(default=None, description="Subjects to use; null for all.")
+    train: int | None = Field(default=None, description="Training problems; null for all.", ge=0)
+    validation: int | None = Field(
+        default=None, description="Validation problems; null for all.", ge=0
+    )
+    test: int | None = Field(default=None, description="Test problems; null for all.", ge=0)
     shots: int | None = Field(
-        None, description="Worked examples of the few-shot prompt; 0: none, null: all.", ge=0
+        default=None,
+        description="Worked examples of the few-shot prompt; 0: none, null: all.",
+        ge=0,
     )
     seed: int = Field(
-        0,
+        default=0,
         description="Chooses the problems when a split uses fewer than there are; more problems "
         "under one seed always include the fewer.",
         ge=0,
     )
     exclude_overlap: OverlapKind | None = Field(
-        None,
+        default=None,
         description="Drop training and validation problems that overlap with a test problem, up "
         "to this kind: equal text, equal but for spaces and case, or shared 13-grams.",
     )
