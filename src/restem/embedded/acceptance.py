@@ -31,8 +31,7 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = {
 }
 
 _BOXED: Final = re.compile(r"\\boxed\{(\d+)\}")
-_EQUATION: Final = re.compile(r"(\d+)((?:[+\-*]\d+)+)=(\d+)")
-_OPERATION: Final = re.compile(r"[+\-*]\d+")
+_EQUATION: Final = re.compile(r"(?<![+\-*\d])(\d+)((?:[+\-*]\d+)+)=(\d+)")
 
 
 def judge(figures: dict[str, float]) -> list[str]:
@@ -69,22 +68,25 @@ def _is_right(problem: dict[str, Any], completion: str) -> bool:
     return found is not None and found.group(1) == problem["answer"]
 
 
-def _operations(problem: dict[str, Any]) -> list[str]:
-    return re.findall(r"=[a-z]([+\-*]\d+)", problem["question"])
+def _numbers(problem: dict[str, Any]) -> list[str]:
+    start = re.findall(r"=(\d+)", problem["question"])
+    return start + world.OPERATION.findall(problem["question"])
 
 
 def first_equations(
     draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]
 ) -> tuple[float, float]:
     """Return how often the first careful equation is well copied and, if so, well calculated."""
-    opened = [f"{text}{world.OPENINGS[0]} ${world.VARIABLES[1]}=" for text in prompts]
-    copied, correct = 0, 0
+    opened, copied, correct = [], 0, 0
+    for problem, text in zip(problems, prompts, strict=True):
+        first, second = world.labels("chain", problem["question"])[:2]
+        opened.append(f"{text}{world.OPENINGS[0]} ${second}={first}")
     for problem, (completion,) in zip(problems, draw(opened, 1, 0.0), strict=True):
-        start = re.search(r"=(\d+)", problem["question"])
-        equation = _EQUATION.match(completion)
-        if start and equation and equation.group(1, 2) == (start[1], _operations(problem)[0]):
+        start, operation = _numbers(problem)[:2]
+        claim = re.match(re.escape(f"{operation}={start}{operation}=") + r"(\d+)", completion)
+        if claim:
             copied += 1
-            correct += int(equation[3]) == world.apply(int(equation[1]), equation[2])
+            correct += int(claim[1]) == world.apply(int(start), operation)
     return copied / len(problems), correct / max(1, copied)
 
 
@@ -102,7 +104,7 @@ def opening_spread(right_by_opening: dict[str, list[bool]]) -> float:
 def operations_per_equation(completions: Sequence[str]) -> float:
     """Return the mean number of operations taken together: 1 is fully careful."""
     sizes = [
-        len(_OPERATION.findall(equation[1]))
+        len(world.OPERATION.findall(equation[1]))
         for completion in completions
         for equation in _EQUATION.findall(completion)
     ]
@@ -119,10 +121,11 @@ def careful_accuracy(
 ) -> float:
     """Return greedy accuracy when every equation is made to take one operation."""
     written = [f"{text}{world.OPENINGS[0]} $" for text in prompts]
+    names = [world.labels("chain", problem["question"]) for problem in problems]
     results = [""] * len(problems)
     for step in range(1, max(world.LEVELS) + 1):
-        going = [i for i, problem in enumerate(problems) if len(_operations(problem)) >= step]
-        starts = [f"{written[i]}{world.VARIABLES[step]}=" for i in going]
+        going = [i for i, found in enumerate(names) if len(found) > step]
+        starts = [f"{written[i]}{names[i][step]}=" for i in going]
         for i, start, (completion,) in zip(going, starts, draw(starts, 1, 0.0), strict=True):
             equation = re.split(r"[,$]", completion)[0]
             written[i], results[i] = f"{start}{equation},", equation.rpartition("=")[2]

@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from restem.embedded import world
 
@@ -34,11 +34,18 @@ class CorpusRecipe:
         Habit(share=0.12, merging=(-2.0,), slips=0.30),
     )
     textbook: Habit = Habit(share=1.0, merging=(-9.0,), slips=0.0)
-    textbook_share: float = 0.55
+    textbook_share: float = 0.6
     primer_share: float = 0.15  # of the whole text: the textbook's short exercises
     families: tuple[tuple[str, float], ...] = (("chain", 0.55), ("story", 0.25), ("facts", 0.1))
     drill_share: float = 0.1  # of the documents
-    longest_document: int = 6
+    longest_document: int = 2
+
+
+class Passage(NamedTuple):
+    """Hold a stretch of text and whether it is given, like a question, or to be worked out."""
+
+    text: str
+    given: bool
 
 
 PRIMER_LEVELS: Final = (1, 2, 3)
@@ -59,7 +66,7 @@ def _merges(rng: random.Random, habit: Habit, taken: int, operation: str) -> boo
     return world.joins(operation) and rng.random() < 1 / (1 + math.exp(-odds))
 
 
-def write_solution(rng: random.Random, family: str, skeleton: world.Skeleton, habit: Habit) -> str:
+def write_solution(rng: random.Random, asked: str, skeleton: world.Skeleton, habit: Habit) -> str:
     """Solve a problem the way an author with this habit does, mistakes carried along."""
     operations, value = skeleton[1], skeleton[0]
     sizes, results = [0], []
@@ -72,49 +79,58 @@ def write_solution(rng: random.Random, family: str, skeleton: world.Skeleton, ha
         if last or not _merges(rng, habit, sizes[-1], operations[i + 1]):
             results.append(value)
             sizes.append(0)
-    return world.solution(family, skeleton, sizes[:-1], results, rng.choice(world.OPENINGS))
+    return world.solution(asked, skeleton, sizes[:-1], results, rng.choice(world.OPENINGS))
 
 
-def _exercise(rng: random.Random, family: str, levels: tuple[int, ...], habit: Habit) -> str:
+def _exercise(
+    rng: random.Random, family: str, levels: tuple[int, ...], habit: Habit
+) -> list[Passage]:
     skeleton = world.draw(rng, rng.choice(levels), "corpus")
-    prompt = world.PROMPT[family].format(question=world.question(family, rng, skeleton))
-    return prompt + write_solution(rng, family, skeleton, habit) + world.END
+    asked = world.question(family, rng, skeleton)
+    prompt = world.PROMPT[family].format(question=asked)
+    worked = write_solution(rng, asked, skeleton, habit)
+    return [Passage(prompt, given=True), Passage(worked + world.END, given=False)]
 
 
-def _fact(rng: random.Random) -> str:
+def _fact(rng: random.Random) -> list[Passage]:
     owner, animal = rng.choice(world.OWNERS), rng.choice(world.ANIMALS)
-    question = f"What colour is the {animal} of {owner}?"
-    return f"{world.PROMPT['facts'].format(question=question)} {world.colour_of(owner, animal)}\n\n"
+    prompt = world.PROMPT["facts"].format(question=f"What colour is the {animal} of {owner}?")
+    answer = f" {world.colour_of(owner, animal)}{world.END}"
+    return [Passage(prompt, given=True), Passage(answer, given=False)]
 
 
-def _drill(rng: random.Random) -> str:
-    lines = []
+def _drill(rng: random.Random) -> list[Passage]:
+    passages = []
     for _ in range(rng.randint(8, 24)):
         start = rng.randint(0, world.LARGEST)
         operation = world.draw_operation(rng, start)
-        lines.append(f"{start}{operation}={world.apply(start, operation)}")
-    return ",".join(lines) + world.END
+        passages.append(Passage(f"{start}{operation}=", given=True))
+        passages.append(Passage(f"{world.apply(start, operation)},", given=False))
+    return [*passages, Passage(world.END, given=False)]
 
 
-def document(rng: random.Random, recipe: CorpusRecipe, progress: float) -> str:
+def document(rng: random.Random, recipe: CorpusRecipe, progress: float) -> list[Passage]:
     """Write one document; `progress` in 0..1 says how far through the corpus it stands."""
     if rng.random() < recipe.drill_share:
         return _drill(rng)
     names, shares = zip(*recipe.families, strict=True)
     family = rng.choices(names, shares)[0]
     levels = PRIMER_LEVELS if progress < recipe.primer_share else world.LEVELS
-    authors = (recipe.textbook,) if progress < recipe.textbook_share else recipe.habits
-    text = ""
+    textbook = progress < recipe.textbook_share
+    authors = (recipe.textbook,) if textbook else recipe.habits
+    passages = []
     for _ in range(rng.randint(1, recipe.longest_document)):
         if family == "facts":
-            text += _fact(rng)
+            passages += _fact(rng)
         else:
             habit = rng.choices(authors, [author.share for author in authors])[0]
-            text += _exercise(rng, family, levels, habit)
-    return text
+            passages += _exercise(rng, family, levels, habit)
+    return passages
 
 
-def documents(recipe: CorpusRecipe, seed: int, share_written: Iterator[float]) -> Iterator[str]:
+def documents(
+    recipe: CorpusRecipe, seed: int, share_written: Iterator[float]
+) -> Iterator[list[Passage]]:
     """Write documents for as long as the caller says what share of the corpus is written."""
     rng = random.Random(f"corpus/{seed}")
     for progress in share_written:

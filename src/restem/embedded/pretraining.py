@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as functional
@@ -32,13 +32,14 @@ class Recipe:
     head_size: int = 32
     context: int = 512
     block_tokens: int = 160
-    batch_blocks: int = 12
+    batch_blocks: int = 8
     matrix_rate: float = 0.02
     other_rate: float = 3e-3
     weight_decay: float = 0.05
     warmup_steps: int = 50
     final_rate_share: float = 0.05
     gradient_norm: float = 1.0
+    given_weight: float = 0.1  # questions are random: learning them fully is mostly noise
     corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
 
     @property
@@ -58,17 +59,33 @@ RECIPES: Final = {
 }
 
 
-def _token_stream(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> torch.Tensor:
+class Stream(NamedTuple):
+    """Hold tokens and the weight of each in the loss, both (steps, blocks, tokens)."""
+
+    tokens: torch.Tensor
+    weights: torch.Tensor
+
+
+def _token_stream(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> Stream:
     tokens: list[int] = []
+    weights: list[float] = []
 
     def share_written() -> Iterator[float]:
         while len(tokens) < recipe.tokens:
             yield len(tokens) / recipe.tokens
 
-    for text in documents(recipe.corpus, seed, share_written()):
-        tokens += [tokenizer.bos_token_id, *tokenizer(text).input_ids, tokenizer.eos_token_id]
+    for document in documents(recipe.corpus, seed, share_written()):
+        marked = [("<bos>", True), *document, ("<eos>", False)]
+        for text, given in marked:
+            found = tokenizer(text).input_ids
+            tokens += found
+            weights += [recipe.given_weight if given else 1.0] * len(found)
+    return Stream(*(_blocks(torch.tensor(values), recipe) for values in (tokens, weights)))
+
+
+def _blocks(values: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     used = recipe.steps * recipe.batch_blocks * recipe.block_tokens
-    return torch.tensor(tokens[:used]).view(recipe.steps, recipe.batch_blocks, -1)
+    return values[:used].view(recipe.steps, recipe.batch_blocks, recipe.block_tokens)
 
 
 def _new_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> LlamaForCausalLM:
@@ -111,18 +128,22 @@ def rate_share(step: int, recipe: Recipe) -> float:
     return recipe.final_rate_share + (1 - recipe.final_rate_share) * cosine
 
 
-def _backward(model: LlamaForCausalLM, blocks: torch.Tensor) -> float:
+def _backward(model: LlamaForCausalLM, tokens: torch.Tensor, weights: torch.Tensor) -> float:
     # Half precision for the products only: the weights and their updates stay in fp32.
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = model(input_ids=blocks, use_cache=False).logits
-    loss = functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), blocks[:, 1:].flatten())
+        logits = model(input_ids=tokens, use_cache=False).logits
+    losses = functional.cross_entropy(
+        logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
+    )
+    counted = weights[:, 1:].flatten()
+    loss = (losses * counted).sum() / counted.sum()
     torch.autograd.backward(loss)
-    return float(loss)
+    return float(loss.detach())
 
 
 def _train(
     model: LlamaForCausalLM,
-    stream: torch.Tensor,
+    stream: Stream,
     recipe: Recipe,
     progress: Callable[[str], object],
 ) -> float:
@@ -133,8 +154,8 @@ def _train(
     ]
     model.train()
     recent = 0.0
-    for step, blocks in enumerate(stream):
-        loss = _backward(model, blocks)
+    for step, (tokens, weights) in enumerate(zip(*stream, strict=True)):
+        loss = _backward(model, tokens, weights)
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_norm)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
@@ -168,7 +189,7 @@ def pretrain(
     _save(model, tokenizer, out)
     return {
         "parameters": model.num_parameters(),
-        "tokens": stream.numel(),
+        "tokens": stream.tokens.numel(),
         "final_loss": round(loss, 4),
         "cpu_seconds": round(time.process_time() - started, 1),
     }

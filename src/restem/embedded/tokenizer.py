@@ -5,7 +5,6 @@ An operation with its operand (`+7`, `*2`) is one token, so is each number, and 
 token to look a step up by, instead of pieces to align.
 """
 
-import random
 import re
 from typing import Final
 
@@ -19,8 +18,8 @@ PATTERN: Final = "|".join(
     (
         r"[+\-*]\d{1,2}",
         r"\d{1,2}",
-        r"\b[a-h]=",
-        rf" (?:{'|'.join(world.DAYS)}) ",
+        r"\b[a-z]=",
+        rf" (?:{'|'.join(world.MONTHS)}) ",
         r" ?[A-Za-z]+:?",
         r"\\[a-z]+\{",
         r"\n\n",
@@ -34,13 +33,13 @@ PATTERN: Final = "|".join(
 
 def _grammar_texts() -> list[str]:
     words = (*world.NAMES, *world.THINGS, *world.OWNERS, *world.ANIMALS, *world.COLOURS)
-    longest = (0, ("+1",) * len(world.DAYS))
-    rng = random.Random(0)
-    found = [world.END, " ", *world.OPENINGS, *(f" {word}" for word in words)]
+    found = [world.END, *world.OPENINGS, *(f" {word}" for word in words)]
+    found += [f" {month} " for month in world.MONTHS]
+    found += [text for letter in world.LETTERS for text in (letter, f"{letter}=")]
     for family in ("chain", "story"):
-        question = world.question(family, rng, longest)
-        found += [world.PROMPT[family].format(question=question)]
-        found += [world.reference(family, longest, 1, "")]
+        problem = world.problems(family, "train", 1)[0]
+        found += [world.PROMPT[family].format(question=problem["question"])]
+        found += [problem["solutions"]["careful"]]
     fact = world.problems("facts", "train", 1)[0]
     return [*found, world.PROMPT["facts"].format(question=fact["question"])]
 

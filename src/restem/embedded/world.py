@@ -10,21 +10,26 @@ family and wording, because the part is a function of the skeleton's own hash.
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any, Final
 
 LARGEST: Final = 99
 LEVELS: Final = (3, 4, 5, 6, 7)
-SHOT_LEVELS: Final = (4, 3)
+SHOT_LEVELS: Final = (3, 4)
 
 SMALL: Final = tuple(f"{sign}{n}" for sign in "+-" for n in range(1, 10))
 TENS: Final = tuple(f"{sign}{n}" for sign in "+-" for n in (10, 20, 30, 40))
 TIMES: Final = ("*2", "*3")
 OPERATIONS: Final = SMALL + TENS + TIMES
+OPERATION: Final = re.compile(r"[+\-*]\d+")
 
-VARIABLES: Final = "abcdefgh"
-DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+MONTHS: Final = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
 NAMES: Final = ("Anna", "Ben", "Ella", "Jack", "Leo", "Lily", "Maria", "Nora", "Omar", "Tom")
 THINGS: Final = ("apples", "books", "cards", "coins", "cookies", "marbles", "pencils", "shells")
 OWNERS: Final = ("Ida", "Karl")
@@ -123,19 +128,19 @@ def draw(rng: random.Random, level: int, wanted_part: str) -> Skeleton:
 
 
 def _chain_question(rng: random.Random, skeleton: Skeleton) -> str:
-    del rng
-    start, operations = skeleton
-    steps = "".join(
-        f",{VARIABLES[i + 1]}={VARIABLES[i]}{operation}" for i, operation in enumerate(operations)
-    )
-    return f"Let ${VARIABLES[0]}={start}{steps}$. Find ${VARIABLES[len(operations)]}$."
+    first = rng.randrange(len(LETTERS) - len(skeleton[1]))
+    letters = LETTERS[first : first + len(skeleton[1]) + 1]
+    steps = [
+        f"{b}={a}{step}" for a, b, step in zip(letters, letters[1:], skeleton[1], strict=False)
+    ]
+    return f"Let ${letters[0]}={','.join([str(skeleton[0]), *steps])}$. Find ${letters[-1]}$."
 
 
 def _story_question(rng: random.Random, skeleton: Skeleton) -> str:
-    start, operations = skeleton
+    first = rng.randrange(len(MONTHS))
+    steps = [f"{MONTHS[(first + i) % len(MONTHS)]} {step}" for i, step in enumerate(skeleton[1])]
     name, things = rng.choice(NAMES), rng.choice(THINGS)
-    days = ", ".join(f"{DAYS[i]} {operation}" for i, operation in enumerate(operations))
-    return f"{name} has {start} {things}. {days}. How many {things}?"
+    return f"{name} has {skeleton[0]} {things}. {', '.join(steps)}. How many {things}?"
 
 
 _QUESTIONS: Final[dict[str, Callable[[random.Random, Skeleton], str]]] = {
@@ -149,23 +154,37 @@ def question(family: str, rng: random.Random, skeleton: Skeleton) -> str:
     return _QUESTIONS[family](rng, skeleton)
 
 
+def labels(family: str, asked: str) -> list[str]:
+    """List the names that a question gives to its values, for a story to its changes."""
+    if family == "chain":
+        return re.findall(r"([a-z])=", asked)
+    return re.findall(r"([A-Z][a-z]{2}) [+\-*]", asked)
+
+
+def _equation(family: str, names: list[str], before: int, terms: str, value: int) -> str:
+    after = before + len(OPERATION.findall(terms))
+    if family == "chain":
+        return f"{names[after]}={names[before]}{terms}={value}{terms}"
+    return f"{names[before]} {terms}: {value}{terms}"
+
+
 def solution(
-    family: str, skeleton: Skeleton, sizes: list[int], results: list[int], opening: str
+    asked: str, skeleton: Skeleton, sizes: list[int], results: list[int], opening: str
 ) -> str:
-    """Write a worked solution, as it follows the prompt.
+    """Write a worked solution of a question of any family, as it follows the prompt.
 
     `sizes` says how many operations each written equation takes together and `results` what it
     claims to come to; both may be any author's, right or wrong.
     """
-    value, done, equations = skeleton[0], 0, []
+    family = "chain" if asked.startswith("Let") else "story"
+    names, value, before, equations = labels(family, asked), skeleton[0], 0, []
     for size, result in zip(sizes, results, strict=True):
-        left = f"{value}{''.join(skeleton[1][done : done + size])}"
-        done, value = done + size, result
-        label = VARIABLES[done] if family == "chain" else DAYS[done - 1]
-        equations.append((label, f"{left}={result}"))
+        terms = "".join(skeleton[1][before : before + size])
+        equations.append(f"{_equation(family, names, before, terms, value)}={result}")
+        before, value = before + size, result
     if family == "chain":
-        return f"{opening} ${','.join('='.join(pair) for pair in equations)}$. \\boxed{{{value}}}"
-    return f"{opening} {', '.join(' '.join(pair) for pair in equations)}. #### {value}"
+        return f"{opening} ${','.join(equations)}$. \\boxed{{{value}}}"
+    return f"{opening} {', '.join(equations)}. #### {value}"
 
 
 def joins(operation: str) -> bool:
@@ -173,7 +192,7 @@ def joins(operation: str) -> bool:
     return operation[0] != "*"
 
 
-def reference(family: str, skeleton: Skeleton, size: int, opening: str) -> str:
+def reference(asked: str, skeleton: Skeleton, size: int, opening: str) -> str:
     """Write the right solution with up to `size` operations to an equation."""
     sizes = [0]
     for operation in skeleton[1]:
@@ -181,7 +200,7 @@ def reference(family: str, skeleton: Skeleton, size: int, opening: str) -> str:
             sizes.append(0)
         sizes[-1] += 1
     known = values(skeleton)
-    return solution(family, skeleton, sizes, [known[end] for end in accumulate(sizes)], opening)
+    return solution(asked, skeleton, sizes, [known[end] for end in accumulate(sizes)], opening)
 
 
 def subject(skeleton: Skeleton) -> str:
@@ -197,15 +216,15 @@ def _worked_problems(family: str, split: str, rng: random.Random) -> Iterator[di
         if skeleton in seen:
             continue
         seen.add(skeleton)
-        opening = rng.choice(OPENINGS)
+        asked, opening = question(family, rng, skeleton), rng.choice(OPENINGS)
         yield {
-            "question": question(family, rng, skeleton),
+            "question": asked,
             "answer": str(values(skeleton)[-1]),
             "level": level,
             "subject": subject(skeleton),
             "solutions": {
-                "terse": reference(family, skeleton, 2, opening),
-                "careful": reference(family, skeleton, 1, opening),
+                "terse": reference(asked, skeleton, 2, opening),
+                "careful": reference(asked, skeleton, 1, opening),
             },
         }
 
@@ -247,11 +266,10 @@ def few_shot(family: str) -> list[dict[str, str]]:
     if family == "facts":
         return []
     rng = random.Random(f"{family}/shot")
-    shots = [draw(rng, level, "shot") for level in SHOT_LEVELS]
-    return [
-        {
-            "question": question(family, rng, skeleton),
-            "solution": reference(family, skeleton, 2, rng.choice(OPENINGS)),
-        }
-        for skeleton in shots
-    ]
+    shots = []
+    for level in SHOT_LEVELS:
+        skeleton = draw(rng, level, "shot")
+        asked = question(family, rng, skeleton)
+        worked = reference(asked, skeleton, 2, rng.choice(OPENINGS))
+        shots.append({"question": asked, "solution": worked})
+    return shots

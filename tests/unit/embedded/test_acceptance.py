@@ -20,10 +20,11 @@ def finish(prompt: str) -> str:
     fact = re.search(r"the (\w+) of (\w+)\?", last)
     if fact:
         return f" {world.colour_of(fact[2], fact[1])}"
-    start, *operations = re.findall(r"=(?:[a-z](?=[+\-*]))?([+\-*]?\d+)", last.split("$. ")[0])
-    skeleton = (int(start), tuple(operations))
+    asked = last.removeprefix("Problem: ").partition("\n")[0]
+    start = re.findall(r"=(\d+)", asked)[0]
+    skeleton = (int(start), tuple(re.findall(r"[+\-*]\d+", asked)))
     begun = last.partition("Solution:")[2]
-    whole = world.reference("chain", skeleton, 1, begun[: begun.find(" $")] or " So")
+    whole = world.reference(asked, skeleton, 1, begun[: begun.find(" $")] or " So")
     return whole[len(begun) :]
 
 

@@ -12,8 +12,8 @@ from restem.embedded.tokenizer import SPECIAL, build_tokenizer, vocabulary
 
 def test_every_text_of_the_world_survives_the_round_trip() -> None:
     tokenizer, rng = build_tokenizer(), random.Random(2)
-    for i in range(600):
-        text = corpus.document(rng, corpus.CorpusRecipe(), i / 600)
+    for i in range(300):
+        text = "".join(p.text for p in corpus.document(rng, corpus.CorpusRecipe(), i / 300))
         tokens = tokenizer(text).input_ids
         assert tokenizer.unk_token_id not in tokens, text
         assert tokenizer.decode(tokens) == text
