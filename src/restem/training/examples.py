@@ -95,13 +95,23 @@ def _tokenised(examples: Sequence[Example], tokenizer: Any, end_of_text: bool) -
     unique = list(dict.fromkeys(starts))
     prompts = dict(zip(unique, encode(tokenizer, unique), strict=True))
     wholes = encode(tokenizer, [s + e.target for s, e in zip(starts, examples, strict=True)])
-    end = [tokenizer.eos_token_id] if end_of_text else []
+    end = _end(tokenizer) if end_of_text else []
     return [
         Encoded(
             prompts[start], [*_target(prompts[start], whole, e.target, tokenizer), *end], e.weight
         )
         for start, whole, e in zip(starts, wholes, examples, strict=True)
     ]
+
+
+def _end(tokenizer: Any) -> list[int]:
+    if tokenizer.eos_token_id is None:
+        raise RestemError(
+            "the tokenizer has no end-of-text token to append",
+            "training.end_of_text",
+            "set it to false, or give the checkpoint's tokenizer an eos_token",
+        )
+    return [tokenizer.eos_token_id]
 
 
 def _target(prompt: list[int], whole: list[int], text: str, tokenizer: Any) -> list[int]:

@@ -1,3 +1,4 @@
+import copy
 import random
 from typing import Any
 
@@ -27,6 +28,13 @@ def test_end_of_text_is_appended_on_request_only(tokenizer: Any) -> None:
     with_end, _ = encoded(example, tokenizer, Training(end_of_text=True), None)
     without, _ = encoded(example, tokenizer, Training(), None)
     assert with_end[0].target == [*without[0].target, tokenizer.eos_token_id]
+
+
+def test_end_of_text_needs_such_a_token(tokenizer: Any) -> None:
+    bare = copy.deepcopy(tokenizer)
+    bare.eos_token = None
+    with pytest.raises(RestemError, match="no end-of-text token"):
+        encoded([Example("", "a", "b", 1.0)], bare, Training(end_of_text=True), None)
 
 
 def test_what_does_not_fit_is_counted_not_cut(tokenizer: Any) -> None:

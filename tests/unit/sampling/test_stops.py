@@ -1,0 +1,67 @@
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from restem.sampling.stops import Detokenizer, Stops
+
+TEXT = "the cat sat on the mat\n\nthe end of the café — naïve « quoted »\n" * 3
+
+
+def byte_level() -> Any:
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=290, initial_alphabet=alphabet, show_progress=False)
+    core.train_from_iterator([TEXT], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>")
+
+
+def metaspace() -> Any:
+    core = Tokenizer(models.BPE(unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    core.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=80, special_tokens=["<unk>"], show_progress=False)
+    core.train_from_iterator([TEXT], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>")
+
+
+@pytest.fixture(scope="module", params=[byte_level, metaspace])
+def real(request: Any) -> Any:
+    return request.param()
+
+
+def test_completions_keep_their_first_space(real: Any) -> None:
+    ids = real("a the end").input_ids[len(real("a").input_ids) :]
+    assert Detokenizer(real).texts([ids]) == [" the end"]
+
+
+@pytest.mark.parametrize("stop", ["mat", "the e", "d of", "\n\n", "é", "— n", "ï", "»"])
+def test_rows_end_with_the_token_that_completes_a_stop_string(real: Any, stop: str) -> None:
+    stops = Stops(real, (stop, "@@@"), [real.eos_token_id], len(real))
+    # Character by character, so that stop strings span as many tokens as they can.
+    ids = [token for char in TEXT for token in real(char, add_special_tokens=False).input_ids]
+    texts = Detokenizer(real).texts([ids[:k] for k in range(1, len(ids) + 1)])
+    expected = next((k for k, text in enumerate(texts, 1) if stop in text), None)
+    running = torch.ones(1, dtype=torch.bool)
+    ended = (k for k in range(1, len(ids) + 1) if stops.ended(torch.tensor([ids[:k]]), running))
+    found = next(ended, None)
+    assert found == expected
+    if found:
+        assert stops.texts([ids[:found]]) == [(texts[found - 1].split(stop)[0], True)]
+
+
+def test_finished_rows_do_not_end_again(real: Any) -> None:
+    stops = Stops(real, (), [real.eos_token_id], len(real))
+    tokens = torch.full((2, 3), real.eos_token_id)
+    assert stops.ended(tokens, torch.tensor([True, False])).tolist() == [True, False]
+
+
+def test_end_of_text_leaves_no_text(real: Any) -> None:
+    stops = Stops(real, (), [real.eos_token_id], len(real))
+    ids = real("the end", add_special_tokens=False).input_ids
+    text = Detokenizer(real).texts([ids])[0]
+    assert stops.texts([[*ids, real.eos_token_id], ids]) == [(text, True), (text, False)]
