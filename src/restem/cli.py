@@ -95,7 +95,7 @@ class StageCommand(click.Command):
 def _make(
     stage: str,
     options: Mapping[str, Any],
-    inputs: Mapping[str, Path | Sequence[Path]],
+    inputs: Mapping[str, Any],
     outputs: Mapping[str, Path],
     body: Callable[[Job], None],
 ) -> None:
@@ -301,3 +301,55 @@ def table(summary: Path, lifts: Path, output: Sequence[Path], **options: Any) ->
     outputs = {path.suffix[1:]: path for path in output}
     body = lambda job: stage.run(job, summary, lifts, outputs)  # noqa: E731
     _make("table", options, {"summary": summary, "lifts": lifts}, outputs, body)
+
+
+@_stage
+@_list("--policies", "policy.json of every trained policy.")
+@click.option("--summary", type=FILE, required=True)
+@click.option("--table", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True)
+def tracking(
+    policies: Sequence[Path], summary: Path, table: Path, output: Path, **options: Any
+) -> None:
+    """Tell MLflow about every policy; a server that is down loses nothing."""
+    from restem.stages import tracking as stage
+
+    def body(job: Job) -> None:
+        stage.run(job, policies, summary, table, output)
+
+    inputs = {"policies": policies, "summary": summary, "table": table}
+    _make("tracking", options, inputs, {"published": output}, body)
+
+
+@cli.command()
+@click.option("--output", type=FILE, help="File to write; else it is printed.")
+def schema(output: Path | None) -> None:
+    """Print the JSON schema of a study file."""
+    from restem.artifacts import write_text
+    from restem.config.load import schema as text
+
+    if output:
+        write_text(output, text())
+    else:
+        click.echo(text(), nl=False)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--rows", default=5, type=click.IntRange(1), help="Rows of a table to show.")
+@click.option("--problem", default=None, help="Show all that is known of one problem's rows.")
+def show(path: Path, rows: int, problem: str | None) -> None:
+    """Print any artifact for a human: what it holds, a completion with its verdict, provenance."""
+    from restem.show import show as text
+
+    click.echo(text(path, rows, problem))
+
+
+@cli.command()
+@click.argument("targets", nargs=-1)
+@click.option("--configfile", type=FILE, help="The study; the demo if it is left out.")
+def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
+    """Say what a run would do: what is stale, because of which key, file or module, at what cost."""
+    from restem.plan import plan as text
+
+    click.echo(text(targets, configfile))

@@ -218,10 +218,14 @@ class Walk:
         decoding = self.study.decodings[draws.decoding]
         return {
             "task": self.module(draws.task),
+            "engine": self._engine(draws.policy.model),
             "decoding": decoding.model_dump(mode="json", exclude_defaults=True)
             | {"draws": decoding.draws},
             "address": [draws.split, draws.decoding, draws.seed],
         }
+
+    def _engine(self, model: str) -> dict[str, Any]:
+        return self.study.models[model].engine.model_dump(mode="json", exclude_defaults=True)
 
     def rewards_settings(self, task: str) -> dict[str, Any]:
         """Return what verification reads."""
@@ -244,6 +248,7 @@ class Walk:
         return {
             **self.rewards_settings(policy.task),
             "training": training.model_dump(mode="json", exclude_defaults=True),
+            "engine": self._engine(policy.model),
             "validation": decoding.model_dump(mode="json", exclude_defaults=True)
             | {"draws": decoding.draws},
             "seed": policy.seed,

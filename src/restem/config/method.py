@@ -12,7 +12,7 @@ class EStep(Strict):
     """Who draws the completions, and how."""
 
     generator: Literal["base", "last"] = Field(
-        "last", description="The policy that draws: the base model or the last iteration's."
+        default="last", description="The policy that draws: the base model or the last iteration's."
     )
     decoding: str = Field(description="Name of one of the study's decodings.")
 
@@ -20,14 +20,14 @@ class EStep(Strict):
 class Method(Strict):
     """One self-training method."""
 
-    e_step: EStep | None = Field(None, description="Null: nothing is drawn (plain SFT).")
+    e_step: EStep | None = Field(default=None, description="Null: nothing is drawn (plain SFT).")
     selection: Selection = Field(
         default_factory=Selection, description="What becomes a training example."
     )
     start: Literal["base", "last"] = Field(
-        "base", description="Weights that fine-tuning starts from in each iteration."
+        default="base", description="Weights that fine-tuning starts from in each iteration."
     )
-    iterations: int = Field(1, description="E-step and M-step are done so many times.", ge=1)
+    iterations: int = Field(default=1, description="E-step and M-step are done so many times.", ge=1)
     training: dict[str, Any] = Field(
         default_factory=dict, description="Keys of `training` that differ for this method."
     )

@@ -35,8 +35,8 @@ class EmbeddedModel(Strict):
 
     kind: Literal["embedded"]
     size: Literal["S", "L"] = Field(description="S has about 1 M parameters, L about 2 M.")
-    pretrain: bool = Field(False, description="Pretrain from scratch; else take shipped weights.")
-    seed: int = Field(0, description="Pretraining seed, when it is pretrained here.", ge=0)
+    pretrain: bool = Field(default=False, description="Pretrain from scratch; else take shipped weights.")
+    seed: int = Field(default=0, description="Pretraining seed, when it is pretrained here.", ge=0)
 
 
 ModelSource = Annotated[
@@ -44,10 +44,28 @@ ModelSource = Annotated[
 ]
 
 
+class EngineSettings(Strict):
+    """What runs the model when completions are drawn."""
+
+    name: Literal["transformers"] = Field(
+        default="transformers", description="Module in restem.sampling, without its _engine."
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Type of weights and arithmetic while sampling."
+    )
+    rows: int = Field(default=512, description="Completions decoded together; memory.", ge=1)
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: a GPU where there is one."
+    )
+
+
 class Model(Strict):
     """One base model of a study."""
 
     source: ModelSource = Field(description="Where the weights come from.")
+    engine: EngineSettings = Field(
+        default_factory=EngineSettings, description="How completions are drawn from it."
+    )
     training: dict[str, Any] = Field(
         default_factory=dict, description="Keys of `training` that differ for this model."
     )

@@ -22,7 +22,7 @@ NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 class TaskBlock(Strict):
     """One task of a study: which module, which data, how it is rewarded."""
 
-    module: str | None = Field(None, description="Module in restem.tasks; null for the same name.")
+    module: str | None = Field(default=None, description="Module in restem.tasks; null for the same name.")
     data: TaskData = Field(description="Where the problems come from, and how many are used.")
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
 
@@ -32,8 +32,8 @@ class Variant(Strict):
 
     method: str = Field(description="Name of a method in config/methods or in `methods`.")
     task: str = Field(description="Task to train on.")
-    models: list[str] | None = Field(None, description="Models to run it on; null for all.")
-    iterations: int | None = Field(None, description="Overrides the method's.", ge=1)
+    models: list[str] | None = Field(default=None, description="Models to run it on; null for all.")
+    iterations: int | None = Field(default=None, description="Overrides the method's.", ge=1)
 
 
 class Evaluation(Strict):
@@ -43,7 +43,7 @@ class Evaluation(Strict):
     split: Literal["train", "validation", "test"] = Field(description="Split to evaluate on.")
     decoding: str = Field(description="Name of one of the decodings.")
     iterations: Literal["all", "last"] = Field(
-        "all", description="Which iterations of each variant; the base model always counts."
+        default="all", description="Which iterations of each variant; the base model always counts."
     )
 
 
@@ -51,8 +51,8 @@ class Study(Strict):
     """All that one study runs and shows."""
 
     study: str = Field(description="Name; results go to results/<study>.", pattern=NAME)
-    description: str = Field("", description="One sentence for the reader of the results.")
-    seeds: list[int] = Field([0], description="Training seeds; intervals cover them.", min_length=1)
+    description: str = Field(default="", description="One sentence for the reader of the results.")
+    seeds: list[int] = Field(default=[0], description="Training seeds; intervals cover them.", min_length=1)
     tasks: dict[str, TaskBlock] = Field(description="Tasks by name.")
     models: dict[str, Model] = Field(description="Base models by name.")
     decodings: dict[str, Decoding] = Field(description="Ways of drawing, by name.")
@@ -62,12 +62,12 @@ class Study(Strict):
     variants: dict[str, Variant] = Field(description="What is trained, by name.")
     training: Training = Field(default_factory=Training, description="The M-step.")
     validation_decoding: str = Field(
-        "greedy", description="Decoding of the validation split inside the M-step."
+        default="greedy", description="Decoding of the validation split inside the M-step."
     )
     evaluations: list[Evaluation] = Field(description="What is measured of which policies.")
     metrics: Metrics = Field(default_factory=Metrics, description="Estimators and intervals.")
     figures: list[str] = Field(
-        ["accuracy_by_iteration", "train_test_gap", "pass_at_k"],
+        default=["accuracy_by_iteration", "train_test_gap", "pass_at_k"],
         description="Modules in restem.figures that are drawn.",
     )
     tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")

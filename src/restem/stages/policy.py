@@ -8,6 +8,7 @@ from typing import Any
 
 from restem.artifacts import Job
 from restem.config.decoding import Decoding
+from restem.config.models import EngineSettings
 from restem.config.reward import Reward
 from restem.config.strict import Strict
 from restem.config.training import Training
@@ -29,6 +30,7 @@ class Settings(Strict):
     verifier: str
     reward: Reward
     training: Training
+    engine: EngineSettings
     validation: Decoding
     seed: int
 
@@ -79,6 +81,7 @@ def _fine_tune(
     output: Path,
 ) -> dict[str, Any]:
     """Train into a folder beside the output; return the report without what time decides."""
+    from restem.sampling.loading import device
     from restem.training.examples import Example
     from restem.training.loop import fine_tune
 
@@ -86,8 +89,9 @@ def _fine_tune(
     given = [Example(*(row[name] for name in names)) for row in kept]
     partial = output.parent / f".{CHECKPOINT}.partial"
     shutil.rmtree(partial, ignore_errors=True)
+    where = device(settings.engine.device)
     report = fine_tune(
-        start, given, settings.training, settings.seed, threads, validate, partial, _tell
+        start, given, settings.training, settings.seed, threads, validate, partial, _tell, where
     )
     measured_by_clock = ("wall_seconds", "peak_memory_bytes")
     return {k: v for k, v in asdict(report).items() if k not in measured_by_clock}
@@ -111,7 +115,7 @@ def _validation(
         return Request(problem.id, prefix, task.question(problem.question), draws, seeds)
 
     def validate(model: Any, tokenizer: Any) -> float:
-        engine = TransformersEngine(model, tokenizer)
+        engine = TransformersEngine(model, tokenizer, settings.engine.rows)
         requests = [request(problem) for problem in problems]
         rewards = [
             grader.reward(gold[completion.problem_id], completion.text)

@@ -3,12 +3,12 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from restem.artifacts import Job
 from restem.config.decoding import Decoding
+from restem.config.models import EngineSettings
 from restem.config.strict import Strict
 from restem.policies import PolicyManifest, read_policy, verify_checkpoint
 from restem.provenance import digest
@@ -27,6 +27,7 @@ class Settings(Strict):
     """What this stage reads of the configuration; the address decides the seeds."""
 
     task: str
+    engine: EngineSettings
     decoding: Decoding
     address: tuple[str, str, int]
 
@@ -86,7 +87,7 @@ def _draw_recipe(job: Job) -> str:
     """Return the digest of what decides a draw besides its request, its number and its seed."""
     decoding = {k: v for k, v in job.recipe.settings["decoding"].items() if k != "draws"}
     code, policy = dict(job.recipe.code), job.recipe.inputs["policy"]
-    return digest([code, job.recipe.environment, policy, decoding])
+    return digest([code, job.recipe.environment, policy, decoding, job.recipe.settings["engine"]])
 
 
 def _missing(requests: Sequence[Request], rows: dict[Key, dict[str, Any]]) -> list[Request]:
@@ -114,7 +115,7 @@ def _draw(
     """Draw what is missing into `rows`, saving as it goes; return the engine's name."""
     if not requests:
         return "none"
-    engine = _load(manifest, threads)
+    engine = _load(manifest, settings.engine, threads)
     names = {request.problem_id: _request_digest(request) for request in requests}
     new: list[dict[str, Any]] = []
     saved = time.monotonic()
@@ -128,15 +129,10 @@ def _draw(
     return f"{engine.name} {engine.version}"
 
 
-def _load(manifest: PolicyManifest, threads: int) -> Engine:
-    import torch
+def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> Engine:
+    from restem.sampling.loading import load_engine
 
-    from restem.sampling.transformers_engine import TransformersEngine
-
-    with suppress(RuntimeError):  # torch takes the inter-op setting once a process
-        torch.set_num_interop_threads(1)
-    torch.set_num_threads(threads)
-    return TransformersEngine.load(verify_checkpoint(manifest))
+    return load_engine(verify_checkpoint(manifest), settings, threads)
 
 
 def _row(completion: Completion, request: str) -> dict[str, Any]:

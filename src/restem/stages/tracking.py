@@ -1,1 +1,83 @@
-"""Stage tracking."""
+"""Stage tracking: tell MLflow about every policy, from artifacts, by one writer."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from restem.artifacts import Job, write_json
+from restem.config.strict import Strict
+from restem.config.tracking import Tracking
+from restem.policies import PolicyManifest, read_policy
+from restem.provenance import flat
+from restem.tables import read_rows
+from restem.tracking import PolicyRun, publish
+
+SHOWN = ("training", "reward", "validation", "seed", "source")
+
+
+class Settings(Strict):
+    """What this stage reads of the configuration."""
+
+    study: str
+    note: str
+    tracking: Tracking
+
+
+def run(job: Job, policies: Sequence[Path], summary: Path, table: Path, output: Path) -> None:
+    """Publish every policy with its metrics; the output says how that went."""
+    settings = Settings.model_validate(job.recipe.settings)
+    rows = read_rows(summary, "summary")
+    runs = [_run(read_policy(path), settings, rows, table) for path in policies]
+    report = publish(settings.study, runs, settings.tracking, output.parent / "spool")
+    write_json(output, {"runs": len(runs), "waiting": report.waiting, "trouble": report.trouble})
+
+
+def _run(
+    policy: PolicyManifest, settings: Settings, rows: Sequence[Mapping[str, Any]], table: Path
+) -> PolicyRun:
+    task, model, variant, seed, iteration = address_of(policy.path)
+    made_by = policy.provenance["settings"]
+    shown = {name: made_by[name] for name in SHOWN if name in made_by}
+    place = (model, variant, seed, iteration)
+    losses = policy.report.get("losses", [])
+    validations = policy.report.get("validations", [])
+    tags = {"content": policy.content, "note": settings.note, "halted": policy.halted or ""}
+    return PolicyRun(
+        task=task,
+        model=model,
+        variant=variant,
+        seed=seed,
+        iteration=iteration,
+        key=policy.content,
+        params={key: str(value) for key, value in flat(shown).items()},
+        metrics=_metrics(rows, place),
+        curves={
+            "loss": list(enumerate(losses, start=1)),
+            "validation_reward": [(point["step"], point["reward"]) for point in validations],
+        },
+        artifacts=[table],
+        tags=tags,
+    )
+
+
+def address_of(path: Path) -> tuple[str, str, str, int, int]:
+    """Return task, model, variant, seed and iteration from a policy's path."""
+    task, model, variant, seed, iteration = path.parts[-6:-1]
+    return task, model, variant, int(seed.split("-")[1]), int(iteration.split("-")[1])
+
+
+def _metrics(
+    rows: Sequence[Mapping[str, Any]], place: tuple[str, str, int, int]
+) -> dict[str, float]:
+    """Name a policy's own estimates: quantity, task, split and decoding."""
+    names = ("model", "variant", "seed", "iteration")
+    mine = (row for row in rows if tuple(row[name] for name in names) == place)
+    return {
+        f"{row['quantity'].replace('@', '_at_')}.{row['task']}.{row['split']}.{row['decoding']}": (
+            row["estimate"]
+        )
+        for row in mine
+        if row["estimate"] is not None
+    }
+
+
