@@ -49,9 +49,7 @@ def _download(source: HubModel, checkpoint: Path) -> None:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        folder = snapshot_download(
-            source.id, revision=source.revision, allow_patterns=list(WANTED)
-        )
+        folder = snapshot_download(source.id, revision=source.revision, allow_patterns=list(WANTED))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as problem:
         raise RestemError(
             f"the hub did not give the model: {problem}",

@@ -10,10 +10,10 @@ from restem.config.selection import Selection
 from restem.config.strict import Strict
 from restem.errors import RestemError
 from restem.selection import KEPT, Drawn, decide
-from restem.stages.problems import read_problems
 from restem.tables import read_rows, table, write_table
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
+from restem.tasks.table import read_problems
 from restem.tasks.task import Task, few_shot_prefix
 
 NO_DRAW = -1

@@ -9,9 +9,9 @@ from restem.artifacts import Job
 from restem.config.strict import Strict
 from restem.errors import RestemError
 from restem.policies import read_policy
-from restem.stages.problems import read_problems
 from restem.tables import read_rows, table, write_table
 from restem.tasks.problem import Problem
+from restem.tasks.table import read_problems
 
 
 class Settings(Strict):

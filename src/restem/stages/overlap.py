@@ -6,9 +6,9 @@ from pathlib import Path
 
 from restem.artifacts import Job
 from restem.config.strict import Strict
-from restem.stages.problems import read_problems
 from restem.tables import table, write_table
 from restem.tasks.overlap import overlaps
+from restem.tasks.table import read_problems
 
 
 class Settings(Strict):

@@ -12,14 +12,13 @@ from restem.config.models import EngineSettings
 from restem.config.reward import Reward
 from restem.config.strict import Strict
 from restem.config.training import Training
+from restem.grading import Grader
 from restem.policies import CHECKPOINT, read_policy, verify_checkpoint, write_policy
 from restem.selection import KEPT
-from restem.stages.problems import read_problems
-from restem.stages.rewards import Grader
-from restem.stages.rewards import Settings as RewardsSettings
 from restem.tables import read_rows
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
+from restem.tasks.table import read_problems
 from restem.tasks.task import few_shot_prefix
 
 
@@ -105,7 +104,7 @@ def _validation(
     from restem.sampling.transformers_engine import TransformersEngine
 
     task, decoding = load_task(settings.task), settings.validation
-    grader = Grader(RewardsSettings.model_validate(_rewards_part(settings)))
+    grader = Grader(settings.task, settings.verifier, settings.reward)
     gold = {problem.id: problem.answer or "" for problem in problems}
     draws = tuple(range(decoding.draws))
 
@@ -125,10 +124,6 @@ def _validation(
         return sum(rewards) / len(rewards)
 
     return validate
-
-
-def _rewards_part(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(include={"task", "verifier", "reward"})
 
 
 def _tell(line: str) -> None:

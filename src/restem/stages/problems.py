@@ -5,10 +5,10 @@ from pathlib import Path
 from restem.artifacts import Job
 from restem.config.data import Split, TaskData
 from restem.config.strict import Strict
-from restem.tables import read_rows, table, write_table
-from restem.tasks.problem import Problem
+from restem.tables import table, write_table
 from restem.tasks.registry import load_task
 from restem.tasks.splits import load_split
+from restem.tasks.table import to_row
 
 
 class Settings(Strict):
@@ -29,18 +29,3 @@ def run(job: Job, output: Path) -> None:
     provenance = {**job.provenance, "files": read, "counts": counts}
     write_table(output, "problems", table("problems", rows), provenance)
     print(f"problems: {len(rows)} of {settings.task}/{settings.split}", flush=True)
-
-
-def to_row(problem: Problem) -> dict[str, object]:
-    """Return the row of a problem."""
-    solutions = [{"source": k, "text": v} for k, v in problem.solutions.items()]
-    return {**vars(problem), "solutions": solutions}
-
-
-def read_problems(path: Path) -> list[Problem]:
-    """Read a table of problems."""
-    rows = read_rows(path, "problems")
-    return [
-        Problem(**{**row, "solutions": {s["source"]: s["text"] for s in row["solutions"]}})
-        for row in rows
-    ]

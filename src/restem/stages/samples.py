@@ -14,10 +14,10 @@ from restem.policies import PolicyManifest, read_policy, verify_checkpoint
 from restem.provenance import digest
 from restem.sampling.engine import Completion, Engine, Request, draw_seed
 from restem.sampling.pool import Key, Pool, key
-from restem.stages.problems import read_problems
 from restem.tables import table, write_table
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
+from restem.tasks.table import read_problems
 from restem.tasks.task import Task, few_shot_prefix
 
 SAVE_SECONDS = 20.0
@@ -65,9 +65,7 @@ def of_shard(problems: Sequence[Problem], shard: str) -> list[Problem]:
     return list(problems[index - 1 :: count])
 
 
-def _request(
-    task: Task, settings: Settings, policy: str, prefix: str, problem: Problem
-) -> Request:
+def _request(task: Task, settings: Settings, policy: str, prefix: str, problem: Problem) -> Request:
     draws = tuple(range(settings.decoding.draws))
     split, decoding, seed = settings.address
     seeds = tuple(draw_seed(policy, split, decoding, problem.id, draw, seed) for draw in draws)

@@ -28,7 +28,9 @@ def run(job: Job, metrics: Sequence[Path], output: Path, lifts: Path) -> None:
     rows += [row for owner, other in settings.aliases for row in _renamed(rows, owner, other)]
     summary = table("summary", summarise(rows, settings.metrics))
     write_table(output, "summary", summary, job.provenance)
-    write_table(lifts, "lifts", table("lifts", paired_lifts(rows, settings.metrics)), job.provenance)
+    write_table(
+        lifts, "lifts", table("lifts", paired_lifts(rows, settings.metrics)), job.provenance
+    )
     print(f"summary: {summary.num_rows} estimates of {len(metrics)} evaluations", flush=True)
 
 

@@ -79,5 +79,3 @@ def _metrics(
         for row in mine
         if row["estimate"] is not None
     }
-
-
