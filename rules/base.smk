@@ -3,6 +3,8 @@
 
 rule make_base:
     """Fetch, convert, unpack or pretrain a base model."""
+    input:
+        files=model_files,
     output:
         policy="<base>/policy.json",
         checkpoint=directory("<base>/checkpoint"),
@@ -14,6 +16,7 @@ rule make_base:
         **stage("base", base_slice),
     shell:
         "restem base"
+        " --files {input.files:q}"
         " --output {output.policy:q}"
         " --checkpoint {output.checkpoint:q}"
         " --settings {params.settings:q}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from restem import artifacts, recipes
 from restem.cli import fail_readably
 from restem.config.load import load_study
+from restem.models.registry import load_source
 from restem.provenance import canonical_json, code_digest
 from restem.tasks.registry import load_task
 from restem.tasks.splits import input_files
@@ -129,6 +130,12 @@ def data_files(wildcards):
     """List the local files that a split is read from; none for embedded and hub data."""
     task = load_task(WALK.module(wildcards.task))
     return input_files(task, STUDY.tasks[wildcards.task].data, wildcards.split)
+
+
+def model_files(wildcards):
+    """List the local files that a base model is read from."""
+    source = STUDY.models[wildcards.model].source
+    return load_source(source.kind).files(source)
 
 
 def start_of_policy(wildcards):

@@ -59,7 +59,9 @@ def cli() -> None:
 def _stage(function: Callable[..., None]) -> Callable[..., None]:
     """Add the three options that decide staleness, which every stage takes."""
     function = click.option(
-        "--environment", default="unlocked", help="Digest of the locked environment, for the record."
+        "--environment",
+        default="unlocked",
+        help="Digest of the locked environment, for the record.",
     )(function)
     function = click.option(
         "--code", default=None, help="Expected digest of the stage's code; refused if it differs."
@@ -147,14 +149,17 @@ def overlap(problems: Sequence[Path], output: Path, **options: Any) -> None:
 
 
 @_stage
+@_list("--files", "Local files that the model is read from.", required=False)
 @click.option("--output", type=FILE, required=True, help="policy.json")
 @click.option("--checkpoint", type=FOLDER, required=True)
-def base(output: Path, checkpoint: Path, **options: Any) -> None:
+def base(files: Sequence[Path], output: Path, checkpoint: Path, **options: Any) -> None:
     """Make a base policy: fetch, convert, unpack or pretrain it."""
     from restem.stages import base as stage
 
     outputs = {"policy": output, "checkpoint": checkpoint}
-    _make("base", options, {}, outputs, lambda job: stage.run(job, output, checkpoint))
+    _make(
+        "base", options, {"files": files}, outputs, lambda job: stage.run(job, output, checkpoint)
+    )
 
 
 @_stage
@@ -165,7 +170,13 @@ def base(output: Path, checkpoint: Path, **options: Any) -> None:
 @click.option("--threads", default=1, type=click.IntRange(1))
 @click.option("--output", type=FILE, required=True)
 def samples(
-    policy: Path, problems: Path, shots: Path, shard: str, threads: int, output: Path, **options: Any
+    policy: Path,
+    problems: Path,
+    shots: Path,
+    shard: str,
+    threads: int,
+    output: Path,
+    **options: Any,
 ) -> None:
     """Draw completions from a policy; those drawn before are kept."""
     from restem.stages import samples as stage
@@ -287,7 +298,9 @@ def figure(summary: Path, output: Sequence[Path], **options: Any) -> None:
     from restem.stages import figure as stage
 
     outputs = {path.suffix[1:]: path for path in output}
-    _make("figure", options, {"summary": summary}, outputs, lambda j: stage.run(j, summary, outputs))
+    _make(
+        "figure", options, {"summary": summary}, outputs, lambda j: stage.run(j, summary, outputs)
+    )
 
 
 @_stage
@@ -349,7 +362,7 @@ def show(path: Path, rows: int, problem: str | None) -> None:
 @click.argument("targets", nargs=-1)
 @click.option("--configfile", type=FILE, help="The study; the demo if it is left out.")
 def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
-    """Say what a run would do: what is stale, because of which key, file or module, at what cost."""
+    """Say what a run would do: what is stale, what changed (key, file, module), at what cost."""
     from restem.plan import plan as text
 
     click.echo(text(targets, configfile))

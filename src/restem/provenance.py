@@ -109,10 +109,8 @@ def _absolute(node: ast.ImportFrom, importer: str, root: Path) -> str:
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                if isinstance(first.value.value, str):
-                    node.body = node.body[1:]
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
     return tree
 
 

@@ -1,6 +1,7 @@
 """Which code and which locked environment each stage runs: the two digests besides its settings.
 
-Tasks, verifiers and figures are loaded by name, which no import shows; they are named here.
+Tasks, verifiers, figures and sources of models are loaded by name, which no import shows, so they
+are named here.
 """
 
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ def modules(stage: str, settings: Mapping[str, Any]) -> list[str]:
         for key, room in (("task", "tasks"), ("verifier", "rewards"), ("figure", "figures"))
         if key in settings
     ]
+    if "source" in settings:
+        plugins.append(f"restem.models.{settings['source']['kind']}")
     return [f"restem.stages.{stage}", *plugins]
 
 

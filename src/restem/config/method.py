@@ -27,7 +27,9 @@ class Method(Strict):
     start: Literal["base", "last"] = Field(
         default="base", description="Weights that fine-tuning starts from in each iteration."
     )
-    iterations: int = Field(default=1, description="E-step and M-step are done so many times.", ge=1)
+    iterations: int = Field(
+        default=1, description="E-step and M-step are done so many times.", ge=1
+    )
     training: dict[str, Any] = Field(
         default_factory=dict, description="Keys of `training` that differ for this method."
     )

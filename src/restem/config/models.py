@@ -35,7 +35,9 @@ class EmbeddedModel(Strict):
 
     kind: Literal["embedded"]
     size: Literal["S", "L"] = Field(description="S has about 1 M parameters, L about 2 M.")
-    pretrain: bool = Field(default=False, description="Pretrain from scratch; else take shipped weights.")
+    pretrain: bool = Field(
+        default=False, description="Pretrain from scratch; else take shipped weights."
+    )
     seed: int = Field(default=0, description="Pretraining seed, when it is pretrained here.", ge=0)
 
 

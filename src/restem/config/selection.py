@@ -12,7 +12,9 @@ class Selection(Strict):
         default=True, description="Use completions that the policy drew and the verifier accepted."
     )
     draws: int | None = Field(
-        default=None, description="Look at the first so many draws of each problem; null for all.", ge=1
+        default=None,
+        description="Look at the first so many draws of each problem; null for all.",
+        ge=1,
     )
     cap: int | None = Field(
         default=10,
@@ -20,7 +22,9 @@ class Selection(Strict):
         "(the paper keeps 10, section 3).",
         ge=1,
     )
-    deduplicate: bool = Field(default=False, description="Keep equal completions of a problem once.")
+    deduplicate: bool = Field(
+        default=False, description="Keep equal completions of a problem once."
+    )
     human: str | None = Field(
         default=None,
         description="Add the reference solutions of this source (for instance human, terse, "

@@ -22,7 +22,9 @@ NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 class TaskBlock(Strict):
     """One task of a study: which module, which data, how it is rewarded."""
 
-    module: str | None = Field(default=None, description="Module in restem.tasks; null for the same name.")
+    module: str | None = Field(
+        default=None, description="Module in restem.tasks; null for the same name."
+    )
     data: TaskData = Field(description="Where the problems come from, and how many are used.")
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
 
@@ -52,7 +54,9 @@ class Study(Strict):
 
     study: str = Field(description="Name; results go to results/<study>.", pattern=NAME)
     description: str = Field(default="", description="One sentence for the reader of the results.")
-    seeds: list[int] = Field(default=[0], description="Training seeds; intervals cover them.", min_length=1)
+    seeds: list[int] = Field(
+        default=[0], description="Training seeds; intervals cover them.", min_length=1
+    )
     tasks: dict[str, TaskBlock] = Field(description="Tasks by name.")
     models: dict[str, Model] = Field(description="Base models by name.")
     decodings: dict[str, Decoding] = Field(description="Ways of drawing, by name.")
@@ -125,5 +129,3 @@ def _bad_training(study: Study) -> list[str]:
         except ValidationError as problem:
             found += [f"{path}.{line}" for line in described(problem, Training)]
     return found
-
-

@@ -24,7 +24,7 @@ class Settings(Strict):
 
     task: str
     selection: Selection
-    seed: list[int] = []
+    seed: tuple[int, ...] = ()
 
 
 def run(

@@ -3,18 +3,29 @@
 import importlib.metadata
 from pathlib import Path
 
+from restem.config.models import PackageModel
 from restem.errors import RestemError
 
 
-def convert_package(package: str, checkpoint: Path) -> None:
+def files(source: PackageModel) -> list[Path]:
+    """List the GGUF file; none where the package is not installed, which `fetch` then says."""
+    try:
+        return [_gguf_file(source.package)]
+    except RestemError:
+        return []
+
+
+def fetch(source: PackageModel, checkpoint: Path) -> None:
     """Write the model of an installed package as safetensors in float32.
 
     Transformers treats what it loads from GGUF as quantised and refuses to save it, so the
     weights go into a plain model of the same configuration.
     """
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    gguf = _gguf_file(package)
+    transformers.utils.logging.disable_progress_bar()
+    gguf = _gguf_file(source.package)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
     config = type(loaded.config).from_dict(
@@ -32,7 +43,9 @@ def _gguf_file(package: str) -> Path:
         files = importlib.metadata.files(package) or []
     except importlib.metadata.PackageNotFoundError as problem:
         raise RestemError(
-            f"the package {package} is not installed", "models.*.source.package", "run `make smollm2`"
+            f"the package {package} is not installed",
+            "models.*.source.package",
+            "run `make smollm2`",
         ) from problem
     for file in files:
         if file.name.endswith(".gguf"):
