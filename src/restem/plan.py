@@ -24,7 +24,7 @@ from restem.provenance import code_digests, flat
 
 NEW = "not made yet"
 BELOW = "below something stale"
-SHELL = "Shell command: "
+SHELL = "Shell command: restem "  # target rules print a command of None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _jobs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _explain(rule: str, command: str) -> Stale:
     words = shlex.split(command)
-    stage, output = words[words.index("restem") + 1], Path(_option(words, "--output"))
+    stage, output = words[0], Path(_option(words, "--output"))
     seal = read_seal(output)
     if seal is None:
         return Stale(rule, stage, (NEW,), None)

@@ -73,21 +73,32 @@ def _numbers(problem: dict[str, Any]) -> list[str]:
     return start + world.OPERATION.findall(problem["question"])
 
 
-def first_equations(
-    draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]
-) -> tuple[float, float]:
-    """Return how often the first careful equation is well copied and, if so, well calculated."""
-    opened, copied, correct = [], 0, 0
-    for problem, text in zip(problems, prompts, strict=True):
-        first, second = world.labels("chain", problem["question"])[:2]
-        opened.append(f"{text}{world.OPENINGS[0]} ${second}={first}")
+def _opened(problem: dict[str, Any], text: str) -> str:
+    first, second = world.labels("chain", problem["question"])[:2]
+    return f"{text}{world.OPENINGS[0]} ${second}={first}"
+
+
+def copying(draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]) -> float:
+    """Return how often the first equation repeats its start value and operations."""
+    opened = [_opened(problem, text) for problem, text in zip(problems, prompts, strict=True)]
+    right = 0
     for problem, (completion,) in zip(problems, draw(opened, 1, 0.0), strict=True):
+        start, *operations = _numbers(problem)
+        terms = completion.partition("=")[0]
+        asked = "".join(operations[: len(world.OPERATION.findall(terms))])
+        right += bool(terms) and completion.startswith(f"{asked}={start}{asked}=")
+    return right / len(problems)
+
+
+def arithmetic(draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]) -> float:
+    """Return how often the first operation is worked out rightly when it stands alone."""
+    opened, expected = [], []
+    for problem, text in zip(problems, prompts, strict=True):
         start, operation = _numbers(problem)[:2]
-        claim = re.match(re.escape(f"{operation}={start}{operation}=") + r"(\d+)", completion)
-        if claim:
-            copied += 1
-            correct += int(claim[1]) == world.apply(int(start), operation)
-    return copied / len(problems), correct / max(1, copied)
+        opened.append(f"{_opened(problem, text)}{operation}={start}{operation}=")
+        expected.append(str(world.apply(int(start), operation)))
+    found = [re.split(r"[,$]", completion)[0] for (completion,) in draw(opened, 1, 0.0)]
+    return sum(map(str.__eq__, found, expected)) / len(problems)
 
 
 def opening_spread(right_by_opening: dict[str, list[bool]]) -> float:
@@ -125,8 +136,10 @@ def careful_accuracy(
     results = [""] * len(problems)
     for step in range(1, max(world.LEVELS) + 1):
         going = [i for i, found in enumerate(names) if len(found) > step]
-        starts = [f"{written[i]}{names[i][step]}=" for i in going]
-        for i, start, (completion,) in zip(going, starts, draw(starts, 1, 0.0), strict=True):
+        begun = [f"{written[i]}{names[i][step]}={names[i][step - 1]}" for i in going]
+        terms = [world.OPERATION.match(drawn[0]) for drawn in draw(begun, 1, 0.0)]
+        alone = [f"{b}{t[0] if t else ''}=" for b, t in zip(begun, terms, strict=True)]
+        for i, start, (completion,) in zip(going, alone, draw(alone, 1, 0.0), strict=True):
             equation = re.split(r"[,$]", completion)[0]
             written[i], results[i] = f"{start}{equation},", equation.rpartition("=")[2]
     return _share_right(results, problems)
@@ -154,14 +167,13 @@ def measure(draw: Draw, count: int, shots: int) -> dict[str, float]:
     for drawn, right in zip(sampled, marks, strict=True):
         for completion, mark in zip(drawn, right, strict=True):
             by_opening[completion.partition("$")[0]].append(mark)
-    copying, arithmetic = first_equations(draw, problems, prompts)
     return {
         "greedy": sum(map(_is_right, problems, greedy)) / count,
         "sampled": sum(map(sum, marks)) / (count * DRAWS),
         "pass_at_32": sum(pass_at_k(sum(right), DRAWS, DRAWS) for right in marks) / count,
         "guessing_pass_at_32": guessing_pass_at_k(_known_answers()),
-        "copying": copying,
-        "arithmetic": arithmetic,
+        "copying": copying(draw, problems, prompts),
+        "arithmetic": arithmetic(draw, problems, prompts),
         "opening_spread": opening_spread(by_opening),
         "facts": _facts(draw),
         "operations_per_equation": operations_per_equation([c for d in sampled for c in d]),
