@@ -16,6 +16,10 @@ pathvars:
     draws="<policy>/{on}/{split}/{decoding}/seed-{draw_seed}",
 
 
+# Used with --software-deployment-method apptainer; the code itself comes from the checkout.
+container: "containers/restem.sif"
+
+
 include: "rules/problems.smk"
 include: "rules/base.smk"
 include: "rules/samples.smk"

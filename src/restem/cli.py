@@ -366,3 +366,7 @@ def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
     from restem.plan import plan as text
 
     click.echo(text(targets, configfile))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The checks that a reviewer would run by hand: each tool must have nothing to say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+CHECKS = {
+    "ruff": ["ruff", "check", "src", "tests", "benchmarks", "envs"],
+    "types": ["mypy"],
+    "import contracts": ["lint-imports"],
+    "snakefmt": ["snakefmt", "--check", "Snakefile", "rules"],
+    "snakemake lint": ["snakemake", "--lint"],
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_nothing_to_complain(name: str) -> None:
+    command = [str(BIN / CHECKS[name][0]), *CHECKS[name][1:]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_files_stay_readable() -> None:
+    sources = [*ROOT.glob("src/**/*.py"), *ROOT.glob("rules/*.smk"), ROOT / "Snakefile"]
+    long = {str(p): n for p in sources if (n := len(p.read_text().splitlines())) > 420}
+    assert not long
+
+
+def test_locks_agree_on_every_version() -> None:
+    pins: dict[str, set[str]] = {}
+    for lock in (ROOT / "envs").glob("*.txt"):
+        for line in lock.read_text().splitlines():
+            if "==" in line:
+                name, version = line.split("==")
+                pins.setdefault(name, set()).add(version)
+    assert {name: found for name, found in pins.items() if len(found) > 1} == {}
+
+
+def test_no_lock_is_edited_by_hand() -> None:
+    for stated in (ROOT / "envs").glob("*.in"):
+        lines = [line.split("#")[0].strip() for line in stated.read_text().splitlines()]
+        lock = stated.with_suffix(".txt").read_text().lower().replace("_", "-")
+        for line in filter(None, lines):
+            name = line.split("=")[0].split(">")[0].split("<")[0].lower().replace("_", "-")
+            assert f"\n{name}==" in lock, f"{name} of {stated.name} is not locked"
