@@ -7,6 +7,7 @@ the order of keys never change one.
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -33,7 +34,7 @@ def file_digest(path: Path) -> str:
 
 def lock_digest(path: Path) -> str:
     """Return the digest of a lock file's requirements; comments and blank lines do not count."""
-    lines = (line.split("#", 1)[0].strip() for line in path.read_text().splitlines())
+    lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in path.read_text().splitlines())
     return digest(sorted(line for line in lines if line))
 
 
@@ -49,7 +50,7 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
     a plug-in that way names its module here.
     """
     found: dict[str, str] = {}
-    waiting = sorted(set(modules))
+    waiting = sorted(_with_packages(modules))
     while waiting:
         name = waiting.pop()
         if name in found:
@@ -94,8 +95,12 @@ def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
             base = _absolute(node, importer, root)
             names.update({base, *(f"{base}.{alias.name}" for alias in node.names)})
     inside = {name for name in names if name.split(".")[0] == PACKAGE}
-    parents = {".".join(n.split(".")[:i]) for n in inside for i in range(1, n.count(".") + 2)}
-    return {name for name in parents if _source(name, root).is_file()}
+    return {name for name in _with_packages(inside) if _source(name, root).is_file()}
+
+
+def _with_packages(names: Iterable[str]) -> set[str]:
+    """Add the packages that are imported on the way to some modules."""
+    return {".".join(n.split(".")[:i]) for n in names for i in range(1, n.count(".") + 2)}
 
 
 def _absolute(node: ast.ImportFrom, importer: str, root: Path) -> str:

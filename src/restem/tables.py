@@ -195,7 +195,12 @@ def _open(path: Path) -> pa.Table:
 def _provenance(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str, Any]:
     if not metadata or b"restem" not in metadata:
         raise _damaged(path, "it carries no provenance, so restem did not write it")
-    stored: dict[str, Any] = json.loads(metadata[b"restem"])
+    try:
+        stored = json.loads(metadata[b"restem"])
+    except ValueError as problem:
+        raise _damaged(path, f"its provenance is not JSON: {problem}") from problem
+    if not isinstance(stored, dict):
+        raise _damaged(path, "its provenance is not an object")
     return stored
 
 
