@@ -91,21 +91,20 @@ def content_of(path: Path) -> str:
     """Return the content digest of an artifact: rows of a table, weights of a policy, bytes."""
     if path.suffix == ".parquet":
         return str(read_provenance(path)["content"])
-    if path.suffix == ".json":
-        stored = read_json(path)
-        if "content" in stored:
-            return str(stored["content"])
+    if path.name == "policy.json":
+        return str(read_json(path).get("content"))
     return file_digest(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, and name the file when it is missing or damaged."""
+    way_out = "run the rule that makes it again"
     try:
-        stored: dict[str, Any] = json.loads(path.read_text())
+        stored = json.loads(path.read_text())
     except (OSError, ValueError) as problem:
-        raise RestemError(
-            f"the file cannot be read: {problem}", str(path), "run the rule that makes it again"
-        ) from problem
+        raise RestemError(f"the file cannot be read: {problem}", str(path), way_out) from problem
+    if not isinstance(stored, dict):
+        raise RestemError("the file does not hold a JSON object", str(path), way_out)
     return stored
 
 
@@ -118,11 +117,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file to a temporary name, sync it, rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def hidden(path: Path) -> Path:
@@ -137,22 +139,28 @@ def seal_path(first_output: Path) -> Path:
 
 def read_seal(first_output: Path) -> dict[str, Any] | None:
     """Return the seal of a job, or None where there is none that can be read."""
+    return _read_seal(seal_path(first_output))
+
+
+def _read_seal(path: Path) -> dict[str, Any] | None:
+    """Return a seal; a damaged one counts as none, so that its artifact is made again."""
     try:
-        stored: dict[str, Any] = json.loads(seal_path(first_output).read_text())
+        stored = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return stored
+    known = isinstance(stored, dict) and stored.keys() >= {"key", "first", "outputs", "remakes"}
+    return stored if known else None
 
 
 def mark_damaged(root: Path) -> list[Path]:
     """Mark the seals of all jobs whose files are not what was written, and list their outputs.
 
-    A mark raises the job's count of remakes once, which makes the job stale (see `remakes`).
-    Deleted outputs do not count: Snakemake sees those itself.
+    A mark raises the job's count of remakes once, which makes the job stale (see `remakes`). A job
+    whose outputs were all deleted does not count: Snakemake sees that itself.
     """
     found = []
     for folder, seal in _seals(root):
-        if _is_damaged(folder, seal):
+        if _is_damaged(folder, seal) and not _is_being_made(folder / seal["first"]):
             found.append(folder / seal["first"])
             if not seal["damaged"]:
                 marked = {**seal, "damaged": True, "remakes": seal["remakes"] + 1}
@@ -176,16 +184,23 @@ def forget_deleted(root: Path) -> None:
 def _seals(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield every seal below a folder with the folder that its outputs lie in."""
     for path in sorted(root.glob(f"**/{HIDDEN}/*.seal.json")):
-        yield path.parent.parent, read_json(path)
+        seal = _read_seal(path)
+        if seal is not None:
+            yield path.parent.parent, seal
 
 
 def _is_damaged(folder: Path, seal: Mapping[str, Any]) -> bool:
-    outputs = ((folder / output["path"], output) for output in seal["outputs"].values())
-    return any(path.exists() and not _intact(path, output) for path, output in outputs)
+    outputs = [(folder / output["path"], output) for output in seal["outputs"].values()]
+    if not any(path.exists() for path, _ in outputs):
+        return False
+    return not all(_intact(path, output) for path, output in outputs)
 
 
 def _intact(path: Path, output: Mapping[str, Any]) -> bool:
     """Compare files with their seal: by size and time where these agree, else by content."""
+    visible = {name for name in _files(path) if not Path(name).name.startswith(".")}
+    if not path.exists() or not visible <= output["files"].keys():
+        return False
     for name, (size, mtime_ns, sha256) in output["files"].items():
         file = path / name if name else path
         if not file.is_file() or file.stat().st_size != size:
@@ -206,6 +221,18 @@ def _lock(first: Path) -> Iterator[None]:
             print(f"waiting: another process is writing {first}", flush=True)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def _is_being_made(first: Path) -> bool:
+    """Tell whether a running job holds the lock: what it has not finished is not damaged."""
+    try:
+        with (hidden(first) / f"{first.name}.lock").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _kept(first: Path) -> Path:
@@ -279,6 +306,8 @@ def _files(path: Path) -> dict[str, Path]:
 
 
 def _link(source: Path, target: Path) -> None:
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
     for relative, file in _files(source).items():
         place = target / relative if relative else target
         place.parent.mkdir(parents=True, exist_ok=True)

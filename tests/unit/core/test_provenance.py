@@ -62,6 +62,11 @@ def edit(root: Path, name: str, old: str, new: str) -> None:
     (root / name).write_text(text.replace(old, new))
 
 
+def append(root: Path, name: str) -> None:
+    with (root / name).open("a") as stream:
+        stream.write("MORE = 1\n")
+
+
 SAME: dict[str, Callable[[Path], None]] = {
     "comment": lambda r: edit(r, "stages/one.py", "# why", "# why not, and a longer one"),
     "no comment": lambda r: edit(r, "stages/one.py", "    # why\n", ""),
@@ -77,7 +82,7 @@ SAME: dict[str, Callable[[Path], None]] = {
     "a new module": lambda r: (
         Path(r / "stages/new.py").write_text("import restem.shared\n") and None
     ),
-    "a package that is not imported": lambda r: edit(r, "room/deep/__init__.py", "", "A = 1\n"),
+    "a package that is not imported": lambda r: append(r, "room/deep/__init__.py"),
 }
 
 
@@ -94,7 +99,7 @@ DIFFERENT: dict[str, tuple[str, Callable[[Path], None]]] = {
     "an imported module": ("one", lambda r: edit(r, "shared.py", "2 * x", "3 * x")),
     "a module imported in a function": ("one", lambda r: edit(r, "late.py", "1", "2")),
     "a package on the way": ("one", lambda r: edit(r, "__init__.py", "\n", "\nX = 1\n")),
-    "its own package": ("one", lambda r: Path(r / "stages/__init__.py").write_text("X = 1") and None),
+    "its own package": ("one", lambda r: append(r, "stages/__init__.py")),
     "a dotted import": ("two", lambda r: edit(r, "room/neighbour.py", "1", "2")),
     "an import from the dot": ("two", lambda r: edit(r, "room/quiet.py", "1", "2")),
     "the room of an import": ("two", lambda r: edit(r, "room/__init__.py", "\n", "\nX = 1\n")),
