@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 CORES ?= 2
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model report,-r envs/$(f).txt)
 
 .PHONY: help demo test bench locks smollm2 clean

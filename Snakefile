@@ -50,14 +50,14 @@ rule all:
         all_samples(),
         all_problems(),
         "<results>/overlap.parquet",
-        "<results>/table.md",
+        all_tables(),
         "<results>/tracking/published.json",
 
 
 rule figures:
     input:
         all_figures(),
-        "<results>/table.md",
+        all_tables(),
 
 
 rule policies:

@@ -13,7 +13,7 @@ rule make_base:
     benchmark:
         "<base>/policy.tsv"
     params:
-        **stage("base", base_slice),
+        **stage("base", base_slice, "make_base"),
     shell:
         "restem base"
         " --files {input.files:q}"

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from snakemake.io import apply_wildcards
+
 from restem import artifacts, recipes
 from restem.cli import fail_readably
 from restem.config.load import load_study
@@ -32,11 +34,12 @@ wildcard_constraints:
     figure="[a-z_]+",
 
 
-def stage(name, settings):
-    """Return the parameters that decide staleness, each as one string.
+def stage(name, settings, rule):
+    """Return the parameters that decide staleness of a rule's jobs, each as one string.
 
-    Snakemake compares parameters as a set without names, hence one canonical JSON string. The
-    count of remakes changes only when somebody edits an artifact by hand.
+    Snakemake compares parameters as a set without names, hence one canonical JSON string; it
+    leaves out those that take more than wildcards. The count of remakes changes only when
+    somebody edits an artifact by hand.
     """
 
     def slice_of(wildcards):
@@ -45,8 +48,9 @@ def stage(name, settings):
     def code_of(wildcards):
         return code_digest(recipes.modules(name, settings(wildcards)))
 
-    def remakes_of(wildcards, output):
-        return f"remakes: {artifacts.remakes(Path(output[0]))}"
+    def remakes_of(wildcards):
+        first = apply_wildcards(workflow.get_rule(rule).output[0], wildcards)
+        return f"remakes: {artifacts.remakes(Path(first))}"
 
     return {
         "settings": slice_of,
@@ -172,7 +176,8 @@ def all_problems():
 
 
 def all_policies():
-    return [f"<results>/{policy.path}/policy.json" for policy in WALK.trained]
+    policies = [*map(WALK.base, STUDY.models), *WALK.trained]
+    return [f"<results>/{policy.path}/policy.json" for policy in policies]
 
 
 def all_examples():
@@ -196,6 +201,12 @@ def all_figures():
     return [
         f"<results>/figures/{name}.{kind}" for name in STUDY.figures for kind in kinds
     ]
+
+
+def all_tables():
+    """List the table of test results; a study that tests nothing has none."""
+    tested = any(evaluation.split == "test" for evaluation in STUDY.evaluations)
+    return ["<results>/table.md"] if tested else []
 
 
 def notice_what_people_did():

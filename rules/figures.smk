@@ -14,7 +14,7 @@ rule draw_figure:
     benchmark:
         "<results>/figures/{figure}.tsv"
     params:
-        **stage("figure", figure_slice),
+        **stage("figure", figure_slice, "draw_figure"),
     shell:
         "restem figure"
         " --summary {input.summary:q}"
@@ -37,7 +37,7 @@ rule write_table:
     benchmark:
         "<results>/table.tsv"
     params:
-        **stage("table", table_slice),
+        **stage("table", table_slice, "write_table"),
     shell:
         "restem table"
         " --summary {input.summary:q}"

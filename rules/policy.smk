@@ -17,7 +17,7 @@ rule fine_tune_policy:
         "<policy>/policy.tsv"
     threads: 1
     params:
-        **stage("policy", policy_slice),
+        **stage("policy", policy_slice, "fine_tune_policy"),
     shell:
         "restem policy"
         " --examples {input.examples:q}"

@@ -12,7 +12,7 @@ rule load_problems:
     benchmark:
         "<results>/{task}/problems/{split}.tsv"
     params:
-        **stage("problems", problems_slice),
+        **stage("problems", problems_slice, "load_problems"),
     shell:
         "restem problems"
         " --data {input.data:q}"
@@ -33,7 +33,7 @@ rule report_overlap:
     benchmark:
         "<results>/overlap.tsv"
     params:
-        **stage("overlap", overlap_slice),
+        **stage("overlap", overlap_slice, "report_overlap"),
     shell:
         "restem overlap"
         " --problems {input.problems:q}"

@@ -13,7 +13,7 @@ rule verify_samples:
     benchmark:
         "<draws>/rewards/{shard}.tsv"
     params:
-        **stage("rewards", rewards_slice),
+        **stage("rewards", rewards_slice, "verify_samples"),
     shell:
         "restem rewards"
         " --samples {input.samples:q}"

@@ -15,7 +15,7 @@ rule draw_samples:
         "<draws>/samples/{shard}.tsv"
     threads: 1
     params:
-        **stage("samples", samples_slice),
+        **stage("samples", samples_slice, "draw_samples"),
     shell:
         "restem samples"
         " --policy {input.policy:q}"

@@ -6,7 +6,7 @@ rule publish_runs:
     input:
         policies=all_policies(),
         summary="<results>/summary.parquet",
-        table="<results>/table.md",
+        tables=all_tables(),
     output:
         published="<results>/tracking/published.json",
     log:
@@ -14,12 +14,12 @@ rule publish_runs:
     benchmark:
         "<results>/tracking/published.tsv"
     params:
-        **stage("tracking", tracking_slice),
+        **stage("tracking", tracking_slice, "publish_runs"),
     shell:
         "restem tracking"
         " --policies {input.policies:q}"
         " --summary {input.summary:q}"
-        " --table {input.table:q}"
+        " --tables {input.tables:q}"
         " --output {output.published:q}"
         " --settings {params.settings:q}"
         " --code {params.code} --environment {params.environment}"

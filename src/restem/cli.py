@@ -317,20 +317,20 @@ def table(summary: Path, lifts: Path, output: Sequence[Path], **options: Any) ->
 
 
 @_stage
-@_list("--policies", "policy.json of every trained policy.")
+@_list("--policies", "policy.json of every policy.")
 @click.option("--summary", type=FILE, required=True)
-@click.option("--table", type=FILE, required=True)
+@_list("--tables", "Tables to attach to every run.", required=False)
 @click.option("--output", type=FILE, required=True)
 def tracking(
-    policies: Sequence[Path], summary: Path, table: Path, output: Path, **options: Any
+    policies: Sequence[Path], summary: Path, tables: Sequence[Path], output: Path, **options: Any
 ) -> None:
     """Tell MLflow about every policy; a server that is down loses nothing."""
     from restem.stages import tracking as stage
 
     def body(job: Job) -> None:
-        stage.run(job, policies, summary, table, output)
+        stage.run(job, policies, summary, tables, output)
 
-    inputs = {"policies": policies, "summary": summary, "table": table}
+    inputs = {"policies": policies, "summary": summary, "tables": tables}
     _make("tracking", options, inputs, {"published": output}, body)
 
 

@@ -277,7 +277,8 @@ class Walk:
 
     def table_settings(self) -> dict[str, Any]:
         """Return what every presentation reads: its label, and the task that was trained on."""
-        home = next(iter(self.study.variants.values())).task
+        trained = [variant.task for variant in self.study.variants.values()]
+        home = (trained or [self.study.evaluations[0].task])[0]
         confidence = self.study.metrics.confidence
         return {"note": self.note, "home": home, "confidence": confidence}
 

@@ -63,12 +63,16 @@ class Study(Strict):
     methods: dict[str, Method] = Field(
         default_factory=dict, description="Methods by name; presets come from config/methods."
     )
-    variants: dict[str, Variant] = Field(description="What is trained, by name.")
+    variants: dict[str, Variant] = Field(
+        default_factory=dict, description="What is trained, by name; none to look at base models."
+    )
     training: Training = Field(default_factory=Training, description="The M-step.")
     validation_decoding: str = Field(
         default="greedy", description="Decoding of the validation split inside the M-step."
     )
-    evaluations: list[Evaluation] = Field(description="What is measured of which policies.")
+    evaluations: list[Evaluation] = Field(
+        description="What is measured of which policies.", min_length=1
+    )
     metrics: Metrics = Field(default_factory=Metrics, description="Estimators and intervals.")
     figures: list[str] = Field(
         default=["accuracy_by_iteration", "train_test_gap", "pass_at_k"],

@@ -23,17 +23,17 @@ class Settings(Strict):
     tracking: Tracking
 
 
-def run(job: Job, policies: Sequence[Path], summary: Path, table: Path, output: Path) -> None:
+def run(job: Job, policies: Sequence[Path], summary: Path, tables: Sequence[Path], output: Path) -> None:
     """Publish every policy with its metrics; the output says how that went."""
     settings = Settings.model_validate(job.recipe.settings)
     rows = read_rows(summary, "summary")
-    runs = [_run(read_policy(path), settings, rows, table) for path in policies]
+    runs = [_run(read_policy(path), settings, rows, tables) for path in policies]
     report = publish(settings.study, runs, settings.tracking, output.parent / "spool")
     write_json(output, {"runs": len(runs), "waiting": report.waiting, "trouble": report.trouble})
 
 
 def _run(
-    policy: PolicyManifest, settings: Settings, rows: Sequence[Mapping[str, Any]], table: Path
+    policy: PolicyManifest, settings: Settings, rows: Sequence[Mapping[str, Any]], tables: Sequence[Path]
 ) -> PolicyRun:
     task, model, variant, seed, iteration = address_of(policy.path)
     made_by = policy.provenance["settings"]
@@ -55,7 +55,7 @@ def _run(
             "loss": list(enumerate(losses, start=1)),
             "validation_reward": [(point["step"], point["reward"]) for point in validations],
         },
-        artifacts=[table],
+        artifacts=tables,
         tags=tags,
     )
 
