@@ -49,6 +49,7 @@ rule all:
         all_rewards(),
         all_samples(),
         all_problems(),
+        all_shots(),
         "<results>/overlap.parquet",
         all_tables(),
         "<results>/tracking/published.json",

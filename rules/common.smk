@@ -175,6 +175,11 @@ def all_problems():
     ]
 
 
+def all_shots():
+    tasks = dict.fromkeys(task for task, _ in WALK.splits())
+    return [f"<results>/{task}/problems/shots.parquet" for task in tasks]
+
+
 def all_policies():
     policies = [*map(WALK.base, STUDY.models), *WALK.trained]
     return [f"<results>/{policy.path}/policy.json" for policy in policies]

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from restem.config.selection import Selection
+from restem.tables import KEPT
 
-KEPT = "kept"
 OVER_CAP = "over the cap"
 DUPLICATE = "duplicate"
 NOT_LOOKED_AT = "beyond the draws looked at"

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from restem.errors import RestemError
 
 SCHEMA_VERSION = 1
+KEPT = "kept"  # the decision of an example that is trained on
 
 _solutions = pa.list_(pa.struct([("source", pa.string()), ("text", pa.string())]))
 

@@ -9,8 +9,8 @@ from restem.artifacts import Job
 from restem.config.selection import Selection
 from restem.config.strict import Strict
 from restem.errors import RestemError
-from restem.selection import KEPT, Drawn, decide
-from restem.tables import read_rows, table, write_table
+from restem.selection import Drawn, decide
+from restem.tables import KEPT, read_rows, table, write_table
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
 from restem.tasks.table import read_problems

@@ -14,8 +14,7 @@ from restem.config.strict import Strict
 from restem.config.training import Training
 from restem.grading import Grader
 from restem.policies import CHECKPOINT, read_policy, verify_checkpoint, write_policy
-from restem.selection import KEPT
-from restem.tables import read_rows
+from restem.tables import KEPT, read_rows
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
 from restem.tasks.table import read_problems

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restem.config.selection import Selection
-from restem.selection import DUPLICATE, KEPT, NOT_LOOKED_AT, OVER_CAP, Decision, Drawn, decide
+from restem.selection import DUPLICATE, NOT_LOOKED_AT, OVER_CAP, Decision, Drawn, decide
+from restem.tables import KEPT
 
 SEED = [0, 1]
 
