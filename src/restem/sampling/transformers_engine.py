@@ -33,6 +33,9 @@ from restem.sampling.tokens import context_tokens, encode, end_ids, shared_lengt
 
 # Bounds the memory of one forward pass over prompts; attention scores are the largest part.
 _PREFILL_TOKENS: Final = 8192
+# How much longer than a batch's shortest prompt its longest may be: a factor, and tokens.
+_STRETCH: Final = 1.5
+_SLACK: Final = 16
 # Columns to grow a cache by at least: its keys are copied once in so many steps.
 _GROWTH_COLUMNS: Final = 64
 
@@ -124,7 +127,7 @@ class TransformersEngine:
         for _, group in itertools.groupby(by_prefix, key=lambda pair: pair[0].prefix):
             members = list(group)
             shared = self._shared_prefix([tokens for _, tokens in members])
-            for batch in _batches(members, self._rows):
+            for batch in _batches(members, self._rows, shared.tokens if shared else 0):
                 yield from self._decoded(batch, shared, decoding, stops)
 
     def _shared_prefix(self, prompts: list[list[int]]) -> SharedPrefix | None:
@@ -279,11 +282,19 @@ def _bias(mask: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor 
     )
 
 
-def _batches(members: list[tuple[Request, list[int]]], rows: int) -> Iterator[list[_Item]]:
-    """Fill batches of at most so many rows; a request's draws may go to several."""
+def _batches(
+    members: list[tuple[Request, list[int]]], rows: int, skip: int
+) -> Iterator[list[_Item]]:
+    """Fill batches of at most so many rows; a request's draws may go to several.
+
+    Members come shortest first. A batch ends where padding to the next prompt would be waste.
+    """
     batch: list[_Item] = []
     room = rows
     for request, tokens in members:
+        if batch and len(tokens) - skip > _STRETCH * (len(batch[0].tokens) - skip) + _SLACK:
+            yield batch
+            batch, room = [], rows
         start, count = 0, len(request.draws)
         while start < count:
             taken = min(room, count - start)

@@ -23,7 +23,9 @@ class Settings(Strict):
     tracking: Tracking
 
 
-def run(job: Job, policies: Sequence[Path], summary: Path, tables: Sequence[Path], output: Path) -> None:
+def run(
+    job: Job, policies: Sequence[Path], summary: Path, tables: Sequence[Path], output: Path
+) -> None:
     """Publish every policy with its metrics; the output says how that went."""
     settings = Settings.model_validate(job.recipe.settings)
     rows = read_rows(summary, "summary")
@@ -33,7 +35,10 @@ def run(job: Job, policies: Sequence[Path], summary: Path, tables: Sequence[Path
 
 
 def _run(
-    policy: PolicyManifest, settings: Settings, rows: Sequence[Mapping[str, Any]], tables: Sequence[Path]
+    policy: PolicyManifest,
+    settings: Settings,
+    rows: Sequence[Mapping[str, Any]],
+    tables: Sequence[Path],
 ) -> PolicyRun:
     task, model, variant, seed, iteration = address_of(policy.path)
     made_by = policy.provenance["settings"]
