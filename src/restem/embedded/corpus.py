@@ -28,13 +28,13 @@ class CorpusRecipe:
     """Say what the corpus is made of."""
 
     habits: tuple[Habit, ...] = (
-        Habit(share=0.05, merging=(-4.0,), slips=0.02),
-        Habit(share=0.70, merging=(0.7, -0.8), slips=0.05),
-        Habit(share=0.13, merging=(3.0,), slips=0.05),
+        Habit(share=0.03, merging=(-4.0,), slips=0.02),
+        Habit(share=0.73, merging=(1.1, -0.2), slips=0.07),
+        Habit(share=0.12, merging=(3.0,), slips=0.05),
         Habit(share=0.12, merging=(-2.0,), slips=0.30),
     )
     textbook: Habit = Habit(share=1.0, merging=(-9.0,), slips=0.0)
-    textbook_share: float = 0.6
+    textbook_share: float = 0.56
     primer_share: float = 0.15  # of the whole text: the textbook's short exercises
     families: tuple[tuple[str, float], ...] = (("chain", 0.55), ("story", 0.25), ("facts", 0.1))
     drill_share: float = 0.1  # of the documents

@@ -31,8 +31,8 @@ class Recipe:
     intermediate: int
     head_size: int = 32
     context: int = 512
-    block_tokens: int = 160
-    batch_blocks: int = 8
+    block_tokens: int = 192
+    batch_blocks: int = 7
     matrix_rate: float = 0.02
     other_rate: float = 3e-3
     weight_decay: float = 0.05
@@ -54,8 +54,8 @@ class Recipe:
 
 
 RECIPES: Final = {
-    "S": Recipe(layers=3, heads=4, hidden=128, intermediate=352, tokens=3_000_000),
-    "L": Recipe(layers=4, heads=6, hidden=192, intermediate=512, tokens=4_500_000),
+    "S": Recipe(layers=3, heads=4, hidden=128, intermediate=352, tokens=2_700_000),
+    "L": Recipe(layers=4, heads=6, hidden=192, intermediate=512, tokens=3_000_000),
 }
 
 

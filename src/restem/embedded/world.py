@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 LARGEST: Final = 99
-LEVELS: Final = (3, 4, 5, 6, 7)
+LEVELS: Final = (3, 4, 5, 6, 7, 8)
 SHOT_LEVELS: Final = (3, 4)
 
 SMALL: Final = tuple(f"{sign}{n}" for sign in "+-" for n in range(1, 10))
