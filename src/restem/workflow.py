@@ -5,13 +5,17 @@ settings of an address, so that no rule holds logic. Policies whose whole recipe
 artifact: the variant that the study lists first owns it, the others point to it.
 """
 
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import restem.figures
+from restem.config.errors import nearest
 from restem.config.method import Method
 from restem.config.study import Evaluation, Study
+from restem.errors import RestemError
 from restem.provenance import digest
 from restem.tasks.registry import load_task
 
@@ -58,6 +62,20 @@ class Walk:
     def __init__(self, study: Study) -> None:
         self.study = study
         self._recipes: dict[Policy, str] = {}
+        self._check_modules()
+
+    def _check_modules(self) -> None:
+        """Refuse a task or a figure that there is no module for."""
+        for name in self.study.tasks:
+            load_task(self.module(name))
+        known = [module.name for module in pkgutil.iter_modules(restem.figures.__path__)]
+        for name in self.study.figures:
+            if name not in known:
+                raise RestemError(
+                    f"there is no figure {name!r}{nearest(name, known)}",
+                    "figures",
+                    "name a figure that is there, or add a module with a function draw",
+                )
 
     def base(self, model: str) -> Policy:
         """Return the base policy of a model."""

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from restem.config.errors import as_restem_error
+from restem.config.errors import validate
 from restem.config.study import Study
 from restem.errors import RestemError
 
@@ -20,11 +19,7 @@ def load_study(config: Mapping[str, Any], folder: Path) -> Study:
     """
     stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
     methods = {**presets(folder / "methods"), **stated.get("methods", {})}
-    try:
-        return Study.model_validate({**stated, "methods": methods})
-    except ValidationError as problem:
-        where = f"study {stated.get('study', '?')!r}"
-        raise as_restem_error(problem, Study, where) from problem
+    return validate(Study, {**stated, "methods": methods}, f"study {stated.get('study', '?')!r}")
 
 
 def presets(folder: Path) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A whole study, as its YAML file says it; all of its problems are reported at once."""
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
@@ -17,6 +17,7 @@ from restem.config.tracking import Tracking
 from restem.config.training import Training
 
 NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, StringConstraints(pattern=NAME)]  # it becomes a folder
 
 
 class TaskBlock(Strict):
@@ -54,16 +55,16 @@ class Study(Strict):
 
     study: str = Field(description="Name; results go to results/<study>.", pattern=NAME)
     description: str = Field(default="", description="One sentence for the reader of the results.")
-    seeds: list[int] = Field(
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
         default=[0], description="Training seeds; intervals cover them.", min_length=1
     )
-    tasks: dict[str, TaskBlock] = Field(description="Tasks by name.")
-    models: dict[str, Model] = Field(description="Base models by name.")
-    decodings: dict[str, Decoding] = Field(description="Ways of drawing, by name.")
-    methods: dict[str, Method] = Field(
+    tasks: dict[Name, TaskBlock] = Field(description="Tasks by name.")
+    models: dict[Name, Model] = Field(description="Base models by name.")
+    decodings: dict[Name, Decoding] = Field(description="Ways of drawing, by name.")
+    methods: dict[Name, Method] = Field(
         default_factory=dict, description="Methods by name; presets come from config/methods."
     )
-    variants: dict[str, Variant] = Field(
+    variants: dict[Name, Variant] = Field(
         default_factory=dict, description="What is trained, by name; none to look at base models."
     )
     training: Training = Field(default_factory=Training, description="The M-step.")
@@ -79,7 +80,7 @@ class Study(Strict):
         description="Modules in restem.figures that are drawn.",
     )
     tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
-    shards: dict[Literal["train", "validation", "test"], int] = Field(
+    shards: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
         description="Sampling and verification jobs a split; scheduling only.",
     )
@@ -88,6 +89,13 @@ class Study(Strict):
         """Return the M-step of a method on a model: the study's, changed by both."""
         changes = {**self.models[model].training, **self.methods[method].training}
         return Training.model_validate({**self.training.model_dump(), **changes})
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: list[int]) -> list[int]:
+        if len(seeds) != len(set(seeds)):
+            raise ValueError("list every seed once")
+        return seeds
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":
@@ -105,6 +113,8 @@ def _dangling(study: Study) -> list[str]:
         if name not in known:
             found.append(f"{path}: {name!r} is not defined{nearest(name, known)}")
 
+    if "pretrained" in study.tasks:
+        found.append("tasks.pretrained: this name is taken by the base models; choose another")
     for name, variant in study.variants.items():
         if name == "base":
             found.append("variants.base: this name is taken by the base model; choose another")

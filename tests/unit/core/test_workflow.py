@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from restem.config.study import Study
+from restem.errors import RestemError
 from restem.workflow import Draws, Policy, Walk
 
 STUDY: dict[str, Any] = {
@@ -337,3 +338,13 @@ def test_an_unknown_policy_has_no_owner() -> None:
 
 def test_embedded_models_are_named_as_such() -> None:
     assert walk().note == "embedded model"
+
+
+def test_an_unknown_figure_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RestemError, match="'pass_at_k'"):
+        walk(figures=["pass_at_n"])
+
+
+def test_an_unknown_task_module_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RestemError, match="'chain'"):
+        walk(**merged("tasks.chain.module", "chian"))
