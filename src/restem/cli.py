@@ -4,6 +4,7 @@ A stage's command takes its inputs, its outputs and its slice of configuration; 
 file and writes nothing else but its progress and its resume state.
 """
 
+import importlib
 import json
 import signal
 import sys
@@ -16,6 +17,7 @@ import click
 
 from restem import recipes
 from restem.artifacts import Job, Recipe, content_of, produce
+from restem.config.errors import validate
 from restem.errors import RestemError
 from restem.provenance import code_digests, digest
 
@@ -102,7 +104,7 @@ def _make(
     body: Callable[[Job], None],
 ) -> None:
     """Run a stage's body under its recipe, unless the outputs can be put back as they were."""
-    settings = _settings(options["settings"])
+    settings = _settings(stage, options["settings"])
     code = code_digests(recipes.modules(stage, settings))
     if options["code"] not in (None, digest(code)):
         raise RestemError(
@@ -119,11 +121,15 @@ def _make(
             body(job)
 
 
-def _settings(text: str) -> dict[str, Any]:
+def _settings(stage: str, text: str) -> dict[str, Any]:
+    """Read a stage's slice of configuration, and refuse it when it does not fit the stage."""
     try:
-        settings: dict[str, Any] = json.loads(text)
+        settings = json.loads(text)
     except ValueError as problem:
         raise RestemError(f"this is not JSON: {problem}", "--settings", "quote it") from problem
+    if not isinstance(settings, dict):
+        raise RestemError("this is not a JSON object", "--settings", "write '{\"key\": value}'")
+    validate(importlib.import_module(f"restem.stages.{stage}").Settings, settings, "--settings")
     return settings
 
 

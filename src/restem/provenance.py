@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+from restem.errors import RestemError
+
 PACKAGE = "restem"
 PACKAGE_ROOT = Path(__file__).parent
 
@@ -72,6 +74,8 @@ def _source(name: str, root: Path) -> Path:
 
 
 def _module(source: Path, name: str, root: Path) -> tuple[str, tuple[str, ...]]:
+    if not source.is_file():
+        raise RestemError(f"there is no module {name!r}", str(source), "correct the name")
     stat = source.stat()
     return _parsed(source, name, root, stat.st_mtime_ns, stat.st_size)
 
