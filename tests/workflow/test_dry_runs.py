@@ -1,0 +1,107 @@
+"""Every shipped study and profile resolves from a clone, and what is wrong is told readably."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+CONFIG = Path(__file__).parents[2] / "config"
+STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
+
+
+def dry_run(tree: Any, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [tree.command()[0], "-n", *arguments],
+        cwd=tree.root,
+        env=tree.environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def clone(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a tree in which nothing is ever run."""
+    tree = planted.copy(tmp_path_factory.mktemp("clone") / "tree")
+    lend_data(tree.root)
+    return tree
+
+
+def lend_data(root: Path) -> None:
+    """Put empty files where studies look for data that is not part of the repository."""
+    names = ("math/train.jsonl.gz", "math/test.jsonl.gz", "prompts/minerva_math_4shot.json")
+    for name in (*names, "gsm8k/train.jsonl.gz", "gsm8k/test.jsonl.gz"):
+        (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "data" / name).touch()
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_shipped_study_resolves(clone: Any, study: str) -> None:
+    done = dry_run(clone, "--configfile", f"config/{study}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "summarise_metrics" in done.stdout
+
+
+def test_without_a_study_the_demo_resolves(clone: Any) -> None:
+    done = dry_run(clone)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "results/demo/table.md" in done.stdout
+
+
+@pytest.mark.parametrize("target", ["all", "figures", "policies", "evaluations"])
+def test_every_target_resolves(clone: Any, target: str) -> None:
+    done = dry_run(clone, target)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("profile", ["slurm", "profiles/slurm", "profiles/local"])
+def test_every_profile_resolves(clone: Any, profile: str) -> None:
+    done = dry_run(clone, "--profile", profile)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_cluster_gives_gpus_to_what_needs_them(clone: Any) -> None:
+    told = dry_run(clone, "--profile", "slurm").stdout
+    jobs = [block for block in told.split("\nrule ")[1:] if "resources: " in block]
+    for block in jobs:
+        needs = block.startswith(("draw_samples:", "fine_tune_policy:"))
+        assert ("gres=" in block) == needs, block
+
+
+def test_keys_on_the_command_line_change_the_demo(clone: Any) -> None:
+    done = dry_run(clone, "--config", "seeds=[5]")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "results/demo/chain/S/rest-em/seed-5/iter-3/policy.json" in done.stdout
+    assert "seed-0/iter-3" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("seedz=[5]", "seedz: unknown key; did you mean 'seeds'?"),
+        ("validation_decoding=greedi", "'greedi' is not defined; did you mean 'greedy'?"),
+        ("figures=[pass_at_n]", "there is no figure 'pass_at_n'; did you mean 'pass_at_k'?"),
+    ],
+)
+def test_a_study_that_is_wrong_is_told_readably(clone: Any, change: str, expected: str) -> None:
+    done = dry_run(clone, "--config", change)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert "what to do: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_job_can_be_pasted(finished: Any) -> None:
+    """The printed command runs by hand, and finds that nothing is left to do."""
+    told = finished.snakemake("-n", "-p", "-R", "write_table", "results/tiny/table.md")
+    [command] = [line for line in told.splitlines() if "restem table " in line]
+    command = command.removeprefix("Shell command: ")
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=finished.root, env=finished.environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"reused results/tiny/table.md" in done.stdout

@@ -1,0 +1,63 @@
+"""A run that is killed at any moment goes on where it was, and ends with the same results."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from restem.artifacts import content_of
+from restem.tables import read_rows
+
+pytestmark = pytest.mark.workflow
+
+SEED = 20240615
+KILLS = 3
+
+
+def contents(tree: Any) -> dict[str, str]:
+    """Return the content of every artifact by its path."""
+    kinds = ("*.parquet", "policy.json", "*.safetensors", "table.md", "table.csv", "*.svg")
+    files = (f for kind in kinds for f in tree.results.rglob(kind) if ".restem" not in f.parts)
+    return {str(f.relative_to(tree.results)): content_of(f) for f in sorted(files)}
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_same_results(
+    fresh: Any, finished: Any, end_group: Callable[[Any], None]
+) -> None:
+    length = float((finished.root / "seconds").read_text())
+    chance = random.Random(SEED)
+    for _ in range(KILLS):
+        process = fresh.start("--cores", "2")
+        end_group(process)
+        time.sleep(chance.uniform(0.1, 0.4) * length)
+        os.kill(process.pid, signal.SIGKILL)  # jobs that it started go on as orphans
+        process.wait()
+        fresh.snakemake("--unlock")
+    fresh.make()
+    assert contents(fresh) == contents(finished)
+    assert "Nothing to be done" in fresh.make()
+    for path in fresh.results.rglob("samples/*.parquet"):
+        if ".restem" not in path.parts:
+            draws = [(row["problem_id"], row["draw"]) for row in read_rows(path, "samples")]
+            assert len(draws) == len(set(draws))
+    assert list(fresh.results.rglob("*.tmp")) == []
+    shutil.rmtree(fresh.root)
+
+
+def test_a_killed_stage_leaves_its_draws_for_the_next_run(
+    tree: Any, end_group: Callable[[Any], None]
+) -> None:
+    """Draws are saved beside the output, which Snakemake deletes before it starts the job."""
+    place = "pretrained/T/base/seed-0/iter-0/chain/train/explore/seed-0/samples/1-of-1.parquet"
+    before = read_rows(tree.results / place, "samples")
+    (tree.results / place).unlink()  # what Snakemake does, before the job is killed
+    tree.configure(lambda study: study["decodings"]["explore"].update(draws=3))
+    told = tree.make(f"results/tiny/{place}")
+    assert "4 drawn, 8 kept from before" in told
+    after = read_rows(tree.results / place, "samples")
+    assert [row for row in after if row["draw"] < 2] == before
