@@ -431,6 +431,8 @@ def test_kept_copies_cost_no_space(bench: Bench) -> None:
     bench.make()
     kept = bench.root / HIDDEN / "policy.json.kept/checkpoint/deep/model.bin"
     assert kept.stat().st_ino == bench.weights.stat().st_ino
+    assert bench.make()
+    assert kept.stat().st_ino == bench.weights.stat().st_ino
 
 
 def test_without_hard_links_everything_but_the_reuse_works(
