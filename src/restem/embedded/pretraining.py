@@ -55,7 +55,7 @@ class Recipe:
 
 RECIPES: Final = {
     "S": Recipe(layers=3, heads=4, hidden=128, intermediate=352, tokens=2_700_000),
-    "L": Recipe(layers=4, heads=6, hidden=192, intermediate=512, tokens=3_000_000),
+    "L": Recipe(layers=4, heads=6, hidden=192, intermediate=512, tokens=2_400_000),
 }
 
 

@@ -12,6 +12,7 @@ from restem.config.models import EngineSettings
 from restem.config.reward import Reward
 from restem.config.strict import Strict
 from restem.config.training import Training
+from restem.errors import RestemError
 from restem.grading import Grader
 from restem.policies import CHECKPOINT, read_policy, verify_checkpoint, write_policy
 from restem.tables import KEPT, read_rows
@@ -55,13 +56,24 @@ def run(
         return
     task = load_task(settings.task)
     prefix = few_shot_prefix(task, read_problems(shots))
-    validate = _validation(settings, prefix, read_problems(validation))
+    validate = _validation(settings, prefix, _some(validation))
     report = _fine_tune(kept, verify_checkpoint(manifest), settings, threads, validate, output)
     checkpoint.rmdir()
     (output.parent / f".{CHECKPOINT}.partial").rename(checkpoint)
     write_policy(output, job.provenance, report)
     best = max(point["reward"] for point in report["validations"])
     print(f"policy: {len(report['losses'])} steps, validation reward {best:.3f}", flush=True)
+
+
+def _some(validation: Path) -> list[Problem]:
+    problems = read_problems(validation)
+    if not problems:
+        raise RestemError(
+            "there is no validation problem to measure the reward on",
+            str(validation),
+            "give the task's data `validation: 50` or so; test problems are never used for it",
+        )
+    return problems
 
 
 def _empty(checkpoint: Path) -> None:
