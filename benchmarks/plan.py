@@ -44,7 +44,9 @@ def run(tree: Path, **environment: str) -> float:
     variables = {**os.environ, "PATH": path, "PYTHONPATH": str(tree / "src"), **environment}
     command = [str(BIN / "snakemake"), "--configfile", "bench.yaml", "--cores", "2"]
     started = time.monotonic()
-    subprocess.run([*command, "--quiet", "all"], cwd=tree, env=variables, check=True, capture_output=True)
+    subprocess.run(
+        [*command, "--quiet", "all"], cwd=tree, env=variables, check=True, capture_output=True
+    )
     return time.monotonic() - started
 
 
