@@ -1,8 +1,9 @@
 """Decide whether a pretrained model is a believable base for ReST-EM.
 
-The rule was fixed before any base was measured and looks at validation problems only. A base
-should be weak but not hopeless: seldom right at first, often right once in 32 draws, able to copy
-and to calculate, and with no single opening word that decides how well it does.
+The bounds were fixed before any base was measured; how copying and arithmetic are measured was
+changed once after that, when a base's style hid them. Only validation problems count. A base should
+be weak but not hopeless: seldom right at first, often right once in 32 draws, able to copy and to
+calculate, and with no single opening word that decides how well it does.
 """
 
 import math

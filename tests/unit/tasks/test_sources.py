@@ -30,7 +30,7 @@ def parquet(rows):
 
 LAYOUTS = {
     "rows.jsonl": LINES,
-    "rows.jsonl.gz": gzip.compress(LINES),
+    "rows.jsonl.gz": gzip.compress(LINES, mtime=0),
     "rows.json": json.dumps(ROWS).encode(),
     "samples.json": json.dumps({"samples": ROWS, "stop": []}).encode(),
     "rows.parquet": parquet(ROWS),
