@@ -58,7 +58,7 @@ def run(
     prefix = few_shot_prefix(task, read_problems(shots))
     validate = _validation(settings, prefix, _some(validation))
     report = _fine_tune(kept, verify_checkpoint(manifest), settings, threads, validate, output)
-    checkpoint.rmdir()
+    shutil.rmtree(checkpoint, ignore_errors=True)  # Snakemake may have removed it meanwhile
     (output.parent / f".{CHECKPOINT}.partial").rename(checkpoint)
     write_policy(output, job.provenance, report)
     best = max(point["reward"] for point in report["validations"])
