@@ -58,11 +58,15 @@ def _run(tree: Path) -> Path:
 
 
 def _bytes(tree: Path, pattern: str) -> dict[str, bytes]:
-    return {str(p.relative_to(tree)): p.read_bytes() for p in sorted(tree.glob(pattern))}
+    files = (path for path in sorted(tree.glob(pattern)) if path.is_file())
+    return {str(path.relative_to(tree)): path.read_bytes() for path in files}
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("pattern", ["figures/*", "table.*", "summary.parquet", "**/policy.json"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["figures/*.pdf", "figures/*.svg", "figures/*.png", "table.md", "table.csv", "**/policy.json"],
+)
 def test_two_runs_write_the_same_bytes(trees: list[Path], pattern: str) -> None:
     first, second = (_bytes(tree, pattern) for tree in trees)
     assert first
