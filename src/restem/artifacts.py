@@ -72,16 +72,17 @@ class Job:
 
 
 @contextmanager
-def produce(recipe: Recipe, outputs: Mapping[str, Path]) -> Iterator[Job]:
+def produce(recipe: Recipe, outputs: Mapping[str, Path], reuse: bool = True) -> Iterator[Job]:
     """Hold the lock on some outputs while they are put back or made, then seal them.
 
-    The first output names the seal. Raises RestemError when the body leaves an output unmade.
+    The first output names the seal. A stage that also acts on the world outside is not reused.
+    Raises RestemError when the body leaves an output unmade.
     """
     job = Job(recipe, outputs)
     first = next(iter(outputs.values()))
     with _lock(first):
         started = time.monotonic()
-        job.reused = not os.environ.get(RECOMPUTE) and _put_back(recipe, outputs)
+        job.reused = reuse and not os.environ.get(RECOMPUTE) and _put_back(recipe, outputs)
         yield job
         if not job.reused:
             _seal(job, time.monotonic() - started)

@@ -116,7 +116,8 @@ def _make(
     listed = {k: [v] if isinstance(v, Path) else list(v) for k, v in inputs.items()}
     contents = {name: [content_of(path) for path in paths] for name, paths in listed.items()}
     recipe = Recipe(stage, settings, code, options["environment"], contents)
-    with produce(recipe, outputs) as job:
+    # A put-back receipt would leave the spool of an outage unpublished for ever.
+    with produce(recipe, outputs, reuse=stage != "tracking") as job:
         if not job.reused:
             body(job)
 

@@ -552,3 +552,12 @@ def test_a_failing_write_leaves_the_old_text(
         write_text(path, "new")
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_stage_that_acts_outside_runs_every_time(tmp_path: Path) -> None:
+    recipe = Recipe("tracking", {}, {}, "unlocked", {})
+    output = tmp_path / "published.json"
+    for _ in range(2):
+        with produce(recipe, {"published": output}, reuse=False) as job:
+            assert not job.reused
+            output.write_text("{}")
