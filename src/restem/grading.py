@@ -1,26 +1,32 @@
 """Grade completions of a task: for the rewards stage, and for validation inside the M-step."""
 
-from functools import cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from restem.config.reward import Reward
 from restem.rewards.registry import load_verifier
 from restem.rewards.verdict import Verdict
+from restem.rewards.verifier import Attempt, Verifier
 from restem.tasks.registry import load_task
 
 
 class Grader:
-    """Grade completions of one task; equal pairs are graded once."""
+    """Grade completions of one task under the study's policy; equal attempts are judged once."""
 
-    def __init__(self, task: str, verifier: str, reward: Reward) -> None:
-        self._grade = load_verifier(verifier)
-        self._markers = load_task(task).markers
-        self._reward = reward
-        self.grade = cache(self._once)
+    def __init__(self, verifier: Verifier, policy: str) -> None:
+        self._verifier = verifier
+        self._policy = policy
 
-    def _once(self, gold: str, completion: str, policy: str) -> Verdict:
-        longest = self._reward.max_answer_characters
-        return self._grade(gold, completion, policy, self._markers, longest)
+    def verdicts(self, attempts: Sequence[Attempt], policy: str | None = None) -> list[Verdict]:
+        """Return one verdict an attempt, in order; policy: the study's if it is left out."""
+        different = list(dict.fromkeys(attempts))
+        judged = self._verifier.verify(different, policy or self._policy)
+        verdict_of = dict(zip(different, judged, strict=True))
+        return [verdict_of[attempt] for attempt in attempts]
 
-    def reward(self, gold: str, completion: str) -> float:
-        """Return the binary reward of a completion: 1 if it is correct, else 0."""
-        return float(self.grade(gold, completion, self._reward.policy).verdict == "correct")
+
+@contextmanager
+def open_grader(task: str, verifier: str, reward: Reward) -> Iterator[Grader]:
+    """Open the verifier of a task for as long as the context lasts."""
+    with load_verifier(verifier)(reward, load_task(task).markers) as opened:
+        yield Grader(opened, reward.policy)

@@ -56,8 +56,9 @@ SCHEMAS: dict[str, Any] = {
     ),
     "rewards": _schema(
         [("problem_id", pa.string()), ("draw", pa.int32()), ("reward", pa.float64())]
-        + [("verdict", pa.string()), ("layer", pa.string()), ("flexible", pa.string())],
-        [("extracted", pa.string())],
+        + [("fraction", pa.float64()), ("verdict", pa.string()), ("layer", pa.string())]
+        + [("flexible", pa.string())],
+        [("extracted", pa.string()), ("detail", pa.string())],
     ),
     "examples": _schema(
         [("problem_id", pa.string()), ("source", pa.string()), ("draw", pa.int32())]

@@ -453,8 +453,8 @@ RECOMPUTED = {"verify_samples", "select_examples", "publish_runs"}  # never put 
 def test_changed_rows_do_reach_what_lies_below(tree: Any) -> None:
     """The early cut-off must not cut off what really changed."""
     tree.edit(
-        f"{STAGES}/rewards.py", 'float(verdict.verdict == "correct")',
-        "float(row['draw'] == 0)",
+        f"{STAGES}/rewards.py", '"reward": verdict.reward',
+        '"reward": float(drawn["draw"] == 0)',
     )  # fmt: skip
     told = tree.make()
     examples = tree.results / "chain/T/rest-em/seed-0/iter-1/examples.parquet"

@@ -4,16 +4,41 @@ What these layers cannot decide to be equal is incorrect with layer `undecided`.
 model wrote is evaluated: answers are compared as strings and as numbers that a pattern has read.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
+from restem.config.reward import Reward
 from restem.rewards.extraction import MARKERS, extract, markers_of
 from restem.rewards.normalise import Form, normalise
 from restem.rewards.rational import parse_rational
 from restem.rewards.verdict import Verdict
+from restem.rewards.verifier import Attempt
 
 MAX_ANSWER_CHARACTERS: Final = 1000
 
 _BRACKETS: Final = {"(": ")", "[": "]"}
+
+
+class MathVerifier:
+    """Judge answers in this process: no layer so far needs another one."""
+
+    def __init__(self, reward: Reward, markers: tuple[str, ...]) -> None:
+        self._markers = markers
+        self._longest = reward.max_answer_characters
+
+    def verify(self, attempts: Sequence[Attempt], policy: str) -> list[Verdict]:
+        """Return one verdict an attempt, in order."""
+        return [
+            grade(attempt.gold, attempt.completion, policy, self._markers, self._longest)
+            for attempt in attempts
+        ]
+
+
+@contextmanager
+def open_verifier(reward: Reward, markers: tuple[str, ...]) -> Iterator[MathVerifier]:
+    """Open the verifier of mathematical answers."""
+    yield MathVerifier(reward, markers)
 
 
 def grade(

@@ -13,8 +13,9 @@ from restem.config.reward import Reward
 from restem.config.strict import Strict
 from restem.config.training import Training
 from restem.errors import RestemError
-from restem.grading import Grader
+from restem.grading import Grader, open_grader
 from restem.policies import CHECKPOINT, read_policy, verify_checkpoint, write_policy
+from restem.rewards.verifier import Attempt
 from restem.tables import KEPT, read_rows
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
@@ -56,8 +57,9 @@ def run(
         return
     task = load_task(settings.task)
     prefix = few_shot_prefix(task, read_problems(shots))
-    validate = _validation(settings, prefix, _some(validation))
-    report = _fine_tune(kept, verify_checkpoint(manifest), settings, threads, validate, output)
+    with open_grader(settings.task, settings.verifier, settings.reward) as grader:
+        validate = _validation(settings, prefix, _some(validation), grader)
+        report = _fine_tune(kept, verify_checkpoint(manifest), settings, threads, validate, output)
     shutil.rmtree(checkpoint, ignore_errors=True)  # Snakemake may have removed it meanwhile
     (output.parent / f".{CHECKPOINT}.partial").rename(checkpoint)
     write_policy(output, job.provenance, report)
@@ -108,14 +110,13 @@ def _fine_tune(
 
 
 def _validation(
-    settings: Settings, prefix: str, problems: Sequence[Problem]
+    settings: Settings, prefix: str, problems: Sequence[Problem], grader: Grader
 ) -> Callable[[Any, Any], float]:
     """Return a function that draws on the validation split, and averages the reward."""
     from restem.sampling.engine import Request, draw_seed
     from restem.sampling.transformers_engine import TransformersEngine
 
     task, decoding = load_task(settings.task), settings.validation
-    grader = Grader(settings.task, settings.verifier, settings.reward)
     gold = {problem.id: problem.answer or "" for problem in problems}
     draws = tuple(range(decoding.draws))
 
@@ -127,12 +128,12 @@ def _validation(
     def validate(model: Any, tokenizer: Any) -> float:
         engine = TransformersEngine(model, tokenizer, settings.engine.rows)
         requests = [request(problem) for problem in problems]
-        rewards = [
-            grader.reward(gold[completion.problem_id], completion.text)
+        attempts = [
+            Attempt(gold[completion.problem_id], completion.text)
             for group in engine.sample(requests, decoding, task.stop)
             for completion in group
         ]
-        return sum(rewards) / len(rewards)
+        return sum(v.reward for v in grader.verdicts(attempts)) / len(attempts)
 
     return validate
 

@@ -1,13 +1,17 @@
 """Stage rewards: one verdict a completion (the E-step's second half)."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from restem.artifacts import Job
 from restem.config.reward import Reward
 from restem.config.strict import Strict
 from restem.errors import RestemError
-from restem.grading import Grader
+from restem.grading import open_grader
+from restem.rewards.verdict import Verdict
+from restem.rewards.verifier import Attempt
 from restem.tables import read_rows, table, write_table
 from restem.tasks.table import read_problems
 
@@ -23,10 +27,24 @@ class Settings(Strict):
 def run(job: Job, samples: Path, problems: Path, output: Path) -> None:
     """Write one verdict for each completion, and what the flexible policy would have said."""
     settings = Settings.model_validate(job.recipe.settings)
+    drawn = read_rows(samples, "samples")
+    attempts = _attempts(drawn, samples, problems)
+    with open_grader(settings.task, settings.verifier, settings.reward) as grader:
+        verdicts = grader.verdicts(attempts)
+        flexible = grader.verdicts(attempts, "flexible")
+    rows = [_row(*judged) for judged in zip(drawn, verdicts, flexible, strict=True)]
+    counts = Counter(row["verdict"] for row in rows)
+    provenance = {**job.provenance, "counts": dict(counts)}
+    write_table(output, "rewards", table("rewards", rows), provenance)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    print(f"rewards: {told or 'nothing to verify'}", flush=True)
+
+
+def _attempts(drawn: Sequence[dict[str, Any]], samples: Path, problems: Path) -> list[Attempt]:
+    """Pair every completion with what its problem is checked against."""
     gold = {problem.id: problem.answer for problem in read_problems(problems)}
-    grader = Grader(settings.task, settings.verifier, settings.reward)
-    rows = []
-    for row in read_rows(samples, "samples"):
+    attempts = []
+    for row in drawn:
         answer = gold.get(row["problem_id"])
         if answer is None:
             raise RestemError(
@@ -34,15 +52,19 @@ def run(job: Job, samples: Path, problems: Path, output: Path) -> None:
                 f"{samples} against {problems}",
                 "draw the samples from the same problems; leave out problems without an answer",
             )
-        verdict = grader.grade(answer, row["completion"], settings.reward.policy)
-        flexible = grader.grade(answer, row["completion"], "flexible")
-        rows.append(
-            {"problem_id": row["problem_id"], "draw": row["draw"], "layer": verdict.layer}
-            | {"verdict": verdict.verdict, "reward": float(verdict.verdict == "correct")}
-            | {"extracted": verdict.extracted, "flexible": flexible.verdict}
-        )
-    counts = Counter(row["verdict"] for row in rows)
-    provenance = {**job.provenance, "counts": dict(counts)}
-    write_table(output, "rewards", table("rewards", rows), provenance)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    print(f"rewards: {told or 'nothing to verify'}", flush=True)
+        attempts.append(Attempt(answer, row["completion"]))
+    return attempts
+
+
+def _row(drawn: dict[str, Any], verdict: Verdict, flexible: Verdict) -> dict[str, Any]:
+    return {
+        "problem_id": drawn["problem_id"],
+        "draw": drawn["draw"],
+        "reward": verdict.reward,
+        "fraction": verdict.fraction,
+        "verdict": verdict.verdict,
+        "layer": verdict.layer,
+        "flexible": flexible.verdict,
+        "extracted": verdict.extracted,
+        "detail": verdict.detail,
+    }

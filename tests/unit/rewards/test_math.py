@@ -12,10 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import restem.rewards
+from restem.config.reward import Reward
 from restem.errors import RestemError
-from restem.rewards.math import compare, grade
+from restem.rewards.extraction import MARKERS
+from restem.rewards.math import compare, grade, open_verifier
 from restem.rewards.registry import load_verifier
 from restem.rewards.verdict import Verdict
+from restem.rewards.verifier import Attempt
 
 EQUAL = [
     ("0.5", "1/2"), ("0.5", r"\frac12"), (r"\frac{2}{4}", r"\dfrac12"), ("1.50", "1.5"),
@@ -69,8 +72,23 @@ def test_a_verdict_says_what_decided(gold, completion, policy, expected):
     assert grade(gold, completion, policy, max_answer_characters=4) == expected
 
 
+def test_a_verifier_judges_in_order_and_like_grade():
+    attempts = [Attempt("5", r"\boxed{5}"), Attempt("5", "6"), Attempt("7", r"\boxed{5}")]
+    with open_verifier(Reward(), MARKERS) as verifier:
+        for policy in ("strict", "flexible"):
+            expected = [grade(a.gold, a.completion, policy) for a in attempts]
+            assert verifier.verify(attempts, policy) == expected
+
+
+def test_rewards_are_one_or_zero_unless_tests_are_counted():
+    assert Verdict("correct", "5", "string").fraction == 1
+    assert Verdict("timeout", "5", "symbolic").fraction == 0
+    assert Verdict("incorrect", "f", "tests", passed=0.5).fraction == 0.5
+    assert Verdict("incorrect", "f", "tests", passed=0.5).reward == 0
+
+
 def test_the_verifier_is_found_by_name():
-    assert load_verifier("math") is grade
+    assert load_verifier("math") is open_verifier
     for name in ("maths", "verdict", "../math", ""):
         with pytest.raises(RestemError, match="no verifier"):
             load_verifier(name)
