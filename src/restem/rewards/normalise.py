@@ -10,28 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from restem.rewards.notation import UNICODE, join_thousands, unwrap
 from restem.rewards.units import canonical_unit, split_unit
 
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _TOKEN = re.compile(r"\\sqrt\s*\[[^\[\]{}]*\]|\\[A-Za-z]+|\\.|\s+|.", re.DOTALL)
 _TRAILING = re.compile(r"(?:\\[,;:! ]|[\s.,;:])+\Z")
-_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])", re.ASCII)
-_SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9/])", re.ASCII)
 _LABEL = re.compile(
     r"((?:\\?[A-Za-z]|\\[a-z]{2,8})(?:_\{[^{}]*\})?(?:\([A-Za-z]\))?)(?:=|\\in(?![a-z]))(.+)"
 )
 _SLASH = re.compile(r"(-?)([0-9]*(?:\\[a-z]+|[a-zA-Z])|[0-9]+)/([0-9]+|[a-zA-Z])", re.ASCII)
 _CHOICE = re.compile(r"\(([A-Z])\)")
-
-_UNICODE: Final = str.maketrans(
-    {
-        "−": "-", "–": "-", "×": "\\times ", "·": "\\cdot ", "÷": "/", "π": "\\pi ",
-        "∞": "\\infty ", "√": "\\sqrt ", "°": "^\\circ ", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ",
-        "∪": "\\cup ", "±": "\\pm ", "∈": "\\in ", "²": "^2", "³": "^3", "½": "\\frac12 ",
-        "¼": "\\frac14 ", "¾": "\\frac34 ", "θ": "\\theta ",
-        **dict.fromkeys(("\u00a0", "\u2009", "\u202f"), " "),
-    }
-)  # fmt: skip
 
 _COMMANDS: Final = {
     **dict.fromkeys(
@@ -68,32 +57,11 @@ def normalise(answer: str) -> Form:
     """Return the normal form of an answer, as extracted from a completion or as a gold answer."""
     if _INTEGER.fullmatch(answer):
         return Form(answer)
-    text = _unwrap(answer.translate(_UNICODE).strip())
-    text, unit = split_unit(_TRAILING.sub("", text))
-    body = _canonical(_join_thousands(text))
+    text = unwrap(answer.translate(UNICODE).strip())
+    text, unit = split_unit(text if text.endswith("...") else _TRAILING.sub("", text))
+    body = _canonical(join_thousands(text))
     label, body = _split_label(body)
     return Form(_finish(body), canonical_unit(unit), label)
-
-
-def _unwrap(text: str) -> str:
-    r"""Remove `$..$`, `\(..\)` and `\[..\]`; a single dollar sign is money."""
-    for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
-        if text.startswith(opening) and text.endswith(closing):
-            text = text[2:-2].strip()
-    signs = text.count("$") - text.count("\\$")
-    if signs and signs % 2 == 0:
-        text = re.sub(r"(?<!\\)\$", "", text)
-    return text.strip()
-
-
-def _join_thousands(text: str) -> str:
-    text = text.replace(",\\!", "").replace("{,}", ",").replace("\\,", " ").replace("\\ ", " ")
-    if any(bracket in text for bracket in "([{"):
-        return text  # inside brackets 1,234 is a pair
-    for pattern, separator in ((_THOUSANDS, ","), (_SPACED_THOUSANDS, " ")):
-        if separator in text:
-            text = pattern.sub(lambda found, by=separator: found[0].replace(by, ""), text)  # type: ignore[misc]
-    return text
 
 
 class _Writer:

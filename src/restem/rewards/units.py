@@ -18,7 +18,7 @@ _MONEY = re.compile(r"([-+]?)\s*\\?\$\s*(?=[-0-9.\\])")
 _WORDS = re.compile(r"(?<=[0-9}.)])\s*([A-Za-z][A-Za-z ]*)(\^\s*\{?[0-9]\}?)?\Z")
 _NOT_UNITS: Final = frozenset(
     ("and", "or", "to", "if", "is", "than", "then", "more", "less", "base", "in", "mod", "not",
-     "none", "all", "for")
+     "none", "all", "for", "million", "billion", "trillion", "thousand", "hundred", "dozen")
 )  # fmt: skip
 
 _SYNONYMS: Final = {
@@ -49,7 +49,7 @@ def split_unit(text: str) -> tuple[str, str]:
     if found := _MONEY.match(text):
         return found[1] + text[found.end() :], "dollar"
     found = _TEXT_UNIT.search(text)
-    if found is None and (words := _WORDS.search(text)) and _is_known(words[1]):
+    if found is None and (words := _WORDS.search(text)) and is_known_unit(words[1]):
         found = words
     amount = _SPACE.sub("", text[: found.start()]) if found else ""
     if found is None or not _is_amount(amount) or not _is_unit(found[1]):
@@ -76,7 +76,7 @@ def _singular(word: str) -> str:
     return _SYNONYMS.get(stem, stem)
 
 
-def _is_known(words: str) -> bool:
+def is_known_unit(words: str) -> bool:
     """Tell whether bare words are units; 2s and 5m are products, 5cm is not."""
     return all(
         _singular(word) in _KNOWN and (len(word) > 2 or word in _SHORT)

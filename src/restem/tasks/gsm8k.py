@@ -9,7 +9,7 @@ from typing import Final
 
 from restem.config.data import DataSource, HubSource
 from restem.errors import RestemError
-from restem.rewards.extraction import ANSWER_IS, extract
+from restem.rewards.markers import ANSWER_IS, find
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader, Row
 from restem.tasks.task import Task
@@ -73,7 +73,7 @@ def _read_shot(row: Row, split: str) -> Problem:
     return Problem(
         id=f"gsm8k/{split}/{row.index}",
         question=row.text("question"),
-        answer=extract(solution, (ANSWER_IS,)),
+        answer=find(solution, ANSWER_IS),
         solutions={SHOT: solution},
     )
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from restem.config.data import DataSource, HubSource
 from restem.errors import RestemError
-from restem.rewards.extraction import last_boxed
+from restem.rewards.markers import last_boxed
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader, Row
 from restem.tasks.task import Task

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from restem.config.data import DataSource, EmbeddedSource
 from restem.embedded import world
 from restem.errors import RestemError
-from restem.rewards.extraction import extract
+from restem.rewards.markers import find
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader
 from restem.tasks.task import Task
@@ -50,7 +50,7 @@ def _shots(family: str, marker: str) -> list[Problem]:
         Problem(
             id=f"{family}/shots/{index}",
             question=shot["question"],
-            answer=extract(shot["solution"], (marker,)),
+            answer=find(shot["solution"], marker),
             solutions={SHOT: shot["solution"]},
         )
         for index, shot in enumerate(world.few_shot(family))

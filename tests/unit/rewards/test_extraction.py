@@ -2,17 +2,9 @@ import time
 
 import pytest
 
-from restem.rewards.extraction import (
-    ANSWER_IS,
-    BOXED,
-    FINAL_ANSWER,
-    HASHES,
-    LAST_NUMBER,
-    MARKERS,
-    extract,
-    last_boxed,
-    markers_of,
-)
+from restem.provenance import closure
+from restem.rewards.extraction import LAST_NUMBER, MARKERS, WHOLE, extract, markers_of
+from restem.rewards.markers import ANSWER_IS, BOXED, FINAL_ANSWER, HASHES, last_boxed
 
 
 @pytest.mark.parametrize(
@@ -99,3 +91,21 @@ def test_extraction_is_linear(piece, ending):
         for marker in (*MARKERS, LAST_NUMBER):
             extract(text, (marker,))
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" 5 ", "5"), ("x \\boxed{7}", "7"), ("#### 3", "3"), ("The answer is 4.", "4"),
+        ("\\boxed{}", None), ("\\boxed{5", None), ("", None), (" \n", None),
+    ],
+)  # fmt: skip
+def test_a_text_without_a_marker_may_be_an_answer_itself(text, expected):
+    assert extract(text, markers_of("answer", (BOXED,))) == expected
+    assert extract("no marker", (WHOLE,)) == "no marker"
+
+
+def test_what_a_policy_accepts_is_no_part_of_the_problems():
+    used = closure(["restem.tasks.math", "restem.tasks.gsm8k", "restem.tasks.chain"])
+    assert "restem.rewards.markers" in used
+    assert "restem.rewards.extraction" not in used

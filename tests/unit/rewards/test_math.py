@@ -5,6 +5,7 @@ import json
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ EQUAL = [
     ("0.5", "1/2"), ("0.5", r"\frac12"), (r"\frac{2}{4}", r"\dfrac12"), ("1.50", "1.5"),
     (r"\$5", "5"), (r"\$5", "5 dollars"), (r"90^\circ", "90"), ("90°", r"90\text{ degrees}"),
     ("x=5", "5"), ("5", "x = 5"), ("1,234", "1234"), (r"1,\!234", "1,234"), (r"50\%", "50%"),
-    (r"50\%", "0.5"), ("1 1/2", r"1\frac12"), ("1 1/2", "1.5"), (r"(0.5, 1)", r"(\frac12,1)"),
+    (r"50\%", "0.5"), (r"50\%", "50"), ("10^10", "10^{10}"),
+    ("1 1/2", r"1\frac12"), ("1 1/2", "1.5"), (r"(0.5, 1)", r"(\frac12,1)"),
     (r"\left[\frac12,\infty\right)", r"[0.5, \infty)"), (r"\text{(C)}", "C"),
     (r"\text{Monday}", "monday"), (r"5\text{ cm}^2", "5 square centimeters"),
     (r"2\sqrt3", r"2 \sqrt{3}"), (r"\frac{\pi}{2}", r"\pi/2"), ("y=2x+3", "2x+3"),
@@ -32,13 +34,13 @@ EQUAL = [
 ]  # fmt: skip
 
 DIFFERENT = [
-    (str(2**100), str(2**100 + 1)), ("2^{100}", "2^{100}+1"), ("50", r"50\%"), ("50", "0.5"),
+    (str(2**100), str(2**100 + 1)), ("2^{100}", "2^{100}+1"), ("50", "0.5"), (r"50\%", "5"),
     ("0.33", "1/3"), ("0.3333333333333333", "1/3"), ("1 1/2", "11/2"), ("2 3", "23"),
     (r"5\text{ cm}", r"5\text{ m}"), (r"\$5", r"5\text{ cents}"), ("5 cm", r"5\text{ cm}^2"),
     (r"25\%", r"0.25\text{ cm}"), ("x=5", "y=5"), ("(1,2)", "[1,2]"), ("(1,2)", "(1,2]"),
     ("(1,2)", r"\{1,2\}"), ("(1,2)", "(2,1)"), ("(1,2)", "(1,2,3)"), ("(1,2)", "1,2"),
     ("[1,2)", "(1,2]"), ("-5", "5"), ("5!", "5"), ("2s", "2"), ("5m", "5"), ("1_7", "1"),
-    ("x^2", "x2"), ("10^10", "10^{10}"), ("1,2", "12"), ("1, 234", "1234"), ("AB", "ab"),
+    ("x^2", "x2"), ("x^1 0", "x^{10}"), ("1,2", "12"), ("1, 234", "1234"), ("AB", "ab"),
     ("(1,234)", "(1234)"), (r"\pi", "3.14159"), (r"\sqrt{2}", r"\sqrt{3}"), ("1/0", "2/0"),
     ("-1/e", "1/e"), ("1:2:3", "1:4:9"), (r"\infty", r"-\infty"), ("5 million", "5"),
 ]  # fmt: skip
@@ -60,7 +62,7 @@ def test_different_answers(left, right):
         ("5", r"\boxed{5}", "strict", Verdict("correct", "5", "string")),
         ("1/2", r"\boxed{0.5}", "strict", Verdict("correct", "0.5", "rational")),
         ("5", r"\boxed{6}", "strict", Verdict("incorrect", "6", "rational")),
-        ("5", r"\boxed{x}", "strict", Verdict("incorrect", "x", "undecided")),
+        ("5", r"\boxed{x}", "strict", Verdict("incorrect", "x", "structure")),
         ("5", "it is 5", "strict", Verdict("unextractable", None, "extraction")),
         ("5", "it is 5", "flexible", Verdict("correct", "5", "string")),
         ("5", "", "flexible", Verdict("unextractable", None, "extraction")),
@@ -69,7 +71,8 @@ def test_different_answers(left, right):
     ],
 )
 def test_a_verdict_says_what_decided(gold, completion, policy, expected):
-    assert grade(gold, completion, policy, max_answer_characters=4) == expected
+    found = grade(gold, completion, policy, max_answer_characters=4)
+    assert replace(found, detail=None) == expected
 
 
 def test_a_verifier_judges_in_order_and_like_grade():
@@ -183,7 +186,7 @@ MADE_UP = [
     "12", "-3", r"\frac{3}{7}", "0.125", r"2\sqrt{5}", "(3,-4)", "[0,1)",
     r"(-\infty,2]\cup[3,\infty)", r"x^2+3x-1", r"45^\circ", r"\$12.50", r"20\%", "1,000",
     r"\text{Tuesday}", r"\text{(D)}", "3+4i",
-    r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "101_2", r"\{1,2,3\}", "1, 2, 3", r"\frac{\pi}{6}",
+    r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "101_2", r"\{1,2,3\}", "1, 2, 4", r"\frac{\pi}{6}",
     "y=2x-1", r"7\text{ meters}", r"1\frac{1}{3}",
 ]  # fmt: skip
 FORMATS = [
@@ -244,8 +247,8 @@ def essence(text):
 def test_random_pairs_of_golds_match_only_when_they_state_the_same(real_golds):
     rng = random.Random(0)
     distinct = sorted(set(real_golds))
-    pairs = [(rng.choice(distinct), rng.choice(distinct)) for _ in range(200_000)]
+    pairs = [(rng.choice(distinct), rng.choice(distinct)) for _ in range(50_000)]
     layers = {(a, b): compare(a, b)[1] for a, b in pairs if a != b and compare(a, b)[0]}
-    assert len(layers) < 100
+    assert len(layers) < 50
     strings = [pair for pair, layer in layers.items() if layer == "string"]
     assert [(a, b) for a, b in strings if essence(a) != essence(b)] == []

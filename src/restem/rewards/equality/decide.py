@@ -1,0 +1,196 @@
+"""Decide whether two expressions are equal: exact numbers, then values at points of high precision.
+
+Two different algebraic or elementary expressions do not agree to two hundred bits at several
+unrelated points by chance, and the precision grows with the size of the numbers that come up, so
+2^100 and 2^100+1 are as far apart as 1 and 2. What cannot be computed is left undecided.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Final
+
+import mpmath
+
+from restem.rewards.equality.evaluate import Evaluator, coordinate, new_context
+from restem.rewards.equality.exact import (
+    QUICK,
+    Budget,
+    TooLargeError,
+    UndefinedError,
+    exact,
+    is_enormous,
+)
+from restem.rewards.equality.tree import (
+    Node,
+    is_infinite,
+    make,
+    names,
+    number,
+    variables,
+)
+
+LEAST_BITS: Final = 192
+GUARD_BITS: Final = 48
+_ERRORS: Final = (UndefinedError, TooLargeError, ZeroDivisionError, OverflowError, ValueError)
+_POINTS: Final = (
+    *((kind, number) for number in range(3) for kind in ("positive", "signed")),
+    *(("whole", number) for number in range(4)),
+)
+_ENOUGH: Final = 4
+
+
+@dataclass(frozen=True)
+class Decision:
+    """equal: None where nothing could be computed; layer: what decided."""
+
+    equal: bool | None
+    layer: str
+
+
+def equal(left: Node, right: Node, budget: Budget = QUICK) -> Decision:
+    """Decide whether two expressions have the same value wherever both have one."""
+    if left == right:
+        return Decision(True, "tree")
+    if is_infinite(left) or is_infinite(right):
+        return Decision(is_infinite(left) == is_infinite(right), "tree")
+    free = variables(left) | variables(right)
+    if not free:
+        decided = _exactly(left, right, budget)
+        if decided is not None:
+            return decided
+        if is_enormous(left, budget) != is_enormous(right, budget):
+            # One is beyond every bound; the other one differs if it can be computed at all.
+            other = right if is_enormous(left, budget) else left
+            return Decision(False if _computes(other, budget) else None, "size")
+    return _numerically(left, right, free, budget)
+
+
+def _computes(node: Node, budget: Budget) -> bool:
+    try:
+        _values(node, node, {}, False, LEAST_BITS, budget)
+    except _ERRORS:
+        return False
+    return True
+
+
+def _exactly(left: Node, right: Node, budget: Budget) -> Decision | None:
+    try:
+        first, second = exact(left, budget), exact(right, budget)
+    except (UndefinedError, TooLargeError):
+        return None
+    if first is None or second is None:
+        return None
+    return Decision(first == second, "rational")
+
+
+def _numerically(left: Node, right: Node, free: frozenset[str], budget: Budget) -> Decision:
+    real = bool(free) and "i" not in names(left) | names(right)
+    agreed = 0
+    for kind, place in _POINTS if free else (("positive", 0),):
+        point = {name: coordinate(name, place, kind) for name in free}
+        same = _agree(left, right, point, real, budget)
+        if same is False:
+            return Decision(False, "numeric")
+        agreed += bool(same)
+        if agreed >= _ENOUGH or (agreed and not free):
+            return Decision(True, "numeric")
+    if real and not agreed:
+        return _numerically_complex(left, right, free, budget)
+    return Decision(True if agreed >= 2 else None, "numeric")
+
+
+def _numerically_complex(left: Node, right: Node, free: frozenset[str], budget: Budget) -> Decision:
+    """Compare two expressions that have no real values, such as ln(-1-x^2)."""
+    agreed = 0
+    for place in range(3):
+        point = {name: coordinate(name, place, "positive") for name in free}
+        same = _agree(left, right, point, False, budget)
+        if same is False:
+            return Decision(False, "numeric")
+        agreed += bool(same)
+    return Decision(True if agreed >= 2 else None, "numeric")
+
+
+def _agree(
+    left: Node, right: Node, point: Mapping[str, Fraction], real: bool, budget: Budget
+) -> bool | None:
+    """Compare two values; None where one of them is undefined or cannot be computed."""
+    if _clearly_differ(left, right, point, real):
+        return False
+    try:
+        first, second, magnitude, bits = _values(left, right, point, real, LEAST_BITS, budget)
+        needed = LEAST_BITS + 2 * magnitude
+        if needed > budget.precision_bits:
+            return None
+        if needed > bits:
+            first, second, magnitude, bits = _values(left, right, point, real, needed, budget)
+        context = new_context(bits)
+        return bool(abs(first - second) <= context.ldexp(1, magnitude - bits + GUARD_BITS))
+    except _ERRORS:
+        return None
+
+
+def _clearly_differ(left: Node, right: Node, point: Mapping[str, Fraction], real: bool) -> bool:
+    """Tell in machine numbers whether two values are far apart, measured by all that came up."""
+    values = {name: float(value) for name, value in point.items()}
+    evaluator = Evaluator(mpmath.fp, values, real)
+    try:
+        first, second = evaluator.value(left), evaluator.value(right)
+        if evaluator.magnitude > 40:
+            return False
+        return bool(abs(first - second) > 1e-4 * 2.0**evaluator.magnitude)
+    except _ERRORS:
+        return False
+
+
+def _values(
+    left: Node, right: Node, point: Mapping[str, Fraction], real: bool, bits: int, budget: Budget
+) -> tuple[Any, Any, int, int]:
+    context = new_context(bits)
+    values = {
+        name: context.mpf(value.numerator) / value.denominator for name, value in point.items()
+    }
+    evaluator = Evaluator(context, values, real, budget)
+    return evaluator.value(left), evaluator.value(right), evaluator.magnitude, bits
+
+
+def sign_of_difference(left: Node, right: Node, budget: Budget = QUICK) -> int | None:
+    """Return -1, 0 or 1 as left is less than, equal to or greater than right; None if unknown."""
+    decided = equal(left, right, budget)
+    if decided.equal is None or variables(left) or variables(right):
+        return None
+    if decided.equal:
+        return 0
+    try:
+        first, second, _, _ = _values(left, right, {}, False, LEAST_BITS, budget)
+        return int(first > second) - int(first < second)
+    except (*_ERRORS, TypeError):  # complex numbers have no order
+        return None
+
+
+def constant_ratio(left: Node, right: Node, budget: Budget = QUICK) -> int | None:
+    """Return the sign of c where left = c right for a constant c, 0 for a complex one, else None.
+
+    left and right vanish together then, so as the two sides' differences they state one equation.
+    """
+    free = variables(left) | variables(right)
+    if not free:
+        return None
+    point = {name: number(coordinate(name, 5, "positive")) for name in sorted(free)}
+    first, second = substituted(left, point), substituted(right, point)
+    same = equal(make("mul", left, second), make("mul", right, first), budget)
+    nothing = number(0)
+    vanishing = sign_of_difference(first, nothing), sign_of_difference(second, nothing)
+    if not same.equal or 0 in vanishing:
+        return None
+    return 0 if None in vanishing else (1 if vanishing[0] == vanishing[1] else -1)
+
+
+def substituted(node: Node, values: Mapping[str, Node]) -> Node:
+    """Put expressions in the place of variables."""
+    if node.op == "symbol":
+        return values.get(node.name, node)
+    if not node.args:
+        return node
+    return replace(node, args=tuple(substituted(a, values) for a in node.args))
