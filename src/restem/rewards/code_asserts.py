@@ -151,3 +151,12 @@ def recorded(spec: Spec) -> tuple[str, int]:
     count = sum(isinstance(node, ast.Assert) for node in ast.walk(module))
     code = ast.unparse(ast.fix_missing_locations(_Recorder().visit(module)))
     return (f"{code}\ncheck({spec.bind})\n" if spec.bind else code), count
+
+
+def defined(program: str) -> list[str]:
+    """Return the functions and classes at the margin of a reference program, which is trusted."""
+    try:
+        body = ast.parse(program).body
+    except SyntaxError:
+        return []
+    return [n.name for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]

@@ -118,9 +118,12 @@ def serve_calls(channel, job):
 
 
 def find(namespace, entry):
-    """Return the function of an entry point; a bare name may be a method of `Solution`."""
-    if entry.isidentifier() and entry not in namespace and "Solution" in namespace:
-        return getattr(namespace["Solution"](), entry)
+    """Return the function of an entry point, in a class `Solution` or outside, as it was written."""
+    name = entry.rpartition(".")[2]
+    if entry == name and name not in namespace and "Solution" in namespace:
+        return getattr(namespace["Solution"](), name)
+    if entry.startswith("Solution()") and "Solution" not in namespace:
+        return namespace[name]
     return eval(entry, namespace)
 
 
