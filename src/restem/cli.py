@@ -375,5 +375,30 @@ def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
     click.echo(text(targets, configfile))
 
 
+@cli.command()
+@click.option("--task", required=True, help="apps, humaneval, mbpp or leetcode.")
+@click.option("--input", "source", type=FILE, required=True, help="JSON lines to grade.")
+@click.option("--output", type=FILE, required=True, help="JSON lines with the verdicts.")
+def grade(task: str, source: Path, output: Path) -> None:
+    """Grade completions of a benchmark, each with its problem's own fields, outside a study."""
+    from restem.grade import grade_file
+
+    click.echo(f"{grade_file(task, source, output)} completions graded")
+
+
+@cli.group()
+def sandbox() -> None:
+    """Look at the sandbox that runs programs."""
+
+
+@sandbox.command()
+def check() -> None:
+    """Probe every wall of the sandbox on this machine; fails if one is missing."""
+    from restem.sandbox.probe import report
+
+    if not report(click.echo):
+        raise SystemExit(1)
+
+
 if __name__ == "__main__":
     main()

@@ -23,6 +23,10 @@ class Code(Strict):
         description="End at the first failing test; the share of tests passed then counts those "
         "before it.",
     )
+    packages: list[str] = Field(
+        default_factory=list,
+        description="Installed pure-Python packages that programs may import.",
+    )
 
 
 class Reward(Strict):

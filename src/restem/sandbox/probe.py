@@ -1,7 +1,7 @@
 """Probe the sandbox before it is trusted: a good program, a bad one, and an attack on each wall."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -170,6 +170,18 @@ def _attempt(worker: Worker, wall: Wall) -> str:
         return problem.failure
     except WorkerError as problem:
         return f"infrastructure error: {problem}"
+
+
+def report(tell: Callable[[str], None]) -> bool:
+    """Tell what every probe has found, and whether all walls stand."""
+    missing = 0
+    for finding in findings():
+        missing += not finding.stands
+        tell(f"{'stands ' if finding.stands else 'MISSING'}  {finding.name}")
+        if not finding.stands:
+            tell(f"         found: {finding.found.strip() or 'nothing'}\n         {finding.fix}")
+    tell(f"{missing} walls are missing: no program will be run" if missing else "all walls stand")
+    return not missing
 
 
 @cache

@@ -1,10 +1,12 @@
 """The minimal root that programs see: an interpreter, its library, three devices, an empty /tmp."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -16,19 +18,22 @@ from restem.sandbox.seccomp import filter_code
 
 UID: Final = 65534
 SHARED: Final = "/python/shared"
+PACKAGES: Final = "/python/packages"
 INSIDE: Final = "/restem"
 PARTS: Final = (inside, driver, wire, zygote)
 START: Final = (
     f"import sys; sys.path.append({INSIDE!r}); from box import zygote; "
-    "sys.path.pop(); zygote.main()"
+    f"sys.path[-1] = {PACKAGES!r}; zygote.main()"
 )
 DEVICES: Final = ("null", "zero", "urandom")
 VERSION: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 INSTALL: Final = "install bubblewrap 0.4 or newer (Debian, Ubuntu, Fedora: the package bubblewrap)"
 
 
-def command(control: int) -> list[str]:
+def command(control: int, packages: Sequence[str] = ()) -> list[str]:
     """Return the command that starts a zygote with its control socket at a descriptor.
+
+    packages: installed pure-Python packages that programs may import.
 
     As root the mounts are made by root and the interpreter then leaves root for good; as anybody
     else they are made in a user namespace.
@@ -36,7 +41,7 @@ def command(control: int) -> list[str]:
     bubblewrap = shutil.which("bwrap")
     if bubblewrap is None:
         raise SandboxError("bubblewrap is missing", "bwrap on PATH", INSTALL)
-    return [bubblewrap, *_namespaces(), *_mounts(), *_interpreter(control)]
+    return [bubblewrap, *_namespaces(), *_mounts(packages), *_interpreter(control)]
 
 
 def is_root() -> bool:
@@ -56,7 +61,7 @@ def _namespaces() -> list[str]:
     return [*shared, "--unshare-user", "--uid", str(UID), "--gid", str(UID)]
 
 
-def _mounts() -> list[str]:
+def _mounts(packages: Sequence[str]) -> list[str]:
     library = Path(sysconfig.get_path("stdlib", vars=_base()))
     binds = {str(_python()): f"/python/bin/{VERSION}", str(library): f"/python/lib/{VERSION}"}
     extensions = Path(sysconfig.get_config_var("DESTSHARED") or library / "lib-dynload")
@@ -64,6 +69,7 @@ def _mounts() -> list[str]:
         binds[str(extensions)] = f"/python/lib/{VERSION}/lib-dynload"
     binds |= _libraries(extensions)
     binds |= {str(_file(part)): f"{INSIDE}/box/{_file(part).name}" for part in PARTS}
+    binds |= {str(_package(name)): f"{PACKAGES}/{_package(name).name}" for name in packages}
     parents = {str(parent) for path in binds.values() for parent in Path(path).parents}
     arguments = [word for path in sorted(parents) for word in ("--dir", path)]
     arguments += [word for pair in binds.items() for word in ("--ro-bind", *pair)]
@@ -106,6 +112,18 @@ def _python() -> Path:
 
 def _file(part: object) -> Path:
     return Path(str(getattr(part, "__file__", ""))).resolve()
+
+
+def _package(name: str) -> Path:
+    """Return the folder or file of an installed package."""
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise SandboxError(
+            f"the package {name!r} is not installed",
+            "reward.code.packages",
+            "install it where restem runs, or leave it out",
+        )
+    return Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
 
 
 @cache
