@@ -44,9 +44,7 @@ class CodeVerifier:
             output_bytes=code.output_kib << 10,
         )
         self._idle: queue.SimpleQueue[Workers] = queue.SimpleQueue()
-        self._all = [
-            Workers(Worker(code.packages), Worker(code.packages)) for _ in range(workers)
-        ]
+        self._all = [Workers(Worker(code.packages), Worker(code.packages)) for _ in range(workers)]
         for pair in self._all:
             self._idle.put(pair)
         self._threads = ThreadPoolExecutor(workers, "sandbox")

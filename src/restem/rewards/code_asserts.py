@@ -41,11 +41,9 @@ def entry_of(tests: Sequence[str], known: Sequence[str] = ()) -> str:
     Without a known one, the innermost call on the left that is no conversion, else the outermost.
     """
     called = [name for test in tests for name in _called(test)]
-    for choose in (lambda n: n in known, lambda n: n not in _CONVERSIONS, lambda n: True):
-        for name in called:
-            if choose(name):
-                return name
-    return ""
+    likely = [name for name in called if name in known]
+    likely += [name for name in called if name not in _CONVERSIONS]
+    return next(iter(likely + called), "")
 
 
 def _called(test: str) -> list[str]:
@@ -116,7 +114,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def _expression(node: ast.expr, name: str) -> str:
-    """Return a call of the program, perhaps inside conversions: nothing that could hold a result."""
+    """Return a call of the program, perhaps inside conversions: nothing else."""
     inner = node
     while _calls(inner) in _CONVERSIONS and _calls(inner) != name:
         if not isinstance(inner, ast.Call) or not inner.args:
@@ -138,7 +136,7 @@ def _calls(node: ast.expr) -> str:
 class _Recorder(ast.NodeTransformer):
     """Turn `assert x` into a call that records whether x holds."""
 
-    def visit_Assert(self, node: ast.Assert) -> ast.Expr:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> ast.Expr:
         """Replace one assertion."""
         arguments = ast.arguments([], [], None, [], [], None, [])
         call = ast.Call(ast.Name(RECORDER, ast.Load()), [ast.Lambda(arguments, node.test)], [])

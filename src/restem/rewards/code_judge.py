@@ -119,17 +119,16 @@ class _Question:
 
 
 def _calls(spec: Spec) -> list[_Question]:
+    sequences = spec.compare == "sequences"
     return [
-        _Question({"call": pack((arguments, {}))}, Case("", "==", expected), True)
-        if spec.compare == "sequences"
-        else _Question({"call": pack((arguments, {}))}, Case("", "==", expected))
+        _Question({"call": pack((arguments, {}))}, Case("", "==", expected), sequences)
         for arguments, expected in zip(spec.inputs, spec.expected, strict=True)
     ]
 
 
 def _cases(spec: Spec) -> list[_Question] | None:
     cases = _apart(spec.tests, spec.bind, spec.entry)
-    return cases and [_Question({"eval": case.expression}, case) for case in cases]
+    return [_Question({"eval": case.expression}, case) for case in cases] if cases else None
 
 
 @lru_cache(maxsize=4096)

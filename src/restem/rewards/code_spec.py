@@ -2,17 +2,17 @@
 
 One object with `kind` and, as its kind needs them:
 
-* `stdin`: `inputs` and `expected`, texts of equal number; `compare` is `lines`, `numbers` (fractions
-  may differ by a rounding) or `unordered`.
+* `stdin`: `inputs` and `expected`, texts of equal number; `compare` is `lines`, `numbers`
+  (fractions may differ by a rounding) or `unordered`.
 * `calls`: `inputs`, lists of arguments, and `expected`, the results, all JSON; `entry` is the
   function; `compare` is `exact` or `sequences` (tuples are lists; a result may stand in a list of
   one, as in APPS).
-* `asserts`: `tests`, the benchmark's own code: assertions, or `check(candidate)`; `bind` is the name
-  by which they call the entry (`candidate`) or nothing; `setup` runs after the program and may use
-  its classes; `classes` are those of the preamble whose instances are arguments and results.
+* `asserts`: `tests`, the benchmark's own code: assertions, or `check(candidate)`; `bind` is the
+  name by which they call the entry (`candidate`) or nothing; `setup` runs after the program and
+  may use its classes; `classes` are those of the preamble whose instances are arguments or results.
 
-For all kinds: `preamble` is code that runs before the program; `prefix` is what the prompt has begun
-and a completion may continue. No field but `inputs`, `setup`, `preamble` and `prefix`, and of
+For all kinds: `preamble` is code that runs before the program; `prefix` is what the prompt has
+begun and a completion may continue. No field but `inputs`, `setup`, `preamble` and `prefix`, and of
 `tests` only the calls, ever enters a program's sandbox.
 """
 

@@ -126,6 +126,4 @@ def _equal_words(word: str, expected: str) -> bool:
         left, right = float(word), float(expected)
     except ValueError:
         return False
-    return math.isfinite(right) and math.isclose(
-        left, right, rel_tol=RELATIVE, abs_tol=ABSOLUTE
-    )
+    return math.isfinite(right) and math.isclose(left, right, rel_tol=RELATIVE, abs_tol=ABSOLUTE)

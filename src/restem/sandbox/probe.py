@@ -18,12 +18,16 @@ LIMITS: Final = Limits(cpu_seconds=0.2, wall_seconds=10.0, memory_mib=192, proce
 PATIENT: Final = replace(LIMITS, cpu_seconds=5.0)
 SECRET: Final = "RESTEM_SANDBOX_PROBE"
 ROOT: Final = {"dev", "lib", "lib64", "proc", "python", "restem", "tmp"}
-NAMES: Final = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PWD", "TZ"}
-NAMES |= {"PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED"}
+NAMES: Final = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PWD", "TZ"} | {
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHASHSEED",
+}
 
-NAMESPACES: Final = "allow user namespaces: sysctl user.max_user_namespaces above 0, and "
-NAMESPACES += "kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0 "
-NAMESPACES += "where the kernel has them; or ask the administrator to"
+NAMESPACES: Final = (
+    "allow user namespaces: sysctl user.max_user_namespaces above 0, and where the kernel has them "
+    "kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0; "
+    "or ask the administrator to"
+)
 KERNEL: Final = "use Linux 5.14 or newer, where a user namespace counts its own processes"
 BUBBLEWRAP: Final = "install bubblewrap 0.4 or newer from the distribution"
 FILTER: Final = "use a kernel with CONFIG_SECCOMP_FILTER"
@@ -131,7 +135,7 @@ WALLS: Final = (
     ),
     Wall(
         "file system size",
-        "try: open('/tmp/x', 'wb').write(bytes(1 << 20)); open('/tmp/y', 'wb').write(bytes(2 << 20))"
+        "try:\n    for name in '/tmp/x', '/tmp/y': open(name, 'wb').write(bytes(3 << 19))"
         "\nexcept OSError: print('full')",
         "full\n",
         BUBBLEWRAP,

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from restem.sandbox.errors import SandboxError
 from restem.sandbox import inside
+from restem.sandbox.errors import SandboxError
 from restem.sandbox.inside import driver, wire, zygote
 from restem.sandbox.seccomp import filter_code
 
@@ -48,7 +48,8 @@ def is_root() -> bool:
     """Tell whether this process is root and may become the sandbox's user."""
     if os.geteuid() != 0:
         return False
-    spans = [list(map(int, line.split())) for line in Path("/proc/self/uid_map").open()]
+    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    spans = [list(map(int, line.split())) for line in lines]
     return any(first <= UID < first + count for first, _, count in spans)
 
 

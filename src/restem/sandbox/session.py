@@ -5,6 +5,7 @@ import math
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 
 from restem.sandbox.errors import ProgramError, WorkerError
@@ -83,7 +84,7 @@ def open_session(
 
     tests: how many tests' CPU time it may use in all.
     """
-    with open("/dev/null", "r+b", buffering=0) as null:
+    with Path("/dev/null").open("r+b", buffering=0) as null:
         run = worker.launch(limits, tests, [null.fileno()] * 3)
     try:
         run.ready()

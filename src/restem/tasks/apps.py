@@ -9,7 +9,7 @@ from typing import Any, Final
 from restem.config.data import DataSource, HubSource
 from restem.errors import RestemError
 from restem.rewards.code_spec import Spec
-from restem.tasks.code import COMMON_IMPORTS, Fields, checked, json_of, text_of
+from restem.tasks.code import COMMON_IMPORTS, Fields, checked, json_of
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader, Row
 from restem.tasks.task import Task
@@ -56,7 +56,7 @@ def spec_of(fields: Fields, where: str) -> Spec:
     tests = json_of(fields, "input_output", where)
     if not isinstance(tests, dict):
         raise RestemError("there are no tests", where, "give input_output")
-    inputs, outputs = tests.get("inputs"), tests.get("outputs")
+    inputs, outputs = tests.get("inputs") or [], tests.get("outputs") or []
     name, starter = tests.get("fn_name"), str(fields.get("starter_code") or "")
     if name:
         entry = f"Solution().{name}" if "class Solution" in starter else str(name)

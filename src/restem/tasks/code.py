@@ -1,4 +1,4 @@
-"""What the code tasks share: reading fields, and the imports that their benchmarks give for free."""
+"""What the code tasks share: reading fields, and imports that benchmarks give."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ def text_of(fields: Fields, key: str, where: str) -> str:
 
 
 def list_of(fields: Fields, key: str, where: str) -> list[str]:
-    """Return a list of texts, which may be missing. Raises RestemError when it is something else."""
+    """Return a list of texts, which may be missing. Raises RestemError else."""
     value = fields.get(key)
     if value is None:
         return []

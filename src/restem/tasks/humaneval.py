@@ -35,7 +35,7 @@ SHOTS: Final = (
     ),
     (
         "def share_of_words(text: str, word: str) -> float:\n"
-        '    """ Return the share of words in a text that equal the given word; 0.0 without words.\n'
+        '    """ Return the share of words in a text that equal a word; 0.0 without words.\n'
         "    >>> share_of_words('a b a', 'a')\n    0.6666666666666666\n"
         '    """\n',
         "    words = text.split()\n"

@@ -7,9 +7,11 @@ nothing. A subclass of a plain type arrives as that plain type: its methods stay
 """
 
 import json
+import socket
 import struct
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any, ClassVar
 
 FRAME = struct.Struct("!I")
 MAX_OBJECTS = 200_000
@@ -23,31 +25,31 @@ class WireError(Exception):
 class Opaque:
     """Stand for a value that is not plain data; equal to nothing, itself included."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return False
 
-    def __ne__(self, other):
+    def __ne__(self, other: object) -> bool:
         return True
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         raise TypeError(f"the result is a {self.name}, which is not plain data")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{self.name}>"
 
 
-def send(channel, message):
+def send(channel: socket.socket, message: Any) -> None:
     """Send one message as a frame: four bytes of length, then JSON."""
     body = json.dumps(message).encode()
     channel.sendall(FRAME.pack(len(body)) + body)
 
 
-def receive(channel, limit):
+def receive(channel: socket.socket, limit: int) -> Any:
     """Receive one message of at most `limit` bytes; raises WireError at the end or beyond it."""
     (length,) = FRAME.unpack(_exactly(channel, FRAME.size))
     if length > limit:
@@ -58,7 +60,7 @@ def receive(channel, limit):
         raise WireError(f"a message is not JSON: {problem}") from None
 
 
-def _exactly(channel, count):
+def _exactly(channel: socket.socket, count: int) -> bytes:
     chunks = []
     while count:
         chunk = channel.recv(min(count, 1 << 20))
@@ -69,9 +71,10 @@ def _exactly(channel, count):
     return b"".join(chunks)
 
 
-def pack(value, classes=()):
+def pack(value: Any, classes: tuple[type, ...] = ()) -> list[Any]:
     """Return a value as JSON data; `classes` are those whose instances travel by attributes."""
-    objects, seen = [], {}
+    objects: list[Any] = []
+    seen: dict[int, tuple[int, Any]] = {}
     packed = _pack(value, classes, objects, seen)
     index = 0
     while index < len(objects):
@@ -84,7 +87,7 @@ def pack(value, classes=()):
     return [packed, objects] if objects else [packed]
 
 
-def _pack(value, classes, objects, seen):
+def _pack(value: Any, classes: Any, objects: Any, seen: Any) -> Any:
     kind = type(value)
     if value is None or kind is bool or kind is str or kind is float:
         return value
@@ -100,10 +103,11 @@ def _pack(value, classes, objects, seen):
     return _pack_tagged(value, lambda item: _pack(item, classes, objects, seen))
 
 
-def _pack_tagged(value, inner):
-    for kind in (tuple, set, frozenset):
-        if isinstance(value, kind):
-            return {kind.__name__: [inner(item) for item in kind.__iter__(value)]}
+def _pack_tagged(value: Any, inner: Any) -> Any:
+    plain: Any
+    for plain in (tuple, set, frozenset):
+        if isinstance(value, plain):
+            return {plain.__name__: [inner(item) for item in plain.__iter__(value)]}
     if isinstance(value, list):
         return [inner(item) for item in list.__iter__(value)]
     if isinstance(value, dict):
@@ -128,16 +132,18 @@ def _pack_tagged(value, inner):
 class _Types:
     """Hold the built-in types that a test may pass as an argument; compared by identity."""
 
-    names = {kind.__name__: kind for kind in (int, float, str, bool, list, tuple, set, dict)}
+    names: ClassVar = {
+        kind.__name__: kind for kind in (int, float, str, bool, list, tuple, set, dict)
+    }
 
-    def __contains__(self, value):
+    def __contains__(self, value: object) -> bool:
         return any(value is kind for kind in self.names.values())
 
 
 TYPES = _Types()
 
 
-def unpack(packed, classes=None):
+def unpack(packed: Any, classes: Any = None) -> Any:
     """Return the value of JSON data made by `pack`; raises WireError when it is anything else.
 
     classes: by name, those whose instances may arrive.
@@ -155,13 +161,13 @@ def unpack(packed, classes=None):
         raise WireError("a value is not plain data") from None
 
 
-def _blank(name, classes):
+def _blank(name: str, classes: Any) -> Any:
     if name not in classes:
         raise WireError(f"an instance of {name!r} is not plain data")
     return object.__new__(classes[name])
 
 
-def _unpack(value, things):
+def _unpack(value: Any, things: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, list):
@@ -174,7 +180,7 @@ def _unpack(value, things):
     return _PLAIN[tag](body, lambda item: _unpack(item, things))
 
 
-_PLAIN = {
+_PLAIN: dict[str, Any] = {
     "tuple": lambda body, inner: tuple(map(inner, body)),
     "set": lambda body, inner: set(map(inner, body)),
     "frozenset": lambda body, inner: frozenset(map(inner, body)),

@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+from typing import Any, ClassVar
 
 from . import driver
 
@@ -32,10 +33,10 @@ libc = ctypes.PyDLL(None, use_errno=True)
 class Filter(ctypes.Structure):
     """The kernel's sock_fprog."""
 
-    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+    _fields_: ClassVar = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
 
 
-def check(result, what):
+def check(result: int, what: str) -> int:
     """Return a system call's result; raise OSError with its errno when it failed."""
     if result < 0:
         code = ctypes.get_errno()
@@ -43,7 +44,7 @@ def check(result, what):
     return result
 
 
-def main():
+def main() -> None:
     """Serve requests on the control socket until it is closed."""
     control = socket.socket(fileno=int(sys.argv[1]))
     uid, code = int(sys.argv[2]), bytes.fromhex(sys.argv[3])
@@ -61,7 +62,7 @@ def main():
         serve(control, *request, uid, program)
 
 
-def leave_root(uid):
+def leave_root(uid: int) -> None:
     """Become the sandbox's user for good, where the sandbox was set up by root."""
     if os.getuid() == 0:
         os.setgroups([])
@@ -69,7 +70,7 @@ def leave_root(uid):
         os.setresuid(uid, uid, uid)
 
 
-def receive(control):
+def receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Return the limits and the four descriptors of a request, or None at the end."""
     body, ancillary, _, _ = control.recvmsg(4096, socket.CMSG_SPACE(4 * array.array("i").itemsize))
     if not body:
@@ -80,7 +81,13 @@ def receive(control):
     return json.loads(body), list(descriptors)
 
 
-def serve(control, limits, descriptors, uid, program):
+def serve(
+    control: socket.socket,
+    limits: dict[str, Any],
+    descriptors: list[int],
+    uid: int,
+    program: Filter,
+) -> None:
     """Start the process of a request, tell the host its descriptor, and then how it ended."""
     python = ctypes.pythonapi
     python.PyOS_BeforeFork()
@@ -103,7 +110,7 @@ def serve(control, limits, descriptors, uid, program):
     control.send(json.dumps(ended).encode())
 
 
-def become(limits, descriptors, uid, program):
+def become(limits: dict[str, Any], descriptors: list[int], uid: int, program: Filter) -> None:
     """Turn the new process into a program's: close everything, lock the walls, then drive it."""
     channel = None
     try:
@@ -123,7 +130,7 @@ def become(limits, descriptors, uid, program):
         os._exit(125)
 
 
-def arrange(descriptors):
+def arrange(descriptors: list[int]) -> socket.socket:
     """Put stdin, stdout, stderr and the channel at 0 to 3 and close every other descriptor."""
     high = [os.dup2(descriptor, 100 + place) for place, descriptor in enumerate(descriptors)]
     for place, descriptor in enumerate(high):
@@ -132,7 +139,7 @@ def arrange(descriptors):
     return socket.socket(fileno=3)
 
 
-def map_user(uid):
+def map_user(uid: int) -> None:
     """Keep the sandbox's user and group in the new user namespace."""
     identity = f"{uid} {uid} 1"
     for name, text in (("setgroups", "deny"), ("uid_map", identity), ("gid_map", identity)):
@@ -141,7 +148,7 @@ def map_user(uid):
         os.close(descriptor)
 
 
-def mount_private(files_mib):
+def mount_private(files_mib: int) -> None:
     """Give the program an empty /tmp of its own and no /proc at all."""
     size = f"size={files_mib}m,nr_inodes=4096,mode=700".encode()
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
@@ -151,7 +158,7 @@ def mount_private(files_mib):
     os.chdir("/tmp")
 
 
-def restrict(limits):
+def restrict(limits: dict[str, Any]) -> None:
     """Set the limits of a process, drop every capability, die with the interpreter above."""
     os.umask(0o077)
     check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
@@ -175,7 +182,7 @@ def restrict(limits):
     check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
 
 
-def drop_capabilities():
+def drop_capabilities() -> None:
     """Clear the effective, permitted and inheritable sets (capset, version 3)."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     check(libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
