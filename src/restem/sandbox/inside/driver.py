@@ -20,6 +20,7 @@ from . import wire
 
 READY = b"R"
 MAX_TEXT = 2_000
+STREAMS: list[Any] = []
 
 
 class CandidateError(Exception):
@@ -41,6 +42,7 @@ def drive(channel: socket.socket, limit: int) -> None:
         stream = open(  # noqa: SIM115
             place, mode, encoding="utf-8", errors="surrogateescape", closefd=False
         )
+        STREAMS.append(stream)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     {"stdin": run_script, "calls": serve_calls, "tests": run_tests}[job["mode"]](channel, job)
@@ -84,11 +86,11 @@ def run_script(channel: socket.socket, job: dict[str, Any]) -> None:
         sys.stderr.write(traceback.format_exc()[-MAX_TEXT:])
         code = 1
     atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        pass  # a stream that the program has closed
+    for stream in (sys.stdout, sys.stderr, *STREAMS):
+        try:
+            stream.flush()
+        except BaseException:  # the program has closed or replaced it
+            continue
     os._exit(code & 255)
 
 

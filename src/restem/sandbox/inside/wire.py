@@ -23,7 +23,7 @@ class WireError(Exception):
 
 
 class Opaque:
-    """Stand for a value that is not plain data; equal to nothing, itself included."""
+    """Stand for a value that is not plain data: no test can be passed with it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,16 +31,16 @@ class Opaque:
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
-        return False
+        raise self._complaint()
 
     def __ne__(self, other: object) -> bool:
-        return True
+        raise self._complaint()
 
     def __bool__(self) -> bool:
-        raise TypeError(f"the result is a {self.name}, which is not plain data")
+        raise self._complaint()
 
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
+    def _complaint(self) -> TypeError:
+        return TypeError(f"the result is of type {self.name}, which is not plain data")
 
 
 def send(channel: socket.socket, message: Any) -> None:

@@ -121,11 +121,13 @@ def become(limits: dict[str, Any], descriptors: list[int], uid: int, program: Fi
         restrict(limits)
         check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
         check(libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0), "seccomp")
-        channel.send(driver.READY)
-        driver.drive(channel, limits["message_bytes"])
     except BaseException as problem:  # the host must hear of it, whatever it was
         if channel is not None:
             channel.send(f"E{type(problem).__name__}: {problem}".encode())
+        os._exit(125)
+    try:
+        channel.send(driver.READY)
+        driver.drive(channel, limits["message_bytes"])
     finally:
         os._exit(125)
 
