@@ -355,7 +355,7 @@ def schema(output: Path | None) -> None:
 
 
 @cli.command()
-@click.option("--task", required=True, help="Whose verifier judges: math, gsm8k, ...")
+@click.option("--task", required=True, help="Whose verifier judges: math, gsm8k, mbpp, apps ...")
 @click.option("--input", "source", type=FILE, required=True, help="JSON lines to grade.")
 @click.option("--output", type=FILE, required=True, help="JSON lines of verdicts.")
 @click.option("--details", is_flag=True, help="Also write what was extracted and compared.")
@@ -413,6 +413,20 @@ def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
     from restem.plan import plan as text
 
     click.echo(text(targets, configfile))
+
+
+@cli.group()
+def sandbox() -> None:
+    """Look at the sandbox that runs programs."""
+
+
+@sandbox.command()
+def check() -> None:
+    """Probe every wall of the sandbox on this machine; fails if one is missing."""
+    from restem.sandbox.probe import report
+
+    if not report(click.echo):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

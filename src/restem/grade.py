@@ -1,7 +1,9 @@
 """Grade JSON lines with a task's verifier, outside any workflow.
 
-Every line of the input gives one line of the output, in order. A line that cannot be read gives an
-error with its number, and the others are graded all the same.
+A line of a task with answers has `id`, `gold` and `candidate`; one of a task with tests has `id`,
+`problem` (the benchmark's own fields) and `completion`. Every line of the input gives one line of
+the output, in order. A line that cannot be read gives an error with its number, and the others are
+graded all the same.
 """
 
 import json
@@ -20,6 +22,7 @@ from restem.rewards.registry import load_verifier
 from restem.rewards.verdict import Verdict
 from restem.rewards.verifier import Attempt, Verifier
 from restem.tasks.registry import load_task
+from restem.tasks.task import Task
 
 BATCH_LINES: Final = 20_000
 
@@ -52,7 +55,7 @@ def grade_file(task: str, source: Path, output: Path, details: bool = False) -> 
     Raises RestemError when the task is unknown or the input is no file.
     """
     loaded = load_task(task)
-    form = _form(loaded.verifier)
+    form = _form(loaded)
     if not source.is_file():
         raise RestemError("there is no such file", str(source), "name a file of JSON lines")
     counts: Counter[str] = Counter()
@@ -88,6 +91,9 @@ def _rows(
 
 def _row(line: Line, verdict: Verdict, details: bool) -> dict[str, Any]:
     row = {"id": line.id, "verdict": verdict.verdict, "layer": verdict.layer}
+    if verdict.passed is not None:  # tests were run: their own words say more than right or wrong
+        row |= {"verdict": verdict.layer, "layer": "tests", "reward": verdict.reward}
+        row |= {"fraction": verdict.fraction, "detail": verdict.detail}
     if details:
         row |= {"extracted": verdict.extracted, "detail": verdict.detail}
     return row
@@ -142,23 +148,30 @@ def _answers(record: Mapping[str, Any]) -> Attempt:
     return Attempt(gold if marked is None else marked, text_field(record, "candidate"))
 
 
-_FORMS: Final[dict[str, Form]] = {"math": Form(_answers, "answer")}
+def _programs(gold: Callable[[Mapping[str, Any], str], str]) -> Callable[..., Attempt]:
+    """Return a reader of `problem` and `completion`."""
+
+    def read(record: Mapping[str, Any]) -> Attempt:
+        problem = record.get("problem")
+        if not isinstance(problem, dict):
+            raise RecordError("the field 'problem' is missing or no object")
+        try:
+            return Attempt(gold(problem, "problem"), text_field(record, "completion"))
+        except RestemError as refused:
+            raise RecordError(str(refused)) from refused
+
+    return read
 
 
-def _form(verifier: str) -> Form:
-    form = _FORMS.get(verifier)
-    if form is None:
-        raise RestemError(
-            f"lines of the verifier {verifier!r} cannot be graded here",
-            "--task",
-            f"choose a task whose verifier is one of: {', '.join(_FORMS)}",
-        )
-    return form
+def _form(task: Task) -> Form:
+    if task.gold is not None:
+        return Form(_programs(task.gold), "strict")
+    return Form(_answers, "answer")
 
 
 def read_pairs(source: Path, task: str = "math") -> Iterator[tuple[Any, str, str]]:
     """Read the id, the gold answer and the candidate of each readable line of a file."""
-    for line in _lines(source, _form(load_task(task).verifier)):
+    for line in _lines(source, _form(load_task(task))):
         if line.attempt is not None:
             yield line.id, line.attempt.gold, line.attempt.completion
 
@@ -170,7 +183,7 @@ def grade_pairs(pairs: Sequence[tuple[str, str]], task: str = "math") -> list[Ve
     is …`, `#### …`, `the answer is …`).
     """
     loaded = load_task(task)
-    form = _form(loaded.verifier)
+    form = _form(loaded)
     attempts = [form.read({"gold": gold, "candidate": candidate}) for gold, candidate in pairs]
     with load_verifier(loaded.verifier)(Reward(), loaded.markers) as verifier:
         return verifier.verify(attempts, form.policy)

@@ -7,6 +7,28 @@ from pydantic import Field
 from restem.config.strict import Strict
 
 
+class Code(Strict):
+    """Bound what a program may use in one test, and say how far its tests go."""
+
+    cpu_seconds: float = Field(default=4.0, description="CPU time of one test.", gt=0)
+    wall_seconds: float = Field(
+        default=12.0,
+        description="Wall clock of one test: longer, so that a busy machine fails no program.",
+        gt=0,
+    )
+    memory_mib: int = Field(default=1024, description="Memory of a program, in MiB.", ge=64)
+    output_kib: int = Field(default=1024, description="Output of one test, in KiB.", ge=1)
+    stop_at_first_failure: bool = Field(
+        default=True,
+        description="End at the first failing test; the share of tests passed then counts those "
+        "before it.",
+    )
+    packages: list[str] = Field(
+        default_factory=list,
+        description="Installed pure-Python packages that programs may import.",
+    )
+
+
 class Reward(Strict):
     """Choose what counts as an answer, and how long one may be."""
 
@@ -18,3 +40,4 @@ class Reward(Strict):
     max_answer_characters: int = Field(
         default=1000, description="A longer answer is incorrect without a look at it.", ge=1
     )
+    code: Code = Field(default_factory=Code, description="How programs are run.")

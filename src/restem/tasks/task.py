@@ -1,7 +1,8 @@
 """What a task module declares: how its problems are read, asked, answered and verified."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from restem.config.data import DataSource
 from restem.tasks.problem import SHOT, Problem
@@ -18,6 +19,8 @@ class Task:
     answer: the target text of a solution or completion, from the space before it to the marker
         that ends it. It only frames: framing twice changes nothing.
     stop: strings that end a completion. markers: how the strict policy finds its answer.
+    gold: where tests are what a problem is checked against, these tests as JSON, given the fields
+        that the benchmark's own files have and the place to name in an error.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Task:
     stop: tuple[str, ...]
     verifier: str
     markers: tuple[str, ...]
+    gold: Callable[[Mapping[str, Any], str], str] | None = None
 
 
 def few_shot_prefix(task: Task, shots: Sequence[Problem]) -> str:

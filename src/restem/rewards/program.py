@@ -1,0 +1,115 @@
+"""Find the program in a completion, by its lines alone: nothing here parses what a model wrote.
+
+A completion is a fenced block, bare code, or the continuation of a signature. Where text cannot
+tell, there are several readings, in order; the sandbox takes the first that Python can compile.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+MAX_CHARACTERS: Final = 200_000
+
+_FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([\w+.-]*)[ \t]*$")
+_CODE_LINE: Final = re.compile(r"(?:import|from|def|class|async|if|for|while|with|try|@|#)\b|[@#]")
+_OPENING: Final = re.compile(r"(?:import |from \w[\w.]* import |def |class |async def |@)")
+_END_MARKERS: Final = ("[DONE]", "<|endoftext|>", "<|im_end|>", "</s>", "</code>")
+_LANGUAGES: Final = ("", "python", "python3", "py", "py3")
+
+
+def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -> list[str]:
+    """Return whole programs that a completion may mean, likeliest first; none if it is empty.
+
+    prefix: what the prompt has begun, such as imports and a signature. entry: the function that is
+    called, `Solution().method`, or nothing. A flexible reading also looks for code inside prose.
+    """
+    blocks = _blocks(completion)
+    body = _choose(blocks, entry) if blocks else _unmarked(completion)
+    if not body.strip() or len(body) > MAX_CHARACTERS:
+        return []
+    bodies = [body] if blocks else [body, _until_prose(body)]
+    if flexible and not blocks:
+        bodies.append(_from_first_opening(body))
+    if blocks and prefix and not _defines(body, entry):
+        bodies.append(completion[: completion.find("```")] or body)
+    whole = [program for text in bodies for program in _complete(text, prefix, entry)]
+    return list(dict.fromkeys(whole))
+
+
+def _blocks(completion: str) -> list[str]:
+    """Return the fenced blocks in Python or without a language; the last may be unclosed."""
+    blocks, lines, inside = [], [], ""
+    for line in completion.splitlines(keepends=True):
+        fence = _FENCE.match(line.rstrip("\r\n"))
+        if not fence and inside:
+            lines.append(line)
+        elif fence and not inside:
+            inside, lines = fence[1].lower() or "python", []
+        elif fence:
+            blocks.append((inside, "".join(lines)))
+            inside = ""
+    if inside:
+        blocks.append((inside, "".join(lines)))
+    return [text for language, text in blocks if language in _LANGUAGES and text.strip()]
+
+
+def _choose(blocks: Sequence[str], entry: str) -> str:
+    """Return the last block that defines the entry, else the longest one."""
+    defining = [block for block in blocks if entry and _defines(block, entry)]
+    return defining[-1] if defining else max(blocks, key=len)
+
+
+def _unmarked(completion: str) -> str:
+    for marker in (*_END_MARKERS, "[BEGIN]"):
+        before, found, after = completion.partition(marker)
+        completion = after if found and marker == "[BEGIN]" else before
+    # A lone closing fence ends code that the prompt's own fence began.
+    return completion.partition("\n```")[0]
+
+
+def _complete(body: str, prefix: str, entry: str) -> list[str]:
+    """Put what the prompt has begun before a body, if the body needs it."""
+    if not prefix:
+        return [body]
+    if _defines(body, entry):
+        return [before_entry(prefix, entry) + body]
+    indented = body if body[:1] in " \t\r\n" else f"    {body}"
+    if "\n" not in prefix.strip("\n") or not _defines(prefix, entry):
+        return [prefix + body]
+    return list(dict.fromkeys([prefix + body, prefix + indented, prefix + "\n" + body]))
+
+
+def _defines(text: str, entry: str) -> bool:
+    return bool(entry) and _definition(entry).search(text) is not None
+
+
+def _definition(entry: str) -> re.Pattern[str]:
+    """Match the line that defines an entry; for a method, that of its class."""
+    name = re.escape(entry.partition("(")[0].partition(".")[0])
+    return re.compile(rf"^(?:async[ \t]+def|def|class)[ \t]+{name}\b|^{name}[ \t]*=", re.MULTILINE)
+
+
+def before_entry(prefix: str, entry: str) -> str:
+    """Return what stands in a prefix before the entry's own definition."""
+    found = _definition(entry).search(prefix)
+    return prefix[: found.start()] if found else prefix
+
+
+def _until_prose(body: str) -> str:
+    """Cut bare code before the first line at the margin that no code begins with."""
+    kept: list[str] = []
+    for line in body.splitlines(keepends=True):
+        at_margin = line[:1].isalpha() and not _CODE_LINE.match(line)
+        if kept and at_margin and not re.match(r"[\w.\[\], ]+[=(]", line):
+            break
+        kept.append(line)
+    return "".join(kept)
+
+
+def _from_first_opening(body: str) -> str:
+    """Cut prose before the first line that opens code."""
+    lines = body.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if _OPENING.match(line):
+            return _until_prose("".join(lines[number:]))
+    return body

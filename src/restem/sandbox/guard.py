@@ -1,0 +1,43 @@
+"""When a program has had enough: its test's wall clock, CPU time and memory."""
+
+import time
+from typing import Final, Literal
+
+from restem.sandbox.limits import Limits
+from restem.sandbox.worker import Run
+
+CHECK_SECONDS: Final = 0.05
+
+Excess = Literal["timeout", "memory"]
+
+
+class Guard:
+    """Watch one process through one test; the clock runs for the program, not for the machine.
+
+    A test ends when it has used its CPU time. Its wall clock is longer, so that a busy machine
+    turns no slow program into a wrong one, and bounds programs that only wait.
+    """
+
+    def __init__(self, run: Run, limits: Limits) -> None:
+        self._run = run
+        self._limits = limits
+        self.begin(0.0)
+
+    def begin(self, cpu_seconds: float) -> None:
+        """Start a test; cpu_seconds: what the process says it has used before."""
+        self._began = self._checked = time.monotonic()
+        self._before = cpu_seconds
+
+    def excess(self) -> Excess | None:
+        """Return what the test has exceeded; looks again only after `CHECK_SECONDS`."""
+        now = time.monotonic()
+        if now - self._checked < CHECK_SECONDS:
+            return None
+        self._checked = now
+        cpu, memory = self._run.usage()
+        if memory > self._limits.memory_mib << 20:
+            return "memory"
+        # What the process says of itself buys at most the rest of the wall clock.
+        over_cpu = cpu - self._before > self._limits.cpu_seconds
+        over_wall = now - self._began > self._limits.wall_seconds
+        return "timeout" if over_cpu or over_wall else None

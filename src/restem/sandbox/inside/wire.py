@@ -1,0 +1,194 @@
+"""Plain data over a socket, on both sides of the wall. Nothing but data ever crosses it.
+
+A value is None, a bool, an int, a float, a str, or a tagged list, tuple, set, dict, complex number,
+bytes, decimal or fraction of such. Instances of classes that the benchmark's own prompt defines
+(list nodes, trees) travel as a table of attributes. Anything else arrives as `Opaque`, which equals
+nothing. A subclass of a plain type arrives as that plain type: its methods stay where it was made.
+"""
+
+import json
+import socket
+import struct
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, ClassVar
+
+FRAME = struct.Struct("!I")
+MAX_OBJECTS = 200_000
+SMALL_BITS = 1_000
+
+
+class WireError(Exception):
+    """Report bytes that are not plain data, or more of them than is allowed."""
+
+
+class Opaque:
+    """Stand for a value that is not plain data: no test can be passed with it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise self._complaint()
+
+    def __ne__(self, other: object) -> bool:
+        raise self._complaint()
+
+    def __bool__(self) -> bool:
+        raise self._complaint()
+
+    def _complaint(self) -> TypeError:
+        return TypeError(f"the result is of type {self.name}, which is not plain data")
+
+
+def send(channel: socket.socket, message: Any) -> None:
+    """Send one message as a frame: four bytes of length, then JSON."""
+    body = json.dumps(message).encode()
+    channel.sendall(FRAME.pack(len(body)) + body)
+
+
+def receive(channel: socket.socket, limit: int) -> Any:
+    """Receive one message of at most `limit` bytes; raises WireError at the end or beyond it."""
+    (length,) = FRAME.unpack(_exactly(channel, FRAME.size))
+    if length > limit:
+        raise WireError(f"a message of {length} bytes is over the limit of {limit}")
+    try:
+        return json.loads(_exactly(channel, length))
+    except (ValueError, RecursionError) as problem:
+        raise WireError(f"a message is not JSON: {problem}") from None
+
+
+def _exactly(channel: socket.socket, count: int) -> bytes:
+    chunks = []
+    while count:
+        chunk = channel.recv(min(count, 1 << 20))
+        if not chunk:
+            raise WireError("the channel is closed")
+        chunks.append(chunk)
+        count -= len(chunk)
+    return b"".join(chunks)
+
+
+def pack(value: Any, classes: tuple[type, ...] = ()) -> list[Any]:
+    """Return a value as JSON data; `classes` are those whose instances travel by attributes."""
+    objects: list[Any] = []
+    seen: dict[int, tuple[int, Any]] = {}
+    packed = _pack(value, classes, objects, seen)
+    index = 0
+    while index < len(objects):
+        if index >= MAX_OBJECTS:
+            raise WireError("the result holds too many objects")
+        thing = objects[index]
+        attributes = {k: _pack(v, classes, objects, seen) for k, v in vars(thing).items()}
+        objects[index] = [type(thing).__name__, attributes]
+        index += 1
+    return [packed, objects] if objects else [packed]
+
+
+def _pack(value: Any, classes: Any, objects: Any, seen: Any) -> Any:
+    kind = type(value)
+    if value is None or kind is bool or kind is str or kind is float:
+        return value
+    if kind is int:
+        return value if value.bit_length() < SMALL_BITS else {"int": hex(value)}
+    if kind is list:
+        return [_pack(item, classes, objects, seen) for item in value]
+    if kind in classes:
+        if id(value) not in seen:
+            seen[id(value)] = (len(objects), value)
+            objects.append(value)
+        return {"object": seen[id(value)][0]}
+    return _pack_tagged(value, lambda item: _pack(item, classes, objects, seen))
+
+
+def _pack_tagged(value: Any, inner: Any) -> Any:
+    plain: Any
+    for plain in (tuple, set, frozenset):
+        if isinstance(value, plain):
+            return {plain.__name__: [inner(item) for item in plain.__iter__(value)]}
+    if isinstance(value, list):
+        return [inner(item) for item in list.__iter__(value)]
+    if isinstance(value, dict):
+        return {"dict": [[inner(key), inner(item)] for key, item in dict.items(value)]}
+    if isinstance(value, int):
+        return inner(int.__int__(value))
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    if isinstance(value, (bytes, bytearray)):
+        return {"bytes": value.hex()}
+    if isinstance(value, Decimal):
+        return {"decimal": Decimal.__str__(value)}
+    if isinstance(value, Fraction):
+        return {"fraction": [hex(value.numerator), hex(value.denominator)]}
+    return {"type": value.__name__} if value in TYPES else {"opaque": type(value).__name__}
+
+
+class _Types:
+    """Hold the built-in types that a test may pass as an argument; compared by identity."""
+
+    names: ClassVar = {
+        kind.__name__: kind for kind in (int, float, str, bool, list, tuple, set, dict)
+    }
+
+    def __contains__(self, value: object) -> bool:
+        return any(value is kind for kind in self.names.values())
+
+
+TYPES = _Types()
+
+
+def unpack(packed: Any, classes: Any = None) -> Any:
+    """Return the value of JSON data made by `pack`; raises WireError when it is anything else.
+
+    classes: by name, those whose instances may arrive.
+    """
+    try:
+        value, table = packed if len(packed) == 2 else (packed[0], [])
+        things = [_blank(name, classes or {}) for name, _ in table]
+        for thing, (_, attributes) in zip(things, table, strict=True):
+            for name, attribute in attributes.items():
+                object.__setattr__(thing, name, _unpack(attribute, things))
+        return _unpack(value, things)
+    except WireError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError):
+        raise WireError("a value is not plain data") from None
+
+
+def _blank(name: str, classes: Any) -> Any:
+    if name not in classes:
+        raise WireError(f"an instance of {name!r} is not plain data")
+    return object.__new__(classes[name])
+
+
+def _unpack(value: Any, things: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, list):
+        return [_unpack(item, things) for item in value]
+    ((tag, body),) = value.items()
+    if tag == "object":
+        return things[body]
+    if tag == "opaque":
+        return Opaque(str(body))
+    return _PLAIN[tag](body, lambda item: _unpack(item, things))
+
+
+_PLAIN: dict[str, Any] = {
+    "tuple": lambda body, inner: tuple(map(inner, body)),
+    "set": lambda body, inner: set(map(inner, body)),
+    "frozenset": lambda body, inner: frozenset(map(inner, body)),
+    "dict": lambda body, inner: {inner(key): inner(item) for key, item in body},
+    "int": lambda body, inner: int(body, 16),
+    "complex": lambda body, inner: complex(*map(float, body)),
+    "bytes": lambda body, inner: bytes.fromhex(body),
+    "decimal": lambda body, inner: Decimal(body),
+    "fraction": lambda body, inner: Fraction(int(body[0], 16), int(body[1], 16)),
+    "type": lambda body, inner: TYPES.names[body],
+}

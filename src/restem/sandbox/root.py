@@ -1,0 +1,144 @@
+"""The minimal root that programs see: an interpreter, its library, three devices, an empty /tmp."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from restem.sandbox import inside
+from restem.sandbox.errors import SandboxError
+from restem.sandbox.inside import driver, wire, zygote
+from restem.sandbox.seccomp import filter_code
+
+UID: Final = 65534
+SHARED: Final = "/python/shared"
+PACKAGES: Final = "/python/packages"
+INSIDE: Final = "/restem"
+PARTS: Final = (inside, driver, wire, zygote)
+START: Final = (
+    f"import sys; sys.path.append({INSIDE!r}); from box import zygote; "
+    f"sys.path[-1] = {PACKAGES!r}; zygote.main()"
+)
+DEVICES: Final = ("null", "zero", "urandom")
+VERSION: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
+INSTALL: Final = "install bubblewrap 0.4 or newer (Debian, Ubuntu, Fedora: the package bubblewrap)"
+
+
+def command(control: int, packages: Sequence[str] = ()) -> list[str]:
+    """Return the command that starts a zygote with its control socket at a descriptor.
+
+    packages: installed pure-Python packages that programs may import.
+
+    As root the mounts are made by root and the interpreter then leaves root for good; as anybody
+    else they are made in a user namespace.
+    """
+    bubblewrap = shutil.which("bwrap")
+    if bubblewrap is None:
+        raise SandboxError("bubblewrap is missing", "bwrap on PATH", INSTALL)
+    return [bubblewrap, *_namespaces(), *_mounts(packages), *_interpreter(control)]
+
+
+def is_root() -> bool:
+    """Tell whether this process is root and may become the sandbox's user."""
+    if os.geteuid() != 0:
+        return False
+    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    spans = [list(map(int, line.split())) for line in lines]
+    return any(first <= UID < first + count for first, _, count in spans)
+
+
+def _namespaces() -> list[str]:
+    shared = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    shared += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    shared += ["--hostname", "sandbox"]
+    if is_root():
+        return [*shared, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return [*shared, "--unshare-user", "--uid", str(UID), "--gid", str(UID)]
+
+
+def _mounts(packages: Sequence[str]) -> list[str]:
+    library = Path(sysconfig.get_path("stdlib", vars=_base()))
+    binds = {str(_python()): f"/python/bin/{VERSION}", str(library): f"/python/lib/{VERSION}"}
+    extensions = Path(sysconfig.get_config_var("DESTSHARED") or library / "lib-dynload")
+    if not extensions.is_relative_to(library):
+        binds[str(extensions)] = f"/python/lib/{VERSION}/lib-dynload"
+    binds |= _libraries(extensions)
+    binds |= {str(_file(part)): f"{INSIDE}/box/{_file(part).name}" for part in PARTS}
+    binds |= {str(_package(name)): f"{PACKAGES}/{_package(name).name}" for name in packages}
+    parents = {str(parent) for path in binds.values() for parent in Path(path).parents}
+    arguments = [word for path in sorted(parents) for word in ("--dir", path)]
+    arguments += [word for pair in binds.items() for word in ("--ro-bind", *pair)]
+    for name in ("site-packages", "dist-packages"):  # what a host has installed is no business
+        if (library / name).is_dir():
+            arguments += ["--tmpfs", f"/python/lib/{VERSION}/{name}"]
+            arguments += ["--remount-ro", f"/python/lib/{VERSION}/{name}"]
+    arguments += ["--dir", "/dev"]
+    for name in DEVICES:
+        arguments += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    arguments += ["--proc", "/proc", "--dir", "/tmp", "--remount-ro", "/"]
+    return [*arguments, "--chdir", "/tmp"]
+
+
+def _interpreter(control: int) -> list[str]:
+    environment = {
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "LD_LIBRARY_PATH": SHARED,
+        "PATH": "/python/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "TZ": "UTC",
+    }
+    arguments = ["--clearenv"]
+    for name, value in environment.items():
+        arguments += ["--setenv", name, value]
+    program = [f"/python/bin/{VERSION}", "-s", "-S", "-P", "-X", "utf8", "-c", START]
+    return [*arguments, "--", *program, str(control), str(UID), filter_code().hex()]
+
+
+def _base() -> dict[str, str]:
+    """Return the variables that name the interpreter below a virtual environment."""
+    return {"installed_base": sys.base_prefix, "base": sys.base_prefix}
+
+
+def _python() -> Path:
+    return Path(getattr(sys, "_base_executable", None) or sys.executable).resolve()
+
+
+def _file(part: object) -> Path:
+    return Path(str(getattr(part, "__file__", ""))).resolve()
+
+
+def _package(name: str) -> Path:
+    """Return the folder or file of an installed package."""
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise SandboxError(
+            f"the package {name!r} is not installed",
+            "reward.code.packages",
+            "install it where restem runs, or leave it out",
+        )
+    return Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
+
+
+@cache
+def _libraries(extensions: Path) -> dict[str, str]:
+    """Map the shared libraries of the interpreter and its modules to where programs see them."""
+    binaries = [str(_python()), *map(str, sorted(extensions.glob("*.so")))]
+    try:
+        told = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False)
+    except OSError as problem:
+        raise SandboxError(f"ldd cannot be run: {problem}", "ldd", "install libc-bin") from problem
+    found = {}
+    for line in told.stdout.splitlines():
+        name, arrow, rest = line.strip().partition(" => ")
+        path = (rest if arrow else name).partition(" (")[0]
+        if path.startswith("/") and not line.endswith(":"):
+            found[path] = f"{SHARED}/{name}" if arrow else path  # the loader has a fixed place
+    return found

@@ -1,0 +1,32 @@
+"""Workers for the tests of the sandbox; a machine without its walls fails them all."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from restem.rewards.code_judge import Workers
+from restem.sandbox.limits import Limits
+from restem.sandbox.probe import require_walls
+from restem.sandbox.worker import Worker
+
+
+@pytest.fixture(scope="session")
+def walls() -> None:
+    require_walls()
+
+
+@pytest.fixture(scope="module")
+def workers(walls: None) -> Iterator[Workers]:
+    pair = Workers(Worker(), Worker())
+    yield pair
+    pair.close()
+
+
+@pytest.fixture(scope="module")
+def worker(workers: Workers) -> Worker:
+    return workers.programs
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits(cpu_seconds=0.4, wall_seconds=1.5, memory_mib=256, files_mib=8)

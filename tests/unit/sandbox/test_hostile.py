@@ -1,0 +1,112 @@
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+
+from restem.rewards.code_judge import judge
+from restem.rewards.code_spec import Spec
+from restem.sandbox.errors import ProgramError
+from restem.sandbox.limits import Limits
+from restem.sandbox.scripts import run_script
+
+HOSTILE = runpy.run_path(str(Path(__file__).with_name("hostile.py")))
+FORGERS, RAIDERS, GLUTTONS = (HOSTILE[name] for name in ("FORGERS", "RAIDERS", "GLUTTONS"))
+SECRET = "loot-7e1f"
+GOOD = "def solve(number): return number * 3 + 0.5"
+MAIN = "\nif __name__ == '__main__':\n    print(solve(int(input())))\n"
+
+KINDS = {
+    "stdin": Spec(kind="stdin", inputs=["5\n"], expected=["15.5\n"], compare="numbers"),
+    "calls": Spec(kind="calls", entry="solve", inputs=[[5]], expected=[15.5], compare="exact"),
+    "assertions": Spec(kind="asserts", entry="solve", tests="assert solve(5) == 15.5"),
+    "check": Spec(
+        kind="asserts",
+        entry="solve",
+        bind="candidate",
+        tests="def check(candidate):\n    assert candidate(5) == 15.5\n",
+    ),
+    "tolerance": Spec(
+        kind="asserts",
+        entry="solve",
+        bind="candidate",
+        tests="def check(candidate):\n    for number in range(5, 7):\n"
+        "        assert abs(candidate(number) - (number * 3 + 0.5)) < 1e-6\n",
+    ),
+}
+
+
+def outcome(workers, kind, program, limits):
+    return judge(workers, KINDS[kind], [program + MAIN], limits, True).outcome
+
+
+@pytest.fixture
+def good_before_and_after(workers):
+    """The same worker must grade a good program right before and after each attack."""
+
+    def good():
+        for kind in ("stdin", "tolerance"):
+            assert outcome(workers, kind, GOOD, limits) == "passed"
+        assert workers.programs.descendants() == workers.tests.descendants() == 0
+
+    good()
+    yield
+    good()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FORGERS)
+def test_no_forger_is_rewarded(name, kind, workers, limits):
+    assert outcome(workers, kind, FORGERS[name], limits) != "passed"
+
+
+@pytest.mark.parametrize("name", FORGERS)
+def test_a_forger_harms_no_one_after_it(name, workers, limits, good_before_and_after):
+    outcome(workers, "tolerance", FORGERS[name], limits)
+    outcome(workers, "stdin", FORGERS[name], limits)
+
+
+@pytest.mark.parametrize("name", RAIDERS)
+def test_a_raider_finds_nothing(name, worker, limits, tmp_path, monkeypatch, good_before_and_after):
+    monkeypatch.setenv("SECRET", SECRET)
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    before = sorted(Path(tmp_path).iterdir())
+    program = RAIDERS[name].replace("{secret!r}", repr(str(secret)))
+    program = program.replace("{{", "{").replace("}}", "}")
+    try:
+        found = run_script(worker, "", [program], "", limits)
+    except ProgramError as problem:
+        found = problem.detail.rpartition("\n")[2]
+    assert "loot" not in found.replace(str(tmp_path), "")
+    assert sorted(Path(tmp_path).iterdir()) == before
+
+
+@pytest.mark.parametrize("name", GLUTTONS)
+def test_a_glutton_is_stopped(name, worker, limits, good_before_and_after):
+    program, failures = GLUTTONS[name]
+    with pytest.raises(ProgramError) as caught:
+        run_script(worker, "", [program], "", limits)
+    assert caught.value.failure in failures, caught.value
+
+
+def test_nothing_is_left_of_three_hundred_mixed_programs(workers):
+    limits = Limits(memory_mib=256)  # patient: a busy machine must fail no good program
+    programs = {
+        GOOD: "passed",
+        "def solve(number): return number": "wrong answer",
+        "def solve(number): return 1 / 0": "runtime error",
+        "import os\nif os.fork() == 0:\n    import time\n    time.sleep(9)\n" + GOOD: "passed",
+        "print('x' * 10 ** 7)\n" + GOOD: "output limit",
+        "def solve(number): bytearray(1 << 30)": "memory",
+    }
+    mounts, files = Path("/proc/mounts").read_text(), len(os.listdir("/proc/self/fd"))
+    for turn in range(300):
+        program, expected = list(programs.items())[turn % len(programs)]
+        kind = "stdin" if expected == "output limit" else list(KINDS)[turn % len(KINDS)]
+        if "fork" in program:
+            kind = "stdin"
+        assert outcome(workers, kind, program, limits) == expected, (kind, program)
+    assert workers.programs.descendants() == workers.tests.descendants() == 0
+    assert Path("/proc/mounts").read_text() == mounts
+    assert len(os.listdir("/proc/self/fd")) == files
