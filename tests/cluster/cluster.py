@@ -30,7 +30,7 @@ SlurmctldPort={port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={root}/munge.socket
+AuthInfo=socket={root}/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation={root}/state
 SlurmdSpoolDir={root}/spool.%n
@@ -72,6 +72,7 @@ class Cluster:
     def __init__(self, root: Path, nodes: int = 2) -> None:
         self.root = root.resolve()
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -122,6 +123,7 @@ class Cluster:
                 command, env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL,
                 stdout=out, stderr=out, start_new_session=True, cwd=self.root,
             )  # fmt: skip
+        self._children[daemon] = process
         (self.root / f"{daemon}.process").write_text(f"{process.pid} {_started(process.pid)}")
 
     def stop(self, daemon: str, with_signal: int = signal.SIGTERM) -> None:
@@ -135,7 +137,13 @@ class Cluster:
             time.sleep(0.1)
         if self._process(daemon):
             os.kill(process, signal.SIGKILL)
+        if child := self._children.pop(daemon, None):
+            child.wait()
         (self.root / f"{daemon}.process").unlink()
+
+    def runs(self, daemon: str) -> bool:
+        """Tell whether a daemon that was started still runs."""
+        return self._process(daemon) is not None
 
     def client(self, *command: str) -> str:
         """Run a client command; return what it printed, nothing where it failed."""

@@ -24,11 +24,12 @@ def _module(name: str, path: Path) -> Any:
 
 _workflow = _module("workflow_trees", HERE.parent / "workflow" / "conftest.py")
 _cluster = _module("virtual_cluster", HERE / "cluster.py")
+_module("virtual_faults", HERE / "faults.py")
 shared, planted, finished = _workflow.shared, _workflow.planted, _workflow.finished
 fresh, end_group = _workflow.fresh, _workflow.end_group
 
-PROFILE = ("--profile", "slurm", "--jobs", "3", "--latency-wait", "5")
-QUICK = ("--restem-slurm-init-seconds-before-status-checks", "2")
+ASK_OFTEN = ("--restem-slurm-init-seconds-before-status-checks", "2")
+PROFILE = ("--profile", "slurm", "--jobs", "3", "--latency-wait", "5", *ASK_OFTEN)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,16 +56,23 @@ def cluster(running_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
     for name, value in running_cluster.environment.items():
         monkeypatch.setenv(name, value)
     yield running_cluster
+    sys.modules["virtual_faults"].heal(running_cluster)
     for job in running_cluster.jobs():
         running_cluster.client("scancel", job)
     running_cluster.wait("idle nodes", running_cluster.idle)
 
 
 @pytest.fixture
+def profile() -> tuple[str, ...]:
+    """Return the arguments that submit, with short waits."""
+    return PROFILE
+
+
+@pytest.fixture
 def submit() -> Callable[..., str]:
-    """Return a function that runs a tree's study through the profile."""
+    """Return a function that runs a tree's study through the profile to its end."""
 
     def run(tree: Any, *arguments: str, fails: bool = False) -> str:
-        return str(tree.snakemake(*PROFILE, *QUICK, *arguments, fails=fails))
+        return str(tree.snakemake(*PROFILE, *arguments, fails=fails))
 
     return run
