@@ -18,7 +18,7 @@ demo: .venv/run  ## the demo study: figures and a table, in minutes, on CPU
 	@echo "figures: results/demo/figures"
 
 test: .venv/dev  ## all tests and checks
-	@$(BIN)/python -m pytest -n $(CORES)
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
 
 bench: .venv/dev  ## one benchmark: make bench NAME=plan
 	@$(BIN)/python benchmarks/$(NAME).py

@@ -36,6 +36,10 @@ localrules:
     figures,
     policies,
     evaluations,
+    load_problems,  # may need the network, which compute nodes often lack
+    draw_figure,
+    write_table,
+    publish_runs,
 
 
 # The whole study: every artifact, so that a deleted one is noticed and made again.

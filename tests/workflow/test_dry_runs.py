@@ -69,7 +69,7 @@ def test_the_cluster_gives_gpus_to_what_needs_them(clone: Any) -> None:
     jobs = [block for block in told.split("\nrule ")[1:] if "resources: " in block]
     for block in jobs:
         needs = block.startswith(("draw_samples:", "fine_tune_policy:"))
-        assert ("gres=" in block) == needs, block
+        assert ("gpu=1" in block) == needs, block
 
 
 def test_keys_on_the_command_line_change_the_demo(clone: Any) -> None:

@@ -1,0 +1,78 @@
+"""A virtual SLURM for all tests of this folder, and trees of the tiny study to run on it."""
+
+import importlib.util
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def _module(name: str, path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_workflow = _module("workflow_trees", HERE.parent / "workflow" / "conftest.py")
+_cluster = _module("virtual_cluster", HERE / "cluster.py")
+_module("virtual_faults", HERE / "faults.py")
+shared, planted, finished = _workflow.shared, _workflow.planted, _workflow.finished
+fresh, end_group = _workflow.fresh, _workflow.end_group
+
+ASK_OFTEN = ("--restem-slurm-init-seconds-before-status-checks", "2")
+PROFILE = ("--profile", "slurm", "--jobs", "3", "--latency-wait", "5", *ASK_OFTEN)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run all tests of this folder, one after the other."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[Any]:
+    """Bring a cluster up in a folder with a short name, for its sockets."""
+    root = Path(tempfile.mkdtemp(prefix="restem-"))
+    cluster = _cluster.Cluster(root)
+    cluster.up()
+    yield cluster
+    cluster.down()
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def cluster(running_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return the cluster, idle, with its commands first on PATH."""
+    for name, value in running_cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    yield running_cluster
+    sys.modules["virtual_faults"].heal(running_cluster)
+    for job in running_cluster.jobs():
+        running_cluster.client("scancel", job)
+    running_cluster.wait("idle nodes", running_cluster.idle)
+
+
+@pytest.fixture
+def profile() -> tuple[str, ...]:
+    """Return the arguments that submit, with short waits."""
+    return PROFILE
+
+
+@pytest.fixture
+def submit() -> Callable[..., str]:
+    """Return a function that runs a tree's study through the profile to its end."""
+
+    def run(tree: Any, *arguments: str, fails: bool = False) -> str:
+        return str(tree.snakemake(*PROFILE, *arguments, fails=fails))
+
+    return run

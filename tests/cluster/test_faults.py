@@ -1,0 +1,187 @@
+"""Whatever happens to a job, the cluster or the run: the same command ends in the same draws."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import virtual_faults as faults
+
+from restem.tables import read_rows
+
+pytestmark = pytest.mark.cluster
+
+PLACE = "results/tiny/pretrained/T/base/seed-0/iter-0/chain/train/explore/seed-0"
+SAMPLES = f"{PLACE}/samples/1-of-1.parquet"
+
+
+@pytest.fixture
+def undrawn(finished: Any, tmp_path: Path) -> Iterator[Any]:
+    """Return the finished study without the draws of the E-step, and without any trace of them."""
+    tree = finished.copy(tmp_path / "tree")
+    shutil.rmtree(tree.root / PLACE)
+    yield tree
+    shutil.rmtree(tree.root)
+
+
+def draws(tree: Any) -> list[tuple[str, int, str]]:
+    rows = read_rows(tree.root / SAMPLES, "samples")
+    return [(row["problem_id"], row["draw"], row["completion"]) for row in rows]
+
+
+def log(tree: Any) -> str:
+    return str((tree.root / "started.log").read_text())
+
+
+@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
+def test_the_same_command_ends_in_the_same_draws(
+    cluster: Any,
+    undrawn: Any,
+    finished: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+    fault: faults.Fault,
+) -> None:
+    process = undrawn.start(*profile, SAMPLES)
+    end_group(process)
+    fault(cluster, faults.running(cluster, process), process)
+    code = process.wait(timeout=400)
+    faults.heal(cluster)
+    if code == -9:
+        undrawn.snakemake("--unlock")
+    told = undrawn.snakemake(*profile, SAMPLES) if code else log(undrawn)
+    assert draws(undrawn) == draws(finished), told
+    assert cluster.jobs() == {}
+
+
+def test_a_run_waits_for_what_a_killed_one_left_running(
+    cluster: Any,
+    undrawn: Any,
+    finished: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+) -> None:
+    """The orphan's draws are put back by its successor, which starts when it has ended."""
+    process = undrawn.start(*profile, SAMPLES)
+    end_group(process)
+    orphan = faults.running(cluster, process)
+    faults.kill_the_run(cluster, orphan, process)
+    undrawn.snakemake("--unlock")
+    told = undrawn.snakemake(*profile, SAMPLES)
+    assert f"SLURM job {orphan} is of an earlier run of this study: waiting" in told
+    [successor] = re.findall(r"has been submitted with SLURM jobid (\d+)", told)
+    ended = cluster.client("squeue", "-h", "--states=all", "-j", orphan, "-o", "%T %e")
+    began = cluster.client("squeue", "-h", "--states=all", "-j", successor, "-o", "%S")
+    assert ended.startswith("COMPLETED")
+    assert ended.split()[1] <= began
+    assert draws(undrawn) == draws(finished)
+    assert "reused" in (undrawn.root / SAMPLES).with_suffix(".log").read_text()
+
+
+def test_a_run_cancels_what_a_killed_one_left_waiting(
+    cluster: Any,
+    undrawn: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+) -> None:
+    for node in cluster.nodes:
+        faults.drain(cluster, node)
+    process = undrawn.start(*profile, SAMPLES)
+    end_group(process)
+    cluster.wait("a waiting job", lambda: "PENDING" in cluster.jobs().values(), 120)
+    [orphan] = cluster.jobs()
+    faults.kill_the_run(cluster, orphan, process)
+    faults.heal(cluster)
+    undrawn.snakemake("--unlock")
+    cluster.client("scontrol", "hold", orphan)
+    told = undrawn.snakemake(*profile, SAMPLES)
+    assert f"SLURM job {orphan} is of an earlier run of this study: cancelled" in told
+    assert cluster.jobs() == {}
+
+
+def test_a_second_run_beside_a_living_one_touches_none_of_its_jobs(
+    cluster: Any,
+    undrawn: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+) -> None:
+    process = undrawn.start(*profile, SAMPLES)
+    end_group(process)
+    job = faults.running(cluster, process)
+    told = undrawn.snakemake(*profile, "results/tiny/overlap.parquet", "--force")
+    assert "earlier run" not in told
+    assert process.wait(timeout=300) == 0
+    assert "COMPLETED" in cluster.client("squeue", "-h", "--states=all", "-j", job, "-o", "%T")
+
+
+def test_memory_grows_with_every_try(
+    cluster: Any, undrawn: Any, finished: Any, submit: Callable[..., str]
+) -> None:
+    grow = "draw_samples:mem_mb=60 * 30 ** (attempt - 1)"
+    told = submit(undrawn, SAMPLES, "--set-resources", grow)
+    jobs = re.findall(r"has been submitted with SLURM jobid (\d+)", told)
+    assert len(jobs) > 1
+    states = cluster.client("squeue", "-h", "--states=all", "-j", jobs[0], "-o", "%T")
+    assert states in ("OUT_OF_MEMORY", "FAILED", "CANCELLED")
+    assert draws(undrawn) == draws(finished)
+
+
+def test_a_job_that_can_never_start_ends_the_run_readably(
+    cluster: Any, undrawn: Any, submit: Callable[..., str]
+) -> None:
+    told = submit(undrawn, SAMPLES, "--set-resources", "draw_samples:runtime=100000", fails=True)
+    assert "SLURM will not start the job" in told
+    assert "PartitionTimeLimit" in told
+    assert cluster.jobs() == {}
+
+
+def test_a_job_that_slurm_forgot_is_not_waited_for(
+    cluster: Any,
+    undrawn: Any,
+    finished: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+) -> None:
+    """A controller that lost its memory knows none of the jobs."""
+    process = undrawn.start(*profile, SAMPLES)
+    end_group(process)
+    faults.running(cluster, process)
+    cluster.stop("slurmctld")
+    shutil.rmtree(cluster.root / "state")
+    (cluster.root / "state").mkdir()
+    cluster.start("slurmctld")
+    assert process.wait(timeout=400) == 0
+    assert "SLURM no longer knows the job" in log(undrawn)
+    assert draws(undrawn) == draws(finished)
+
+
+@pytest.fixture
+def small_disk(undrawn: Any) -> Iterator[Callable[[str], None]]:
+    """Put the results on a disk of a given size, which the test may change."""
+    place = undrawn.root / PLACE
+    place.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "none", str(place)]
+    subprocess.run(mount, check=True)
+
+    def resize(size: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(place)], check=True)
+
+    yield resize
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_spoils_nothing(
+    cluster: Any,
+    undrawn: Any,
+    finished: Any,
+    small_disk: Callable[[str], None],
+    submit: Callable[..., str],
+) -> None:
+    submit(undrawn, "--retries", "0", SAMPLES, fails=True)
+    assert not (undrawn.root / SAMPLES).exists()
+    small_disk("10m")
+    submit(undrawn, SAMPLES)
+    assert draws(undrawn) == draws(finished)
