@@ -18,6 +18,7 @@ class Task:
     answer: the target text of a solution or completion, from the space before it to the marker
         that ends it. It only frames: framing twice changes nothing.
     stop: strings that end a completion. markers: how the strict policy finds its answer.
+    hint: what is added to a question for a second try, with the answer in it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Task:
     stop: tuple[str, ...]
     verifier: str
     markers: tuple[str, ...]
+    hint: str = " (The answer is {answer}.)"
 
 
 def few_shot_prefix(task: Task, shots: Sequence[Problem]) -> str:
@@ -35,3 +37,8 @@ def few_shot_prefix(task: Task, shots: Sequence[Problem]) -> str:
     return "".join(
         task.question(shot.question) + task.answer(shot.solutions[SHOT]) for shot in shots
     )
+
+
+def hinted(task: Task, problem: Problem) -> str:
+    """Write a question with its answer, for a rationalisation (STaR, Zelikman et al. 2022)."""
+    return task.question(problem.question + task.hint.format(answer=problem.answer))
