@@ -12,8 +12,11 @@ pathvars:
     results=f"results/{STUDY.study}",
     base="<results>/pretrained/{model}/base/seed-0/iter-0",
     policy="<results>/{task}/{model}/{variant}/seed-{seed}/iter-{iteration}",
-    trained="<results>/{task}/{model}/{variant}/seed-{seed}/iter-{iteration,[1-9][0-9]*}",
+    trained=f"<results>/{{task}}/{{model}}/{{variant,{FITTED}}}/seed-{{seed}}/iter-{{iteration,[1-9][0-9]*}}",
+    frozen=f"<results>/{{task}}/{{model}}/{{variant,{FROZEN}}}/seed-{{seed}}/iter-{{iteration}}",
     draws="<policy>/{on}/{split}/{decoding}/seed-{draw_seed}",
+    drawn=rf"<policy>/{{on}}/{{split}}/{{decoding,{PLAIN}}}/seed-{{draw_seed}}",
+    searched=rf"<policy>/{{on}}/{{split}}/{{decoding,{SEARCHED}}}/seed-{{draw_seed}}",
 
 
 # Used with --software-deployment-method apptainer; the code itself comes from the checkout.
@@ -23,6 +26,7 @@ container: "containers/restem.sif"
 include: "rules/problems.smk"
 include: "rules/base.smk"
 include: "rules/samples.smk"
+include: "rules/search.smk"
 include: "rules/rewards.smk"
 include: "rules/examples.smk"
 include: "rules/policy.smk"

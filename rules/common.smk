@@ -1,5 +1,6 @@
 """What the rules share: the study, the digests that decide staleness, and paths of addresses."""
 
+import re
 from pathlib import Path
 
 from snakemake.io import apply_wildcards
@@ -19,6 +20,13 @@ with fail_readably():
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"
 RESULTS = Path("results") / STUDY.study
+
+
+# Decodings may carry a view (see `restem.addresses`); which rule makes what follows from it.
+PLAIN = r"[^/+]+(\+(hint|batch-\d+-\d+))?"
+SEARCHED = r"[^/+]+\+beam"
+FROZEN = "|".join(map(re.escape, WALK.frozen)) or "none of them"
+FITTED = rf"(?!({FROZEN})/)[^/]+"
 
 
 wildcard_constraints:
@@ -73,12 +81,14 @@ def policy_of(wildcards):
 
 def draws_of(wildcards):
     """Return the completions that a job's wildcards address."""
+    decoding, _, view = wildcards.decoding.partition("+")
     return Draws(
         policy_of(wildcards),
         wildcards.on,
         wildcards.split,
-        wildcards.decoding,
+        decoding,
         int(wildcards.draw_seed),
+        view,
     )
 
 
@@ -96,6 +106,10 @@ def base_slice(wildcards):
 
 def samples_slice(wildcards):
     return WALK.samples_settings(draws_of(wildcards))
+
+
+def search_slice(wildcards):
+    return WALK.search_settings(draws_of(wildcards))
 
 
 def rewards_slice(wildcards):
@@ -147,6 +161,20 @@ def start_of_policy(wildcards):
     return f"<results>/{WALK.start(policy_of(wildcards)).path}/policy.json"
 
 
+def anchors_of_policy(wildcards):
+    """List the policies that are averaged with the start of a policy."""
+    anchors = WALK.anchors(policy_of(wildcards))
+    return [f"<results>/{policy.path}/policy.json" for policy in anchors]
+
+
+def first_try(wildcards):
+    """List the verdict of the draws that a second try, with hints, follows."""
+    before = WALK.first_try(draws_of(wildcards))
+    if before is None:
+        return []
+    return [f"<results>/{before.path}/rewards/{wildcards.shard}.parquet"]
+
+
 def sharded(kind, draws):
     """List the shards of the samples or rewards of some completions."""
     return [
@@ -158,8 +186,8 @@ def drawn_for(kind):
     """Return a function that lists the shards that a policy's examples are selected from."""
 
     def shards(wildcards):
-        draws = WALK.e_step(policy_of(wildcards))
-        return sharded(kind, draws) if draws else []
+        feeds = WALK.feeds(policy_of(wildcards))
+        return [path for draws in feeds for path in sharded(kind, draws)]
 
     return shards
 

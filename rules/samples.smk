@@ -7,8 +7,9 @@ rule draw_samples:
         policy="<policy>/policy.json",
         problems="<results>/{on}/problems/{split}.parquet",
         shots="<results>/{on}/problems/shots.parquet",
+        first_try=first_try,
     output:
-        samples="<draws>/samples/{shard}.parquet",
+        samples="<drawn>/samples/{shard}.parquet",
     log:
         "<draws>/samples/{shard}.log",
     benchmark:
@@ -21,6 +22,7 @@ rule draw_samples:
         " --policy {input.policy:q}"
         " --problems {input.problems:q}"
         " --shots {input.shots:q}"
+        " --first-try {input.first_try:q}"
         " --shard {wildcards.shard}"
         " --threads {threads}"
         " --output {output.samples:q}"

@@ -4,22 +4,19 @@ A stage's command takes its inputs, its outputs and its slice of configuration; 
 file and writes nothing else but its progress and its resume state.
 """
 
-import importlib
-import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from restem import recipes
-from restem.artifacts import Job, Recipe, content_of, produce
-from restem.config.errors import validate
-from restem.errors import RestemError
-from restem.provenance import code_digests, digest
+from restem.artifacts import Job
+from restem.making import StageCommand, fail_readably
+from restem.making import make as _make
+
+__all__ = ["cli", "fail_readably", "main"]
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -31,16 +28,6 @@ class Command(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which they were defined."""
         return list(self.commands)
-
-
-@contextmanager
-def fail_readably() -> Iterator[None]:
-    """Show a RestemError as its three parts and leave; every other error keeps its traceback."""
-    try:
-        yield
-    except RestemError as problem:
-        print(f"restem: {problem}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from None
 
 
 def main() -> None:
@@ -77,61 +64,6 @@ def _stage(function: Callable[..., None]) -> Callable[..., None]:
 def _list(name: str, text: str, required: bool = True) -> Callable[..., Any]:
     """Declare an option that takes a list of files, as Snakemake writes it: --name A B C."""
     return click.option(name, type=FILE, required=required, multiple=True, help=text)
-
-
-class StageCommand(click.Command):
-    """Read `--name A B C` as `--name A --name B --name C`, and a bare `--name` as an empty list."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Spread lists, then parse as usual."""
-        lists = {o for p in self.params if getattr(p, "multiple", False) for o in p.opts}
-        spread: list[str] = []
-        name = ""
-        for arg in args:
-            if arg.startswith("--"):
-                name = arg if arg in lists else ""
-                spread += [] if name else [arg]
-            else:
-                spread += [name, arg] if name else [arg]
-        return super().parse_args(ctx, spread)
-
-
-def _make(
-    stage: str,
-    options: Mapping[str, Any],
-    inputs: Mapping[str, Any],
-    outputs: Mapping[str, Path],
-    body: Callable[[Job], None],
-) -> None:
-    """Run a stage's body under its recipe, unless the outputs can be put back as they were."""
-    settings = _settings(stage, options["settings"])
-    code = code_digests(recipes.modules(stage, settings))
-    if options["code"] not in (None, digest(code)):
-        raise RestemError(
-            "the code is not the one that this job was planned with",
-            f"stage {stage}",
-            "give the same snakemake command again; do not edit src/ while a study runs, or leave "
-            "out --code when you run a stage by hand",
-        )
-    listed = {k: [v] if isinstance(v, Path) else list(v) for k, v in inputs.items()}
-    contents = {name: [content_of(path) for path in paths] for name, paths in listed.items()}
-    recipe = Recipe(stage, settings, code, options["environment"], contents)
-    # A put-back receipt would leave the spool of an outage unpublished for ever.
-    with produce(recipe, outputs, reuse=stage != "tracking") as job:
-        if not job.reused:
-            body(job)
-
-
-def _settings(stage: str, text: str) -> dict[str, Any]:
-    """Read a stage's slice of configuration, and refuse it when it does not fit the stage."""
-    try:
-        settings = json.loads(text)
-    except ValueError as problem:
-        raise RestemError(f"this is not JSON: {problem}", "--settings", "quote it") from problem
-    if not isinstance(settings, dict):
-        raise RestemError("this is not a JSON object", "--settings", "write '{\"key\": value}'")
-    validate(importlib.import_module(f"restem.stages.{stage}").Settings, settings, "--settings")
-    return settings
 
 
 @_stage
@@ -173,6 +105,7 @@ def base(files: Sequence[Path], output: Path, checkpoint: Path, **options: Any) 
 @click.option("--policy", type=FILE, required=True)
 @click.option("--problems", type=FILE, required=True)
 @click.option("--shots", type=FILE, required=True)
+@_list("--first-try", "Verdicts of the draws that a second try, with hints, follows.", False)
 @click.option("--shard", default="1-of-1", help="Which problems: 2-of-8 is every eighth.")
 @click.option("--threads", default=1, type=click.IntRange(1))
 @click.option("--output", type=FILE, required=True)
@@ -180,6 +113,7 @@ def samples(
     policy: Path,
     problems: Path,
     shots: Path,
+    first_try: Sequence[Path],
     shard: str,
     threads: int,
     output: Path,
@@ -189,10 +123,36 @@ def samples(
     from restem.stages import samples as stage
 
     def body(job: Job) -> None:
+        stage.run(job, policy, problems, shots, first_try, shard, threads, output)
+
+    inputs = {"policy": policy, "problems": problems, "shots": shots, "first_try": first_try}
+    _make("samples", options, inputs, {"samples": output}, body)
+
+
+@_stage
+@click.option("--policy", type=FILE, required=True)
+@click.option("--problems", type=FILE, required=True)
+@click.option("--shots", type=FILE, required=True)
+@click.option("--shard", default="1-of-1", help="Which problems: 2-of-8 is every eighth.")
+@click.option("--threads", default=1, type=click.IntRange(1))
+@click.option("--output", type=FILE, required=True)
+def search(
+    policy: Path,
+    problems: Path,
+    shots: Path,
+    shard: str,
+    threads: int,
+    output: Path,
+    **options: Any,
+) -> None:
+    """Search for solutions with the verifier as judge, instead of drawing them."""
+    from restem.stages import search as stage
+
+    def body(job: Job) -> None:
         stage.run(job, policy, problems, shots, shard, threads, output)
 
     inputs = {"policy": policy, "problems": problems, "shots": shots}
-    _make("samples", options, inputs, {"samples": output}, body)
+    _make("search", options, inputs, {"samples": output}, body)
 
 
 @_stage
@@ -258,6 +218,37 @@ def policy(
 
     inputs = {"examples": examples, "start": start, "validation": validation, "shots": shots}
     _make("policy", options, inputs, {"policy": output, "checkpoint": checkpoint}, body)
+
+
+@_stage
+@click.option("--examples", type=FILE, required=True)
+@click.option("--start", type=FILE, required=True, help="policy.json of the frozen weights")
+@_list("--anchors", "policy.json of the weights to interpolate with.", False)
+@click.option("--validation", type=FILE, required=True)
+@click.option("--shots", type=FILE, required=True)
+@click.option("--threads", default=1, type=click.IntRange(1))
+@click.option("--output", type=FILE, required=True, help="policy.json")
+@click.option("--checkpoint", type=FOLDER, required=True)
+def frozen(
+    examples: Path,
+    start: Path,
+    anchors: Sequence[Path],
+    validation: Path,
+    shots: Path,
+    threads: int,
+    output: Path,
+    checkpoint: Path,
+    **options: Any,
+) -> None:
+    """Make a policy without fitting weights: a prompt, or a mean of two policies."""
+    from restem.stages import frozen as stage
+
+    def body(job: Job) -> None:
+        stage.run(job, examples, start, anchors, validation, threads, output, checkpoint)
+
+    inputs = {"examples": examples, "start": start, "anchors": anchors}
+    inputs |= {"validation": validation, "shots": shots}
+    _make("frozen", options, inputs, {"policy": output, "checkpoint": checkpoint}, body)
 
 
 @_stage

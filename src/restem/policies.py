@@ -2,6 +2,8 @@
 
 A method can run dry: no completion was right, so there is nothing to train on. Its policy then is
 a *halted* one, without a checkpoint; what would be drawn from it is empty, and the study goes on.
+
+A policy may also be frozen weights with a prompt of its own; `report` holds that then.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,11 @@ class PolicyManifest:
     files: Mapping[str, str]
     report: Mapping[str, Any]
     provenance: Mapping[str, Any]
+
+    def prefix(self, task: str) -> str | None:
+        """Return the prompt that belongs to the policy on a task; None: that of the task."""
+        prompt = self.report.get("prompt")
+        return prompt["prefix"] if prompt and prompt["task"] == task else None
 
     @property
     def checkpoint(self) -> Path:
@@ -65,6 +72,8 @@ def write_policy(
     folder = path.parent / CHECKPOINT
     files = {f.name: file_digest(f) for f in sorted(folder.iterdir()) if f.is_file()}
     weights = {name: value for name, value in files.items() if name != "README.md"}
-    content = digest(["halted", halted] if halted else weights)
+    prompt = report.get("prompt")
+    made = {"weights": weights, "prompt": prompt} if prompt else weights
+    content = digest(["halted", halted] if halted else made)
     stored = {"content": content, "halted": halted, "files": files, "report": dict(report)}
     write_json(path, {**stored, "provenance": dict(provenance)})

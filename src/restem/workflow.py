@@ -7,60 +7,28 @@ artifact: the variant that the study lists first owns it, the others point to it
 
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
 import restem.figures
+from restem.addresses import BASE, HINT, Draws, Policy, Source
 from restem.config.errors import nearest
-from restem.config.method import Method
-from restem.config.study import Evaluation, Study
+from restem.config.study import Study
+from restem.config.variant import Evaluation
 from restem.errors import RestemError
+from restem.lineage import MODEL, Lineage
 from restem.provenance import digest
 from restem.tasks.registry import load_task
 
-PRETRAINED = "pretrained"
-BASE = "base"
+__all__ = ["Draws", "Policy", "Walk"]
 
 
-@dataclass(frozen=True, order=True)
-class Policy:
-    """The address of a policy; the base model is variant base, seed 0, iteration 0."""
-
-    task: str
-    model: str
-    variant: str
-    seed: int
-    iteration: int
-
-    @property
-    def path(self) -> str:
-        """Return the folder of the policy, below the study's results."""
-        place = f"{self.task}/{self.model}/{self.variant}"
-        return f"{place}/seed-{self.seed}/iter-{self.iteration}"
-
-
-@dataclass(frozen=True, order=True)
-class Draws:
-    """The address of completions: which policy drew on which split, how, from which seed."""
-
-    policy: Policy
-    task: str
-    split: str
-    decoding: str
-    seed: int
-
-    @property
-    def path(self) -> str:
-        """Return the folder of the completions, below the study's results."""
-        return f"{self.policy.path}/{self.task}/{self.split}/{self.decoding}/seed-{self.seed}"
-
-
-class Walk:
+class Walk(Lineage):
     """All artifacts of a study, by address."""
 
     def __init__(self, study: Study) -> None:
-        self.study = study
+        super().__init__(study)
         self._recipes: dict[Policy, str] = {}
         self._check_modules()
 
@@ -76,23 +44,6 @@ class Walk:
                     "figures",
                     "name a figure that is there, or add a module with a function draw",
                 )
-
-    def base(self, model: str) -> Policy:
-        """Return the base policy of a model."""
-        return Policy(PRETRAINED, model, BASE, 0, 0)
-
-    @cached_property
-    def stated(self) -> list[Policy]:
-        """List every trained policy that the study states, in its order, shared or not."""
-        return list(self._stated())
-
-    def _stated(self) -> Iterator[Policy]:
-        for name, variant in self.study.variants.items():
-            last = variant.iterations or self.study.methods[variant.method].iterations
-            for model in variant.models or self.study.models:
-                for seed in self.study.seeds:
-                    for iteration in range(1, last + 1):
-                        yield Policy(variant.task, model, name, seed, iteration)
 
     @cached_property
     def owners(self) -> dict[Policy, Policy]:
@@ -116,24 +67,66 @@ class Walk:
 
     def start(self, policy: Policy) -> Policy:
         """Return the policy whose weights fine-tuning starts from."""
-        return self.owner(self._origin(policy, self._method(policy).start))
+        return self.owner(self.stated_start(policy))
+
+    def stated_start(self, policy: Policy) -> Policy:
+        """Return the policy that an M-step starts from, as stated."""
+        method = self.method(policy)
+        return self.origin(policy, "last" if method.m_step.kind == "interpolate" else method.start)
+
+    def anchors(self, policy: Policy) -> list[Policy]:
+        """List the policies that an M-step reads besides its start."""
+        interpolates = self.method(policy).m_step.kind == "interpolate"
+        return [self.base(policy.model)] if interpolates else []
+
+    def feeds(self, policy: Policy) -> list[Draws]:
+        """List the completions that a policy's examples are selected from."""
+        return [self._owned(source.draws) for source in self.sources(policy)]
 
     def e_step(self, policy: Policy) -> Draws | None:
-        """Return the completions that a policy's examples are selected from."""
-        step = self._method(policy).e_step
-        if step is None:
-            return None
-        generator = self._origin(policy, step.generator)
-        return self.draws(generator, policy.task, "train", step.decoding, policy.seed)
+        """Return the completions that are drawn for a policy's iteration."""
+        drawn = [source.draws for source in self.sources(policy) if source.name == MODEL]
+        return self._owned(drawn[0]) if drawn else None
 
     def draws(self, policy: Policy, task: str, split: str, decoding: str, seed: int) -> Draws:
         """Return the address of completions; greedy ones do not depend on a seed."""
-        greedy = self.study.decodings[decoding].temperature == 0
+        greedy = self.study.decodings[decoding].greedy
         return Draws(self.owner(policy), task, split, decoding, 0 if greedy else seed)
+
+    def _owned(self, draws: Draws) -> Draws:
+        return replace(draws, policy=self.owner(draws.policy))
+
+    def first_try(self, draws: Draws) -> Draws | None:
+        """Return the completions that a second try, with hints, comes after."""
+        for policy in self.trained:
+            found = {self._owned(s.draws): s for s in self.sources(policy) if s.age == 0}
+            if draws in found and found[draws].name == HINT:
+                return self.e_step(policy)
+        return None
+
+    @cached_property
+    def _wanted(self) -> dict[Draws, int]:
+        """Map what selections look at to the most draws that one of them wants."""
+        most: dict[Draws, int] = {}
+        for policy in self.trained:
+            for source in self.sources(policy):
+                draws = self._owned(source.draws)
+                most[draws] = max(most.get(draws, 0), self.wanted_draws(policy, source))
+        return most
+
+    def count(self, draws: Draws) -> int:
+        """Return how many draws of each problem an address holds: as many as any use wants."""
+        measured = self.study.decodings[draws.decoding].draws
+        wanted = self._wanted.get(draws, 0)
+        return max(wanted, measured) if draws in self._evaluated_set or not wanted else wanted
+
+    @cached_property
+    def _evaluated_set(self) -> set[Draws]:
+        return set(self.evaluations())
 
     def sampled(self) -> list[Draws]:
         """List all completions of the study, drawn for an E-step or for an evaluation."""
-        steps = [draws for policy in self.trained if (draws := self.e_step(policy))]
+        steps = [draws for policy in self.trained for draws in self.feeds(policy)]
         return list(dict.fromkeys([*steps, *self.evaluations()]))
 
     def evaluations(self) -> list[Draws]:
@@ -147,26 +140,13 @@ class Walk:
         return [f"{index}-of-{count}" for index in range(1, count + 1)]
 
     def _evaluated(self, evaluation: Evaluation) -> Iterator[Draws]:
-        policies = [self.base(model) for model in self.study.models]
-        policies += [p for p in self.stated if evaluation.iterations == "all" or self._is_last(p)]
+        models = evaluation.models or self.study.models
+        policies = [self.base(model) for model in models]
+        policies += [p for p in self.stated if p.model in models and _wants(evaluation, p)]
         for p in policies:
+            if evaluation.iterations == "last" and p.variant != BASE and not self.is_last(p):
+                continue
             yield self.draws(p, evaluation.task, evaluation.split, evaluation.decoding, p.seed)
-
-    def _is_last(self, policy: Policy) -> bool:
-        return replace(policy, iteration=policy.iteration + 1) not in self._stated_set
-
-    @cached_property
-    def _stated_set(self) -> set[Policy]:
-        return set(self.stated)
-
-    def _origin(self, policy: Policy, which: str) -> Policy:
-        """Return the base policy, or the one before; as stated, shared or not."""
-        if which == BASE or policy.iteration == 1:
-            return self.base(policy.model)
-        return replace(policy, iteration=policy.iteration - 1)
-
-    def _method(self, policy: Policy) -> Method:
-        return self.study.methods[self.study.variants[policy.variant].method]
 
     # ---- recipes: all that decides a policy, so that equal ones are found ----
 
@@ -179,29 +159,34 @@ class Walk:
     def _recipe(self, policy: Policy) -> dict[str, Any]:
         if policy.variant == BASE:
             return self.base_settings(policy.model)
-        method = self._method(policy)
         return {
-            "start": self.recipe(self._origin(policy, method.start)),
-            "examples": self._examples_recipe(policy, method),
+            "start": self.recipe(self.stated_start(policy)),
+            "anchors": [self.recipe(anchor) for anchor in self.anchors(policy)],
+            "examples": self._examples_recipe(policy),
             "training": self.policy_settings(policy),
         }
 
-    def _examples_recipe(self, policy: Policy, method: Method) -> dict[str, Any]:
-        selection = method.selection.model_dump(mode="json", exclude={"draws"})
-        settings = self.examples_settings(policy) | {"selection": selection}
-        recipe = {"settings": settings, "data": self._data(policy.task)}
-        if method.e_step is None:
-            return recipe
-        decoding = self.study.decodings[method.e_step.decoding]
-        generator = self.recipe(self._origin(policy, method.e_step.generator))
-        drawn = decoding.model_dump(mode="json") | {
-            "draws": method.selection.draws or decoding.draws,
-            "name": method.e_step.decoding,
+    def _examples_recipe(self, policy: Policy) -> dict[str, Any]:
+        left_out = {"draws", "accumulate"}  # the sources say it
+        selection = self.selection(policy).model_dump(mode="json", exclude=left_out)
+        settings = self._selection_settings(policy) | {"selection": selection}
+        sources = [self._source_recipe(policy, source) for source in self.sources(policy)]
+        return {"settings": settings, "data": self._data(policy.task), "sources": sources}
+
+    def _source_recipe(self, policy: Policy, source: Source) -> dict[str, Any]:
+        decoding = self.study.decodings[source.draws.decoding].model_dump(mode="json")
+        drawn = decoding | {"draws": self.wanted_draws(policy, source)}
+        step = self.method(policy).e_step
+        return {
+            "name": [source.name, source.age],
+            "generator": self.recipe(source.draws.policy),
+            "drawn": drawn | {"name": source.draws.label, "seed": source.draws.seed},
+            "search": step.search.model_dump(mode="json") if step and step.search else None,
         }
-        return recipe | {"generator": generator, "drawn": drawn}
 
     def _data(self, task: str) -> dict[str, Any]:
-        return {"task": task, **self.study.tasks[task].model_dump(mode="json")}
+        block = self.study.tasks[task].model_dump(mode="json", exclude={"human"})
+        return {"task": task, **block}
 
     # ---- settings: the slice of configuration that each stage reads ----
 
@@ -234,13 +219,30 @@ class Walk:
     def samples_settings(self, draws: Draws) -> dict[str, Any]:
         """Return what drawing completions reads."""
         decoding = self.study.decodings[draws.decoding]
-        return {
-            "task": self.module(draws.task),
-            "engine": self._engine(draws.policy.model),
-            "decoding": decoding.model_dump(mode="json", exclude_defaults=True)
-            | {"draws": decoding.draws},
-            "address": [draws.split, draws.decoding, draws.seed],
-        }
+        more = {"window": list(draws.window)} if draws.window else {}
+        return (
+            more
+            | {
+                "task": self.module(draws.task),
+                "engine": self._engine(draws.policy.model),
+                "decoding": decoding.model_dump(mode="json", exclude_defaults=True)
+                | {"draws": self.count(draws)},
+                "address": [draws.split, draws.decoding, draws.seed],
+            }
+            | ({"hint": True} if draws.view == HINT else {})
+        )
+
+    def search_settings(self, draws: Draws) -> dict[str, Any]:
+        """Return what searching for solutions reads."""
+        search = next(
+            step.search
+            for policy in self.trained
+            for source in self.sources(policy)
+            if self._owned(source.draws) == draws and (step := self.method(policy).e_step)
+        )
+        assert search is not None
+        stated = {"search": search.model_dump(mode="json")}
+        return self.samples_settings(draws) | self.rewards_settings(draws.task) | stated
 
     def _engine(self, model: str) -> dict[str, Any]:
         return self.study.models[model].engine.model_dump(mode="json", exclude_defaults=True)
@@ -253,24 +255,45 @@ class Walk:
 
     def examples_settings(self, policy: Policy) -> dict[str, Any]:
         """Return what selection reads; human solutions alone need no seed."""
-        selection = self._method(policy).selection
-        stated = selection.model_dump(mode="json", exclude_defaults=True)
+        more: dict[str, Any] = {}
+        sources = self.sources(policy)
+        if [source.name for source in sources] not in ([], [MODEL]):
+            more["sources"] = [[source.name, source.age] for source in sources]
+        wanted = [self.wanted_draws(policy, source) for source in sources]
+        if wanted != [self.count(draws) for draws in self.feeds(policy)]:
+            more["drawn"] = wanted
+        return self._selection_settings(policy) | more
+
+    def _selection_settings(self, policy: Policy) -> dict[str, Any]:
+        selection = self.selection(policy)
+        unread = {"draws", "accumulate"}  # they decide what is drawn and listed as a source
+        stated = selection.model_dump(mode="json", exclude_defaults=True, exclude=unread)
         random = {"seed": [policy.seed, policy.iteration]} if selection.model_data else {}
         return {"task": self.module(policy.task), "selection": stated, **random}
 
     def policy_settings(self, policy: Policy) -> dict[str, Any]:
-        """Return what fine-tuning reads."""
-        variant = self.study.variants[policy.variant]
-        training = self.study.training_of(variant.method, policy.model)
+        """Return what the M-step reads."""
+        method = self.method(policy)
+        training = self.study.training_of(self.variant(policy).method, policy.model)
         decoding = self.study.decodings[self.study.validation_decoding]
-        return {
+        stated = training.model_dump(mode="json", exclude_defaults=True)
+        if method.steps:
+            stated["steps"] = method.steps.at(policy.iteration)
+        m_step = method.m_step.model_dump(mode="json", exclude_defaults=True)
+        fitted = {"m_step": m_step} if m_step else {"training": stated}
+        return fitted | {
             **self.rewards_settings(policy.task),
-            "training": training.model_dump(mode="json", exclude_defaults=True),
             "engine": self._engine(policy.model),
             "validation": decoding.model_dump(mode="json", exclude_defaults=True)
             | {"draws": decoding.draws},
             "seed": policy.seed,
         }
+
+    @property
+    def frozen(self) -> list[str]:
+        """List the variants whose policies are made without fitting weights."""
+        methods, variants = self.study.methods, self.study.variants
+        return [n for n, v in variants.items() if methods[v.method].m_step.kind != "fine_tune"]
 
     def metrics_settings(self, draws: Draws) -> dict[str, Any]:
         """Return the address that the metrics of some completions carry."""
@@ -305,3 +328,7 @@ class Walk:
         """Return the label that every table and figure of the study carries."""
         kinds = {model.source.kind for model in self.study.models.values()}
         return "embedded model" if "embedded" in kinds else ", ".join(sorted(self.study.models))
+
+
+def _wants(evaluation: Evaluation, policy: Policy) -> bool:
+    return evaluation.variants is None or policy.variant in evaluation.variants

@@ -8,13 +8,79 @@ from restem.config.selection import Selection
 from restem.config.strict import Strict
 
 
+class Search(Strict):
+    """A beam search whose judge is the verifier (ExIt's expert, Anthony et al. 2017)."""
+
+    beams: int = Field(default=2, description="Partial solutions that are followed.", ge=1)
+    expansions: int = Field(default=4, description="Continuations drawn of each of them.", ge=1)
+    rollouts: int = Field(
+        default=2, description="Completions drawn from a continuation to value it.", ge=1
+    )
+    step_tokens: int = Field(default=16, description="Tokens of one continuation.", ge=1)
+
+
 class EStep(Strict):
     """Who draws the completions, and how."""
 
-    generator: Literal["base", "last"] = Field(
-        default="last", description="The policy that draws: the base model or the last iteration's."
+    generator: Literal["base", "last", "teacher"] = Field(
+        default="last",
+        description="The policy that draws: the base model, the last iteration's, or the "
+        "variant's `teacher`.",
     )
     decoding: str = Field(description="Name of one of the study's decodings.")
+    every: int = Field(
+        default=1,
+        description="Draw anew in every so many iterations; those between select from the same "
+        "draws (ReST: Improve steps to a Grow step).",
+        ge=1,
+    )
+    batch: int | None = Field(
+        default=None,
+        description="Draw on the next so many problems in each iteration, from the start again "
+        "after the last one; null for all (RAFT, IML).",
+        ge=1,
+    )
+    hint: str | None = Field(
+        default=None,
+        description="Decoding for a second try at the problems without a correct draw, with the "
+        "answer in the question; it is not in the example (STaR's rationalisation).",
+    )
+    search: Search | None = Field(
+        default=None, description="Search for solutions instead of drawing them one by one."
+    )
+
+    @model_validator(mode="after")
+    def _one_way_of_drawing(self) -> "EStep":
+        if self.search is not None and (self.batch is not None or self.hint is not None):
+            raise ValueError("search goes with neither batch nor hint")
+        return self
+
+
+class MStep(Strict):
+    """How examples become the next policy."""
+
+    kind: Literal["fine_tune", "shots", "prompt", "interpolate"] = Field(
+        default="fine_tune",
+        description="fine_tune: new weights; shots: a prompt with the examples in it (in-context "
+        "learning); prompt: the best of several such prompts on validation; interpolate: a mean "
+        "of the base's weights and those of `sft` (WiSE-FT).",
+    )
+    shots: int = Field(default=8, description="Examples in a prompt.", ge=1)
+    candidates: int = Field(default=8, description="Prompts that are tried, kind: prompt.", ge=1)
+    share: float = Field(
+        default=0.5, description="Weight of the fine-tuned model, kind: interpolate.", ge=0, le=1
+    )
+
+
+class Growth(Strict):
+    """A number of optimiser steps that grows with the iterations (STaR)."""
+
+    first: int = Field(description="Steps of the first iteration.", ge=1)
+    factor: float = Field(default=1.2, description="Growth by iteration; STaR: 1.2.", ge=1)
+
+    def at(self, iteration: int) -> int:
+        """Return the steps of an iteration, counted from 1."""
+        return round(self.first * self.factor ** (iteration - 1))
 
 
 class Method(Strict):
@@ -24,8 +90,22 @@ class Method(Strict):
     selection: Selection = Field(
         default_factory=Selection, description="What becomes a training example."
     )
+    matched: str | None = Field(
+        default=None,
+        description="Train only on problems that the base model solved at least once under this "
+        "decoding (the paper's 5K questions); null for all.",
+    )
+    initial: Literal["base", "sft"] = Field(
+        default="base",
+        description="What `last` means in the first iteration: the base model, or the last policy "
+        "of the variant's `sft`.",
+    )
     start: Literal["base", "last"] = Field(
         default="base", description="Weights that fine-tuning starts from in each iteration."
+    )
+    m_step: MStep = Field(default_factory=MStep, description="What is made of the examples.")
+    steps: Growth | None = Field(
+        default=None, description="Optimiser steps by iteration; null: `training` decides."
     )
     iterations: int = Field(
         default=1, description="E-step and M-step are done so many times.", ge=1
@@ -36,6 +116,8 @@ class Method(Strict):
 
     @model_validator(mode="after")
     def _has_examples(self) -> "Method":
+        if self.m_step.kind == "interpolate":
+            return self._needs_no_examples()
         if self.e_step is None and self.selection.model_data:
             raise ValueError("without e_step nothing is drawn: set selection.model_data to false")
         if not self.selection.model_data and self.selection.human is None:
@@ -43,3 +125,33 @@ class Method(Strict):
         if not self.selection.model_data and self.e_step is not None:
             raise ValueError("e_step draws what selection.model_data: false throws away")
         return self
+
+    def _needs_no_examples(self) -> "Method":
+        if self.e_step or self.selection.model_data or self.selection.human or self.iterations > 1:
+            raise ValueError("m_step: interpolate takes no e_step, no examples and one iteration")
+        if self.initial != "sft":
+            raise ValueError("m_step: interpolate goes towards the variant's sft: set initial: sft")
+        return self
+
+    @property
+    def needs_sft(self) -> bool:
+        """Tell whether variants of this method must name an `sft`."""
+        return self.initial == "sft"
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Tell whether variants of this method must name a `teacher`."""
+        return self.e_step is not None and self.e_step.generator == "teacher"
+
+    @property
+    def decodings(self) -> dict[str, str]:
+        """Return the decodings that the method names, by key."""
+        named = {"matched": self.matched}
+        if self.e_step:
+            named |= {"e_step.decoding": self.e_step.decoding, "e_step.hint": self.e_step.hint}
+        return {key: name for key, name in named.items() if name is not None}
+
+    def selection_at(self, iteration: int) -> Selection:
+        """Return the selection of an iteration; a schedule starts again with every Grow step."""
+        every = self.e_step.every if self.e_step else 1
+        return self.selection.at((iteration - 1) % every if every > 1 else iteration - 1)

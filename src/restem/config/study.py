@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from restem.config.ancestors import bad_ancestors
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
@@ -15,6 +16,7 @@ from restem.config.reward import Reward
 from restem.config.strict import Strict
 from restem.config.tracking import Tracking
 from restem.config.training import Training
+from restem.config.variant import Evaluation, Variant
 
 NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]  # it becomes a folder
@@ -26,28 +28,13 @@ class TaskBlock(Strict):
     module: str | None = Field(
         default=None, description="Module in restem.tasks; null for the same name."
     )
+    human: str = Field(
+        default="human",
+        description="Name of the reference solutions that methods mean by human; an embedded task "
+        "has terse and careful ones.",
+    )
     data: TaskData = Field(description="Where the problems come from, and how many are used.")
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
-
-
-class Variant(Strict):
-    """A method on a task, with the models that it is run on."""
-
-    method: str = Field(description="Name of a method in config/methods or in `methods`.")
-    task: str = Field(description="Task to train on.")
-    models: list[str] | None = Field(default=None, description="Models to run it on; null for all.")
-    iterations: int | None = Field(default=None, description="Overrides the method's.", ge=1)
-
-
-class Evaluation(Strict):
-    """One split under one decoding, for some of the policies."""
-
-    task: str = Field(description="Task to evaluate on.")
-    split: Literal["train", "validation", "test"] = Field(description="Split to evaluate on.")
-    decoding: str = Field(description="Name of one of the decodings.")
-    iterations: Literal["all", "last"] = Field(
-        default="all", description="Which iterations of each variant; the base model always counts."
-    )
 
 
 class Study(Strict):
@@ -123,13 +110,18 @@ def _dangling(study: Study) -> list[str]:
         for model in variant.models or []:
             check(f"variants.{name}.models", model, study.models)
     for name, method in study.methods.items():
-        if method.e_step and any(v.method == name for v in study.variants.values()):
-            check(f"methods.{name}.e_step.decoding", method.e_step.decoding, study.decodings)
+        for key, decoding in method.decodings.items():
+            if any(v.method == name for v in study.variants.values()):
+                check(f"methods.{name}.{key}", decoding, study.decodings)
     for index, evaluation in enumerate(study.evaluations):
         check(f"evaluations.{index}.task", evaluation.task, study.tasks)
         check(f"evaluations.{index}.decoding", evaluation.decoding, study.decodings)
+        for variant_name in evaluation.variants or []:
+            check(f"evaluations.{index}.variants", variant_name, study.variants)
+        for model in evaluation.models or []:
+            check(f"evaluations.{index}.models", model, study.models)
     check("validation_decoding", study.validation_decoding, study.decodings)
-    return found or _bad_training(study)
+    return found or bad_ancestors(study) or _bad_training(study)
 
 
 def _bad_training(study: Study) -> list[str]:

@@ -19,6 +19,11 @@ class Training(Strict):
     epochs_max: int = Field(
         default=3, ge=1, description="passes over the examples; an upper bound unless stop=epochs"
     )
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="optimiser steps, in as many passes as that takes; null: epochs_max decides",
+    )
     batch_size: int = Field(default=64, ge=1, description="examples per optimiser step")
     warmup_share: float = Field(
         default=0.03, ge=0, le=1, description="share of all steps with a linearly rising rate"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from restem.artifacts import Job
 from restem.config.selection import Selection
 from restem.config.strict import Strict
 from restem.errors import RestemError
+from restem.rewards.form import answer_form
 from restem.selection import Drawn, decide
 from restem.tables import KEPT, read_rows, table, write_table
 from restem.tasks.problem import Problem
@@ -17,6 +19,7 @@ from restem.tasks.table import read_problems
 from restem.tasks.task import Task, few_shot_prefix
 
 NO_DRAW = -1
+REFERENCE = "reference"
 
 
 class Settings(Strict):
@@ -25,6 +28,8 @@ class Settings(Strict):
     task: str
     selection: Selection
     seed: tuple[int, ...] = ()
+    sources: tuple[tuple[str, int], ...] = (("model", 0),)
+    drawn: list[int] | None = None
 
 
 def run(
@@ -35,20 +40,53 @@ def run(
     shots: Path,
     output: Path,
 ) -> None:
-    """Write one row for each completion and each human solution: kept or not, and why."""
+    """Write one row for each completion and each human solution: kept or not, and why.
+
+    The shards of all sources come one source after the other.
+    """
     settings = Settings.model_validate(job.recipe.settings)
     task = load_task(settings.task)
     known = {problem.id: problem for problem in read_problems(problems)}
     prefix = few_shot_prefix(task, read_problems(shots))
-    rows = _model_rows(settings, task, known, prefix, _join(samples, rewards))
+    drawn = _read(settings, samples, rewards)
+    allowed = _allowed(settings, list(known), drawn.pop(REFERENCE, None))
+    candidates = [one for found in drawn.values() for one in found]
+    rows = _model_rows(settings, task, known, prefix, candidates, allowed)
     if settings.selection.human is not None:
-        rows += _human_rows(settings.selection.human, task, known, prefix)
+        usable = {name: problem for name, problem in known.items() if name in allowed}
+        rows += _human_rows(settings.selection.human, task, usable, prefix)
     counts = Counter(row["decision"] for row in rows)
     provenance = {**job.provenance, "counts": dict(counts)}
     write_table(output, "examples", table("examples", rows), provenance)
     told = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     solved = len({row["problem_id"] for row in rows if row["decision"] == KEPT})
     print(f"examples: {told or 'none'}; from {solved} of {len(known)} problems", flush=True)
+
+
+def _read(
+    settings: Settings, samples: Sequence[Path], rewards: Sequence[Path]
+) -> dict[str, list[Drawn]]:
+    """Return the completions by source, no more of each problem than the policy looks at."""
+    found: dict[str, list[Drawn]] = {}
+    count = len(samples) // max(len(settings.sources), 1)
+    for place, (name, age) in enumerate(settings.sources):
+        shards = slice(place * count, (place + 1) * count)
+        drawn = _join(samples[shards], rewards[shards])
+        most = settings.drawn[place] if settings.drawn else None
+        kept = [one for one in drawn if most is None or one.draw < most]
+        label = name if age == 0 else f"{name}, {age} back"
+        found[label] = [replace(one, source=name, age=age) for one in kept]
+    return found
+
+
+def _allowed(
+    settings: Settings, known: Sequence[str], reference: Sequence[Drawn] | None
+) -> frozenset[str]:
+    """Return the ids of the problems to train on."""
+    first = known[: settings.selection.problems]
+    if reference is None:
+        return frozenset(first)
+    return frozenset(first) & {one.problem_id for one in reference if one.reward > 0}
 
 
 def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Drawn]:
@@ -59,7 +97,15 @@ def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Drawn]:
         for row in read_rows(path, "samples")
     }
     drawn = [
-        Drawn(row["problem_id"], row["draw"], text, row["verdict"], row["reward"])
+        Drawn(
+            row["problem_id"],
+            row["draw"],
+            text,
+            row["verdict"],
+            row["reward"],
+            row["fraction"],
+            answer_form(row["extracted"]),
+        )
         for path in rewards
         for row in read_rows(path, "rewards")
         if (text := texts.pop((row["problem_id"], row["draw"]), None)) is not None
@@ -80,15 +126,21 @@ def _model_rows(
     known: Mapping[str, Problem],
     prefix: str,
     drawn: Sequence[Drawn],
+    allowed: frozenset[str],
 ) -> list[dict[str, Any]]:
-    decisions = decide(drawn, settings.selection, settings.seed)
+    decisions = decide(drawn, settings.selection, settings.seed, allowed)
     return [
         _row(
-            task, known[d.drawn.problem_id], prefix, "model", d.drawn.draw, d.decision, d.weight,
-            d.drawn.completion,
+            task, known[d.drawn.problem_id], prefix, _source(d.drawn), d.drawn.draw, d.decision,
+            d.weight, d.drawn.completion,
         )
         for d in decisions
     ]  # fmt: skip
+
+
+def _source(drawn: Drawn) -> str:
+    """Name where an example comes from; the hint itself is never part of its prompt."""
+    return f"{drawn.source}:{drawn.age}" if drawn.age else drawn.source
 
 
 def _human_rows(

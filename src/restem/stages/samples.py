@@ -14,11 +14,11 @@ from restem.policies import PolicyManifest, read_policy, verify_checkpoint
 from restem.provenance import digest
 from restem.sampling.engine import Completion, Engine, Request, draw_seed
 from restem.sampling.pool import Key, Pool, key
-from restem.tables import table, write_table
+from restem.tables import read_rows, table, write_table
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
 from restem.tasks.table import read_problems
-from restem.tasks.task import Task, few_shot_prefix
+from restem.tasks.task import Task, few_shot_prefix, hinted
 
 SAVE_SECONDS = 20.0
 
@@ -30,10 +30,19 @@ class Settings(Strict):
     engine: EngineSettings
     decoding: Decoding
     address: tuple[str, str, int]
+    window: tuple[int, int] | None = None
+    hint: bool = False
 
 
 def run(
-    job: Job, policy: Path, problems: Path, shots: Path, shard: str, threads: int, output: Path
+    job: Job,
+    policy: Path,
+    problems: Path,
+    shots: Path,
+    first_try: Sequence[Path],
+    shard: str,
+    threads: int,
+    output: Path,
 ) -> None:
     """Write the completions of one shard; those that the pool holds are not drawn again."""
     settings = Settings.model_validate(job.recipe.settings)
@@ -43,8 +52,9 @@ def run(
         print(f"samples: none, the policy is halted: {manifest.halted}", flush=True)
         return
     task = load_task(settings.task)
-    prefix = few_shot_prefix(task, read_problems(shots))
-    chosen = of_shard(read_problems(problems), shard)
+    prefix = manifest.prefix(settings.task) or few_shot_prefix(task, read_problems(shots))
+    everything = of_window(read_problems(problems), settings.window)
+    chosen = unsolved(of_shard(everything, shard), first_try)
     requests = [_request(task, settings, manifest.content, prefix, p) for p in chosen]
     pool = Pool(output, _draw_recipe(job))
     rows = pool.rows({k for request in requests for k in _keys(request)})
@@ -65,11 +75,29 @@ def of_shard(problems: Sequence[Problem], shard: str) -> list[Problem]:
     return list(problems[index - 1 :: count])
 
 
+def of_window(problems: Sequence[Problem], window: tuple[int, int] | None) -> list[Problem]:
+    """Return a batch: so many problems from a first one on, and from the start after the last."""
+    if window is None or not problems:
+        return list(problems)
+    first, count = window
+    places = range(first, first + min(count, len(problems)))
+    return [problems[place % len(problems)] for place in places]
+
+
+def unsolved(problems: Sequence[Problem], first_try: Sequence[Path]) -> list[Problem]:
+    """Leave out the problems with a correct draw in the first try; without one, none."""
+    rows = (row for path in first_try for row in read_rows(path, "rewards"))
+    solved = {row["problem_id"] for row in rows if row["verdict"] == "correct"}
+    return [problem for problem in problems if problem.id not in solved]
+
+
 def _request(task: Task, settings: Settings, policy: str, prefix: str, problem: Problem) -> Request:
     draws = tuple(range(settings.decoding.draws))
     split, decoding, seed = settings.address
-    seeds = tuple(draw_seed(policy, split, decoding, problem.id, draw, seed) for draw in draws)
-    return Request(problem.id, prefix, task.question(problem.question), draws, seeds)
+    name = f"{decoding}+hint" if settings.hint else decoding
+    seeds = tuple(draw_seed(policy, split, name, problem.id, draw, seed) for draw in draws)
+    asked = hinted(task, problem) if settings.hint else task.question(problem.question)
+    return Request(problem.id, prefix, asked, draws, seeds)
 
 
 def _request_digest(request: Request) -> str:
@@ -118,7 +146,7 @@ def _draw(
     new: list[dict[str, Any]] = []
     saved = time.monotonic()
     for group in _watched(engine.sample(requests, settings.decoding, task.stop), requests):
-        new += [_row(completion, names[completion.problem_id]) for completion in group]
+        new += [row_of(completion, names[completion.problem_id]) for completion in group]
         if time.monotonic() - saved > SAVE_SECONDS:
             pool.save(new)
             rows.update({key(row): row for row in new})
@@ -133,7 +161,8 @@ def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> E
     return load_engine(verify_checkpoint(manifest), settings, threads)
 
 
-def _row(completion: Completion, request: str) -> dict[str, Any]:
+def row_of(completion: Completion, request: str) -> dict[str, Any]:
+    """Return the row of a completion, with the digest of what was asked."""
     return {
         "problem_id": completion.problem_id,
         "draw": completion.draw,

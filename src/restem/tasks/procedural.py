@@ -22,6 +22,7 @@ def procedural_task(family: str, marker: str) -> Task:
         stop=(world.END,),
         verifier="math",
         markers=(marker,),
+        hint=" {answer}.",  # in words that the tokenizer of the embedded world has
     )
 
 

@@ -21,6 +21,7 @@ class Task:
     stop: strings that end a completion. markers: how the strict policy finds its answer.
     gold: where tests are what a problem is checked against, these tests as JSON, given the fields
         that the benchmark's own files have and the place to name in an error.
+    hint: what is added to a question for a second try, with the answer in it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Task:
     verifier: str
     markers: tuple[str, ...]
     gold: Callable[[Mapping[str, Any], str], str] | None = None
+    hint: str = " (The answer is {answer}.)"
 
 
 def few_shot_prefix(task: Task, shots: Sequence[Problem]) -> str:
@@ -39,3 +41,8 @@ def few_shot_prefix(task: Task, shots: Sequence[Problem]) -> str:
     return "".join(
         task.question(shot.question) + task.answer(shot.solutions[SHOT]) for shot in shots
     )
+
+
+def hinted(task: Task, problem: Problem) -> str:
+    """Write a question with its answer, for a rationalisation (STaR, Zelikman et al. 2022)."""
+    return task.question(problem.question + task.hint.format(answer=problem.answer))

@@ -82,11 +82,11 @@ def _skip_reason(item: Encoded, longest: int) -> str | None:
 
 def _check_weights(examples: Sequence[Example]) -> None:
     for place, example in enumerate(examples):
-        if not (math.isfinite(example.weight) and example.weight >= 0):
+        if not math.isfinite(example.weight):
             raise RestemError(
                 f"an example's weight is {example.weight}",
                 f"example {place}",
-                "give every example a finite weight of at least 0",
+                "give every example a finite weight; a negative one pushes away from its target",
             )
 
 

@@ -83,17 +83,21 @@ class _Run:
         self.model, self.tokenizer, self.rows = model, tokenizer, rows
         self.settings, self.validate, self.progress = settings, validate, progress
         self.steps_per_epoch = math.ceil(len(rows) / settings.batch_size)
-        steps = settings.epochs_max * self.steps_per_epoch
+        steps = settings.steps or settings.epochs_max * self.steps_per_epoch
+        self.epochs = math.ceil(steps / self.steps_per_epoch)
         self.report = TrainingReport(len(rows), {}, steps)
         self.optimizer = _optimizer(model, settings)
         self.kept: dict[str, torch.Tensor] = {}
 
     def train(self, rng: random.Random) -> None:
         """Take steps until the end or until validation stops improving; leave the kept weights."""
-        due = validation_steps(self.settings, self.steps_per_epoch)
+        all_passes = self.settings.model_copy(update={"epochs_max": self.epochs})
+        due = validation_steps(all_passes, self.steps_per_epoch) | {self.report.steps_planned}
         self._validate()
-        for _ in range(self.settings.epochs_max):
+        for _ in range(self.epochs):
             for batch in epoch_order(self.rows, self.settings.batch_size, rng):
+                if self.report.steps == self.report.steps_planned:
+                    return self._restore()
                 self._step(collate(batch))
                 if self.report.steps in due:
                     self._validate()

@@ -3,7 +3,8 @@
 Minimised is  L = sum_i w_i sum_t a_it * -log p(y_it | x_i, y_i<t), with target tokens t of the
 batch's examples i. normalise="token": a_it = 1 / sum_i(w_i T_i), each target token counts the same:
 Eq. 3 up to a factor per batch. normalise="example": a_it = 1 / (T_i sum_i w_i), each example counts
-the same. Either way weight 2 is the example twice, and weight 0 is the example left out.
+the same. Either way weight 2 is the example twice, and weight 0 is the example left out. With
+negative weights (TRICE's control variate) the denominators sum their sizes.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ def weighted_nll(model: Any, batch: Batch, normalise: Literal["token", "example"
     counts = predicts.sum(1)
     row_weights = batch.weights if normalise == "token" else batch.weights / counts
     token_weights = row_weights.repeat_interleave(counts).to(losses.dtype)
-    return (token_weights * losses).sum() / token_weights.sum()
+    return (token_weights * losses).sum() / token_weights.abs().sum()
 
 
 def _target_logits(model: Any, batch: Batch, predicts: torch.Tensor) -> torch.Tensor:

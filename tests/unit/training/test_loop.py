@@ -180,3 +180,23 @@ def test_threads_are_given_back(base: Path, tmp_path: Path) -> None:
     trained(base, tmp_path / "out", SETTINGS.model_copy(update={"epochs_max": 1}))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 7, 12])
+def test_a_number_of_steps_is_taken_exactly_over_as_many_passes_as_that_takes(
+    base: Path, tmp_path: Path, steps: int
+) -> None:
+    settings = SETTINGS.model_copy(update={"steps": steps, "stop": "epochs"})
+    report = trained(base, tmp_path / "out", settings)
+    assert report.steps == report.steps_planned == report.kept_step == steps
+
+
+def test_a_negative_weight_pushes_the_target_away(base: Path, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"epochs_max": 4, "stop": "epochs", "normalise": "token"})
+    liked = [Example("", "a", "b#", 1.0), Example("", "f", "d#", 1.0)]
+    disliked = [Example("", "a", "b#", -1.0), Example("", "f", "d#", 1.0)]
+    first = trained(base, tmp_path / "a", settings, liked)
+    second = trained(base, tmp_path / "b", settings, disliked)
+    assert first.losses[-1] < first.losses[0]
+    assert second.losses[-1] < second.losses[0]
+    assert second.losses[0] < first.losses[0]

@@ -1,0 +1,58 @@
+"""Read the equations in a solution: are its steps right, and does it reason as another one does?
+
+RFT (Yuan et al. 2023, section 3.3) drops paths with a wrong calculation and keeps one path for
+each list of equations.
+"""
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Final
+
+_NUMBER: Final = r"-?\d+(?:\.\d+)?"
+_TERMS: Final = rf"{_NUMBER}(?:\s*[-+*/]\s*{_NUMBER})+"
+_EQUATION: Final = re.compile(rf"(?<![\w.])({_TERMS})\s*=\s*\$?({_NUMBER})(?![\d.]*\d)")
+_LONGEST: Final = 200  # characters; no honest step is longer, and parsing stays cheap
+
+_OPERATIONS: Final[dict[type, Callable[[Fraction, Fraction], Fraction]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+def equations(text: str) -> tuple[tuple[str, str], ...]:
+    """List what stands left and right of every equality of numbers in a text, without spaces."""
+    plain = text.replace("×", "*").replace("÷", "/").replace("\\times", "*").replace("\\cdot", "*")
+    found = _EQUATION.findall(plain)
+    return tuple(("".join(left.split()), right) for left, right in found if len(left) <= _LONGEST)
+
+
+def holds(equation: tuple[str, str]) -> bool:
+    """Tell whether an equation is right, up to the digits that its right side gives."""
+    left, right = equation
+    try:
+        value = _value(ast.parse(left, mode="eval").body)
+    except (ZeroDivisionError, SyntaxError):
+        return False
+    digits = len(right.partition(".")[2])
+    return abs(value - Fraction(right)) <= Fraction(1, 2 * 10**digits) * bool(digits)
+
+
+def all_hold(text: str) -> bool:
+    """Tell whether no equation of a text is wrong."""
+    return all(map(holds, equations(text)))
+
+
+def _value(node: ast.expr) -> Fraction:
+    """Work a term out exactly; the pattern lets only numbers and four operations in."""
+    if isinstance(node, ast.BinOp):
+        return _OPERATIONS[type(node.op)](_value(node.left), _value(node.right))
+    if isinstance(node, ast.UnaryOp):
+        return -_value(node.operand)
+    if isinstance(node, ast.Constant):
+        return Fraction(str(node.value))
+    raise SyntaxError(ast.dump(node))
