@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from restem.rewards.notation import UNICODE, join_thousands, unwrap
+from restem.rewards.notation import join_thousands, plain, unwrap
 from restem.rewards.units import canonical_unit, split_unit
 
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
@@ -57,7 +57,7 @@ def normalise(answer: str) -> Form:
     """Return the normal form of an answer, as extracted from a completion or as a gold answer."""
     if _INTEGER.fullmatch(answer):
         return Form(answer)
-    text = unwrap(answer.translate(UNICODE).strip())
+    text = unwrap(plain(answer).strip())
     text, unit = split_unit(text if text.endswith("...") else _TRAILING.sub("", text))
     body = _canonical(join_thousands(text))
     label, body = _split_label(body)

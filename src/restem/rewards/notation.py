@@ -8,26 +8,51 @@ _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-
 _FORCED = re.compile(r",\s*\\!\s*(?=[0-9]{3})")
 _THIN = re.compile(r"(?<!\\)\\[, ]")  # not the end of a row and a blank
 
-UNICODE: Final = str.maketrans(
+_UNICODE: Final = str.maketrans(
     {
         "−": "-", "–": "-", "×": "\\times ", "·": "\\cdot ", "÷": "/", "π": "\\pi ",
         "∞": "\\infty ", "√": "\\sqrt ", "°": "^\\circ ", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ",
-        "∪": "\\cup ", "±": "\\pm ", "∈": "\\in ", "²": "^2", "³": "^3", "½": "\\frac12 ",
+        "∪": "\\cup ", "±": "\\pm ", "∈": "\\in ", "½": "\\frac12 ",
         "¼": "\\frac14 ", "¾": "\\frac34 ", "θ": "\\theta ",
-        **dict.fromkeys(("\u00a0", "\u2009", "\u202f"), " "),
+        "∓": "\\mp ", "≈": "\\approx ", "⋅": "\\cdot ", "∙": "\\cdot ", "′": "'", "…": "\\ldots ",
+        "∅": "\\emptyset ", "ℝ": "\\mathbb{R}", "∩": "\\cap ", "∖": "\\setminus ", "∛": "\\sqrt[3]",
+        "⟨": "\\langle ", "⟩": "\\rangle ", "∠": "\\angle ", "△": "\\triangle ", "⁄": "/", "‑": "-",
+        "⅓": "\\frac13 ", "⅔": "\\frac23 ", "∨": "\\text{ or }", "∧": "\\text{ and }",
+        "α": "\\alpha ", "β": "\\beta ", "γ": "\\gamma ", "δ": "\\delta ", "φ": "\\phi ",
+        "λ": "\\lambda ", "μ": "\\mu ", "ω": "\\omega ", "σ": "\\sigma ", "Δ": "\\Delta ",
+        **dict.fromkeys(("\u00a0", "\u2009", "\u202f", "\u200b", "\u2062"), " "),
     }
 )  # fmt: skip
 
 
+_RAISED: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ", "0123456789-n")
+_LOWERED: Final = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_RAISED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ]+")
+_LOWERED_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
+
+
+def plain(text: str) -> str:
+    """Write mathematical signs of Unicode as LaTeX does."""
+    if text.isascii():
+        return text
+    text = _RAISED_RUN.sub(lambda found: f"^{{{found[0].translate(_RAISED)}}}", text)
+    text = _LOWERED_RUN.sub(lambda found: f"_{{{found[0].translate(_LOWERED)}}}", text)
+    return text.translate(_UNICODE)
+
+
 def unwrap(text: str) -> str:
-    r"""Remove `$..$`, `\(..\)` and `\[..\]`; a single dollar sign is money."""
+    r"""Remove `$..$`, `\(..\)`, `\[..\]` and `**..**`; a single dollar sign is money."""
     for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
         if text.startswith(opening) and text.endswith(closing):
             text = text[2:-2].strip()
     signs = text.count("$") - text.count("\\$")
     if signs and signs % 2 == 0:
         text = re.sub(r"(?<!\\)\$", "", text)
-    return text.strip()
+    text = text.strip()
+    for sign in ("**", "`"):
+        if text.startswith(sign) and text.endswith(sign) and len(text) > 2 * len(sign):
+            text = text[len(sign) : -len(sign)].strip()
+    return text
 
 
 def join_thousands(text: str) -> str:

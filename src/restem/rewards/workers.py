@@ -21,7 +21,7 @@ from restem.errors import RestemError
 
 MODULE: Final = "restem.rewards.equality.worker"
 START_SECONDS: Final = 120.0
-_GRACE_SECONDS: Final = 0.4
+_GRACE_SECONDS: Final = 0.3
 
 Pair = tuple[str, str]
 
@@ -39,7 +39,7 @@ class Reply:
 class Limits:
     """What one pair may cost, and how many workers there are."""
 
-    seconds: float = 1.5
+    seconds: float = 1.2
     megabytes: int = 900
     workers: int = 2
 

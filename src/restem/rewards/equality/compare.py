@@ -23,8 +23,9 @@ from restem.rewards.equality.forms import (
     SetOperation,
     Text,
 )
+from restem.rewards.equality.labels import is_asked_value, is_label, variables_of
 from restem.rewards.equality.reading import read, simplified
-from restem.rewards.equality.sets import is_name, line_set, same_set, variables_of
+from restem.rewards.equality.sets import line_set, same_set
 from restem.rewards.equality.tree import Node, UnreadableError, make, variables
 
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
@@ -55,7 +56,7 @@ class Comparison:
         value = isinstance(gold, Scalar) and not variables(gold.node)
         return (
             value
-            and _is_sum_of_labels(answer.sides[0])
+            and is_asked_value(answer.sides[0])
             and self._valued(Relation(answer.sides[1:], answer.operators[1:]), gold)
         )
 
@@ -133,7 +134,9 @@ class Comparison:
         if self.same_line(left, right):
             return True
         words = any(isinstance(x, Text) and len(x.words) > 1 for x in (*left.items, *right.items))
-        return (self.all_equal if words else self.any_order)(left.items, right.items)
+        half_labelled = _is_labelled(left) != _is_labelled(right)
+        ordered = words or half_labelled
+        return (self.all_equal if ordered else self.any_order)(left.items, right.items)
 
     def same_line(self, left: Form, right: Form) -> bool:
         """Compare two sets of real numbers, however they are written."""
@@ -196,18 +199,34 @@ class Comparison:
         if isinstance(left, Relation):
             return self._stripped(left, right)
         if isinstance(left, Listing) and isinstance(right, Group):
+            if _is_labelled(left):
+                return (
+                    _in_order(left)
+                    and _is_round(right)
+                    and self._listings(left, Listing(right.items))
+                )
             return right.opening == "set" and self.any_order(left.items, right.items)
         if isinstance(left, Ratio) and isinstance(right, Scalar):
             return len(left.parts) == 2 and self.nodes(make("div", *left.parts), right.node)
         if isinstance(left, Matrix) and isinstance(right, Group):
-            return _is_vector(left, right) and self.all_equal(
-                [row[0] for row in left.rows], right.items
-            )
+            return self._matrix_in_brackets(left, right)
         if isinstance(left, Text) and isinstance(right, Scalar):
             return _spelled(right.node) == left.words
         if isinstance(left, SetOperation | NamedSet | Group):
             return type(left) is not type(right) and self.same_line(left, right)
         return False
+
+    def _matrix_in_brackets(self, left: Matrix, right: Group) -> bool:
+        """Compare a column with a point, and a matrix with [[1,2],[3,4]]."""
+        if left.kind == "matrix" and _is_round(right) and all(len(row) == 1 for row in left.rows):
+            return self.all_equal([row[0] for row in left.rows], right.items)
+        rows = [item.items for item in right.items if isinstance(item, Group)]
+        return (
+            left.kind == "matrix"
+            and right.opening == "["
+            and len(rows) == len(right.items) == len(left.rows)
+            and all(map(self.all_equal, left.rows, rows))
+        )
 
     def _stripped(self, relation: Relation, other: Form) -> bool:
         """Compare `x = 5`, `x in (1,2)` and `a = b = 5` with what stands there without a label."""
@@ -223,7 +242,7 @@ class Comparison:
         """Take a chain of equal values for its value, its label apart."""
         if isinstance(other, Relation):
             return False
-        sides = [side for side in relation.sides if not _is_label(side)]
+        sides = [side for side in relation.sides if not is_label(side)]
         if not sides or len(relation.sides) - len(sides) > 1:
             return False
         agree = all(self.forms(sides[0], side) for side in sides[1:])
@@ -253,27 +272,21 @@ def _mirrored(form: Relation) -> Relation:
     return Relation(form.sides[::-1], tuple(_MIRRORED[op] for op in form.operators[::-1]))
 
 
-def _is_label(form: Form) -> bool:
-    """Tell whether a side only names what the other side states: x, AB, f(x), x y."""
-    if isinstance(form, Text):
-        return True
-    if isinstance(form, Group):
-        return all(map(_is_label, form.items))
-    return isinstance(form, Scalar) and not form.unit and is_name(form.node)
+def _is_round(group: Group) -> bool:
+    return (group.opening, group.closing) in (("(", "("), ("<", "<"))
 
 
-def _is_sum_of_labels(form: Form) -> bool:
-    """Tell `a + b` in `a + b = 5`, which is an answer to what a + b is."""
-    return isinstance(form, Scalar) and bool(variables(form.node)) and not _has_number(form.node)
+def _is_labelled(listing: Listing) -> bool:
+    """Tell `x = 1, y = 2`, whose order can be restored, from `x = 1, x = 2`."""
+    relations = [item for item in listing.items if isinstance(item, Relation)]
+    labels = {item.sides[0] for item in relations if set(item.operators) == {"="}}
+    return len(labels) == len(listing.items) and all(map(is_label, labels))
 
 
-def _has_number(node: Node) -> bool:
-    return node.op == "number" or any(map(_has_number, node.args))
-
-
-def _is_vector(matrix: Matrix, group: Group) -> bool:
-    round_ = (group.opening, group.closing) in (("(", "("), ("<", "<"))
-    return round_ and matrix.kind == "matrix" and all(len(row) == 1 for row in matrix.rows)
+def _in_order(listing: Listing) -> bool:
+    """Tell whether the labels are single names in the order of the alphabet."""
+    found = [sorted(variables_of(i.sides[0])) for i in listing.items if isinstance(i, Relation)]
+    return all(len(names) == 1 for names in found) and found == sorted(found)
 
 
 def _spelled(node: Node) -> str:

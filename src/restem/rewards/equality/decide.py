@@ -19,10 +19,10 @@ from restem.rewards.equality.exact import (
     TooLargeError,
     UndefinedError,
     exact,
-    is_enormous,
 )
 from restem.rewards.equality.tree import (
     Node,
+    count,
     is_infinite,
     make,
     names,
@@ -63,19 +63,7 @@ def equal(left: Node, right: Node, budget: Budget = QUICK) -> Decision:
         decided = _exactly(left, right, budget)
         if decided is not None:
             return decided
-        if is_enormous(left, budget) != is_enormous(right, budget):
-            # One is beyond every bound; the other one differs if it can be computed at all.
-            other = right if is_enormous(left, budget) else left
-            return Decision(False if _computes(other, budget) else None, "size")
     return _numerically(left, right, free, budget)
-
-
-def _computes(node: Node, budget: Budget) -> bool:
-    try:
-        _values(node, node, {}, False, LEAST_BITS, budget)
-    except _ERRORS:
-        return False
-    return True
 
 
 def _exactly(left: Node, right: Node, budget: Budget) -> Decision | None:
@@ -132,23 +120,40 @@ def _at_points(
 def _agree(
     left: Node, right: Node, point: Mapping[str, Fraction], real: bool, budget: Budget
 ) -> bool:
-    """Compare two values. Raises UndefinedError or TooLargeError where there is none."""
+    """Compare two values. Raises UndefinedError or TooLargeError where there is none.
+
+    A number within the budget is never taken for an expression whose parts are beyond it.
+    """
     if _clearly_differ(left, right, point, real):
         return False
-    first, second, magnitude, bits = _values(left, right, point, real, LEAST_BITS, budget)
-    needed = LEAST_BITS + 2 * magnitude
-    if needed > _precision(left, right, budget):
+    sizes = [_size(node, point, real, budget) for node in (left, right)]
+    needed = [None if size is None else LEAST_BITS + 2 * size for size in sizes]
+    limits = [_most_bits(node, budget) for node in (left, right)]
+    fit = [bits is not None and bits <= most for bits, most in zip(needed, limits, strict=True)]
+    if not any(fit):
         raise TooLargeError
-    if needed > bits:
-        first, second, magnitude, bits = _values(left, right, point, real, needed, budget)
+    bits = max(bits or 0 for bits in needed)
+    if not all(fit) or bits > min(limits):
+        return False
+    first, second, magnitude = _values(left, right, point, real, bits, budget)
     context = new_context(bits)
     return bool(abs(first - second) <= context.ldexp(1, magnitude - bits + GUARD_BITS))
 
 
-def _precision(left: Node, right: Node, budget: Budget) -> int:
-    """Return how many bits may be spent: roots are cheap, other functions are not."""
-    cheap = _is_algebraic(left) and _is_algebraic(right)
-    return budget.precision_bits * (6 if cheap else 1)
+def _size(node: Node, point: Mapping[str, Fraction], real: bool, budget: Budget) -> int | None:
+    """Return the size of what comes up in computing an expression; None beyond the budget."""
+    evaluator = Evaluator(new_context(LEAST_BITS), _located(point, LEAST_BITS), real, budget)
+    try:
+        evaluator.value(node)
+    except (TooLargeError, OverflowError, ValueError):
+        return None
+    return evaluator.magnitude
+
+
+def _most_bits(node: Node, budget: Budget) -> int:
+    """Return how precisely an expression may be computed: roots are cheap, functions are not."""
+    bits = budget.precision_bits * (6 if _is_algebraic(node) else 1)
+    return min(bits, max(4 * LEAST_BITS, budget.work_bits // count(node)))
 
 
 def _is_algebraic(node: Node) -> bool:
@@ -172,13 +177,15 @@ def _clearly_differ(left: Node, right: Node, point: Mapping[str, Fraction], real
 
 def _values(
     left: Node, right: Node, point: Mapping[str, Fraction], real: bool, bits: int, budget: Budget
-) -> tuple[Any, Any, int, int]:
+) -> tuple[Any, Any, int]:
+    """Return both values and the size of what came up on the way."""
+    evaluator = Evaluator(new_context(bits), _located(point, bits), real, budget)
+    return evaluator.value(left), evaluator.value(right), evaluator.magnitude
+
+
+def _located(point: Mapping[str, Fraction], bits: int) -> dict[str, Any]:
     context = new_context(bits)
-    values = {
-        name: context.mpf(value.numerator) / value.denominator for name, value in point.items()
-    }
-    evaluator = Evaluator(context, values, real, budget)
-    return evaluator.value(left), evaluator.value(right), evaluator.magnitude, bits
+    return {name: context.mpf(value.numerator) / value.denominator for name, value in point.items()}
 
 
 def sign_of_difference(left: Node, right: Node, budget: Budget = QUICK) -> int | None:
@@ -189,7 +196,7 @@ def sign_of_difference(left: Node, right: Node, budget: Budget = QUICK) -> int |
     if decided.equal:
         return 0
     try:
-        first, second, _, _ = _values(left, right, {}, False, LEAST_BITS, budget)
+        first, second, _ = _values(left, right, {}, False, LEAST_BITS, budget)
         return int(first > second) - int(first < second)
     except (*_ERRORS, TypeError):  # complex numbers have no order
         return None

@@ -21,15 +21,20 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True)
 class Budget:
-    """How much work a comparison may cost: bits of an exact number, bits of precision."""
+    """How much a comparison may cost, in bits.
+
+    exact: of an exact number; precision: of a value; magnitude: of the exponent of what comes up;
+    work: precision times operations.
+    """
 
     exact_bits: int
     precision_bits: int
     magnitude_bits: int
+    work_bits: int
 
 
-QUICK: Final = Budget(exact_bits=20_000, precision_bits=8_000, magnitude_bits=100_000)
-DEEP: Final = Budget(exact_bits=4_000_000, precision_bits=60_000, magnitude_bits=2_000_000)
+QUICK: Final = Budget(20_000, 8_000, 100_000, work_bits=400_000)
+DEEP: Final = Budget(4_000_000, 60_000, 2_000_000, work_bits=20_000_000)
 
 
 def exact(node: Node, budget: Budget) -> Fraction | None:
@@ -148,34 +153,3 @@ def _integer_root(value: int, degree: int) -> int | None:
         if better >= guess:
             return guess if guess**degree == value else None
         guess = better
-
-
-def is_enormous(node: Node, budget: Budget) -> bool:
-    """Tell a constant power or factorial so far from 1 that no number within budget equals it."""
-    if node.op == "neg":
-        return is_enormous(node.args[0], budget)
-    if node.op == "factorial":
-        return is_enormous(node.args[0], budget) or _exceeds(node.args[0], MAX_FACTORIAL, budget)
-    if node.op != "pow":
-        return False
-    try:
-        base = exact(node.args[0], budget)
-        if base is None or abs(base) in (0, 1):
-            return False
-        if is_enormous(node.args[1], budget):
-            return True
-        exponent = exact(node.args[1], budget)
-    except (UndefinedError, TooLargeError):
-        return False
-    if exponent is None:
-        return False
-    size = abs(abs(base).numerator.bit_length() - abs(base).denominator.bit_length())
-    return (size - 1) * abs(exponent) > 2 * max(budget.exact_bits, budget.magnitude_bits)
-
-
-def _exceeds(node: Node, bound: int, budget: Budget) -> bool:
-    try:
-        value = exact(node, budget)
-    except (UndefinedError, TooLargeError):
-        return False
-    return value is not None and value.denominator == 1 and value > 100 * bound

@@ -281,6 +281,9 @@ class _Parser:
             return make("log", argument, base or number(10))
         if base is not None:
             raise UnreadableError(f"{name} with a base")
+        if name == "cis":
+            turned = make("mul", symbol("i"), make("sin", argument))
+            return make("add", make("cos", argument), turned)
         if name == "ln":
             return make("log", argument, symbol("e"))
         return make("pow", symbol("e"), argument) if name == "exp" else make(name, argument)

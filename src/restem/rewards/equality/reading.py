@@ -30,7 +30,7 @@ from restem.rewards.units import canonical_unit
 
 MAX_NESTING: Final = 8
 MAX_SIGNS: Final = 4
-MAX_ITEMS: Final = 100
+MAX_ITEMS: Final = 60
 
 
 _WORDS = re.compile(r"\s*[A-Za-z][A-Za-z'’. -]*[A-Za-z.]\s*")
@@ -47,8 +47,7 @@ _MATRICES: Final = {
 }  # fmt: skip
 _NOTHING: Final = frozenset(
     ("none", "no solution", "no solutions", "no real solution", "no real solutions", "empty set",
-     "the empty set", "empty", "no such value", "no such values", "does not exist", "dne",
-     "undefined", "no values", "no value")
+     "the empty set", "empty", "no such value", "no such values", "no values", "no value")
 )  # fmt: skip
 _REALS: Final = frozenset(
     ("all real numbers", "all reals", "all real", "the real numbers", "real numbers", "reals",
@@ -106,6 +105,10 @@ def simplified(text: str) -> str:
 def _trimmed(tokens: list[Token]) -> list[Token]:
     """Drop punctuation at the end, the sign of approximation at the start, spaces of text."""
     kept = [token for token in tokens if token.kind != "space"]
+    for place in range(1, len(kept) - 1):
+        before, token, after = kept[place - 1 : place + 2]
+        if token.value == "U" and (before.kind, after.kind) == ("close", "open"):
+            kept[place] = Token("cup", "")  # (0,1) U (2,3)
     while kept and kept[-1].kind in ("point", "separator") and not _dotted(kept):
         kept.pop()
     if kept and (kept[0].kind, kept[0].value) in (("relation", "~"), ("relation", "=")):
@@ -193,6 +196,8 @@ def _item(tokens: Sequence[Token], depth: int) -> Form:
             raise UnreadableError("a relation with an empty side")
         forms = tuple(_side(side, depth + 1) for side in sides)
         return Relation(forms, tuple(token.value for token in operators))
+    if len(tokens) > 2 and tokens[0].kind == "set" and _is_sign(tokens[1], "-"):
+        tokens = [tokens[0], Token("setminus", ""), *tokens[2:]]  # R - {2}
     for kind in ("cup", "setminus", "cap"):
         parts, cuts = _split(tokens, _of_kind(kind))
         if cuts:
@@ -291,7 +296,7 @@ def _subscripted(tokens: Sequence[Token]) -> bool:
     places = [i for i, token in enumerate(tokens) if token.value == "_"]
     if len(places) != 1:
         return False
-    head = [token for token in tokens[: places[0]] if token.value != "("]
+    head = [token for token in tokens[: places[0]] if token.value not in ("(", "{")]
     head = head[1:] if head and head[0].value == "-" else head
     return any(t.kind == "number" for t in head) and all(map(_is_digits, head))
 
@@ -302,7 +307,7 @@ def _is_digits(token: Token) -> bool:
 
 def _based(tokens: Sequence[Token], _: int) -> Form:
     place = next(i for i, token in enumerate(tokens) if token.value == "_")
-    head = (token for token in tokens[:place] if token.value != "(")
+    head = (token for token in tokens[:place] if token.value not in ("(", "{"))
     digits = "".join("." if token.kind == "point" else token.value for token in head)
     base = [token.value for token in tokens[place + 1 :] if token.value not in "{}("]
     written = "".join(base).lower()

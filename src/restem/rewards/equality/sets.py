@@ -19,6 +19,7 @@ from restem.rewards.equality.forms import (
     Scalar,
     SetOperation,
 )
+from restem.rewards.equality.labels import is_name, variables_of
 from restem.rewards.equality.tree import Node, is_infinite, make, number, symbol, variables
 
 _INFINITY: Final = symbol("infinity")
@@ -48,10 +49,13 @@ class LineSet:
     after: tuple[bool, ...]
 
 
+_ALL: Final = LineSet((), (), (True,))
+
+
 def line_set(form: Form) -> LineSet | None:
     """Return the set of real numbers that a form states, None when it states none."""
     if isinstance(form, NamedSet):
-        return {"R": LineSet((), (), (True,)), "empty": LineSet((), (), (False,))}.get(form.name)
+        return {"R": _ALL, "empty": LineSet((), (), (False,))}.get(form.name)
     if isinstance(form, Group):
         return _of_group(form)
     if isinstance(form, SetOperation):
@@ -61,30 +65,10 @@ def line_set(form: Form) -> LineSet | None:
     if isinstance(form, Listing) and all(isinstance(item, Relation) for item in form.items):
         if len(variables_of(form)) != 1:
             return None  # x = 1, y = 2
-        return _combined("cap" if form.word == "and" else "cup", form.items)
+        either = None if form.word == "and" else _combined("cup", form.items)
+        # "x > 1, x < 3" means both: either would be no condition at all.
+        return _combined("cap", form.items) if either in (None, _ALL) else either
     return None
-
-
-def variables_of(form: Form) -> frozenset[str]:
-    """Return the names of the variables in a form."""
-    if isinstance(form, Scalar):
-        return variables(form.node)
-    parts: Sequence[Form] = ()
-    if isinstance(form, Relation):
-        parts = form.sides
-    elif isinstance(form, Group | Listing):
-        parts = form.items
-    elif isinstance(form, SetOperation):
-        parts = form.parts
-    return frozenset().union(*map(variables_of, parts))
-
-
-def is_name(node: Node) -> bool:
-    """Tell whether an expression only names something: x, AB, f(x), x y, |x|."""
-    if node.op in ("symbol", "apply"):
-        return True
-    functions = ("sin", "cos", "tan", "abs", "prime", "norm")
-    return node.op in ("mul", *functions) and all(map(is_name, node.args))
 
 
 def same_set(left: LineSet, right: LineSet) -> bool:
@@ -158,11 +142,29 @@ def _half_line(left: Node, operator: str, right: Node) -> LineSet | None:
     free = variables(difference)
     if len(free) != 1 or is_infinite(left) or is_infinite(right):
         return None
+    if "abs" in (left.op, right.op):
+        return _absolute(left, operator, right)
     if _alone(left) and not variables(right):
         return _ray(right, operator)
     if _alone(right) and not variables(left):
         return _ray(left, _FLIPPED[operator])
     return _linear(difference, next(iter(free)), operator)
+
+
+def _absolute(left: Node, operator: str, right: Node) -> LineSet | None:
+    """Solve |u| < c as -c < u < c, and |u| > c as u < -c or u > c."""
+    if right.op == "abs":
+        left, operator, right = right, _FLIPPED[operator], left
+    if left.op != "abs" or variables(right) or sign_of_difference(right, number(0)) != 1:
+        return None
+    inner = left.args[0]
+    halves = [
+        _half_line(inner, operator, right),
+        _half_line(inner, _FLIPPED[operator], make("neg", right)),
+    ]
+    known = [each for each in halves if each is not None]
+    rule = all if operator in ("<", "<=", "!=") else any
+    return _merged(known, rule) if len(known) == 2 else None
 
 
 def _linear(difference: Node, name: str, operator: str) -> LineSet | None:
@@ -195,7 +197,7 @@ def _union(intervals: Sequence[Interval]) -> LineSet | None:
 def _of_interval(interval: Interval) -> LineSet | None:
     low, high = is_infinite(interval.low), is_infinite(interval.high)
     if low == -1 and high == 1:
-        return LineSet((), (), (True,))
+        return _ALL
     if low == -1 and not high:
         return _ray(interval.high, "<=" if interval.high_closed else "<")
     if high == 1 and not low:

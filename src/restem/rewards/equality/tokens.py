@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from restem.rewards.equality.tree import UnreadableError
-from restem.rewards.notation import UNICODE, join_thousands, unwrap
+from restem.rewards.notation import join_thousands, plain, unwrap
 from restem.rewards.units import is_known_unit
 
 MAX_TOKENS: Final = 1500
 
 FUNCTIONS: Final = frozenset(
     ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
-     "asin", "acos", "atan", "ln", "log", "exp", "lg")
+     "asin", "acos", "atan", "ln", "log", "exp", "lg", "cis")
 )  # fmt: skip
 _WORDS: Final = {
     **{name: ("function", name) for name in FUNCTIONS},
     "sqrt": ("command", "sqrt"), "pi": ("symbol", "pi"), "infinity": ("symbol", "infinity"),
     "inf": ("symbol", "infinity"), "infty": ("symbol", "infinity"), "theta": ("symbol", "theta"),
-    "and": ("separator", "and"), "or": ("separator", "or"), "degrees": ("degree", ""),
+    "and": ("separator", "and"), "to": ("ratio", ":"), "or": ("separator", "or"),
+    "degrees": ("degree", ""),
     "degree": ("degree", ""), "percent": ("percent", ""), "in": ("relation", "in"),
     "union": ("cup", ""), "choose": ("command", "choose"), "cup": ("cup", ""),
     "approximately": ("skip", ""), "about": ("skip", ""), "mod": ("modulo", "mod"),
@@ -117,7 +118,7 @@ class Token:
 
 def tokenize(answer: str) -> list[Token]:
     """Return the tokens of an answer. Raises UnreadableError when there are too many."""
-    text = join_thousands(unwrap(answer.translate(UNICODE).strip()))
+    text = join_thousands(unwrap(plain(answer).strip()))
     tokens: list[Token] = []
     spaced = False
     for found in _TOKEN.finditer(text):

@@ -53,6 +53,11 @@ def names(node: Node) -> frozenset[str]:
     return own.union(*map(names, node.args))
 
 
+def count(node: Node) -> int:
+    """Return the number of nodes."""
+    return 1 + sum(map(count, node.args))
+
+
 def variables(node: Node) -> frozenset[str]:
     """Return the names of the variables of an expression."""
     return names(node) - CONSTANTS
