@@ -10,9 +10,11 @@ from restem.config.strict import Strict
 class Code(Strict):
     """Bound what a program may use in one test, and say how far its tests go."""
 
-    cpu_seconds: float = Field(default=4.0, description="CPU time of one test.", gt=0)
+    cpu_seconds: float = Field(
+        default=8.0, description="CPU time of one test, or time spent waiting.", gt=0
+    )
     wall_seconds: float = Field(
-        default=12.0,
+        default=30.0,
         description="Wall clock of one test: longer, so that a busy machine fails no program.",
         gt=0,
     )

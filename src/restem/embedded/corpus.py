@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from restem.embedded import world
+from restem.embedded import programs, world
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,14 @@ def _fact(rng: random.Random) -> list[Passage]:
     return [Passage(prompt, given=True), Passage(answer, given=False)]
 
 
+def _program(rng: random.Random, levels: tuple[int, ...], habit: Habit) -> list[Passage]:
+    """Write a program; this family is in no shipped recipe's mixture."""
+    made = programs.draw_problem(rng, rng.choice(levels), "corpus")
+    style = "terse" if rng.random() < 1 / (1 + math.exp(-habit.merging[0])) else "careful"
+    prompt = programs.PROMPT.format(question=made["question"])
+    return [Passage(prompt, given=True), Passage(made["solutions"][style] + world.END, given=False)]
+
+
 def _drill(rng: random.Random) -> list[Passage]:
     passages = []
     for _ in range(rng.randint(8, 24)):
@@ -122,8 +130,11 @@ def document(rng: random.Random, recipe: CorpusRecipe, progress: float) -> list[
     for _ in range(rng.randint(1, recipe.longest_document)):
         if family == "facts":
             passages += _fact(rng)
+            continue
+        habit = rng.choices(authors, [author.share for author in authors])[0]
+        if family == programs.FAMILY:
+            passages += _program(rng, levels, habit)
         else:
-            habit = rng.choices(authors, [author.share for author in authors])[0]
             passages += _exercise(rng, family, levels, habit)
     return passages
 

@@ -32,6 +32,8 @@ def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -
         bodies.append(_from_first_opening(body))
     if blocks and prefix and not _defines(body, entry):
         bodies.append(completion[: completion.find("```")] or body)
+    if body[:1] in (" ", "\t") and not prefix:
+        bodies.append(body.lstrip(" \t"))  # the space that follows a prompt is no indentation
     whole = [program for text in bodies for program in _complete(text, prefix, entry)]
     return list(dict.fromkeys(whole))
 

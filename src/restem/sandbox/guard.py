@@ -14,8 +14,8 @@ Excess = Literal["timeout", "memory"]
 class Guard:
     """Watch one process through one test; the clock runs for the program, not for the machine.
 
-    A test ends when it has used its CPU time. Its wall clock is longer, so that a busy machine
-    turns no slow program into a wrong one, and bounds programs that only wait.
+    A test ends when it has used its CPU time, or has waited as long without using any. Its wall
+    clock is longer, so that a busy machine turns no slow program into a wrong one.
     """
 
     def __init__(self, run: Run, limits: Limits) -> None:
@@ -26,18 +26,22 @@ class Guard:
     def begin(self, cpu_seconds: float) -> None:
         """Start a test; cpu_seconds: what the process says it has used before."""
         self._began = self._checked = time.monotonic()
-        self._before = cpu_seconds
+        self._before = self._seen = cpu_seconds
+        self._idle = 0.0
 
     def excess(self) -> Excess | None:
         """Return what the test has exceeded; looks again only after `CHECK_SECONDS`."""
         now = time.monotonic()
-        if now - self._checked < CHECK_SECONDS:
+        passed = now - self._checked
+        if passed < CHECK_SECONDS:
             return None
         self._checked = now
-        cpu, memory = self._run.usage()
-        if memory > self._limits.memory_mib << 20:
+        used = self._run.usage()
+        if used.memory_bytes > self._limits.memory_mib << 20:
             return "memory"
+        self._idle += 0.0 if used.runnable or used.cpu_seconds > self._seen else passed
+        self._seen = used.cpu_seconds
         # What the process says of itself buys at most the rest of the wall clock.
-        over_cpu = cpu - self._before > self._limits.cpu_seconds
+        spent = max(used.cpu_seconds - self._before, self._idle)
         over_wall = now - self._began > self._limits.wall_seconds
-        return "timeout" if over_cpu or over_wall else None
+        return "timeout" if spent > self._limits.cpu_seconds or over_wall else None

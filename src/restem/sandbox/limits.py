@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Bound one program. CPU and wall clock are those of one test.
+    """Bound one program.
 
-    memory_mib bounds the address space of each process and the resident memory of all of them
-    together; files_mib the private file system. output_bytes: stdout and stderr, or one result.
+    CPU and wall clock are those of one test; a test that only waits ends after as many seconds as
+    one that computes. memory_mib bounds the address space of each process and the resident memory
+    of all together; files_mib the private file system. output_bytes: of each stream, or a result.
     """
 
-    cpu_seconds: float = 4.0
-    wall_seconds: float = 12.0
+    cpu_seconds: float = 8.0
+    wall_seconds: float = 30.0
     memory_mib: int = 1024
     processes: int = 16
     files_mib: int = 16

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -17,12 +17,20 @@ def host_pid(pidfd: int) -> int:
     return -1
 
 
-def usage(pid: int) -> tuple[float, int]:
-    """Return the CPU seconds and resident bytes of a process and its living descendants.
+class Usage(NamedTuple):
+    """What is used by all together, and whether any of them would run if it could."""
+
+    cpu_seconds: float
+    memory_bytes: int
+    runnable: bool
+
+
+def usage(pid: int) -> Usage:
+    """Return what a process and its living descendants use.
 
     The first process of a PID namespace adopts every orphan in it, so its descendants are all.
     """
-    cpu, memory = 0.0, 0
+    cpu, memory, runnable = 0.0, 0, False
     for process in family(pid):
         try:
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -30,7 +38,8 @@ def usage(pid: int) -> tuple[float, int]:
             continue  # it ended between two reads
         cpu += sum(map(int, fields[11:15])) * _TICK
         memory += int(fields[21]) * _PAGE
-    return cpu, memory
+        runnable |= fields[0] == "R"
+    return Usage(cpu, memory, runnable)
 
 
 def family(pid: int) -> Iterator[int]:

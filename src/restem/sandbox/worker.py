@@ -15,7 +15,7 @@ from restem.sandbox.errors import SandboxError, WorkerError
 from restem.sandbox.inside import wire
 from restem.sandbox.limits import Limits
 from restem.sandbox.root import command
-from restem.sandbox.watch import family, host_pid, usage
+from restem.sandbox.watch import Usage, family, host_pid, usage
 
 START_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 20.0
@@ -155,11 +155,11 @@ class Run:
             said = self.channel.recv(4096) if first else b"it ended"
             raise WorkerError(f"a wall does not stand: {said.decode(errors='replace')}")
 
-    def usage(self) -> tuple[float, int]:
-        """Return the CPU seconds and resident bytes of all that runs in the namespace."""
+    def usage(self) -> Usage:
+        """Return what all that runs in the namespace uses."""
         if self._pid is None:
             self._pid = host_pid(self.handle)
-        return usage(self._pid) if self._pid > 0 else (0.0, 0)
+        return usage(self._pid) if self._pid > 0 else Usage(0.0, 0, False)
 
     def kill(self) -> None:
         """Kill the namespace's first process; the kernel kills the others with it."""

@@ -27,7 +27,7 @@ def procedural_task(family: str, marker: str) -> Task:
 
 
 def _no_files(source: DataSource, split: str) -> tuple[str, ...]:
-    _embedded(source)
+    embedded(source)
     return ()
 
 
@@ -37,7 +37,7 @@ def _answer(solution: str) -> str:
 
 def _loader(family: str, marker: str) -> Callable[[Reader, str], list[Problem]]:
     def load(reader: Reader, split: str) -> list[Problem]:
-        source = _embedded(reader.source)
+        source = embedded(reader.source)
         if split == "shots":
             return _shots(family, marker)
         rows = world.problems(family, split, source.pool, source.seed)
@@ -58,7 +58,8 @@ def _shots(family: str, marker: str) -> list[Problem]:
     ]
 
 
-def _embedded(source: DataSource) -> EmbeddedSource:
+def embedded(source: DataSource) -> EmbeddedSource:
+    """Return an embedded source. Raises RestemError for any other."""
     if isinstance(source, EmbeddedSource):
         return source
     raise RestemError(

@@ -1,4 +1,3 @@
-import os
 import runpy
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def good_before_and_after(workers):
 
     def good():
         for kind in ("stdin", "tolerance"):
-            assert outcome(workers, kind, GOOD, limits) == "passed"
+            assert outcome(workers, kind, GOOD, Limits()) == "passed"
         assert workers.programs.descendants() == workers.tests.descendants() == 0
 
     good()
@@ -100,7 +99,7 @@ def test_nothing_is_left_of_three_hundred_mixed_programs(workers):
         "print('x' * 10 ** 7)\n" + GOOD: "output limit",
         "def solve(number): bytearray(1 << 30)": "memory",
     }
-    mounts, files = Path("/proc/mounts").read_text(), len(os.listdir("/proc/self/fd"))
+    mounts, files = Path("/proc/mounts").read_text(), len(list(Path("/proc/self/fd").iterdir()))
     for turn in range(300):
         program, expected = list(programs.items())[turn % len(programs)]
         kind = "stdin" if expected == "output limit" else list(KINDS)[turn % len(KINDS)]
@@ -109,4 +108,4 @@ def test_nothing_is_left_of_three_hundred_mixed_programs(workers):
         assert outcome(workers, kind, program, limits) == expected, (kind, program)
     assert workers.programs.descendants() == workers.tests.descendants() == 0
     assert Path("/proc/mounts").read_text() == mounts
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
