@@ -2,7 +2,7 @@
 
 import resource
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -19,8 +19,8 @@ class Validation:
 class Tokens:
     """Count the tokens that went through the model.
 
-    prefix: shared prefixes, once per batch; prompt: the rest of the prompts; target: tokens with
-    loss; padding: what filled up rows.
+    prefix: shared prefixes, once a step where they are shared; prompt: the rest of the prompts;
+    target: tokens with loss; padding: what filled up rows.
     """
 
     prefix: int = 0
@@ -45,8 +45,16 @@ class TrainingReport:
     kept_step: int = 0
     ended: Literal["epochs", "no_improvement"] = "epochs"
     tokens: Tokens = field(default_factory=Tokens)
+    passes: int = 0
     wall_seconds: float = 0.0
     peak_memory_bytes: int = 0
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> "TrainingReport":
+        """Return the report that was stored as a dictionary."""
+        validations = [Validation(**one) for one in stored["validations"]]
+        nested = {"validations": validations, "tokens": Tokens(**stored["tokens"])}
+        return cls(**{**stored, **nested})
 
     @property
     def steps(self) -> int:
