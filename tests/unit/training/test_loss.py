@@ -283,19 +283,9 @@ def test_attention_that_trees_do_not_know_is_refused(
     with pytest.raises(RestemError, match="not plain causal attention") as caught:
         step(dropping)
     assert "padded" in caught.value.fix
-    absolute = transformers.OPTForCausalLM(
-        transformers.OPTConfig(
-            vocab_size=40,
-            hidden_size=16,
-            ffn_dim=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            word_embed_proj_dim=16,
-            dropout=0.0,
-        )
-    ).train()
+    biased = transformers.BloomConfig(vocab_size=40, hidden_size=16, n_layer=1, n_head=2)
     with pytest.raises(RestemError, match="not plain causal attention"):
-        step(absolute)
+        step(transformers.BloomForCausalLM(biased).train())
     monkeypatch.setattr(Tree, "read_by", property(lambda _: set(), lambda *_: None))
     with pytest.raises(RestemError, match="not plain causal attention"):
         step(exact)
