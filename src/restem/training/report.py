@@ -33,7 +33,7 @@ class Tokens:
 class TrainingReport:
     """Say what was done, what it cost and what was skipped.
 
-    kept_step: the step whose weights were saved, 0 for the starting weights. peak_memory_bytes: of
+    gradient_norms: before clipping. kept_step: the step whose weights were saved, 0 for the starting weights. peak_memory_bytes: of
     the process on a CPU, of torch's allocations on a GPU.
     """
 
@@ -41,6 +41,7 @@ class TrainingReport:
     skipped: dict[str, int]
     steps_planned: int
     losses: list[float] = field(default_factory=list)
+    gradient_norms: list[float] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
     kept_step: int = 0
     ended: Literal["epochs", "no_improvement"] = "epochs"

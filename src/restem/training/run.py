@@ -94,12 +94,12 @@ class Run:
         self.optimizer.zero_grad()
         loss = self._accumulate(laid_out)
         self._check(loss, "loss")
-        if self.settings.gradient_clip:
-            parameters = self.trained.values()
-            norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip)
-            self._check(norm.item(), "gradient's norm")
+        limit = self.settings.gradient_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), limit).item()
+        self._check(norm, "gradient's norm")
         self.optimizer.step()
         self.report.losses.append(loss)
+        self.report.gradient_norms.append(norm)
         _count(self.report, laid_out)
 
     def _accumulate(self, laid_out: Sequence[Pack]) -> float:
