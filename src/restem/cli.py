@@ -200,6 +200,7 @@ def examples(
 @click.option("--threads", default=1, type=click.IntRange(1))
 @click.option("--output", type=FILE, required=True, help="policy.json")
 @click.option("--checkpoint", type=FOLDER, required=True)
+@click.option("--save-seconds", default=600.0, help="Time between saves of the resume state.")
 def policy(
     examples: Path,
     start: Path,
@@ -208,13 +209,15 @@ def policy(
     threads: int,
     output: Path,
     checkpoint: Path,
+    save_seconds: float,
     **options: Any,
 ) -> None:
     """Fine-tune a policy while its validation reward improves (the M-step)."""
     from restem.stages import policy as stage
 
     def body(job: Job) -> None:
-        stage.run(job, examples, start, validation, shots, threads, output, checkpoint)
+        inside = (examples, start, validation, shots, threads, output, checkpoint)
+        stage.run(job, *inside, save_seconds)
 
     inputs = {"examples": examples, "start": start, "validation": validation, "shots": shots}
     _make("policy", options, inputs, {"policy": output, "checkpoint": checkpoint}, body)

@@ -25,6 +25,18 @@ class Training(Strict):
         description="optimiser steps, in as many passes as that takes; null: epochs_max decides",
     )
     batch_size: int = Field(default=64, ge=1, description="examples per optimiser step")
+    layout: Literal["tree", "packed", "padded"] = Field(
+        default="tree",
+        description="tree: few-shot prompts and questions are computed once for all examples of a "
+        "pass that share them; packed: each example whole, without padding; padded: one a row, "
+        "with the model's own attention. All three give the same gradients",
+    )
+    pass_tokens: int = Field(
+        default=8192,
+        ge=1,
+        description="longest forward pass; a step accumulates as many as its batch needs, so this "
+        "bounds memory, not batch_size. A shared prefix that needs a pass of its own comes on top",
+    )
     warmup_share: float = Field(
         default=0.03, ge=0, le=1, description="share of all steps with a linearly rising rate"
     )
@@ -38,8 +50,14 @@ class Training(Strict):
     gradient_clip: float = Field(
         default=1.0, ge=0, description="largest L2 norm of a step's gradient; 0 = off"
     )
-    dtype: Literal["float32"] = Field(
-        default="float32", description="type of the weights and of all arithmetic"
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="type of the arithmetic; weights, gradients and optimiser stay in float32",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="keep only the input of each layer and compute the layer again in the backward "
+        "pass: less memory, about a third more time, the same result",
     )
     normalise: Literal["token", "example"] = Field(
         default="token",

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job
+from restem.artifacts import Job, hidden
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.config.reward import Reward
@@ -16,6 +16,7 @@ from restem.errors import RestemError
 from restem.grading import Grader, open_grader
 from restem.policies import CHECKPOINT, read_policy, verify_checkpoint, write_policy
 from restem.rewards.verifier import Attempt
+from restem.provenance import digest
 from restem.tables import KEPT, read_rows
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
@@ -44,8 +45,12 @@ def run(
     threads: int,
     output: Path,
     checkpoint: Path,
+    save_seconds: float = 600,
 ) -> None:
-    """Write a fine-tuned checkpoint and its manifest; without examples, a halted policy."""
+    """Write a fine-tuned checkpoint and its manifest; without examples, a halted policy.
+
+    save_seconds: time between two saves of the run's state, from which a killed job goes on.
+    """
     settings = Settings.model_validate(job.recipe.settings)
     kept = [row for row in read_rows(examples, "examples") if row["decision"] == KEPT]
     manifest = read_policy(start)
@@ -57,12 +62,15 @@ def run(
         return
     task = load_task(settings.task)
     prefix = few_shot_prefix(task, read_problems(shots))
+    keeper = _keeper(output, job, threads, save_seconds)
+    weights = verify_checkpoint(manifest)
     with open_grader(settings.task, settings.verifier, settings.reward) as grader:
         validate = _validation(settings, prefix, _some(validation), grader)
-        report = _fine_tune(kept, verify_checkpoint(manifest), settings, threads, validate, output)
+        report = _fine_tune(kept, weights, settings, threads, validate, output, keeper)
     shutil.rmtree(checkpoint, ignore_errors=True)  # Snakemake may have removed it meanwhile
     (output.parent / f".{CHECKPOINT}.partial").rename(checkpoint)
     write_policy(output, job.provenance, report)
+    keeper.sweep()
     best = max(point["reward"] for point in report["validations"])
     print(f"policy: {len(report['losses'])} steps, validation reward {best:.3f}", flush=True)
 
@@ -78,6 +86,15 @@ def _some(validation: Path) -> list[Problem]:
     return problems
 
 
+def _keeper(output: Path, job: Job, threads: int, save_seconds: float) -> Any:
+    """Return what keeps the run's state in the undeclared folder beside the output."""
+    from restem.training.state import Keeper
+
+    # Other threads round otherwise: going on with their state would give other bytes.
+    key = digest([job.recipe.key, threads])
+    return Keeper(hidden(output) / "training", key, save_seconds)
+
+
 def _empty(checkpoint: Path) -> None:
     if checkpoint.exists():
         shutil.rmtree(checkpoint)
@@ -91,6 +108,7 @@ def _fine_tune(
     threads: int,
     validate: Callable[[Any, Any], float],
     output: Path,
+    keeper: Any,
 ) -> dict[str, Any]:
     """Train into a folder beside the output; return the report without what time decides."""
     from restem.sampling.loading import device
@@ -102,8 +120,9 @@ def _fine_tune(
     partial = output.parent / f".{CHECKPOINT}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     where = device(settings.engine.device)
+    train = settings.training
     report = fine_tune(
-        start, given, settings.training, settings.seed, threads, validate, partial, _tell, where
+        start, given, train, settings.seed, threads, validate, partial, _tell, where, keeper
     )
     measured_by_clock = ("wall_seconds", "peak_memory_bytes")
     return {k: v for k, v in asdict(report).items() if k not in measured_by_clock}

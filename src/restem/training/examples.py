@@ -27,11 +27,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Hold an example's token ids; loss falls on the target's only."""
+    """Hold an example's token ids; loss falls on the target's only.
+
+    family: names the text that it shares with other examples; only those are laid out together.
+    """
 
     prompt: list[int]
     target: list[int]
     weight: float
+    family: str = ""
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.target)
@@ -98,7 +102,10 @@ def _tokenised(examples: Sequence[Example], tokenizer: Any, end_of_text: bool) -
     end = _end(tokenizer) if end_of_text else []
     return [
         Encoded(
-            prompts[start], [*_target(prompts[start], whole, e.target, tokenizer), *end], e.weight
+            prompts[start],
+            [*_target(prompts[start], whole, e.target, tokenizer), *end],
+            e.weight,
+            e.prefix,
         )
         for start, whole, e in zip(starts, wholes, examples, strict=True)
     ]

@@ -2,7 +2,7 @@
 
 import resource
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -19,8 +19,8 @@ class Validation:
 class Tokens:
     """Count the tokens that went through the model.
 
-    prefix: shared prefixes, once per batch; prompt: the rest of the prompts; target: tokens with
-    loss; padding: what filled up rows.
+    prefix: shared prefixes, once a step where they are shared; prompt: the rest of the prompts;
+    target: tokens with loss; padding: what filled up rows.
     """
 
     prefix: int = 0
@@ -33,7 +33,7 @@ class Tokens:
 class TrainingReport:
     """Say what was done, what it cost and what was skipped.
 
-    kept_step: the step whose weights were saved, 0 for the starting weights. peak_memory_bytes: of
+    gradient_norms: before clipping. kept_step: the step whose weights were saved, 0 for the starting weights. peak_memory_bytes: of
     the process on a CPU, of torch's allocations on a GPU.
     """
 
@@ -41,12 +41,21 @@ class TrainingReport:
     skipped: dict[str, int]
     steps_planned: int
     losses: list[float] = field(default_factory=list)
+    gradient_norms: list[float] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
     kept_step: int = 0
     ended: Literal["epochs", "no_improvement"] = "epochs"
     tokens: Tokens = field(default_factory=Tokens)
+    passes: int = 0
     wall_seconds: float = 0.0
     peak_memory_bytes: int = 0
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> "TrainingReport":
+        """Return the report that was stored as a dictionary."""
+        validations = [Validation(**one) for one in stored["validations"]]
+        nested = {"validations": validations, "tokens": Tokens(**stored["tokens"])}
+        return cls(**{**stored, **nested})
 
     @property
     def steps(self) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from restem.config.training import Training
 from restem.errors import RestemError
-from restem.training.batches import collate, epoch_order
+from restem.training.batches import epoch_order
 from restem.training.examples import EmptyExamples, Encoded, Example, encoded
 
 
@@ -73,12 +73,3 @@ def test_an_epoch_has_every_example_once() -> None:
     assert max(map(len, batches)) == 10
     assert batches == epoch_order(examples, 10, random.Random(0))
     assert batches != epoch_order(examples, 10, random.Random(1))
-
-
-def test_layout_of_a_batch() -> None:
-    batch = collate([Encoded([1, 2, 3], [4, 5], 1.0), Encoded([1, 2, 6, 7], [8], 2.0)])
-    assert batch.prefix.tolist() == [1, 2]
-    assert batch.ids.tolist() == [[3, 4, 5], [6, 7, 8]]
-    assert batch.is_prompt.tolist() == [[True, False, False], [True, True, False]]
-    assert batch.is_target.tolist() == [[False, True, True], [False, False, True]]
-    assert batch.weights.tolist() == [1.0, 2.0]

