@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from restem import recipes
+from restem import environments, recipes
 from restem.artifacts import Job, Recipe, content_of, produce
 from restem.config.errors import validate
 from restem.errors import RestemError
@@ -47,6 +47,7 @@ def main() -> None:
     """Run the command line; SIGTERM ends a stage the way an exception does, so that it saves."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with fail_readably():
+        environments.enter(sys.argv[1:])
         cli()
 
 

@@ -114,17 +114,18 @@ def _draw(
     if not requests:
         return "none"
     engine = _load(manifest, settings.engine, threads)
+    made_by = engine.version
     names = {request.problem_id: _request_digest(request) for request in requests}
     new: list[dict[str, Any]] = []
     saved = time.monotonic()
     for group in _watched(engine.sample(requests, settings.decoding, task.stop), requests):
-        new += [_row(completion, names[completion.problem_id]) for completion in group]
+        new += [_row(completion, names[completion.problem_id], made_by) for completion in group]
         if time.monotonic() - saved > SAVE_SECONDS:
             pool.save(new)
             rows.update({key(row): row for row in new})
             new, saved = [], time.monotonic()
     rows.update({key(row): row for row in new})
-    return f"{engine.name} {engine.version}"
+    return made_by
 
 
 def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> Engine:
@@ -133,7 +134,7 @@ def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> E
     return load_engine(verify_checkpoint(manifest), settings, threads)
 
 
-def _row(completion: Completion, request: str) -> dict[str, Any]:
+def _row(completion: Completion, request: str, engine: str) -> dict[str, Any]:
     return {
         "problem_id": completion.problem_id,
         "draw": completion.draw,
@@ -142,8 +143,10 @@ def _row(completion: Completion, request: str) -> dict[str, Any]:
         "tokens": completion.tokens,
         "prompt_tokens": completion.prompt_tokens,
         "finish_reason": completion.finish_reason,
+        "stop_reason": completion.stop_reason,
         "logprob": completion.logprob,
         "request": request,
+        "engine": engine,
     }
 
 
