@@ -76,6 +76,10 @@ class Engine(Protocol):
     def version(self) -> str:
         """Name the libraries and their versions that decide the result."""
 
+    @property
+    def unit_draws(self) -> int | None:
+        """Say how many draws belong together; None where a draw does not depend on company."""
+
     def sample(
         self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
     ) -> Iterator[list[Completion]]:

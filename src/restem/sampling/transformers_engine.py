@@ -44,6 +44,8 @@ from restem.sampling.tokens import (
 
 # Bounds the memory of one forward pass over prompts; attention scores are the largest part.
 _PREFILL_TOKENS: Final = 8192
+# Draws of a unit per row that is decoded at a time: the rows that run out at its end are few.
+_UNIT: Final = 4
 # How much longer than a batch's shortest prompt its longest may be: a factor, and tokens.
 _STRETCH: Final = 1.5
 _SLACK: Final = 16
@@ -134,6 +136,11 @@ class TransformersEngine:
         check_prompts(requests, prompts, self._context)
         check_stops(self._tokenizer, stop)
         return self._sampled(list(zip(requests, prompts, strict=True)), decoding, stop)
+
+    @property
+    def unit_draws(self) -> int:
+        """Say how many draws share their company, which decides the rounding of their logits."""
+        return _UNIT * self._rows
 
     def usage(self) -> Usage:
         """Return what sampling has spent so far."""

@@ -94,6 +94,11 @@ class VllmEngine:
 
         return f"vllm {vllm.__version__}, torch {torch.__version__}"
 
+    @property
+    def unit_draws(self) -> None:
+        """Say that a draw follows from its seed alone (measured on CPU; on GPUs up to rounding)."""
+        return None
+
     def usage(self) -> Usage:
         """Return what sampling has spent so far."""
         peak = _gpu_memory_bytes() if self._gpus else peak_memory_bytes("cpu")
