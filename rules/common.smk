@@ -56,6 +56,9 @@ def stage(name, settings, rule):
     def code_of(wildcards):
         return code_digest(recipes.modules(name, settings(wildcards)))
 
+    def environment_of(wildcards):
+        return recipes.environment(name, settings(wildcards), ENVIRONMENTS)
+
     def remakes_of(wildcards):
         first = apply_wildcards(workflow.get_rule(rule).output[0], wildcards)
         return f"remakes: {artifacts.remakes(Path(first))}"
@@ -63,7 +66,7 @@ def stage(name, settings, rule):
     return {
         "settings": slice_of,
         "code": code_of,
-        "environment": recipes.environment(name, ENVIRONMENTS),
+        "environment": environment_of,
         "remakes": remakes_of,
     }
 

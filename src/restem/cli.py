@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from restem import environments
 from restem.artifacts import Job
 from restem.making import StageCommand, fail_readably
 from restem.making import make as _make
@@ -34,6 +35,7 @@ def main() -> None:
     """Run the command line; SIGTERM ends a stage the way an exception does, so that it saves."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with fail_readably():
+        environments.enter(sys.argv[1:])
         cli()
 
 

@@ -86,7 +86,7 @@ def _changes(seal: Mapping[str, Any], stage: str, words: Sequence[str]) -> list[
     found += [f"module {name} changed" for name in modules]
     found += [f"module {name} is no longer used" for name in gone]
     if seal["environment"] != _option(words, "--environment"):
-        found.append(f"envs/{recipes.FAMILIES[stage]}.txt changed")
+        found.append(f"envs/{recipes.family(stage, settings)}.txt changed")
     return found
 
 

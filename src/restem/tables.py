@@ -53,6 +53,7 @@ SCHEMAS: dict[str, Any] = {
         [("problem_id", pa.string()), ("draw", pa.int32()), ("seed", pa.int64())]
         + [("completion", pa.string()), ("tokens", pa.int32()), ("prompt_tokens", pa.int32())]
         + [("finish_reason", pa.string()), ("logprob", pa.float64()), ("request", pa.string())],
+        [("stop_reason", pa.string()), ("engine", pa.string())],
     ),
     "rewards": _schema(
         [("problem_id", pa.string()), ("draw", pa.int32()), ("reward", pa.float64())]

@@ -33,7 +33,8 @@ def test_files_stay_readable() -> None:
 
 def test_locks_agree_on_every_version() -> None:
     pins: dict[str, set[str]] = {}
-    for lock in (ROOT / "envs").glob("*.txt"):
+    # vLLM's GPU build leads an environment of its own; its CPU build could share the common one.
+    for lock in (path for path in (ROOT / "envs").glob("*.txt") if path.stem != "vllm"):
         for line in lock.read_text().splitlines():
             if "==" in line:
                 name, version = line.split("==")

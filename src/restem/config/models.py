@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from restem.config.strict import Strict
 
@@ -49,7 +49,7 @@ ModelSource = Annotated[
 class EngineSettings(Strict):
     """What runs the model when completions are drawn."""
 
-    name: Literal["transformers"] = Field(
+    name: Literal["transformers", "vllm"] = Field(
         default="transformers", description="Module in restem.sampling, without its _engine."
     )
     dtype: Literal["float32", "bfloat16"] = Field(
@@ -57,8 +57,31 @@ class EngineSettings(Strict):
     )
     rows: int = Field(default=512, description="Completions decoded together; memory.", ge=1)
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto: a GPU where there is one."
+        default="auto",
+        description="auto: a GPU where there is one; for vllm the GPU build. cpu: for vllm its CPU "
+        "build. Each build of vllm has its own lock.",
     )
+    context_tokens: int | None = Field(
+        default=None, description="Longest prompt with completion; null for the model's own.", ge=2
+    )
+    tensor_parallel: int = Field(
+        default=1, description="GPUs that one model is spread over (vllm).", ge=1
+    )
+    cache_gib: float | None = Field(
+        default=None,
+        description="Memory for keys and values (vllm); null: 2 GiB on CPU, what is free on GPU.",
+        gt=0,
+    )
+
+    @model_validator(mode="after")
+    def _none_is_ignored(self) -> "EngineSettings":
+        if self.name == "transformers" and (self.tensor_parallel > 1 or self.cache_gib):
+            raise ValueError(
+                "tensor_parallel and cache_gib belong to vllm: leave them out, or set name: vllm"
+            )
+        if self.device == "cpu" and self.tensor_parallel > 1:
+            raise ValueError("tensor_parallel spreads a model over GPUs, and device is cpu")
+        return self
 
 
 class Model(Strict):

@@ -55,7 +55,7 @@ class BeamSearch:
             Completion(
                 request.problem_id, place, request.seeds[0], node.text,
                 spent if place == 0 else 0, prompt_tokens,
-                "stop" if node.finished else "length", node.logprob,
+                "stop" if node.finished else "length", None, node.logprob,
             )
             for place, node in enumerate(beam)
         ]  # fmt: skip

@@ -1,27 +1,20 @@
-"""Load a policy into an engine the way the configuration says."""
+"""Load a policy into the engine that the configuration names."""
 
-from contextlib import suppress
+import importlib
+import resource
 from pathlib import Path
 
 import torch
-import transformers
 
 from restem.config.models import EngineSettings
 from restem.sampling.engine import Engine
-from restem.sampling.transformers_engine import TransformersEngine
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load_engine(checkpoint: Path, settings: EngineSettings, threads: int) -> Engine:
     """Return an engine that holds the checkpoint; progress bars are left to the stage."""
-    transformers.utils.logging.disable_progress_bar()
-    with suppress(RuntimeError):  # torch takes this setting once a process
-        torch.set_num_interop_threads(1)
-    torch.set_num_threads(threads)
-    return TransformersEngine.load(
-        checkpoint, settings.rows, device(settings.device), _DTYPES[settings.dtype]
-    )
+    module = importlib.import_module(f"restem.sampling.{settings.name}_engine")
+    engine: Engine = module.load(checkpoint, settings, threads)
+    return engine
 
 
 def device(wanted: str) -> str:
@@ -29,3 +22,15 @@ def device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return wanted
+
+
+def dtype(settings: EngineSettings) -> torch.dtype:
+    """Return the type of weights that a setting means."""
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
+
+
+def peak_memory_bytes(device_type: str) -> int:
+    """Return the most memory that was in use: of this process on its GPU, or on the CPU."""
+    if device_type == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -9,12 +9,13 @@ finished tables and the parts that a running job has saved.
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from restem.artifacts import hidden
 from restem.errors import RestemError
-from restem.tables import read_table, table, write_table
+from restem.tables import read_provenance, read_table, table, write_table
 
 Row = Mapping[str, Any]
 Key = tuple[str, int, int]
@@ -41,11 +42,20 @@ class Pool:
             found.update({key(row): row for row in rows if key(row) in wanted})
         return found
 
-    def save(self, rows: Sequence[Row]) -> None:
-        """Save some new draws, so that an interruption loses none of them."""
+    def save(self, rows: Sequence[Row], ledger: Mapping[str, Any] | None = None) -> None:
+        """Save some new draws and what they cost, so that an interruption loses none of them."""
         self._parts += 1
         name = f"{self._output.stem}.part-{os.getpid()}-{self._parts}.parquet"
-        write_table(self._folder / name, "samples", table("samples", rows), {})
+        write_table(self._folder / name, "samples", table("samples", rows), {"ledger": ledger})
+
+    def spent(self) -> list[dict[str, Any]]:
+        """Return the ledgers of what an interrupted job of this output has saved."""
+        paths = sorted(self._folder.glob(f"{self._output.stem}.part-*.parquet"))
+        found = []
+        for path in paths:
+            with suppress(RestemError):
+                found.append(read_provenance(path).get("ledger"))
+        return [ledger for ledger in found if ledger]
 
     def close(self, made: set[Key]) -> None:
         """Link the finished table, and sweep what it contains and what another recipe drew."""

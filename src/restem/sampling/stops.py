@@ -32,17 +32,41 @@ class Detokenizer:
         return [text[self._start :] for text in decoded]
 
 
-class Stops:
-    """Find the end of completions: end-of-text tokens and stop strings."""
+class Ends:
+    """Read finished completions: their text up to the stop string or token that ended them.
+
+    A stop string that is a special token of the tokenizer counts as an end-of-text token.
+    """
+
+    def __init__(self, tokenizer: Any, stop: tuple[str, ...], end_ids: Sequence[int]) -> None:
+        self._detokenizer = Detokenizer(tokenizer)
+        special = tokenizer.get_added_vocab()
+        self.strings = tuple(string for string in stop if string not in special)
+        ids = [*end_ids, *(special[s] for s in stop if s in special)]
+        self.end_ids = dict(zip(ids, tokenizer.convert_ids_to_tokens(ids), strict=True))
+
+    def texts(self, rows: Sequence[Sequence[int]]) -> list[tuple[str, str | None]]:
+        """Return each finished row's text up to its end, and what ended it, if anything did."""
+        bare = [row[:-1] if row[-1] in self.end_ids else row for row in rows]
+        texts = self._detokenizer.texts(bare)
+        return [self._cut(text, row[-1]) for text, row in zip(texts, rows, strict=True)]
+
+    def _cut(self, text: str, last: int) -> tuple[str, str | None]:
+        places = [(place, s) for s in self.strings if (place := text.find(s)) >= 0]
+        if not places:
+            return text, self.end_ids.get(last)
+        place, string = min(places)
+        return text[:place], string
+
+
+class Stops(Ends):
+    """Find the end of completions while they are drawn: end-of-text tokens and stop strings."""
 
     def __init__(
         self, tokenizer: Any, stop: tuple[str, ...], end_ids: Sequence[int], vocabulary: int
     ) -> None:
-        self._detokenizer = Detokenizer(tokenizer)
-        special = tokenizer.get_added_vocab()
-        self._strings = tuple(string for string in stop if string not in special)
-        self._window = max((len(s.encode()) for s in self._strings), default=0) + _SPARE_TOKENS
-        self.end_ids = frozenset([*end_ids, *(special[s] for s in stop if s in special)])
+        super().__init__(tokenizer, stop, end_ids)
+        self._window = max((len(s.encode()) for s in self.strings), default=0) + _SPARE_TOKENS
         self._is_end = torch.zeros(vocabulary, dtype=torch.bool)
         self._is_end[list(self.end_ids)] = True
         self._may_end = self._suspects(min(vocabulary, len(tokenizer)), vocabulary)
@@ -50,7 +74,7 @@ class Stops:
     def _suspects(self, known: int, vocabulary: int) -> torch.Tensor:
         """Mark the tokens in whose text a stop string can end."""
         found = torch.zeros(vocabulary, dtype=torch.bool)
-        if self._strings:
+        if self.strings:
             pieces = self._detokenizer.texts([[token] for token in range(known)])
             found[:known] = torch.tensor([self._can_end_in(piece) for piece in pieces])
         return found
@@ -59,7 +83,7 @@ class Stops:
         # A lone part of a multi-byte character decodes to the replacement character.
         return "\ufffd" in piece or any(
             string in piece or any(piece.startswith(string[k:]) for k in range(1, len(string)))
-            for string in self._strings
+            for string in self.strings
         )
 
     def to(self, device: torch.device) -> "Stops":
@@ -79,14 +103,4 @@ class Stops:
 
     def _with_stop(self, tokens: torch.Tensor) -> list[bool]:
         tails = self._detokenizer.texts(tokens[:, -self._window :].tolist())
-        return [any(string in tail for string in self._strings) for tail in tails]
-
-    def texts(self, rows: Sequence[Sequence[int]]) -> list[tuple[str, bool]]:
-        """Return each finished row's text up to its end, and whether an end was found."""
-        bare = [row[:-1] if row[-1] in self.end_ids else row for row in rows]
-        texts = self._detokenizer.texts(bare)
-        return [self._cut(text, row[-1]) for text, row in zip(texts, rows, strict=True)]
-
-    def _cut(self, text: str, last: int) -> tuple[str, bool]:
-        places = [place for place in map(text.find, self._strings) if place >= 0]
-        return text[: min(places, default=None)], bool(places) or last in self.end_ids
+        return [any(string in tail for string in self.strings) for tail in tails]

@@ -9,6 +9,7 @@ window, soft cap, sinks) work without the shared prefix.
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,11 +17,13 @@ from typing import Any, Final
 import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from restem.config.decoding import Decoding
+from restem.config.models import EngineSettings
 from restem.errors import RestemError
 from restem.sampling.decode import Finished, Rows, decode
-from restem.sampling.engine import Completion, PromptTooLong, Request
+from restem.sampling.engine import Completion, Request, Usage
 from restem.sampling.kv import (
     SHARED_ATTENTION,
     RowCache,
@@ -28,11 +31,21 @@ from restem.sampling.kv import (
     UnknownAttentionError,
     expanded,
 )
+from restem.sampling.loading import device, dtype, peak_memory_bytes
 from restem.sampling.stops import Stops
-from restem.sampling.tokens import context_tokens, encode, end_ids, shared_length
+from restem.sampling.tokens import (
+    check_prompts,
+    check_stops,
+    context_tokens,
+    encode,
+    end_ids,
+    shared_length,
+)
 
 # Bounds the memory of one forward pass over prompts; attention scores are the largest part.
 _PREFILL_TOKENS: Final = 8192
+# Draws of a unit per row that is decoded at a time: the rows that run out at its end are few.
+_UNIT: Final = 4
 # How much longer than a batch's shortest prompt its longest may be: a factor, and tokens.
 _STRETCH: Final = 1.5
 _SLACK: Final = 16
@@ -48,7 +61,7 @@ class _Item:
     tokens: list[int]
     draws: range
 
-    def completion(self, place: int, done: Finished, text: str, stopped: bool) -> Completion:
+    def completion(self, place: int, done: Finished, text: str, reason: str | None) -> Completion:
         """Describe a finished row."""
         request = self.request
         return Completion(
@@ -58,9 +71,20 @@ class _Item:
             text,
             len(done.tokens),
             len(self.tokens),
-            "stop" if stopped else "length",
+            "length" if reason is None else "stop",
+            reason,
             done.logprob,
         )
+
+
+def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "TransformersEngine":
+    """Load a checkpoint directory."""
+    disable_progress_bar()
+    with suppress(RuntimeError):  # torch takes this setting once a process
+        torch.set_num_interop_threads(1)
+    torch.set_num_threads(threads)
+    where, kind = device(settings.device), dtype(settings)
+    return TransformersEngine.load(checkpoint, settings.rows, where, kind, settings.context_tokens)
 
 
 class TransformersEngine:
@@ -68,7 +92,9 @@ class TransformersEngine:
 
     name = "transformers"
 
-    def __init__(self, model: Any, tokenizer: Any, rows: int = 512) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, rows: int = 512, context: int | None = None
+    ) -> None:
         kinds = _layer_kinds(model)
         if strange := sorted(kinds - {"full_attention", "sliding_attention"}):
             raise RestemError(
@@ -77,18 +103,25 @@ class TransformersEngine:
                 "use another engine for this model",
             )
         self._model, self._tokenizer, self._rows = model.eval(), tokenizer, rows
+        self._context = context_tokens(model, context)
+        self._prompt_tokens = self._computed_tokens = 0
         self._layers = int(model.config.get_text_config().num_hidden_layers)
         self._own_attention = model.config._attn_implementation
         self._shares = kinds == {"full_attention"} and self._shared_attention_is_exact()
 
     @classmethod
     def load(
-        cls, path: Path, rows: int = 512, device: str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        path: Path,
+        rows: int = 512,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        context: int | None = None,
     ) -> "TransformersEngine":
         """Load a checkpoint directory."""
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        return cls(model.to(device), tokenizer, rows)
+        return cls(model.to(device), tokenizer, rows, context)
 
     @property
     def version(self) -> str:
@@ -100,28 +133,27 @@ class TransformersEngine:
     ) -> Iterator[list[Completion]]:
         """Yield groups of completions; see `Engine.sample`. Prompts are checked on the call."""
         prompts = encode(self._tokenizer, [item.prefix + item.prompt for item in requests])
-        self._check(requests, prompts)
+        check_prompts(requests, prompts, self._context)
+        check_stops(self._tokenizer, stop)
         return self._sampled(list(zip(requests, prompts, strict=True)), decoding, stop)
 
-    def _check(self, requests: Sequence[Request], prompts: Sequence[list[int]]) -> None:
-        context = context_tokens(self._model)
-        pairs = zip(requests, prompts, strict=True)
-        long = [item.problem_id for item, row in pairs if context and len(row) >= context]
-        if context and long:
-            raise PromptTooLong(long, context)
-        empty = [item.problem_id for item, row in zip(requests, prompts, strict=True) if not row]
-        if empty:
-            raise RestemError(
-                "a prompt without a token gives the model nothing to continue",
-                f"problems {', '.join(empty)}",
-                "give a prompt, or use a tokenizer that adds a start token",
-            )
+    @property
+    def unit_draws(self) -> int:
+        """Say how many draws share their company, which decides the rounding of their logits."""
+        return _UNIT * self._rows
+
+    def usage(self) -> Usage:
+        """Return what sampling has spent so far."""
+        where = self._model.device
+        cached = self._prompt_tokens - self._computed_tokens
+        gpus = int(where.type == "cuda")
+        return Usage(self._prompt_tokens, cached, gpus, peak_memory_bytes(where.type))
 
     def _sampled(
         self, requests: list[tuple[Request, list[int]]], decoding: Decoding, stop: tuple[str, ...]
     ) -> Iterator[list[Completion]]:
         vocabulary = self._model.get_output_embeddings().weight.shape[0]
-        ends = end_ids(self._model, self._tokenizer)
+        ends = end_ids(self._model.generation_config, self._tokenizer)
         stops = Stops(self._tokenizer, stop, ends, vocabulary).to(self._model.device)
         by_prefix = sorted(requests, key=lambda pair: (pair[0].prefix, len(pair[1])))
         for _, group in itertools.groupby(by_prefix, key=lambda pair: pair[0].prefix):
@@ -139,6 +171,7 @@ class TransformersEngine:
         cache = RowCache(self._layers, len(tokens))
         ids = torch.tensor([tokens], device=self._model.device)
         self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        self._computed_tokens += len(tokens)
         return SharedPrefix.of(cache)
 
     def _decoded(
@@ -157,8 +190,8 @@ class TransformersEngine:
         for done in decode(rows, logits, decoding, stops, forward):
             texts = stops.texts([row.tokens for row in done])
             yield [
-                places[row.number][0].completion(places[row.number][1], row, text, stopped)
-                for row, (text, stopped) in zip(done, texts, strict=True)
+                places[row.number][0].completion(places[row.number][1], row, text, reason)
+                for row, (text, reason) in zip(done, texts, strict=True)
             ]
 
     @torch.inference_mode()
@@ -168,6 +201,8 @@ class TransformersEngine:
         """Run each prompt once and expand it to its draws; return the next logits, too."""
         skip = shared.tokens if shared else 0
         width = max(len(item.tokens) for item in batch) - skip
+        self._prompt_tokens += sum(len(item.tokens) * len(item.draws) for item in batch)
+        self._computed_tokens += sum(len(item.tokens) - skip for item in batch)
         parts, logits, visible = [], [], []
         for chunk in _chunks(batch, max(1, _PREFILL_TOKENS // width)):
             prompts = [item.tokens[skip:] for item in chunk]
@@ -200,7 +235,7 @@ class TransformersEngine:
         seeds = [item.request.seeds[place] for item in batch for place in item.draws]
         lengths = [len(item.tokens) for item in batch for _ in item.draws]
         starts = torch.tensor(lengths, device=device)
-        room = (context_tokens(self._model) or max_tokens + max(lengths)) - starts
+        room = (self._context or max_tokens + max(lengths)) - starts
         return Rows(
             torch.arange(len(seeds), device=device),
             torch.tensor(seeds, device=device),

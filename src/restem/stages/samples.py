@@ -1,8 +1,6 @@
 """Stage samples: the completions that one policy draws on one split (the E-step's first half)."""
 
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +8,21 @@ from restem.artifacts import Job
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.config.strict import Strict
+from restem.errors import RestemError
 from restem.policies import PolicyManifest, read_policy, verify_checkpoint
 from restem.provenance import digest
-from restem.sampling.engine import Completion, Engine, Request, draw_seed
-from restem.sampling.pool import Key, Pool, key
+from restem.sampling.drawing import Drawing, narrowed
+from restem.sampling.engine import BadPrompts, Completion, Engine, Request, draw_seed
+from restem.sampling.ledger import Ledger, summed
+from restem.sampling.pool import Key, Pool
+from restem.sampling.progress import Progress
 from restem.tables import read_rows, table, write_table
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
 from restem.tasks.table import read_problems
 from restem.tasks.task import Task, few_shot_prefix, hinted
 
-SAVE_SECONDS = 20.0
+_NAMED = 20  # problems that a message lists by id
 
 
 class Settings(Strict):
@@ -57,15 +59,18 @@ def run(
     chosen = unsolved(of_shard(everything, shard), first_try)
     requests = [_request(task, settings, manifest.content, prefix, p) for p in chosen]
     pool = Pool(output, _draw_recipe(job))
+    before = pool.spent()
     rows = pool.rows({k for request in requests for k in _keys(request)})
     kept = len(rows)
-    engine = _draw(_missing(requests, rows), settings, task, manifest, threads, pool, rows)
+    ledger = Ledger()
+    engine = _draw(requests, settings, task, manifest, threads, pool, rows, ledger)
     ordered = [rows[k] for request in requests for k in _keys(request)]
     counts = {"problems": len(requests), "drawn": len(rows) - kept, "kept": kept}
-    provenance = {**job.provenance, "engine": engine, "counts": counts}
+    spent = summed([*before, ledger.total()])
+    provenance = {**job.provenance, "engine": engine, "counts": counts, "ledger": spent}
     write_table(output, "samples", table("samples", ordered), provenance)
     pool.close(set(rows))
-    job.notes.update(counts)
+    job.notes.update(counts, ledger=spent)
     print(f"samples: {counts['drawn']} drawn, {kept} kept from before", flush=True)
 
 
@@ -116,19 +121,6 @@ def _draw_recipe(job: Job) -> str:
     return digest([code, job.recipe.environment, policy, decoding, job.recipe.settings["engine"]])
 
 
-def _missing(requests: Sequence[Request], rows: dict[Key, dict[str, Any]]) -> list[Request]:
-    """Narrow requests to the draws that are not there yet."""
-    narrowed = []
-    for request in requests:
-        left = [(d, s) for (n, d, s) in _keys(request) if (n, d, s) not in rows]
-        if left:
-            draws, seeds = zip(*left, strict=True)
-            narrowed.append(
-                Request(request.problem_id, request.prefix, request.prompt, draws, seeds)
-            )
-    return narrowed
-
-
 def _draw(
     requests: Sequence[Request],
     settings: Settings,
@@ -137,22 +129,46 @@ def _draw(
     threads: int,
     pool: Pool,
     rows: dict[Key, dict[str, Any]],
+    ledger: Ledger,
 ) -> str:
-    """Draw what is missing into `rows`, saving as it goes; return the engine's name."""
-    if not requests:
+    """Draw what is missing into `rows`, saving as it goes; return what drew it."""
+    left = sum(len(request.draws) for request in narrowed(requests, _keys, rows))
+    if not left:
         return "none"
     engine = _load(manifest, settings.engine, threads)
+    ledger.watch(engine)
     names = {request.problem_id: _request_digest(request) for request in requests}
-    new: list[dict[str, Any]] = []
-    saved = time.monotonic()
-    for group in _watched(engine.sample(requests, settings.decoding, task.stop), requests):
-        new += [row_of(completion, names[completion.problem_id]) for completion in group]
-        if time.monotonic() - saved > SAVE_SECONDS:
-            pool.save(new)
-            rows.update({key(row): row for row in new})
-            new, saved = [], time.monotonic()
-    rows.update({key(row): row for row in new})
-    return f"{engine.name} {engine.version}"
+
+    def described(one: Completion) -> dict[str, Any]:
+        return row_of(one, names[one.problem_id], engine.version)
+
+    drawing = Drawing(engine, settings.decoding, task.stop, pool, rows)
+    progress = Progress(left)
+    drawing.draw(requests, _keys, described, ledger, progress)
+    print(progress.line(), flush=True)
+    if drawing.empty:
+        _tell_empty(drawing.empty, left)
+    if drawing.refused:
+        raise _refusal(drawing.refused, len(rows))
+    return engine.version
+
+
+def _tell_empty(problem_ids: Sequence[str], drawn: int) -> None:
+    """Name the problems with completions without text; they count as what the model said."""
+    names = list(dict.fromkeys(problem_ids))
+    some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    print(f"samples: {len(problem_ids)} of {drawn} completions are empty: {some}", flush=True)
+
+
+def _refusal(refused: Sequence[BadPrompts], drawn: int) -> RestemError:
+    """Say which problems nothing could be drawn for, all at once."""
+    ids = [problem_id for problem in refused for problem_id in problem.problem_ids]
+    reasons = "; ".join(dict.fromkeys(problem.what for problem in refused))
+    return BadPrompts(
+        f"{reasons} ({drawn} completions of the other problems are drawn and kept)",
+        ids,
+        "; ".join(dict.fromkeys(problem.fix for problem in refused)),
+    )
 
 
 def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> Engine:
@@ -161,8 +177,8 @@ def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> E
     return load_engine(verify_checkpoint(manifest), settings, threads)
 
 
-def row_of(completion: Completion, request: str) -> dict[str, Any]:
-    """Return the row of a completion, with the digest of what was asked."""
+def row_of(completion: Completion, request: str, engine: str) -> dict[str, Any]:
+    """Return the row of a completion, with the digest of what was asked and what drew it."""
     return {
         "problem_id": completion.problem_id,
         "draw": completion.draw,
@@ -171,25 +187,8 @@ def row_of(completion: Completion, request: str) -> dict[str, Any]:
         "tokens": completion.tokens,
         "prompt_tokens": completion.prompt_tokens,
         "finish_reason": completion.finish_reason,
+        "stop_reason": completion.stop_reason,
         "logprob": completion.logprob,
         "request": request,
+        "engine": engine,
     }
-
-
-def _watched(
-    groups: Iterator[list[Completion]], requests: Sequence[Request]
-) -> Iterator[list[Completion]]:
-    """Pass groups on, and tell a person how far it is and how fast it goes."""
-    total = sum(len(request.draws) for request in requests)
-    done, tokens, started = 0, 0, time.monotonic()
-    told = started
-    for group in groups:
-        yield group
-        done += len(group)
-        tokens += sum(completion.tokens for completion in group)
-        now = time.monotonic()
-        if now - told > 5 or done == total:
-            told, rate = now, tokens / max(now - started, 1e-9)
-            left = (now - started) / done * (total - done)
-            line = f"samples: {done}/{total} completions, {rate:.0f} tokens/s, {left:.0f} s left"
-            print(line, file=sys.stderr, flush=True)

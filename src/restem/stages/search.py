@@ -61,7 +61,7 @@ def run(
             first = draw_seed(manifest.content, split, f"{decoding}+beam", problem.id, 0, seed)
             asked = task.question(problem.question)
             request = Request(problem.id, prefix, asked, (0,), (first,))
-            rows += [row_of(found, "beam") for found in beam.solve(request)]
-    provenance = {**job.provenance, "engine": f"{engine.name} {engine.version}"}
+            rows += [row_of(found, "beam", engine.version) for found in beam.solve(request)]
+    provenance = {**job.provenance, "engine": engine.version}
     write_table(output, "samples", table("samples", rows), provenance)
     print(f"search: {len(rows)} solutions of {len(chosen)} problems", flush=True)

@@ -25,6 +25,8 @@ def row(problem: int, draw: int, text: str = "") -> dict[str, Any]:
         "finish_reason": "stop",
         "logprob": -1.5,
         "request": f"request {problem}",
+        "stop_reason": "\n\n",
+        "engine": "some 1.0",
     }
 
 

@@ -51,7 +51,7 @@ def test_rows_end_with_the_token_that_completes_a_stop_string(real: Any, stop: s
     found = next(ended, None)
     assert found == expected
     if found:
-        assert stops.texts([ids[:found]]) == [(texts[found - 1].split(stop)[0], True)]
+        assert stops.texts([ids[:found]]) == [(texts[found - 1].split(stop)[0], stop)]
 
 
 def test_finished_rows_do_not_end_again(real: Any) -> None:
@@ -64,4 +64,4 @@ def test_end_of_text_leaves_no_text(real: Any) -> None:
     stops = Stops(real, (), [real.eos_token_id], len(real))
     ids = real("the end", add_special_tokens=False).input_ids
     text = Detokenizer(real).texts([ids])[0]
-    assert stops.texts([[*ids, real.eos_token_id], ids]) == [(text, True), (text, False)]
+    assert stops.texts([[*ids, real.eos_token_id], ids]) == [(text, "<end>"), (text, None)]

