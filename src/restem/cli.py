@@ -289,6 +289,49 @@ def summary(metrics: Sequence[Path], output: Path, lifts: Path, **options: Any) 
 
 
 @_stage
+@_list("--metrics", "Metrics of every policy and split.")
+@click.option("--output", type=FILE, required=True)
+def breakdown(metrics: Sequence[Path], output: Path, **options: Any) -> None:
+    """Estimate every quantity in groups of problems: by difficulty, subject or level."""
+    from restem.stages import breakdown as stage
+
+    body = lambda job: stage.run(job, metrics, output)  # noqa: E731
+    _make("breakdown", options, {"metrics": metrics}, {"breakdown": output}, body)
+
+
+@_stage
+@_list("--policies", "policy.json of every policy.")
+@_list("--samples", "Every table of completions.")
+@click.option("--output", type=FILE, required=True)
+@click.option("--page", type=FILE, required=True, help="The ledger as Markdown.")
+def ledger(
+    policies: Sequence[Path], samples: Sequence[Path], output: Path, page: Path, **options: Any
+) -> None:
+    """Add up tokens, FLOPs and seconds of every policy, variant and experiment."""
+    from restem.stages import ledger as stage
+
+    inputs = {"policies": policies, "samples": samples}
+    outputs = {"ledger": output, "page": page}
+    body = lambda job: stage.run(job, policies, samples, output, page)  # noqa: E731
+    _make("ledger", options, inputs, outputs, body)
+
+
+@_stage
+@_list("--metrics", "Metrics of every policy and split.")
+@click.option("--ledger", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True)
+@click.option("--page", type=FILE, required=True, help="The verdicts as Markdown.")
+def claims(metrics: Sequence[Path], ledger: Path, output: Path, page: Path, **options: Any) -> None:
+    """Test the claims of the paper: effect, interval, verdict, compute."""
+    from restem.stages import claims as stage
+
+    inputs = {"metrics": metrics, "ledger": ledger}
+    outputs = {"claims": output, "page": page}
+    body = lambda job: stage.run(job, metrics, ledger, output, page)  # noqa: E731
+    _make("claims", options, inputs, outputs, body)
+
+
+@_stage
 @click.option("--summary", type=FILE, required=True)
 @_list("--output", "The figure as PDF, SVG and PNG.")
 def figure(summary: Path, output: Sequence[Path], **options: Any) -> None:

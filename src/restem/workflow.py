@@ -131,8 +131,11 @@ class Walk(Lineage):
 
     def evaluations(self) -> list[Draws]:
         """List the completions that are evaluated: each address once."""
-        found = (d for e in self.study.evaluations for d in self._evaluated(e))
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(self.all_evaluated()))
+
+    def all_evaluated(self) -> Iterator[Draws]:
+        """List the completions of every evaluation of every policy, as often as they are used."""
+        return (d for e in self.study.evaluations for d in self._evaluated(e))
 
     def shards(self, split: str) -> list[str]:
         """Name the shards of a split; how many there are is a matter of scheduling only."""

@@ -3,12 +3,14 @@
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from restem.config.ancestors import bad_ancestors
+from restem.config.claims import Claim
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
+from restem.config.experiment import NAME, Experiment, Name
 from restem.config.method import Method
 from restem.config.metrics import Metrics
 from restem.config.models import Model
@@ -17,9 +19,6 @@ from restem.config.strict import Strict
 from restem.config.tracking import Tracking
 from restem.config.training import Training
 from restem.config.variant import Evaluation, Variant
-
-NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Name = Annotated[str, StringConstraints(pattern=NAME)]  # it becomes a folder
 
 
 class TaskBlock(Strict):
@@ -65,6 +64,15 @@ class Study(Strict):
     figures: list[str] = Field(
         default=["accuracy_by_iteration", "train_test_gap", "pass_at_k"],
         description="Modules in restem.figures that are drawn.",
+    )
+    experiments: dict[Name, Experiment] = Field(
+        default_factory=dict,
+        description="Experiments whose variants, evaluations and figures the study has; in a file: "
+        "a list of names in config/paper/experiments.",
+    )
+    claims: list[Claim] = Field(
+        default_factory=list,
+        description="What is tested; in a file `all` means config/claims.yaml.",
     )
     tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
     shards: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(
