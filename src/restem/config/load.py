@@ -8,8 +8,11 @@ from typing import Any
 import yaml
 
 from restem.config.errors import validate
+from restem.config.merging import merge
 from restem.config.study import Study
 from restem.errors import RestemError
+
+__all__ = ["load_study", "merge", "presets", "read_yaml", "schema", "with_experiments"]
 
 
 def load_study(config: Mapping[str, Any], folder: Path) -> Study:
@@ -67,15 +70,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RestemError("the YAML file is not a mapping", str(path), "start it with `study:`")
     return content
-
-
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay changes over a base, mapping by mapping."""
-    merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
 
 
 def schema() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from restem.config.ancestors import bad_ancestors
 from restem.config.claims import Claim
@@ -11,6 +11,7 @@ from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
 from restem.config.experiment import NAME, Experiment, Name
+from restem.config.merging import merge
 from restem.config.method import Method
 from restem.config.metrics import Metrics
 from restem.config.models import Model
@@ -80,9 +81,22 @@ class Study(Strict):
         description="Sampling and verification jobs a split; scheduling only.",
     )
 
-    def training_of(self, method: str, model: str) -> Training:
-        """Return the M-step of a method on a model: the study's, changed by both."""
-        changes = {**self.models[model].training, **self.methods[method].training}
+    _methods: dict[str, Method] = PrivateAttr(default_factory=dict)
+
+    def method_of(self, variant: str) -> Method:
+        """Return a variant's method, with the changes that the variant makes to it."""
+        if variant not in self._methods:
+            stated = self.variants[variant]
+            method = self.methods[stated.method]
+            if stated.changes:
+                merged = merge(method.model_dump(exclude_unset=True), stated.changes)
+                method = Method.model_validate(merged)
+            self._methods[variant] = method
+        return self._methods[variant]
+
+    def training_of(self, variant: str, model: str) -> Training:
+        """Return the M-step of a variant on a model: the study's, changed by both."""
+        changes = {**self.models[model].training, **self.method_of(variant).training}
         return Training.model_validate({**self.training.model_dump(), **changes})
 
     @field_validator("seeds")
@@ -117,10 +131,6 @@ def _dangling(study: Study) -> list[str]:
         check(f"variants.{name}.task", variant.task, study.tasks)
         for model in variant.models or []:
             check(f"variants.{name}.models", model, study.models)
-    for name, method in study.methods.items():
-        for key, decoding in method.decodings.items():
-            if any(v.method == name for v in study.variants.values()):
-                check(f"methods.{name}.{key}", decoding, study.decodings)
     for index, evaluation in enumerate(study.evaluations):
         check(f"evaluations.{index}.task", evaluation.task, study.tasks)
         check(f"evaluations.{index}.decoding", evaluation.decoding, study.decodings)
@@ -129,7 +139,7 @@ def _dangling(study: Study) -> list[str]:
         for model in evaluation.models or []:
             check(f"evaluations.{index}.models", model, study.models)
     check("validation_decoding", study.validation_decoding, study.decodings)
-    return found or bad_ancestors(study) or _bad_training(study)
+    return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)
 
 
 def _bad_training(study: Study) -> list[str]:
@@ -142,4 +152,22 @@ def _bad_training(study: Study) -> list[str]:
             Training.model_validate({**study.training.model_dump(), **block})
         except ValidationError as problem:
             found += [f"{path}.{line}" for line in described(problem, Training)]
+    return found
+
+
+def _bad_changes(study: Study) -> list[str]:
+    """Name what is wrong with the method of every variant."""
+    found: list[str] = []
+    for name, variant in study.variants.items():
+        try:
+            method = study.method_of(name)
+        except ValidationError as problem:
+            found += [f"variants.{name}.changes.{line}" for line in described(problem, Method)]
+            continue
+        for key, decoding in method.decodings.items():
+            if decoding not in study.decodings:
+                where = f"methods.{variant.method}.{key}"
+                found.append(
+                    f"{where}: {decoding!r} is not defined{nearest(decoding, study.decodings)}"
+                )
     return found
