@@ -31,6 +31,7 @@ include: "rules/rewards.smk"
 include: "rules/examples.smk"
 include: "rules/policy.smk"
 include: "rules/metrics.smk"
+include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/tracking.smk"
 
@@ -60,6 +61,7 @@ rule all:
         all_shots(),
         "<results>/overlap.parquet",
         all_tables(),
+        all_reports(),
         "<results>/tracking/published.json",
 
 

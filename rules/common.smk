@@ -5,7 +5,7 @@ from pathlib import Path
 
 from snakemake.io import apply_wildcards
 
-from restem import artifacts, recipes
+from restem import artifacts, recipes, reporting
 from restem.cli import fail_readably
 from restem.config.load import load_study
 from restem.models.registry import load_source
@@ -135,6 +135,18 @@ def summary_slice(wildcards):
     return WALK.summary_settings()
 
 
+def breakdown_slice(wildcards):
+    return reporting.breakdown_settings(WALK)
+
+
+def ledger_slice(wildcards):
+    return reporting.ledger_settings(WALK)
+
+
+def claims_slice(wildcards):
+    return reporting.claims_settings(WALK)
+
+
 def figure_slice(wildcards):
     return WALK.figure_settings(wildcards.figure)
 
@@ -237,6 +249,13 @@ def all_figures():
     return [
         f"<results>/figures/{name}.{kind}" for name in STUDY.figures for kind in kinds
     ]
+
+
+def all_reports():
+    """List the pages on claims, cost and groups; only a study that asks for them has them."""
+    pages = ["claims.md", "ledger.md"] if STUDY.claims else []
+    pages += ["breakdown.parquet"] if STUDY.metrics.breakdowns else []
+    return [f"<results>/{page}" for page in pages]
 
 
 def all_tables():

@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -81,11 +82,18 @@ def produce(recipe: Recipe, outputs: Mapping[str, Path], reuse: bool = True) -> 
     job = Job(recipe, outputs)
     first = next(iter(outputs.values()))
     with _lock(first):
-        started = time.monotonic()
+        started, cpu = time.monotonic(), time.process_time()
         job.reused = reuse and not os.environ.get(RECOMPUTE) and _put_back(recipe, outputs)
         yield job
         if not job.reused:
+            job.notes |= {"cpu_seconds": round(time.process_time() - cpu, 3), "gpus": _gpus()}
             _seal(job, time.monotonic() - started)
+
+
+def _gpus() -> int:
+    """Count the GPUs that this process used: one, if torch was loaded and touched one."""
+    torch = sys.modules.get("torch")
+    return int(torch is not None and bool(torch.cuda.is_initialized()))
 
 
 def content_of(path: Path) -> str:

@@ -6,7 +6,7 @@ file and writes nothing else but its progress and its resume state.
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,12 @@ import click
 
 from restem import environments
 from restem.artifacts import Job
-from restem.making import StageCommand, fail_readably
+from restem.making import FILE, FOLDER, cli, fail_readably
+from restem.making import listed as _list
 from restem.making import make as _make
+from restem.making import stage as _stage
 
 __all__ = ["cli", "fail_readably", "main"]
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-
-
-class Command(click.Group):
-    """List subcommands in the order of the walk."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which they were defined."""
-        return list(self.commands)
 
 
 def main() -> None:
@@ -37,35 +28,6 @@ def main() -> None:
     with fail_readably():
         environments.enter(sys.argv[1:])
         cli()
-
-
-@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
-    """Self-training experiments (ReST-EM), one command a stage of the walk.
-
-    The rules call these commands; any printed job can be pasted and run by hand.
-    """
-
-
-def _stage(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the three options that decide staleness, which every stage takes."""
-    function = click.option(
-        "--environment",
-        default="unlocked",
-        help="Digest of the locked environment, for the record.",
-    )(function)
-    function = click.option(
-        "--code", default=None, help="Expected digest of the stage's code; refused if it differs."
-    )(function)
-    function = click.option(
-        "--settings", required=True, help="The stage's slice of configuration, as JSON."
-    )(function)
-    return cli.command(cls=StageCommand, name=function.__name__)(function)
-
-
-def _list(name: str, text: str, required: bool = True) -> Callable[..., Any]:
-    """Declare an option that takes a list of files, as Snakemake writes it: --name A B C."""
-    return click.option(name, type=FILE, required=required, multiple=True, help=text)
 
 
 @_stage
@@ -280,61 +242,7 @@ def metrics(
     _make("metrics", options, inputs, {"metrics": output}, body)
 
 
-@_stage
-@_list("--metrics", "Metrics of every policy and split.")
-@click.option("--output", type=FILE, required=True)
-@click.option("--lifts", type=FILE, required=True)
-def summary(metrics: Sequence[Path], output: Path, lifts: Path, **options: Any) -> None:
-    """Estimate every quantity and every lift, with intervals."""
-    from restem.stages import summary as stage
-
-    outputs = {"summary": output, "lifts": lifts}
-    body = lambda job: stage.run(job, metrics, output, lifts)  # noqa: E731
-    _make("summary", options, {"metrics": metrics}, outputs, body)
-
-
-@_stage
-@click.option("--summary", type=FILE, required=True)
-@_list("--output", "The figure as PDF, SVG and PNG.")
-def figure(summary: Path, output: Sequence[Path], **options: Any) -> None:
-    """Draw one figure from the summary."""
-    from restem.stages import figure as stage
-
-    outputs = {path.suffix[1:]: path for path in output}
-    _make(
-        "figure", options, {"summary": summary}, outputs, lambda j: stage.run(j, summary, outputs)
-    )
-
-
-@_stage
-@click.option("--summary", type=FILE, required=True)
-@click.option("--lifts", type=FILE, required=True)
-@_list("--output", "The table as Markdown and CSV.")
-def table(summary: Path, lifts: Path, output: Sequence[Path], **options: Any) -> None:
-    """Write the table of results."""
-    from restem.stages import table as stage
-
-    outputs = {path.suffix[1:]: path for path in output}
-    body = lambda job: stage.run(job, summary, lifts, outputs)  # noqa: E731
-    _make("table", options, {"summary": summary, "lifts": lifts}, outputs, body)
-
-
-@_stage
-@_list("--policies", "policy.json of every policy.")
-@click.option("--summary", type=FILE, required=True)
-@_list("--tables", "Tables to attach to every run.", required=False)
-@click.option("--output", type=FILE, required=True)
-def tracking(
-    policies: Sequence[Path], summary: Path, tables: Sequence[Path], output: Path, **options: Any
-) -> None:
-    """Tell MLflow about every policy; a server that is down loses nothing."""
-    from restem.stages import tracking as stage
-
-    def body(job: Job) -> None:
-        stage.run(job, policies, summary, tables, output)
-
-    inputs = {"policies": policies, "summary": summary, "tables": tables}
-    _make("tracking", options, inputs, {"published": output}, body)
+import restem.cli_reports  # noqa: E402, F401 - its commands follow those of the walk
 
 
 @cli.command()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
+from restem.votes import Ballot, majority_score, read
 
 Row: TypeAlias = dict[str, Any]
 Results: TypeAlias = "Sequence[Mapping[str, Any]] | pa.Table"
@@ -31,6 +32,7 @@ ADDRESS: Final = ("task", "split", "model", "variant", "iteration", "decoding")
 GREEDY: Final = "greedy"
 BASE: Final = "base"
 SFT: Final = "sft"
+MAJORITY: Final = "maj@"
 
 _DECIMALS: Final = 12  # hides the last bits, in which linear algebra libraries differ
 _CHUNK: Final = 4_000_000  # cells of the resampling matrix that are held at a time
@@ -61,13 +63,13 @@ def summarise(results: Results, settings: Metrics) -> list[Row]:
     is the smallest number of draws of a problem. A halted policy has null estimates and its reason.
     Raises RestemError for empty or contradictory results and for a k that no decoding can give.
     """
-    policies = _collect(results, settings.ks)
-    bootstrap = _Bootstrap(settings)
+    policies = collect(results, settings.ks)
+    bootstrap = Bootstrap(settings)
     return [
-        _summary_row(part, seed, k, bootstrap)
+        _summary_row(part, seed, name, k, bootstrap)
         for policy in policies
         for seed, part in _parts(policy)
-        for k in _ks(part, settings)
+        for name, k in quantities(part, settings)
     ]
 
 
@@ -78,39 +80,44 @@ def lifts(results: Results, settings: Metrics) -> list[Row]:
     decoding, and over all seeds; `reference` names what was subtracted (an SFT variant's last
     iteration). Raises RestemError as `summarise` does.
     """
-    policies = _collect(results, settings.ks)
-    bootstrap = _Bootstrap(settings)
+    policies = collect(results, settings.ks)
+    bootstrap = Bootstrap(settings)
     return [
-        _lift_row(policy, reference, k, bootstrap)
+        _lift_row(policy, reference, name, k, bootstrap)
         for policy in policies
         if policy.address["variant"] != BASE
         for reference in _references(policy, policies)
-        for k in _ks(policy, settings)
+        for name, k in quantities(policy, settings)
         if reference.halted_everywhere or k <= reference.draws
     ]
 
 
 @dataclass
-class _Policy:
+class Measured:
     """One policy under one decoding on one split: what each seed's run scored.
 
-    counts: (draws, correct) by problem, by seed; halted: the reason, by seed.
+    counts: (draws, correct) by problem, by seed; ballots: the answers likewise, where a vote can
+    be held; halted: the reason, by seed.
     """
 
     address: Row
     counts: dict[int, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    ballots: dict[int, dict[str, Ballot]] = field(default_factory=dict)
     halted: dict[int, str] = field(default_factory=dict)
 
     @property
     def halted_everywhere(self) -> bool:
+        """Tell whether no seed was scored."""
         return not self.counts
 
     @property
     def seeds(self) -> list[int]:
+        """List the seeds that were scored."""
         return sorted(self.counts)
 
     @property
     def problems(self) -> list[str]:
+        """List the problems, the same for every seed."""
         return sorted(self.counts[self.seeds[0]]) if self.counts else []
 
     @property
@@ -128,21 +135,39 @@ class _Policy:
             return reasons
         return f"{len(self.halted)} of {len(self.halted) + len(self.counts)} seeds: {reasons}"
 
-    def values(self, k: int, problems: Sequence[str]) -> Floats:
-        """Return pass@k by problem and seed, shape (problems, seeds)."""
+    @property
+    def votes(self) -> bool:
+        """Tell whether some problem has answers that can be counted."""
+        return any(self.ballots.get(seed) for seed in self.seeds)
+
+    def values(self, name: str, k: int, problems: Sequence[str]) -> Floats:
+        """Return a quantity by problem and seed, shape (problems, seeds)."""
+        if name.startswith(MAJORITY):
+            return self._vote(k, problems)
         columns = [[self.counts[seed][name] for name in problems] for seed in self.seeds]
         pairs = [np.array(column, np.int64) for column in columns]
         return np.stack([pass_at_k(pair[:, 0], pair[:, 1], k) for pair in pairs], axis=1)
 
+    def _vote(self, k: int, problems: Sequence[str]) -> Floats:
+        """Score the votes; a problem without any answer scores 0."""
+        scores = [
+            [
+                majority_score(ballot, k) if (ballot := held.get(name)) else 0.0
+                for held in (self.ballots.get(seed, {}) for seed in self.seeds)
+            ]
+            for name in problems
+        ]
+        return np.array(scores, np.float64).reshape(len(problems), len(self.seeds))
 
-class _Bootstrap:
+
+class Bootstrap:
     """Hold the resamples of problems, one set for each set of problems."""
 
     def __init__(self, settings: Metrics) -> None:
         self._settings = settings
         self._counts: dict[tuple[str, ...], Floats] = {}
 
-    def means(self, policy: _Policy, values: Floats, problems: Sequence[str]) -> Floats:
+    def means(self, policy: Measured, values: Floats, problems: Sequence[str]) -> Floats:
         """Return the mean of each resample for values by problem and seed."""
         by_seed = self._problem_counts(tuple(problems)) @ values / len(problems)
         return np.asarray((by_seed * self._seed_shares(policy)).sum(axis=1), np.float64)
@@ -164,7 +189,7 @@ class _Bootstrap:
             )
         return self._counts[problems]
 
-    def _seed_shares(self, policy: _Policy) -> Floats:
+    def _seed_shares(self, policy: Measured) -> Floats:
         # Another stream for each policy: their seeds are separate trainings, not pairs.
         names = [str(policy.address[key]) for key in ("task", "model", "variant", "iteration")]
         generator = _generator(self._settings.seed, "seeds", *names)
@@ -220,16 +245,17 @@ def _generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(words[:16], "big")))
 
 
-def _collect(results: Results, ks: Sequence[int]) -> list[_Policy]:
+def collect(results: Results, ks: Sequence[int]) -> list[Measured]:
+    """Gather the rows of every policy. Raises RestemError when they contradict each other."""
     rows = results.to_pylist() if isinstance(results, pa.Table) else results
     if not rows:
         raise RestemError(
             "there are no results to summarise", "the results table", "run the evaluations first"
         )
-    found: dict[tuple[Any, ...], _Policy] = {}
+    found: dict[tuple[Any, ...], Measured] = {}
     for row in rows:
         key = tuple(row[name] for name in ADDRESS)
-        _add(found.setdefault(key, _Policy(dict(zip(ADDRESS, key, strict=True)))), row)
+        _add(found.setdefault(key, Measured(dict(zip(ADDRESS, key, strict=True)))), row)
     policies = [found[key] for key in sorted(found)]
     for policy in policies:
         _check_seeds(policy)
@@ -237,7 +263,7 @@ def _collect(results: Results, ks: Sequence[int]) -> list[_Policy]:
     return policies
 
 
-def _add(policy: _Policy, row: Mapping[str, Any]) -> None:
+def _add(policy: Measured, row: Mapping[str, Any]) -> None:
     if row["halted"] is not None:
         policy.halted[row["seed"]] = row["halted"]
         return
@@ -245,9 +271,12 @@ def _add(policy: _Policy, row: Mapping[str, Any]) -> None:
     if row["problem_id"] in run:
         raise _contradiction(policy, f"problem {row['problem_id']!r} of seed {row['seed']} twice")
     run[row["problem_id"]] = (row["draws"], row["correct"])
+    if row.get("choices") is not None:
+        ballot = Ballot(read(row["choices"]), frozenset(read(row["right"])))
+        policy.ballots.setdefault(row["seed"], {})[row["problem_id"]] = ballot
 
 
-def _check_seeds(policy: _Policy) -> None:
+def _check_seeds(policy: Measured) -> None:
     if policy.halted.keys() & policy.counts.keys():
         raise _contradiction(policy, "a seed both halted and scored")
     for seed in policy.seeds:
@@ -255,14 +284,14 @@ def _check_seeds(policy: _Policy) -> None:
             raise _contradiction(policy, f"seed {seed} with problems of its own")
 
 
-def _contradiction(policy: _Policy, what: str) -> RestemError:
+def _contradiction(policy: Measured, what: str) -> RestemError:
     where = ", ".join(f"{name} {value}" for name, value in policy.address.items())
     return RestemError(
         f"the results list {what}", where, "make the metrics of this policy again, each seed once"
     )
 
 
-def _check_ks(policies: Iterable[_Policy], ks: Sequence[int]) -> None:
+def _check_ks(policies: Iterable[Measured], ks: Sequence[int]) -> None:
     sampled = [p.draws for p in policies if p.address["decoding"] != GREEDY and p.counts]
     if sampled and max(ks) > max(sampled):
         raise RestemError(
@@ -272,42 +301,45 @@ def _check_ks(policies: Iterable[_Policy], ks: Sequence[int]) -> None:
         )
 
 
-def _ks(policy: _Policy, settings: Metrics) -> list[int]:
-    if policy.halted_everywhere or policy.address["decoding"] == GREEDY:
-        return [1]
-    return [k for k in settings.ks if k <= policy.draws]
+def quantities(policy: Measured, settings: Metrics) -> list[tuple[str, int]]:
+    """List the quantities that a policy's draws can give, each with its k."""
+    if policy.address["decoding"] == GREEDY:
+        return [("accuracy", 1)]
+    if policy.halted_everywhere:
+        return [("pass@1", 1)]
+    found = [(f"pass@{k}", k) for k in settings.ks if k <= policy.draws]
+    if policy.votes:
+        found += [(f"{MAJORITY}{k}", k) for k in settings.votes if k <= policy.draws]
+    return found
 
 
-def _parts(policy: _Policy) -> list[tuple[int | None, _Policy]]:
+def _parts(policy: Measured) -> list[tuple[int | None, Measured]]:
     """Return the policy as a whole and then one part for each seed."""
-    parts: list[tuple[int | None, _Policy]] = [(None, policy)]
+    parts: list[tuple[int | None, Measured]] = [(None, policy)]
     for seed in sorted(policy.counts.keys() | policy.halted.keys()):
         counts = {seed: policy.counts[seed]} if seed in policy.counts else {}
         halted = {seed: policy.halted[seed]} if seed in policy.halted else {}
-        parts.append((seed, _Policy(policy.address, counts, halted)))
+        ballots = {seed: policy.ballots.get(seed, {})}
+        parts.append((seed, Measured(policy.address, counts, ballots, halted)))
     return parts
 
 
-def _quantity(policy: _Policy, k: int) -> str:
-    return "accuracy" if policy.address["decoding"] == GREEDY else f"pass@{k}"
-
-
-def _summary_row(part: _Policy, seed: int | None, k: int, bootstrap: _Bootstrap) -> Row:
-    row = {**part.address, "seed": seed, "quantity": _quantity(part, k), "k": k}
+def _summary_row(part: Measured, seed: int | None, name: str, k: int, bootstrap: Bootstrap) -> Row:
+    row = {**part.address, "seed": seed, "quantity": name, "k": k}
     problems = part.problems
     row |= {"problems": len(problems), "draws": part.draws, "seeds": len(part.counts)}
     if part.halted_everywhere:
         return row | {"estimate": None, "low": None, "high": None, "halted": part.reason}
-    values = part.values(k, problems)
+    values = part.values(name, k, problems)
     resampled = bootstrap.means(part, values, problems)
     found = bootstrap.interval(resampled, float(values.mean()), (0.0, 1.0), len(problems))
     return row | found | {"halted": part.reason}
 
 
-def _references(policy: _Policy, policies: Sequence[_Policy]) -> list[_Policy]:
+def _references(policy: Measured, policies: Sequence[Measured]) -> list[Measured]:
     """Return the base model's and each SFT variant's last iteration, evaluated in the same way."""
     same = ("task", "split", "model", "decoding")
-    last: dict[str, _Policy] = {}
+    last: dict[str, Measured] = {}
     for other in policies:
         variant = other.address["variant"]
         if (
@@ -319,15 +351,17 @@ def _references(policy: _Policy, policies: Sequence[_Policy]) -> list[_Policy]:
     return list(last.values())
 
 
-def _lift_row(policy: _Policy, reference: _Policy, k: int, bootstrap: _Bootstrap) -> Row:
+def _lift_row(
+    policy: Measured, reference: Measured, name: str, k: int, bootstrap: Bootstrap
+) -> Row:
     row = {**policy.address, "reference": reference.address["variant"]}
-    row |= {"quantity": _quantity(policy, k), "seeds": len(policy.counts)}
+    row |= {"quantity": name, "seeds": len(policy.counts)}
     if policy.halted_everywhere or reference.halted_everywhere:
         return row | {"problems": 0, "estimate": None, "low": None, "high": None}
     problems = sorted(set(policy.problems) & set(reference.problems))
     if not problems:
         raise _contradiction(policy, f"no problem that {reference.address['variant']} answered too")
-    sides = [(side, side.values(k, problems)) for side in (policy, reference)]
+    sides = [(side, side.values(name, k, problems)) for side in (policy, reference)]
     point = float(sides[0][1].mean() - sides[1][1].mean())
     resampled = [bootstrap.means(side, values, problems) for side, values in sides]
     difference = resampled[0] - resampled[1]

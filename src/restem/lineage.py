@@ -47,7 +47,7 @@ class Lineage:
     def iterations(self, variant: str) -> int:
         """Return the number of a variant's iterations."""
         stated = self.study.variants[variant]
-        return stated.iterations or self.study.methods[stated.method].iterations
+        return stated.iterations or self.study.method_of(variant).iterations
 
     def last(self, variant: str, model: str, seed: int) -> Policy:
         """Return the policy of a variant's last iteration."""
@@ -122,7 +122,8 @@ class Lineage:
         """Return how many draws of each problem a policy looks at in one of its sources."""
         decoding = self.study.decodings[source.draws.decoding]
         if source.name == MODEL:
-            return self.method(policy).selection.draws or decoding.draws
+            selection = self.method(policy).selection
+            return selection.draws or selection.times * decoding.draws
         return decoding.draws
 
     def _teacher(self, policy: Policy) -> Policy:
@@ -146,4 +147,4 @@ class Lineage:
 
     def method(self, policy: Policy) -> Method:
         """Return the method of a policy's variant."""
-        return self.study.methods[self.variant(policy).method]
+        return self.study.method_of(policy.variant)

@@ -16,6 +16,17 @@ from restem.config.errors import validate
 from restem.errors import RestemError
 from restem.provenance import code_digests, digest
 
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class Command(click.Group):
+    """List subcommands in the order of the walk."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which they were defined."""
+        return list(self.commands)
+
 
 @contextmanager
 def fail_readably() -> Iterator[None]:
@@ -80,3 +91,32 @@ def _settings(stage: str, text: str) -> dict[str, Any]:
         raise RestemError("this is not a JSON object", "--settings", "write '{\"key\": value}'")
     validate(importlib.import_module(f"restem.stages.{stage}").Settings, settings, "--settings")
     return settings
+
+
+@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Self-training experiments (ReST-EM), one command a stage of the walk.
+
+    The rules call these commands; any printed job can be pasted and run by hand.
+    """
+
+
+def stage(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the three options that decide staleness, which every stage takes."""
+    function = click.option(
+        "--environment",
+        default="unlocked",
+        help="Digest of the locked environment, for the record.",
+    )(function)
+    function = click.option(
+        "--code", default=None, help="Expected digest of the stage's code; refused if it differs."
+    )(function)
+    function = click.option(
+        "--settings", required=True, help="The stage's slice of configuration, as JSON."
+    )(function)
+    return cli.command(cls=StageCommand, name=function.__name__)(function)
+
+
+def listed(name: str, text: str, required: bool = True) -> Callable[..., Any]:
+    """Declare an option that takes a list of files, as Snakemake writes it: --name A B C."""
+    return click.option(name, type=FILE, required=required, multiple=True, help=text)

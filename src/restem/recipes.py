@@ -24,6 +24,9 @@ FAMILIES = {
     "metrics": "report",
     "summary": "report",
     "figure": "report",
+    "breakdown": "report",
+    "claims": "report",
+    "ledger": "report",
     "table": "report",
     "tracking": "report",
 }

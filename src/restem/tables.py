@@ -70,13 +70,33 @@ SCHEMAS: dict[str, Any] = {
         [*_address, ("seed", pa.int32()), ("problem_id", pa.string()), ("subject", pa.string())]
         + [("draws", pa.int32()), ("correct", pa.int32()), ("unextractable", pa.int32())]
         + [("completion_tokens_mean", pa.float64())],
-        [("level", pa.int32()), ("halted", pa.string())],
+        [("level", pa.int32()), ("halted", pa.string())]
+        + [("choices", pa.string()), ("right", pa.string())],  # see restem.votes
     ),
     "summary": _schema(
         [*_address, ("quantity", pa.string()), ("problems", pa.int32()), ("draws", pa.int32())]
         + [("seeds", pa.int32())],
         [("seed", pa.int32()), ("k", pa.int32()), ("estimate", pa.float64())]
         + [("low", pa.float64()), ("high", pa.float64()), ("halted", pa.string())],
+    ),
+    "breakdown": _schema(
+        [*_address, ("kind", pa.string()), ("group", pa.string()), ("quantity", pa.string())]
+        + [("problems", pa.int32()), ("seeds", pa.int32())],
+        [("reference", pa.string()), ("estimate", pa.float64())]
+        + [("low", pa.float64()), ("high", pa.float64())],
+    ),
+    "claims": _schema(
+        [("claim", pa.string()), ("verdict", pa.string()), ("problems", pa.int32())]
+        + [("seeds", pa.int32())],
+        [("k", pa.int32()), ("contrast", pa.string()), ("test", pa.string())]
+        + [("estimate", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]
+        + [("reason", pa.string())],
+    ),
+    "ledger": _schema(
+        [("scope", pa.string()), ("name", pa.string()), ("draws", pa.int64())]
+        + [(name, pa.int64()) for name in ("prompt_tokens", "cached_tokens", "generated_tokens")]
+        + [("trained_tokens", pa.int64()), ("flops", pa.float64()), ("seconds", pa.float64())]
+        + [("cpu_seconds", pa.float64()), ("gpu_seconds", pa.float64())],
     ),
     "lifts": _schema(
         [*_address, ("reference", pa.string()), ("quantity", pa.string())]

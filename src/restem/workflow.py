@@ -131,8 +131,11 @@ class Walk(Lineage):
 
     def evaluations(self) -> list[Draws]:
         """List the completions that are evaluated: each address once."""
-        found = (d for e in self.study.evaluations for d in self._evaluated(e))
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(self.all_evaluated()))
+
+    def all_evaluated(self) -> Iterator[Draws]:
+        """List the completions of every evaluation of every policy, as often as they are used."""
+        return (d for e in self.study.evaluations for d in self._evaluated(e))
 
     def shards(self, split: str) -> list[str]:
         """Name the shards of a split; how many there are is a matter of scheduling only."""
@@ -167,7 +170,7 @@ class Walk(Lineage):
         }
 
     def _examples_recipe(self, policy: Policy) -> dict[str, Any]:
-        left_out = {"draws", "accumulate"}  # the sources say it
+        left_out = {"draws", "times", "accumulate"}  # the sources say it
         selection = self.selection(policy).model_dump(mode="json", exclude=left_out)
         settings = self._selection_settings(policy) | {"selection": selection}
         sources = [self._source_recipe(policy, source) for source in self.sources(policy)]
@@ -266,7 +269,11 @@ class Walk(Lineage):
 
     def _selection_settings(self, policy: Policy) -> dict[str, Any]:
         selection = self.selection(policy)
-        unread = {"draws", "accumulate"}  # they decide what is drawn and listed as a source
+        unread = {
+            "draws",
+            "times",
+            "accumulate",
+        }  # they decide what is drawn and listed as a source
         stated = selection.model_dump(mode="json", exclude_defaults=True, exclude=unread)
         random = {"seed": [policy.seed, policy.iteration]} if selection.model_data else {}
         return {"task": self.module(policy.task), "selection": stated, **random}
@@ -274,7 +281,7 @@ class Walk(Lineage):
     def policy_settings(self, policy: Policy) -> dict[str, Any]:
         """Return what the M-step reads."""
         method = self.method(policy)
-        training = self.study.training_of(self.variant(policy).method, policy.model)
+        training = self.study.training_of(policy.variant, policy.model)
         decoding = self.study.decodings[self.study.validation_decoding]
         stated = training.model_dump(mode="json", exclude_defaults=True)
         if method.steps:
@@ -292,8 +299,8 @@ class Walk(Lineage):
     @property
     def frozen(self) -> list[str]:
         """List the variants whose policies are made without fitting weights."""
-        methods, variants = self.study.methods, self.study.variants
-        return [n for n, v in variants.items() if methods[v.method].m_step.kind != "fine_tune"]
+        method_of = self.study.method_of
+        return [n for n in self.study.variants if method_of(n).m_step.kind != "fine_tune"]
 
     def metrics_settings(self, draws: Draws) -> dict[str, Any]:
         """Return the address that the metrics of some completions carry."""

@@ -17,7 +17,7 @@ def bad_ancestors(study: "Study") -> list[str]:
 
 def _bad_variant(study: "Study", name: str) -> Iterator[str]:
     variant = study.variants[name]
-    method = study.methods[variant.method]
+    method = study.method_of(name)
     for key, needed, given in (
         ("sft", method.needs_sft, variant.sft),
         ("teacher", method.needs_teacher, variant.teacher),
@@ -70,7 +70,7 @@ def _bad_teacher(study: "Study", name: str) -> Iterator[str]:
         yield f"{path}.variant: {teacher.variant!r} is trained on another task, {taught.task}"
     if taught.models is not None and teacher.model not in taught.models:
         yield f"{path}.variant: {teacher.variant!r} is not trained on {teacher.model}"
-    last = taught.iterations or study.methods[taught.method].iterations
+    last = taught.iterations or study.method_of(teacher.variant).iterations
     if teacher.iteration and teacher.iteration > last:
         yield f"{path}.iteration: {teacher.variant!r} has {last}"
 

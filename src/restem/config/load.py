@@ -8,8 +8,11 @@ from typing import Any
 import yaml
 
 from restem.config.errors import validate
+from restem.config.merging import merge
 from restem.config.study import Study
 from restem.errors import RestemError
+
+__all__ = ["load_study", "merge", "presets", "read_yaml", "schema", "with_experiments"]
 
 
 def load_study(config: Mapping[str, Any], folder: Path) -> Study:
@@ -18,8 +21,37 @@ def load_study(config: Mapping[str, Any], folder: Path) -> Study:
     Keys given on top of no study change the demo. Raises RestemError with all problems at once.
     """
     stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
+    stated = with_experiments(stated, folder)
     methods = {**presets(folder / "methods"), **stated.get("methods", {})}
     return validate(Study, {**stated, "methods": methods}, f"study {stated.get('study', '?')!r}")
+
+
+def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Add what the named experiments train and measure, and the claims.
+
+    Raises RestemError when two experiments mean different things by one name.
+    """
+    study = dict(stated)
+    if study.get("claims") == "all":
+        study["claims"] = read_yaml(folder / "claims.yaml")["claims"]
+    named = study.get("experiments")
+    if not isinstance(named, list):
+        return study
+    places = {name: folder / "paper" / "experiments" / f"{name}.yaml" for name in named}
+    found = {name: read_yaml(place) for name, place in places.items()}
+    variants = dict(study.get("variants") or {})
+    evaluations = list(study.get("evaluations") or [])
+    for name, experiment in found.items():
+        for variant, content in (experiment.get("variants") or {}).items():
+            if variants.setdefault(variant, content) != content:
+                raise RestemError(
+                    f"variant {variant!r} is another one elsewhere in this study",
+                    str(places[name]),
+                    "give it the same content, or another name",
+                )
+        evaluations += experiment.get("evaluations") or []
+    different = [e for i, e in enumerate(evaluations) if e not in evaluations[:i]]
+    return study | {"experiments": found, "variants": variants, "evaluations": different}
 
 
 def presets(folder: Path) -> dict[str, Any]:
@@ -38,15 +70,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RestemError("the YAML file is not a mapping", str(path), "start it with `study:`")
     return content
-
-
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay changes over a base, mapping by mapping."""
-    merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
 
 
 def schema() -> str:

@@ -1,6 +1,6 @@
 """What is computed from per-problem results: which pass@k, and how sure we are of it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -15,6 +15,18 @@ class Metrics(Strict):
         description="Compute pass@k for these k; a decoding gives those k that it drew enough for.",
         min_length=1,
     )
+    votes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="Compute maj@k for these k, from sampled decodings with a single answer each.",
+    )
+    difficulty: str | None = Field(
+        default=None,
+        description="Decoding under which the base model is evaluated to sort problems by "
+        "difficulty; no other result may come from these draws. Null for no such bins.",
+    )
+    breakdowns: tuple[Literal["difficulty", "subject", "level"], ...] = Field(
+        default=(), description="Groups of problems for which estimates are shown apart."
+    )
     confidence: float = Field(
         default=0.95, description="Share of intervals that should hold the truth.", gt=0, lt=1
     )
@@ -23,7 +35,7 @@ class Metrics(Strict):
     )
     seed: int = Field(default=0, description="Seed of the bootstrap.", ge=0)
 
-    @field_validator("ks")
+    @field_validator("ks", "votes")
     @classmethod
     def _rise(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
         if list(ks) != sorted(set(ks)):

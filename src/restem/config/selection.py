@@ -19,6 +19,16 @@ class Selection(Strict):
         "decoding says. More than those are drawn for this method.",
         ge=1,
     )
+    times: int = Field(
+        default=1, description="Look at so many times the draws that the decoding says.", ge=1
+    )
+    problem_share: float | None = Field(
+        default=None,
+        description="Train on the first problems of the split's fixed order, this share of them; "
+        "null for all.",
+        gt=0,
+        le=1,
+    )
     problems: int | None = Field(
         default=None,
         description="Train on the first so many problems of the split's fixed order; null for all.",

@@ -3,12 +3,15 @@
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from restem.config.ancestors import bad_ancestors
+from restem.config.claims import Claim
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
+from restem.config.experiment import NAME, Experiment, Name
+from restem.config.merging import merge
 from restem.config.method import Method
 from restem.config.metrics import Metrics
 from restem.config.models import Model
@@ -17,9 +20,6 @@ from restem.config.strict import Strict
 from restem.config.tracking import Tracking
 from restem.config.training import Training
 from restem.config.variant import Evaluation, Variant
-
-NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Name = Annotated[str, StringConstraints(pattern=NAME)]  # it becomes a folder
 
 
 class TaskBlock(Strict):
@@ -66,15 +66,37 @@ class Study(Strict):
         default=["accuracy_by_iteration", "train_test_gap", "pass_at_k"],
         description="Modules in restem.figures that are drawn.",
     )
+    experiments: dict[Name, Experiment] = Field(
+        default_factory=dict,
+        description="Experiments whose variants, evaluations and figures the study has; in a file: "
+        "a list of names in config/paper/experiments.",
+    )
+    claims: list[Claim] = Field(
+        default_factory=list,
+        description="What is tested; in a file `all` means config/claims.yaml.",
+    )
     tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
     shards: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
         description="Sampling and verification jobs a split; scheduling only.",
     )
 
-    def training_of(self, method: str, model: str) -> Training:
-        """Return the M-step of a method on a model: the study's, changed by both."""
-        changes = {**self.models[model].training, **self.methods[method].training}
+    _methods: dict[str, Method] = PrivateAttr(default_factory=dict)
+
+    def method_of(self, variant: str) -> Method:
+        """Return a variant's method, with the changes that the variant makes to it."""
+        if variant not in self._methods:
+            stated = self.variants[variant]
+            method = self.methods[stated.method]
+            if stated.changes:
+                merged = merge(method.model_dump(exclude_unset=True), stated.changes)
+                method = Method.model_validate(merged)
+            self._methods[variant] = method
+        return self._methods[variant]
+
+    def training_of(self, variant: str, model: str) -> Training:
+        """Return the M-step of a variant on a model: the study's, changed by both."""
+        changes = {**self.models[model].training, **self.method_of(variant).training}
         return Training.model_validate({**self.training.model_dump(), **changes})
 
     @field_validator("seeds")
@@ -109,10 +131,6 @@ def _dangling(study: Study) -> list[str]:
         check(f"variants.{name}.task", variant.task, study.tasks)
         for model in variant.models or []:
             check(f"variants.{name}.models", model, study.models)
-    for name, method in study.methods.items():
-        for key, decoding in method.decodings.items():
-            if any(v.method == name for v in study.variants.values()):
-                check(f"methods.{name}.{key}", decoding, study.decodings)
     for index, evaluation in enumerate(study.evaluations):
         check(f"evaluations.{index}.task", evaluation.task, study.tasks)
         check(f"evaluations.{index}.decoding", evaluation.decoding, study.decodings)
@@ -121,7 +139,7 @@ def _dangling(study: Study) -> list[str]:
         for model in evaluation.models or []:
             check(f"evaluations.{index}.models", model, study.models)
     check("validation_decoding", study.validation_decoding, study.decodings)
-    return found or bad_ancestors(study) or _bad_training(study)
+    return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)
 
 
 def _bad_training(study: Study) -> list[str]:
@@ -134,4 +152,22 @@ def _bad_training(study: Study) -> list[str]:
             Training.model_validate({**study.training.model_dump(), **block})
         except ValidationError as problem:
             found += [f"{path}.{line}" for line in described(problem, Training)]
+    return found
+
+
+def _bad_changes(study: Study) -> list[str]:
+    """Name what is wrong with the method of every variant."""
+    found: list[str] = []
+    for name, variant in study.variants.items():
+        try:
+            method = study.method_of(name)
+        except ValidationError as problem:
+            found += [f"variants.{name}.changes.{line}" for line in described(problem, Method)]
+            continue
+        for key, decoding in method.decodings.items():
+            if decoding not in study.decodings:
+                where = f"methods.{variant.method}.{key}"
+                found.append(
+                    f"{where}: {decoding!r} is not defined{nearest(decoding, study.decodings)}"
+                )
     return found

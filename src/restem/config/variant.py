@@ -1,6 +1,6 @@
 """What a study trains and what it measures: variants of methods, and evaluations."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,10 @@ class Variant(Strict):
     task: str = Field(description="Task to train on.")
     models: list[str] | None = Field(default=None, description="Models to run it on; null for all.")
     iterations: int | None = Field(default=None, description="Overrides the method's.", ge=1)
+    changes: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Keys of the method that differ here, such as {selection: {flip: 0.1}}.",
+    )
     sft: str | None = Field(
         default=None, description="The variant that a method with `initial: sft` begins with."
     )

@@ -83,7 +83,9 @@ def _allowed(
     settings: Settings, known: Sequence[str], reference: Sequence[Drawn] | None
 ) -> frozenset[str]:
     """Return the ids of the problems to train on."""
-    first = known[: settings.selection.problems]
+    share = settings.selection.problem_share
+    most = settings.selection.problems if share is None else round(share * len(known))
+    first = known[:most]
     if reference is None:
         return frozenset(first)
     return frozenset(first) & {one.problem_id for one in reference if one.reward > 0}

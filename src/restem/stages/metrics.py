@@ -9,9 +9,11 @@ from restem.artifacts import Job
 from restem.config.strict import Strict
 from restem.errors import RestemError
 from restem.policies import read_policy
+from restem.rewards.form import answer_form
 from restem.tables import read_rows, table, write_table
 from restem.tasks.problem import Problem
 from restem.tasks.table import read_problems
+from restem.votes import ballot_of, written
 
 
 class Settings(Strict):
@@ -101,4 +103,14 @@ def _row(
         "unextractable": counts["unextractable"],
         "completion_tokens_mean": sum(lengths) / len(lengths) if lengths else 0.0,
         "halted": halted,
+        **_ballot(verdicts),
     }
+
+
+def _ballot(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a vote needs; one draw, or draws without answers, make none."""
+    drawn = sorted(verdicts, key=lambda row: int(row["draw"]))
+    if len(drawn) < 2 or all(row["extracted"] is None for row in drawn):
+        return {"choices": None, "right": None}
+    ballot = ballot_of(drawn, [answer_form(row["extracted"]) for row in drawn])
+    return {"choices": written(ballot.choices), "right": written(sorted(ballot.right))}

@@ -74,7 +74,7 @@ def test_the_first_third_of_three_times_is_drawn_once() -> None:
     first, three = both.e_step(at("em", 1)), both.e_step(at("three"))
     assert first == three
     assert first is not None
-    assert both.count(first) == 96
+    assert both.count(first) == 48
     assert both.examples_settings(at("em", 1))["drawn"] == [16]
     assert "drawn" not in both.examples_settings(at("three"))
     later = both.e_step(at("em", 2))

@@ -1,0 +1,72 @@
+"""claims: what holds of the paper, in which groups of problems, and at what cost."""
+
+
+rule break_down_metrics:
+    """Estimate every quantity in groups of problems."""
+    input:
+        metrics=all_metrics(),
+    output:
+        breakdown="<results>/breakdown.parquet",
+    log:
+        "<results>/breakdown.log",
+    benchmark:
+        "<results>/breakdown.tsv"
+    params:
+        **stage("breakdown", breakdown_slice, "break_down_metrics"),
+    shell:
+        "restem breakdown"
+        " --metrics {input.metrics:q}"
+        " --output {output.breakdown:q}"
+        " --settings {params.settings:q}"
+        " --code {params.code} --environment {params.environment}"
+        " 2>&1 | tee {log:q}"
+
+
+rule keep_ledger:
+    """Add up what every policy, variant and experiment cost."""
+    input:
+        policies=all_policies(),
+        samples=all_samples(),
+    output:
+        ledger="<results>/ledger.parquet",
+        page="<results>/ledger.md",
+    log:
+        "<results>/ledger.log",
+    benchmark:
+        "<results>/ledger.tsv"
+    params:
+        **stage("ledger", ledger_slice, "keep_ledger"),
+    shell:
+        "restem ledger"
+        " --policies {input.policies:q}"
+        " --samples {input.samples:q}"
+        " --output {output.ledger:q}"
+        " --page {output.page:q}"
+        " --settings {params.settings:q}"
+        " --code {params.code} --environment {params.environment}"
+        " 2>&1 | tee {log:q}"
+
+
+rule judge_claims:
+    """Test the claims of the paper."""
+    input:
+        metrics=all_metrics(),
+        ledger="<results>/ledger.parquet",
+    output:
+        claims="<results>/claims.parquet",
+        page="<results>/claims.md",
+    log:
+        "<results>/claims.log",
+    benchmark:
+        "<results>/claims.tsv"
+    params:
+        **stage("claims", claims_slice, "judge_claims"),
+    shell:
+        "restem claims"
+        " --metrics {input.metrics:q}"
+        " --ledger {input.ledger:q}"
+        " --output {output.claims:q}"
+        " --page {output.page:q}"
+        " --settings {params.settings:q}"
+        " --code {params.code} --environment {params.environment}"
+        " 2>&1 | tee {log:q}"

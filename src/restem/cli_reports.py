@@ -1,0 +1,113 @@
+"""The commands of the stages that people read: estimates, claims, costs, figures, tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from restem.artifacts import Job
+from restem.making import FILE
+from restem.making import listed as _list
+from restem.making import make as _make
+from restem.making import stage as _stage
+
+
+@_stage
+@_list("--metrics", "Metrics of every policy and split.")
+@click.option("--output", type=FILE, required=True)
+@click.option("--lifts", type=FILE, required=True)
+def summary(metrics: Sequence[Path], output: Path, lifts: Path, **options: Any) -> None:
+    """Estimate every quantity and every lift, with intervals."""
+    from restem.stages import summary as stage
+
+    outputs = {"summary": output, "lifts": lifts}
+    body = lambda job: stage.run(job, metrics, output, lifts)  # noqa: E731
+    _make("summary", options, {"metrics": metrics}, outputs, body)
+
+
+@_stage
+@_list("--metrics", "Metrics of every policy and split.")
+@click.option("--output", type=FILE, required=True)
+def breakdown(metrics: Sequence[Path], output: Path, **options: Any) -> None:
+    """Estimate every quantity in groups of problems: by difficulty, subject or level."""
+    from restem.stages import breakdown as stage
+
+    body = lambda job: stage.run(job, metrics, output)  # noqa: E731
+    _make("breakdown", options, {"metrics": metrics}, {"breakdown": output}, body)
+
+
+@_stage
+@_list("--policies", "policy.json of every policy.")
+@_list("--samples", "Every table of completions.")
+@click.option("--output", type=FILE, required=True)
+@click.option("--page", type=FILE, required=True, help="The ledger as Markdown.")
+def ledger(
+    policies: Sequence[Path], samples: Sequence[Path], output: Path, page: Path, **options: Any
+) -> None:
+    """Add up tokens, FLOPs and seconds of every policy, variant and experiment."""
+    from restem.stages import ledger as stage
+
+    inputs = {"policies": policies, "samples": samples}
+    outputs = {"ledger": output, "page": page}
+    body = lambda job: stage.run(job, policies, samples, output, page)  # noqa: E731
+    _make("ledger", options, inputs, outputs, body)
+
+
+@_stage
+@_list("--metrics", "Metrics of every policy and split.")
+@click.option("--ledger", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True)
+@click.option("--page", type=FILE, required=True, help="The verdicts as Markdown.")
+def claims(metrics: Sequence[Path], ledger: Path, output: Path, page: Path, **options: Any) -> None:
+    """Test the claims of the paper: effect, interval, verdict, compute."""
+    from restem.stages import claims as stage
+
+    inputs = {"metrics": metrics, "ledger": ledger}
+    outputs = {"claims": output, "page": page}
+    body = lambda job: stage.run(job, metrics, ledger, output, page)  # noqa: E731
+    _make("claims", options, inputs, outputs, body)
+
+
+@_stage
+@click.option("--summary", type=FILE, required=True)
+@_list("--output", "The figure as PDF, SVG and PNG.")
+def figure(summary: Path, output: Sequence[Path], **options: Any) -> None:
+    """Draw one figure from the summary."""
+    from restem.stages import figure as stage
+
+    outputs = {path.suffix[1:]: path for path in output}
+    _make(
+        "figure", options, {"summary": summary}, outputs, lambda j: stage.run(j, summary, outputs)
+    )
+
+
+@_stage
+@click.option("--summary", type=FILE, required=True)
+@click.option("--lifts", type=FILE, required=True)
+@_list("--output", "The table as Markdown and CSV.")
+def table(summary: Path, lifts: Path, output: Sequence[Path], **options: Any) -> None:
+    """Write the table of results."""
+    from restem.stages import table as stage
+
+    outputs = {path.suffix[1:]: path for path in output}
+    body = lambda job: stage.run(job, summary, lifts, outputs)  # noqa: E731
+    _make("table", options, {"summary": summary, "lifts": lifts}, outputs, body)
+
+
+@_stage
+@_list("--policies", "policy.json of every policy.")
+@click.option("--summary", type=FILE, required=True)
+@_list("--tables", "Tables to attach to every run.", required=False)
+@click.option("--output", type=FILE, required=True)
+def tracking(
+    policies: Sequence[Path], summary: Path, tables: Sequence[Path], output: Path, **options: Any
+) -> None:
+    """Tell MLflow about every policy; a server that is down loses nothing."""
+    from restem.stages import tracking as stage
+
+    def body(job: Job) -> None:
+        stage.run(job, policies, summary, tables, output)
+
+    inputs = {"policies": policies, "summary": summary, "tables": tables}
+    _make("tracking", options, inputs, {"published": output}, body)

@@ -1,0 +1,64 @@
+"""A claim of the paper as a test that was fixed before the results were seen."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from restem.config.strict import Strict
+
+SIDE = r"^[^/]+/(base|[^/]+/(last|[0-9]+))(@(train|test))?$"
+Side = Annotated[str, StringConstraints(pattern=SIDE)]
+
+
+class Group(Strict):
+    """A part of the problems."""
+
+    kind: Literal["difficulty", "subject", "level"] = Field(description="What sorts the problems.")
+    name: str = Field(description="Which of its groups, for instance hard.")
+
+
+class Contrast(Strict):
+    """A contrast of policies: the sum of one side minus the sum of the other."""
+
+    plus: list[Side] = Field(
+        description="Policies as model/variant/iteration, model/variant/last or model/base; "
+        "@train or @test for another split.",
+        min_length=1,
+    )
+    minus: list[Side] = Field(default_factory=list, description="Policies subtracted from them.")
+    task: str | None = Field(default=None, description="Overrides the claim's.")
+    k: list[int] = Field(
+        default=[1], description="For pass@k and maj@k: the claim is tested for each k."
+    )
+    group: Group | None = Field(default=None, description="Only these problems.")
+
+
+class Claim(Strict):
+    """One sentence of the paper, and what must hold of open models for it to be supported."""
+
+    id: str = Field(description="Short name; starts with the figure's or section's id.")
+    says: str = Field(description="What the paper says, in our words.")
+    paper: str | None = Field(
+        default=None, description="The paper's own numbers, where it has any."
+    )
+    where: str = Field(description="Place in the paper.")
+    task: str = Field(description="Task that is evaluated.")
+    quantity: Literal["accuracy", "pass", "maj"] = Field(
+        default="accuracy", description="accuracy: greedy decoding; pass, maj: sampled."
+    )
+    decoding: str = Field(default="greedy", description="Decoding of the evaluation.")
+    split: Literal["train", "test"] = Field(default="test", description="Split that is evaluated.")
+    expect: Literal["above", "below", "within"] = Field(
+        default="above", description="The contrast lies above the margin, below its negative, or "
+        "between the two."
+    )  # fmt: skip
+    margin: float = Field(default=0.0, description="In shares, not in points.", ge=0)
+    tests: list[Contrast] = Field(description="All of them must hold.", min_length=1)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "Claim":
+        if self.quantity == "accuracy" and any(test.k != [1] for test in self.tests):
+            raise ValueError("tests.k: accuracy has no k")
+        if self.expect == "within" and self.margin == 0:
+            raise ValueError("margin: within 0 can never be shown; name the largest difference")
+        return self

@@ -1,0 +1,116 @@
+"""What the pages of a study read: which artifacts stand behind each policy, variant, experiment."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from restem.addresses import BASE, Draws, Policy
+from restem.workflow import Walk
+
+
+def breakdown_settings(walk: Walk) -> dict[str, Any]:
+    """Return what estimates in groups read."""
+    return walk.summary_settings()
+
+
+def claims_settings(walk: Walk) -> dict[str, Any]:
+    """Return what the claims read."""
+    claims = [claim.model_dump(mode="json", exclude_defaults=True) for claim in walk.study.claims]
+    return {**walk.summary_settings(), "note": walk.note, "claims": claims}
+
+
+def ledger_settings(walk: Walk) -> dict[str, Any]:
+    """Return what the ledger reads: every artifact that cost something, and who used it."""
+    samples = [[path, draws.policy.path] for draws, path in sampled(walk)]
+    policies = [policy.path for policy in policies_of(walk)]
+    groups = {
+        "study": {walk.study.study: [path for path, _ in samples] + policies},
+        "experiment": {
+            name: list(_spent(walk, _of_experiment(walk, name))) for name in walk.study.experiments
+        },
+        "variant": {
+            name: list(_spent(walk, [p for p in walk.stated if p.variant == name]))
+            for name in walk.study.variants
+        },
+        "policy": dict(_by_policy(walk)),
+    }
+    return {"note": walk.note, "samples": samples, "policies": policies, "groups": groups}
+
+
+def policies_of(walk: Walk) -> list[Policy]:
+    """List the base policies and the trained ones."""
+    return [*map(walk.base, walk.study.models), *walk.trained]
+
+
+def sampled(walk: Walk) -> Iterator[tuple[Draws, str]]:
+    """List every table of samples, shard by shard, below the study's results."""
+    for draws in walk.sampled():
+        for shard in walk.shards(draws.split):
+            yield draws, f"{draws.path}/samples/{shard}.parquet"
+
+
+def ancestry(walk: Walk, policy: Policy) -> Iterator[str]:
+    """Name everything that was drawn or trained to make a policy, back to the base model."""
+    waiting, seen = [walk.owner(policy)], set[Policy]()
+    while waiting:
+        mine = waiting.pop()
+        if mine in seen:
+            continue
+        seen.add(mine)
+        yield mine.path
+        if mine.variant == BASE:
+            continue
+        waiting += [walk.start(mine), *(walk.owner(a) for a in walk.anchors(mine))]
+        for draws in walk.feeds(mine):
+            waiting.append(draws.policy)
+            yield from _shards(walk, draws)
+
+
+def _shards(walk: Walk, draws: Draws) -> Iterator[str]:
+    return (f"{draws.path}/samples/{shard}.parquet" for shard in walk.shards(draws.split))
+
+
+def _by_policy(walk: Walk) -> Iterator[tuple[str, list[str]]]:
+    """Name policies as claims do; a seed stands for all, for their costs are alike."""
+    seed = walk.study.seeds[0]
+    for model in walk.study.models:
+        yield f"{model}/{BASE}", [walk.base(model).path]
+    for policy in walk.stated:
+        if policy.seed != seed:
+            continue
+        paths = list(ancestry(walk, policy))
+        yield f"{policy.model}/{policy.variant}/{policy.iteration}", paths
+        if walk.is_last(policy):
+            yield f"{policy.model}/{policy.variant}/last", paths
+
+
+def _of_experiment(walk: Walk, name: str) -> list[Policy]:
+    variants = walk.study.experiments[name].variants
+    return [policy for policy in walk.stated if policy.variant in variants]
+
+
+def _spent(walk: Walk, policies: Iterable[Policy]) -> Iterator[str]:
+    """Name what some policies and their evaluations took, each artifact once."""
+    owners = {walk.owner(policy) for policy in policies}
+    made = (path for policy in owners for path in ancestry(walk, policy))
+    measured = (draws for draws in walk.evaluations() if draws.policy in owners)
+    drawn = (path for draws in measured for path in _shards(walk, draws))
+    yield from dict.fromkeys([*sorted(made), *drawn])
+
+
+def sharing(walk: Walk) -> dict[str, dict[str, int]]:
+    """Count draws, fine-tunings and evaluations: each variant by itself, and as they are done.
+
+    All counts are for the whole study; divide by its seeds for those of one.
+    """
+    stated = walk.stated
+    naive = {
+        "sampling runs": sum(walk.e_step(policy) is not None for policy in stated),
+        "fine-tunings": len(stated),
+        "evaluations": sum(1 for _ in walk.all_evaluated()),
+    }
+    done = {
+        "sampling runs": len({draws for p in walk.trained for draws in walk.feeds(p)}),
+        "fine-tunings": len(walk.trained),
+        "evaluations": len(walk.evaluations()),
+    }
+    return {name: {"by itself": naive[name], "shared": done[name]} for name in naive}

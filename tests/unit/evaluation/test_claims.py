@@ -1,0 +1,158 @@
+"""Claims get the verdict that their numbers give, and bins of difficulty regress to no mean."""
+
+import random
+from typing import Any
+
+import pytest
+
+from restem.claims import judge, worded
+from restem.config.claims import Claim
+from restem.config.metrics import Metrics
+from restem.errors import RestemError
+from restem.groups import bin_of, break_down, problems_by_group
+
+SETTINGS = Metrics(ks=(1,), resamples=400, difficulty="bins", breakdowns=("difficulty",))
+
+
+def rows(
+    variant: str, share: float, n: int = 200, iteration: int = 1, seeds: int = 1, **more: Any
+) -> list[dict[str, Any]]:
+    """Return results with that share right, the same problems first for every policy."""
+    return [
+        {
+            "task": "math", "split": "test", "model": "S", "variant": variant, "seed": seed,
+            "iteration": iteration, "decoding": "greedy", "problem_id": f"p{i}", "subject": "",
+            "level": None, "draws": 1, "correct": int(i < share * n), "halted": None, **more,
+        }
+        for seed in range(seeds)
+        for i in range(n)
+    ]  # fmt: skip
+
+
+BASE = rows("base", 0.3, iteration=0)
+
+
+def claim(**changes: Any) -> Claim:
+    return Claim.model_validate(
+        {"id": "X", "says": "It is better.", "where": "here", "task": "math"}
+        | {"tests": [{"plus": ["S/rest-em/last"], "minus": ["S/base"]}], **changes}
+    )
+
+
+def verdict(result: list[dict[str, Any]], **changes: Any) -> str:
+    [outcome] = judge([claim(**changes)], [*BASE, *result], SETTINGS)
+    return outcome.verdict
+
+
+@pytest.mark.parametrize(
+    ("share", "expect", "margin", "expected"),
+    [
+        (0.5, "above", 0.0, "supported"),
+        (0.1, "above", 0.0, "contradicted"),
+        (0.31, "above", 0.0, "inconclusive"),
+        (0.5, "above", 0.4, "contradicted"),
+        (0.1, "below", 0.0, "supported"),
+        (0.5, "below", 0.0, "contradicted"),
+        (0.3, "within", 0.05, "supported"),
+        (0.6, "within", 0.05, "contradicted"),
+        (0.35, "within", 0.05, "inconclusive"),
+    ],
+)
+def test_the_interval_gives_the_verdict(
+    share: float, expect: str, margin: float, expected: str
+) -> None:
+    found = verdict(rows("rest-em", share), expect=expect, margin=margin)
+    assert found == expected
+
+
+def test_all_tests_must_hold() -> None:
+    both = [*rows("rest-em", 0.5), *rows("sft", 0.5)]
+    tests = [
+        {"plus": ["S/rest-em/last"], "minus": ["S/base"]},
+        {"plus": ["S/rest-em/last"], "minus": ["S/sft/last"]},
+    ]
+    assert verdict(both, tests=tests[:1]) == "supported"
+    assert verdict(both, tests=tests) == "inconclusive"
+    worse = [*rows("rest-em", 0.5), *rows("sft", 0.9)]
+    assert verdict(worse, tests=tests) == "contradicted"
+
+
+def test_the_last_iteration_is_the_last_and_a_number_is_that_one() -> None:
+    result = [*rows("rest-em", 0.9, iteration=1), *rows("rest-em", 0.3, iteration=2)]
+    assert verdict(result) == "inconclusive"
+    first = [{"plus": ["S/rest-em/1"], "minus": ["S/base"]}]
+    assert verdict(result, tests=first) == "supported"
+
+
+def test_a_difference_of_gains_takes_four_sides() -> None:
+    large = [r | {"model": "L"} for r in [*rows("base", 0.3, iteration=0), *rows("rest-em", 0.8)]]
+    gains = [{"plus": ["L/rest-em/last", "S/base"], "minus": ["L/base", "S/rest-em/last"]}]
+    assert verdict([*large, *rows("rest-em", 0.4)], tests=gains) == "supported"
+    assert verdict([*large, *rows("rest-em", 0.8)], tests=gains) == "inconclusive"
+
+
+def test_what_was_not_run_is_untested_and_says_what() -> None:
+    [outcome] = judge([claim()], BASE, SETTINGS)
+    assert outcome.verdict == "untested"
+    assert "S/rest-em/last" in worded(outcome, 0.95)
+
+
+def test_words_follow_from_the_numbers() -> None:
+    [outcome] = judge([claim()], [*BASE, *rows("rest-em", 0.5)], SETTINGS)
+    text = worded(outcome, 0.95)
+    assert text.startswith("supported: S/rest-em/last - S/base is +20.0 points [")
+    assert "200 problems, 1 training seed" in text
+
+
+def test_no_difference_at_all_is_never_supported() -> None:
+    assert verdict(rows("rest-em", 0.3)) != "supported"
+
+
+@pytest.mark.parametrize(
+    ("correct", "expected"),
+    [(32, "easy"), (24, "easy"), (23, "medium"), (16, "medium"), (15, "hard"), (8, "hard"),
+     (7, "very hard"), (0, "very hard")],
+)  # fmt: skip
+def test_bins_are_those_of_figure_8(correct: int, expected: str) -> None:
+    assert bin_of(correct, 32) == expected
+
+
+def sampled(variant: str, decoding: str, rng: random.Random, n: int = 600) -> list[dict[str, Any]]:
+    """Return results of a model that gives every problem the same chance."""
+    found = rows(variant, 0, n, iteration=int(variant != "base"), decoding=decoding, draws=8)
+    return [row | {"correct": sum(rng.random() < 0.5 for _ in range(8))} for row in found]
+
+
+def test_bins_from_independent_draws_show_no_gain_where_there_is_none() -> None:
+    rng = random.Random(0)
+    results = [
+        *sampled("base", "bins", rng), *sampled("base", "s", rng), *sampled("rest-em", "s", rng)
+    ]  # fmt: skip
+    found = break_down(results, SETTINGS)
+    lifts = {row["group"]: row for row in found if row["reference"] == "base"}
+    assert set(lifts) >= {"easy", "medium", "hard"}
+    for row in lifts.values():
+        assert row["low"] <= 0 <= row["high"]
+    levels = [row["estimate"] for row in found if row["variant"] == "base"]
+    assert max(levels) - min(levels) < 0.12
+
+
+def test_the_draws_that_sort_are_not_measured() -> None:
+    rng = random.Random(1)
+    found = break_down([*sampled("base", "bins", rng), *sampled("base", "s", rng)], SETTINGS)
+    assert {row["decoding"] for row in found} == {"s"}
+
+
+def test_bins_without_draws_to_sort_by_are_refused() -> None:
+    with pytest.raises(RestemError, match="how difficult"):
+        break_down(BASE, SETTINGS)
+
+
+def test_a_group_can_be_claimed() -> None:
+    bins = rows("base", 0.5, iteration=0, decoding="bins", draws=8)
+    bins = [row | {"correct": 8 * row["correct"]} for row in bins]
+    easy = {"kind": "difficulty", "name": "easy"}
+    tests = [{"plus": ["S/rest-em/last"], "minus": ["S/base"], "group": easy}]
+    assert verdict([*bins, *rows("rest-em", 0.5)], tests=tests) == "supported"
+    names = problems_by_group(bins, SETTINGS)
+    assert len(names[("math", "test", "difficulty", "easy", "S")]) == 100

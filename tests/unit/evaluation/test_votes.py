@@ -1,0 +1,69 @@
+"""Majority votes are scored as documented: blocks, ties, draws without an answer."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restem.votes import NO_VOTE, Ballot, ballot_of, majority_score, read, written
+
+
+def score(choices: list[int], k: int, right: int = 0) -> float:
+    return majority_score(Ballot(tuple(choices), frozenset({right})), k)
+
+
+@pytest.mark.parametrize(
+    ("choices", "k", "expected"),
+    [
+        ([0, 0, 1], 3, 1.0),
+        ([1, 1, 0], 3, 0.0),
+        ([0, 1], 2, 0.5),
+        ([0, 1, 2], 3, 1 / 3),
+        ([0, 0, 1, 1, 2], 5, 0.5),
+        ([NO_VOTE, NO_VOTE, 0], 3, 1.0),
+        ([NO_VOTE] * 4, 4, 0.0),
+        ([0, 0, 1, 1], 2, 0.5),
+        ([0, 0, 1, 1, 0], 2, 0.5),  # the fifth draw fills no block
+        ([1, 0, 1, 0], 1, 0.5),
+    ],
+)
+def test_votes_are_counted_by_hand(choices: list[int], k: int, expected: float) -> None:
+    assert score(choices, k) == pytest.approx(expected)
+
+
+@given(st.lists(st.integers(-1, 3), min_size=1, max_size=12))
+def test_a_vote_of_one_is_the_share_of_right_draws(choices: list[int]) -> None:
+    assert score(choices, 1) == pytest.approx(choices.count(0) / len(choices))
+
+
+def test_the_estimate_is_unbiased() -> None:
+    """Over all sequences of two votes of three draws the mean is that of one vote."""
+    weights = {0: 0.5, 1: 0.3, NO_VOTE: 0.2}
+
+    def mean(draws: int) -> float:
+        total = 0.0
+        for choices in product(weights, repeat=draws):
+            chance = 1.0
+            for choice in choices:
+                chance *= weights[choice]
+            total += chance * score(list(choices), 3)
+        return total
+
+    assert mean(6) == pytest.approx(mean(3))
+
+
+def test_too_few_draws_are_refused() -> None:
+    with pytest.raises(ValueError, match="needs 4 draws"):
+        score([0, 1], 4)
+
+
+def test_answers_are_numbered_in_the_order_drawn() -> None:
+    verdicts = [{"verdict": v} for v in ("incorrect", "correct", "unextractable", "incorrect")]
+    ballot = ballot_of(verdicts, ["7", "8", None, "7"])
+    assert ballot == Ballot((0, 1, NO_VOTE, 0), frozenset({1}))
+
+
+@given(st.lists(st.integers(-1, 99)))
+def test_cells_come_back_as_they_were_written(numbers: list[int]) -> None:
+    assert read(written(numbers)) == tuple(numbers)
