@@ -16,6 +16,7 @@ from restem.sampling.engine import BadPrompts, Completion, Engine, Request, draw
 from restem.sampling.ledger import Ledger, summed
 from restem.sampling.pool import Key, Pool
 from restem.sampling.progress import Progress
+from restem.sampling.rows import of_shard, row_of
 from restem.tables import read_rows, table, write_table
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
@@ -72,12 +73,6 @@ def run(
     pool.close(set(rows))
     job.notes.update(counts, ledger=spent)
     print(f"samples: {counts['drawn']} drawn, {kept} kept from before", flush=True)
-
-
-def of_shard(problems: Sequence[Problem], shard: str) -> list[Problem]:
-    """Return the problems of a shard named `2-of-8`: every eighth, from the second on."""
-    index, count = map(int, shard.split("-of-"))
-    return list(problems[index - 1 :: count])
 
 
 def of_window(problems: Sequence[Problem], window: tuple[int, int] | None) -> list[Problem]:
@@ -175,20 +170,3 @@ def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> E
     from restem.sampling.loading import load_engine
 
     return load_engine(verify_checkpoint(manifest), settings, threads)
-
-
-def row_of(completion: Completion, request: str, engine: str) -> dict[str, Any]:
-    """Return the row of a completion, with the digest of what was asked and what drew it."""
-    return {
-        "problem_id": completion.problem_id,
-        "draw": completion.draw,
-        "seed": completion.seed,
-        "completion": completion.text,
-        "tokens": completion.tokens,
-        "prompt_tokens": completion.prompt_tokens,
-        "finish_reason": completion.finish_reason,
-        "stop_reason": completion.stop_reason,
-        "logprob": completion.logprob,
-        "request": request,
-        "engine": engine,
-    }

@@ -15,7 +15,7 @@ from restem.rewards.verifier import Attempt
 from restem.sampling.beam import BeamSearch
 from restem.sampling.engine import Request, draw_seed
 from restem.sampling.loading import load_engine
-from restem.stages.samples import of_shard, row_of
+from restem.sampling.rows import of_shard, row_of
 from restem.tables import table, write_table
 from restem.tasks.registry import load_task
 from restem.tasks.table import read_problems

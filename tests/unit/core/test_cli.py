@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from restem import cli, recipes
 from restem.artifacts import read_seal
+from restem.making import StageCommand
 from restem.provenance import code_digest
 from restem.tables import read_provenance, read_rows, table, write_table
 
@@ -43,7 +44,7 @@ def parse(*arguments: str) -> dict[str, Any]:
     """Return what a command with two lists and a file understands."""
     found: dict[str, Any] = {}
 
-    @click.command(cls=cli.StageCommand)
+    @click.command(cls=StageCommand)
     @click.option("--data", multiple=True)
     @click.option("--more", multiple=True)
     @click.option("--output", "-o")
@@ -88,7 +89,7 @@ def test_settings_and_paths_with_blanks_are_values() -> None:
 
 def test_every_stage_command_reads_lists() -> None:
     for stage in recipes.FAMILIES:
-        assert isinstance(cli.cli.commands[stage], cli.StageCommand)
+        assert isinstance(cli.cli.commands[stage], StageCommand)
 
 
 # ---- a stage's command ----
@@ -220,7 +221,7 @@ def test_commands_stand_in_the_order_of_the_walk() -> None:
 
 
 def test_there_is_one_command_a_stage_and_one_family_a_command() -> None:
-    stages = {n for n, c in cli.cli.commands.items() if isinstance(c, cli.StageCommand)}
+    stages = {n for n, c in cli.cli.commands.items() if isinstance(c, StageCommand)}
     assert stages == set(recipes.FAMILIES)
 
 
