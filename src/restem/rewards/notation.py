@@ -8,6 +8,10 @@ _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-
 _FORCED = re.compile(r",\s*\\!\s*(?=[0-9]{3})")
 _THIN = re.compile(r"(?<!\\)\\[, ]")  # not the end of a row and a blank
 
+_MAX_WRAPPINGS: Final = 4
+_DELIMITERS: Final = (("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"))
+_BARE_DOLLAR = re.compile(r"(?<!\\)\$")
+_BOX_OPENED = re.compile(r"\\f?box(?:ed)?\s*\{")
 _UNICODE: Final = str.maketrans(
     {
         "−": "-", "–": "-", "×": "\\times ", "·": "\\cdot ", "÷": "/", "π": "\\pi ",
@@ -41,17 +45,37 @@ def plain(text: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    r"""Remove `$..$`, `\(..\)`, `\[..\]` and `**..**`; a single dollar sign is money."""
-    for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
-        if text.startswith(opening) and text.endswith(closing):
-            text = text[2:-2].strip()
+    r"""Remove `$..$`, `\(..\)`, `\[..\]`, `**..**` and `\boxed{..}`; one dollar sign is money."""
+    for _ in range(_MAX_WRAPPINGS):
+        bare = _unboxed(_undelimited(text.strip()).strip())
+        if bare == text:
+            break
+        text = bare
+    return text
+
+
+def _undelimited(text: str) -> str:
+    for opening, closing in _DELIMITERS:
+        long_enough = len(text) > len(opening) + len(closing)
+        if text.startswith(opening) and text.endswith(closing) and long_enough:
+            return text[len(opening) : -len(closing)]
     signs = text.count("$") - text.count("\\$")
-    if signs and signs % 2 == 0:
-        text = re.sub(r"(?<!\\)\$", "", text)
-    text = text.strip()
-    for sign in ("**", "`"):
-        if text.startswith(sign) and text.endswith(sign) and len(text) > 2 * len(sign):
-            text = text[len(sign) : -len(sign)].strip()
+    return _BARE_DOLLAR.sub("", text) if signs and signs % 2 == 0 else text
+
+
+def _unboxed(text: str) -> str:
+    """Take the content of a box that holds everything."""
+    if "box" not in text[:6]:
+        return text
+    opened = _BOX_OPENED.match(text)
+    if opened is None or not text.endswith("}"):
+        return text
+    depth = 1
+    for position in range(opened.end(), len(text)):
+        escaped = text[position - 1] == "\\"
+        depth += (text[position] == "{" and not escaped) - (text[position] == "}" and not escaped)
+        if depth == 0:
+            return text[opened.end() : -1] if position == len(text) - 1 else text
     return text
 
 

@@ -1,7 +1,7 @@
 """A worker that asks Math-Verify: python -m restem.rewards.second_opinion SECONDS MEGABYTES.
 
 An independent grader for audits only. Its positives are not trusted for rewards: it takes
-1-1/e for 1+1/e and 2^-99 for 2^-98 (measured, version 0.9.0).
+2^-99 for 2^-98 and 101_2 for 101_3 (measured, version 0.9.0).
 """
 
 import logging

@@ -1,6 +1,7 @@
 import ast
 import builtins
 import gzip
+import importlib.util
 import json
 import os
 import random
@@ -12,9 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import restem.rewards
 from restem.config.reward import Reward
 from restem.errors import RestemError
+from restem.provenance import closure
+from restem.rewards.equality.expression import parse_expression
+from restem.rewards.equality.symbolic import build
+from restem.rewards.equality.tokens import tokenize
+from restem.rewards.equality.tree import symbol
 from restem.rewards.extraction import MARKERS
 from restem.rewards.math import compare, grade, open_verifier
 from restem.rewards.registry import load_verifier
@@ -155,12 +160,59 @@ def test_hostile_text_is_compared_and_never_run(text, tmp_path, monkeypatch):
     assert not mark.exists()
 
 
-def test_no_module_of_the_room_can_evaluate_text():
-    forbidden = {"eval", "exec", "compile", "sympify", "parse_expr", "literal_eval", "system"}
-    for path in Path(restem.rewards.__path__[0]).glob("*.py"):
+EVALUATORS = {
+    "eval", "exec", "compile", "sympify", "parse_expr", "parse_latex", "literal_eval", "system",
+    "lambdify", "nsimplify", "mpmathify", "convert", "__import__",
+}  # fmt: skip
+SYMPY_CONSTRUCTORS = {
+    "Abs", "Add", "E", "Function", "I", "Integer", "Mul", "Pow", "Rational", "Symbol", "acos",
+    "asin", "atan", "binomial", "ceiling", "cos", "cosh", "cot", "csc", "factorial", "floor",
+    "log", "oo", "pi", "root", "sec", "simplify", "sin", "sinh", "tan", "tanh",
+}  # fmt: skip
+
+
+def sources_of_the_math_verifier():
+    for name in closure(["restem.rewards.math", "restem.rewards.equality.worker"]):
+        if name.startswith("restem.rewards"):
+            yield Path(importlib.util.find_spec(name).origin)
+
+
+def called(tree):
+    """Name everything that a module calls, and everything that it takes from re or sympy."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield getattr(node.func, "id", None) or getattr(node.func, "attr", None), node
+
+
+def test_no_module_of_the_verifier_can_evaluate_text():
+    paths = list(sources_of_the_math_verifier())
+    assert len(paths) > 15
+    for path in paths:
         tree = ast.parse(path.read_text())
+        for name, node in called(tree):
+            of_re = name == "compile" and ast.unparse(node.func) == "re.compile"
+            assert of_re or name not in EVALUATORS, (path, ast.unparse(node))
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        assert not names & forbidden, path
+        assert not names & EVALUATORS, path
+
+
+def test_sympy_is_reached_by_constructors_only():
+    for path in sources_of_the_math_verifier():
+        tree = ast.parse(path.read_text())
+        used = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "sympy"
+        }
+        assert used <= SYMPY_CONSTRUCTORS, path
+        assert "from sympy" not in path.read_text()
+
+
+def test_names_never_become_code_in_sympy():
+    for text in ("__import__('os').system('x')", "lambda: 1", "exit()", "print", "S", "Q"):
+        built = build(symbol(text))
+        assert built.is_Symbol and built.name == text
+    assert {str(s) for s in build(parse_expression(tokenize("S(x)"))).free_symbols} == {"S", "x"}
 
 
 def test_adversarial_answers_are_graded_fast():

@@ -128,7 +128,7 @@ class _Parser:
         token = self.token
         if token.kind == "bar":
             return not self.bars
-        return token.kind in _OPERANDS and token.value != "choose"
+        return token.kind in _OPERANDS and token.value not in ("choose", "over")
 
     def after_number(self) -> bool:
         return self.position > 0 and self.tokens[self.position - 1].kind == "number"
