@@ -92,8 +92,10 @@ def _rows(
 def _row(line: Line, verdict: Verdict, details: bool) -> dict[str, Any]:
     row = {"id": line.id, "verdict": verdict.verdict, "layer": verdict.layer}
     if verdict.passed is not None:  # tests were run: their own words say more than right or wrong
-        row |= {"verdict": verdict.layer, "layer": "tests", "reward": verdict.reward}
-        row |= {"fraction": verdict.fraction, "detail": verdict.detail}
+        judged = verdict.verdict != "error"  # our failure, or that of the tests, is no reward of 0
+        row |= {"verdict": verdict.layer, "layer": "tests", "detail": verdict.detail}
+        row |= {"reward": verdict.reward if judged else None}
+        row |= {"fraction": verdict.fraction if judged else None}
     if details:
         row |= {"extracted": verdict.extracted, "detail": verdict.detail}
     return row

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from restem.config.reward import Reward
+from restem.errors import RestemError
 from restem.rewards.registry import load_verifier
-from restem.rewards.verdict import Verdict
+from restem.rewards.verdict import INFRASTRUCTURE, Verdict
 from restem.rewards.verifier import Attempt, Verifier
 from restem.tasks.registry import load_task
 
@@ -18,9 +19,19 @@ class Grader:
         self._policy = policy
 
     def verdicts(self, attempts: Sequence[Attempt], policy: str | None = None) -> list[Verdict]:
-        """Return one verdict an attempt, in order; policy: the study's if it is left out."""
+        """Return one verdict an attempt, in order; policy: the study's if it is left out.
+
+        Raises RestemError where the verifier itself has failed: that must not count as a reward.
+        """
         different = list(dict.fromkeys(attempts))
         judged = self._verifier.verify(different, policy or self._policy)
+        lost = [verdict for verdict in judged if verdict.layer == INFRASTRUCTURE]
+        if lost:
+            raise RestemError(
+                f"the verifier failed on {len(lost)} of {len(judged)} completions",
+                str(lost[0].detail),
+                "look at `restem sandbox check` on this machine, then run the same command again",
+            )
         verdict_of = dict(zip(different, judged, strict=True))
         return [verdict_of[attempt] for attempt in attempts]
 

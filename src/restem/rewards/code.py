@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from restem.config.reward import Reward
-from restem.rewards.code_judge import Judgement, Workers, judge
+from restem.rewards.code_judge import BrokenTestsError, Judgement, Workers, judge
 from restem.rewards.code_spec import Spec, read_spec
 from restem.rewards.program import readings
-from restem.rewards.verdict import Outcome, Verdict
+from restem.rewards.verdict import INFRASTRUCTURE, Outcome, Verdict
 from restem.rewards.verifier import Attempt
 from restem.sandbox.errors import SandboxError, WorkerError
 from restem.sandbox.limits import Limits
@@ -77,12 +77,14 @@ class CodeVerifier:
                     spec = read_spec(gold)
                     judged = judge(pair, spec, programs, self._limits, self._stop)
                     return _told(judged, programs[0])
+                except BrokenTestsError as failure:
+                    return Verdict("error", programs[0], "broken tests", str(failure), 0.0)
                 except (WorkerError, SandboxError) as failure:
                     problem = failure
                     pair.close()
         finally:
             self._idle.put(pair)
-        return Verdict("error", programs[0], "infrastructure error", str(problem), 0.0)
+        return Verdict("error", programs[0], INFRASTRUCTURE, str(problem), 0.0)
 
 
 def _program(attempt: Attempt, flexible: bool) -> _Program:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from restem.errors import RestemError
 from restem.rewards.code_asserts import RECORDER, Case, recorded, take_apart
 from restem.rewards.code_spec import Spec
 from restem.rewards.compare import as_sequences, equal, printed, truth
@@ -48,6 +47,10 @@ class Workers:
         self.tests.close()
 
 
+class BrokenTestsError(Exception):
+    """Report test code that fails before it has asked for a single result."""
+
+
 Result = tuple[Outcome, str]
 
 
@@ -56,7 +59,7 @@ def judge(
 ) -> Judgement:
     """Judge a program, given its readings; stop: at the first failing test.
 
-    Raises WorkerError when the sandbox fails, RestemError when the tests do.
+    Raises WorkerError when the sandbox fails, BrokenTestsError when the tests do.
     """
     if spec.kind == "stdin":
         return _tally(_printing(workers.programs, spec, programs, limits), len(spec.inputs), stop)
@@ -280,7 +283,7 @@ def _concluded(
     asked: int,
 ) -> Judgement:
     if broken and not asked:
-        raise RestemError("the tests fail by themselves", str(broken)[-500:], "correct the tests")
+        raise BrokenTestsError(str(broken)[-500:])
     if broken and failed is None:
         failed = _reason(recorded_, trouble, broken)
     total = max(total, recorded_ + bool(broken))

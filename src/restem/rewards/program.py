@@ -23,7 +23,10 @@ def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -
     prefix: what the prompt has begun, such as imports and a signature. entry: the function that is
     called, `Solution().method`, or nothing. A flexible reading also looks for code inside prose.
     """
+    completion = _open_fence(completion)
     blocks = _blocks(completion)
+    if any(map(_FENCE.match, completion.splitlines())) and not blocks:
+        return []
     body = _choose(blocks, entry) if blocks else _unmarked(completion)
     if not body.strip() or len(body) > MAX_CHARACTERS:
         return []
@@ -36,6 +39,17 @@ def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -
         bodies.append(body.lstrip(" \t"))  # the space that follows a prompt is no indentation
     whole = [program for text in bodies for program in _complete(text, prefix, entry)]
     return list(dict.fromkeys(whole))
+
+
+def _open_fence(completion: str) -> str:
+    """Open the fence of code that the prompt's own fence began, where only its end is written."""
+    lines = completion.splitlines()
+    fences = [number for number, line in enumerate(lines) if _FENCE.match(line)]
+    before = [line for line in lines[: fences[0]] if line.strip()] if fences else []
+    if len(fences) % 2 == 0 or not before or lines[fences[0]].strip(" \t`~"):
+        return completion
+    is_code = before[0][0] in " \t" or _OPENING.match(before[0])
+    return f"```python\n{completion}" if is_code else completion
 
 
 def _blocks(completion: str) -> list[str]:
@@ -65,8 +79,7 @@ def _unmarked(completion: str) -> str:
     for marker in (*_END_MARKERS, "[BEGIN]"):
         before, found, after = completion.partition(marker)
         completion = after if found and marker == "[BEGIN]" else before
-    # A lone closing fence ends code that the prompt's own fence began.
-    return completion.partition("\n```")[0]
+    return completion
 
 
 def _complete(body: str, prefix: str, entry: str) -> list[str]:

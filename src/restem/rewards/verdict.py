@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+# The layer of a verdict that tells of our own failure: it is no verdict on the completion.
+INFRASTRUCTURE = "infrastructure error"
+
 Outcome = Literal["correct", "incorrect", "unextractable", "timeout", "error"]
 
 

@@ -40,7 +40,8 @@ class Worker:
 
     def start(self) -> None:
         """Start the zygote. Raises SandboxError with what bubblewrap said when it does not."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._stop()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 command(theirs.fileno(), self._packages),
@@ -49,7 +50,6 @@ class Worker:
                 stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
             )
-        self._control = ours
         try:
             self._answer(START_SECONDS)
         except WorkerError:
@@ -67,7 +67,7 @@ class Worker:
 
         Raises WorkerError when the worker, not the program, fails.
         """
-        if self._control is None:
+        if self._process is None:
             self.start()
         assert self._control is not None
         ours, theirs = socket.socketpair()

@@ -149,6 +149,8 @@ def unpack(packed: Any, classes: Any = None) -> Any:
     classes: by name, those whose instances may arrive.
     """
     try:
+        if not isinstance(packed, list) or len(packed) not in (1, 2):
+            raise WireError("not a packed value")
         value, table = packed if len(packed) == 2 else (packed[0], [])
         things = [_blank(name, classes or {}) for name, _ in table]
         for thing, (_, attributes) in zip(things, table, strict=True):
