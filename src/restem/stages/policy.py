@@ -15,8 +15,8 @@ from restem.config.training import Training
 from restem.errors import RestemError
 from restem.grading import Grader, open_grader
 from restem.policies import CHECKPOINT, read_policy, verify_checkpoint, write_policy
-from restem.rewards.verifier import Attempt
 from restem.provenance import digest
+from restem.rewards.verifier import Attempt
 from restem.tables import KEPT, read_rows
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
