@@ -4,7 +4,7 @@ CORES ?= 2
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-RUN_LOCKS := $(foreach f,workflow data model report,-r envs/$(f).txt)
+RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
 .PHONY: help demo test bench locks smollm2 vllm vllm-cpu clean
 .DEFAULT_GOAL := help

@@ -299,6 +299,17 @@ def audit(
 
 
 @cli.command()
+@click.option("--base", type=FOLDER, required=True, help="Checkpoint that it was trained on.")
+@click.option("--adapter", type=FOLDER, required=True, help="Folder with adapter_config.json.")
+@click.option("--output", type=FOLDER, required=True, help="Checkpoint to write.")
+def merge(base: Path, adapter: Path, output: Path) -> None:
+    """Merge a LoRA adapter into its base: a whole checkpoint that anything can load."""
+    from restem.training.lora import merge as merged
+
+    merged(base, adapter, output)
+
+
+@cli.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--rows", default=5, type=click.IntRange(1), help="Rows of a table to show.")
 @click.option("--problem", default=None, help="Show all that is known of one problem's rows.")

@@ -70,7 +70,8 @@ def write_policy(
 ) -> None:
     """Write policy.json for the checkpoint folder beside it."""
     folder = path.parent / CHECKPOINT
-    files = {f.name: file_digest(f) for f in sorted(folder.iterdir()) if f.is_file()}
+    inside = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = {str(path.relative_to(folder)): file_digest(path) for path in inside}
     weights = {name: value for name, value in files.items() if name != "README.md"}
     prompt = report.get("prompt")
     made = {"weights": weights, "prompt": prompt} if prompt else weights

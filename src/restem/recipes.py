@@ -19,7 +19,7 @@ FAMILIES = {
     "search": "model",
     "rewards": "data",
     "examples": "data",
-    "policy": "model",
+    "policy": "training",
     "frozen": "model",
     "metrics": "report",
     "summary": "report",

@@ -7,6 +7,19 @@ from pydantic import Field
 from restem.config.strict import Strict
 
 
+class Lora(Strict):
+    """Low-rank adapters instead of full fine-tuning; the policy is saved with them merged."""
+
+    rank: int = Field(default=16, ge=1, description="inner width of an adapter")
+    alpha: float = Field(default=32, gt=0, description="adapters are scaled by alpha / rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the adapters' inputs")
+    targets: Literal["all-linear"] | tuple[str, ...] = Field(
+        default="all-linear",
+        description="names of the layers that get adapters; all-linear: every linear layer but "
+        "the output projection",
+    )
+
+
 class Training(Strict):
     """Say how the weights are fitted.
 
@@ -53,6 +66,9 @@ class Training(Strict):
     dtype: Literal["float32", "bfloat16"] = Field(
         default="float32",
         description="type of the arithmetic; weights, gradients and optimiser stay in float32",
+    )
+    lora: Lora | None = Field(
+        default=None, description="train adapters of low rank only; null: all weights"
     )
     gradient_checkpointing: bool = Field(
         default=False,

@@ -11,6 +11,12 @@ from restem.errors import RestemError
 
 def load_policy(path: Path) -> tuple[Any, Any]:
     """Load a model in float32 and its tokenizer from a directory; raises RestemError."""
+    if (path / "adapter_config.json").exists():
+        raise RestemError(
+            "this is an adapter, not a model",
+            str(path),
+            "merge it into the model that it was trained on: restem merge",
+        )
     try:
         model = AutoModelForCausalLM.from_pretrained(
             path, dtype=torch.float32, local_files_only=True

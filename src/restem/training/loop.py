@@ -11,6 +11,7 @@ from restem.config.training import Training
 from restem.sampling.tokens import context_tokens
 from restem.training.checkpoints import load_policy, save_policy
 from restem.training.examples import Example, encoded
+from restem.training.lora import save_merged, with_adapters
 from restem.training.report import TrainingReport, peak_memory_bytes
 from restem.training.run import Run, Validate
 from restem.training.state import Keeper
@@ -41,10 +42,14 @@ def fine_tune(
         rows, skipped = encoded(examples, tokenizer, settings, context_tokens(model))
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
+        adapted = with_adapters(model, settings.lora) if settings.lora else None
         run = Run(model.to(device), tokenizer, rows, settings, seed, validate, progress, keeper)
         run.report.skipped = skipped
         run.train()
-        save_policy(model, tokenizer, out)
+        if adapted is None:
+            save_policy(model, tokenizer, out)
+        else:
+            save_merged(adapted, tokenizer, start, out)
     run.report.wall_seconds = time.monotonic() - began
     run.report.peak_memory_bytes = peak_memory_bytes(model.device)
     return run.report

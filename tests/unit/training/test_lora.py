@@ -1,0 +1,120 @@
+import copy
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from restem.config.training import Lora, Training
+from restem.errors import RestemError
+from restem.training.checkpoints import load_policy
+from restem.training.examples import Encoded, Example
+from restem.training.loop import fine_tune
+from restem.training.lora import merge, with_adapters
+from restem.training.loss import accumulate
+from restem.training.packs import loss_mass, packs
+
+EXAMPLES = [Example("cd# ", a + b, f"{b}{a}##", 1.0) for a in "abcdef" for b in "abc"]
+SETTINGS = Training(
+    learning_rate=1e-2, epochs_max=2, batch_size=6, stop="epochs", lora=Lora(rank=4), pass_tokens=30
+)
+
+
+def trained(base: Path, out: Path, settings: Training = SETTINGS) -> Any:
+    return fine_tune(base, EXAMPLES, settings, 0, 1, lambda *_: 0.0, out, lambda _: None)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return load_file(path / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def policy(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("lora") / "out"
+    report = trained(base, out)
+    assert report.losses[-1] < 0.9 * report.losses[0]
+    return out
+
+
+def test_the_policy_is_whole_and_only_adapted_layers_changed(base: Path, policy: Path) -> None:
+    assert AutoModelForCausalLM.from_pretrained(policy, local_files_only=True)
+    before, after = weights(base), weights(policy)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if "_proj" in name}
+
+
+def test_merging_the_adapter_by_hand_gives_the_policy(
+    base: Path, policy: Path, tmp_path: Path
+) -> None:
+    merge(base, policy / "adapter", tmp_path / "merged")
+    assert (tmp_path / "merged/model.safetensors").read_bytes() == (
+        policy / "model.safetensors"
+    ).read_bytes()
+    for file in (policy / "adapter").iterdir():
+        assert str(base).encode() not in file.read_bytes()
+
+
+def test_same_arguments_give_the_same_bytes(base: Path, policy: Path, tmp_path: Path) -> None:
+    trained(base, tmp_path / "again")
+    for file in ("model.safetensors", "adapter/adapter_model.safetensors"):
+        digests = {
+            hashlib.sha256((p / file).read_bytes()).digest() for p in (policy, tmp_path / "again")
+        }
+        assert len(digests) == 1
+
+
+def test_an_adapter_on_the_wrong_base_is_refused(base: Path, policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(RestemError, match="does not belong to this base: its record"):
+        merge(policy, policy / "adapter", tmp_path / "out")
+    foreign = shutil.copytree(policy / "adapter", tmp_path / "foreign")
+    (foreign / "base.json").unlink()
+    stored = load_file(foreign / "adapter_model.safetensors")
+    one = next(iter(stored))
+    for broken in (
+        {name: value for name, value in stored.items() if name != one},
+        {**stored, one: torch.zeros(3, 3)},
+        {**stored, one.replace("layers.0", "layers.7"): stored[one]},
+    ):
+        save_file(broken, foreign / "adapter_model.safetensors")
+        with pytest.raises(RestemError, match="does not belong to this base"):
+            merge(base, foreign, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_is_not_a_model(policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(RestemError, match="an adapter, not a model") as caught:
+        load_policy(policy / "adapter")
+    assert "restem merge" in caught.value.fix
+    with pytest.raises(RestemError, match="no adapter here"):
+        merge(policy, tmp_path, tmp_path / "out")
+
+
+def test_layers_that_do_not_exist_are_refused(base: Path, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"lora": Lora(targets=("no_such_layer",))})
+    with pytest.raises(RestemError, match="adapters cannot be added"):
+        trained(base, tmp_path / "out", settings)
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ("q_proj",), ("v_proj", "down_proj")])
+def test_shared_prefixes_give_adapters_their_whole_gradient(llama: Any, targets: Any) -> None:
+    """With few targets some layers' keys or values of the prefix need no gradient."""
+    adapted = with_adapters(copy.deepcopy(llama), Lora(targets=targets)).double()
+    model = adapted.get_base_model().train()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    prefix = [4, 5, 6, 7]
+    rows = [Encoded([*prefix, k], [k, 5, k], 1.0) for k in range(4, 9) for _ in range(2)]
+    found = []
+    for layout, limit in (("padded", 999), ("tree", 999), ("tree", 8)):
+        model.zero_grad()
+        settings = Training(layout=layout, pass_tokens=limit)
+        accumulate(model, packs(rows, settings, loss_mass(rows, "token")))
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad]))
+    for other in found[1:]:
+        assert ((other - found[0]).norm() / found[0].norm()).item() < 1e-6
