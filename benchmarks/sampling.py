@@ -117,12 +117,13 @@ def math_prompts(count: int) -> tuple[str, list[str]]:
 
 def cases(model: str) -> list[Case]:
     if model == SMALL:
-        prefix, prompts = math_prompts(24)
-        explore = Decoding(draws=32, temperature=0.7, top_k=40, max_tokens=96)
-        few = Decoding(draws=4, temperature=0.7, top_k=40, max_tokens=128)
+        prefix, prompts = math_prompts(16)
+        explore = Decoding(draws=32, temperature=0.7, top_k=40, max_tokens=64)
+        few = Decoding(draws=4, temperature=0.7, top_k=40, max_tokens=96)
+        stop = ("Problem:", "\n\n")
         return [
-            Case("4-shot N=32", asked(prefix, prompts[:2], 32), explore, ("Problem:",), (16, 32)),
-            Case("short", asked("", prompts, 4), few, ("Problem:", "\n\n"), (16, 32)),
+            Case("4-shot N=32", asked(prefix, prompts[:1], 32), explore, stop, (32,)),
+            Case("short", asked("", prompts, 4), few, stop, (16, 64)),
         ]
     explore = Decoding(draws=32, temperature=0.7, top_k=40, max_tokens=96)
     few = Decoding(draws=4, temperature=0.7, top_k=40, max_tokens=96)

@@ -68,6 +68,37 @@ class RowCache(Cache):  # type: ignore[misc]
         """Tell whether there is no room for another column."""
         return bool(self.layers[0].length == self.layers[0].capacity)
 
+    def reserve(self, rows: int, columns: int, layers: list[CacheLayerMixin]) -> None:
+        """Make room for so many empty rows, shaped like some layers, of so many masked columns."""
+        for layer, like in zip(self.layers, layers, strict=True):
+            layer.length = columns
+            layer.keys = _allocated(like.keys, rows, layer.capacity)
+            layer.values = _allocated(like.values, rows, layer.capacity)
+            # What is masked is still multiplied, and zero times not-a-number is not zero.
+            layer.keys[:, :, :columns], layer.values[:, :, :columns] = 0, 0
+            layer.is_initialized = True
+
+    def put(self, parts: Sequence[tuple["RowCache", torch.Tensor]], slots: torch.Tensor) -> None:
+        """Copy the rows of each part's index (repeats allowed) into slots, at the last columns."""
+        start = 0
+        for cache, index in parts:
+            places, start = slots[start : start + len(index)], start + len(index)
+            for layer, part in zip(self.layers, cache.layers, strict=True):
+                columns = slice(layer.length - part.length, layer.length)
+                layer.keys[places, :, columns] = part.keys[index, :, : part.length]
+                layer.values[places, :, columns] = part.values[index, :, : part.length]
+
+    def drop(self, columns: int) -> int:
+        """Drop the first columns where that saves enough to pay for the move; return how many."""
+        length = int(self.layers[0].length)
+        if columns <= 0 or columns < length // 4:
+            return 0
+        for layer in self.layers:
+            for states in (layer.keys, layer.values):
+                _moved(states, columns, length)
+            layer.length = length - columns
+        return columns
+
     def keep(self, index: torch.Tensor) -> None:
         """Move the rows of an ascending index to the front, in place, and drop the others."""
         for layer in self.layers:
@@ -82,30 +113,6 @@ class RowCache(Cache):  # type: ignore[misc]
             layer.values = _extended(layer.values, layer.length, layer.capacity)
 
 
-def expanded(parts: Sequence[tuple[RowCache, torch.Tensor]], capacity: int) -> RowCache:
-    """Copy the rows of each part's index (repeats allowed) into one new cache with more room.
-
-    All parts have the same number of columns.
-    """
-    new = RowCache(len(parts[0][0].layers), capacity)
-    for number, layer in enumerate(new.layers):
-        old = [(cache.layers[number], index) for cache, index in parts]
-        layer.length = old[0][0].length
-        layer.keys = _copied([(part.keys, index) for part, index in old], capacity)
-        layer.values = _copied([(part.values, index) for part, index in old], capacity)
-        layer.is_initialized = True
-    return new
-
-
-def _copied(parts: list[tuple[torch.Tensor, torch.Tensor]], capacity: int) -> torch.Tensor:
-    new = _allocated(parts[0][0], sum(len(index) for _, index in parts), capacity)
-    start = 0
-    for states, index in parts:
-        new[start : start + len(index), :, : states.shape[2]] = states[index]
-        start += len(index)
-    return new
-
-
 def _packed(states: torch.Tensor, index: torch.Tensor, length: int) -> torch.Tensor:
     # Ascending: a block only reads rows that no earlier block has overwritten. Blocks keep the
     # copy small; a new tensor would cost more in page faults than the move.
@@ -113,6 +120,12 @@ def _packed(states: torch.Tensor, index: torch.Tensor, length: int) -> torch.Ten
         block = index[start : start + _BLOCK_ROWS]
         states[start : start + len(block), :, :length] = states[:, :, :length][block]
     return states[: len(index)]
+
+
+def _moved(states: torch.Tensor, columns: int, length: int) -> None:
+    for start in range(0, len(states), _BLOCK_ROWS):
+        block = states[start : start + _BLOCK_ROWS]
+        block[:, :, : length - columns] = block[:, :, columns:length].clone()
 
 
 def _extended(states: torch.Tensor, length: int, capacity: int) -> torch.Tensor:

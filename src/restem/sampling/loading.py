@@ -29,6 +29,13 @@ def dtype(settings: EngineSettings) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
 
 
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Tell whether an error says that memory ran out; torch's CPU allocator says it in words."""
+    words = ("can't allocate memory", "not enough memory")
+    named = isinstance(problem, torch.OutOfMemoryError | MemoryError)
+    return named or any(word in str(problem) for word in words)
+
+
 def peak_memory_bytes(device_type: str) -> int:
     """Return the most memory that was in use: of this process on its GPU, or on the CPU."""
     if device_type == "cuda":

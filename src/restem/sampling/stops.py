@@ -91,16 +91,24 @@ class Stops(Ends):
         self._is_end, self._may_end = self._is_end.to(device), self._may_end.to(device)
         return self
 
-    def ended(self, tokens: torch.Tensor, running: torch.Tensor) -> torch.Tensor:
-        """Return which running rows end with the last column of tokens [rows, columns]."""
+    def ended(
+        self, tokens: torch.Tensor, running: torch.Tensor, begins: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return which running rows end with the last column of tokens [rows, columns].
+
+        begins: the column where a row's own tokens begin; the first, if it is left out.
+        """
         last = tokens[:, -1]
         ended = self._is_end[last] & running
         suspects = (self._may_end[last] & running & ~ended).nonzero().squeeze(-1).tolist()
         if suspects:
-            hits = self._with_stop(tokens[suspects])
+            starts = [0] * len(suspects) if begins is None else begins[suspects].tolist()
+            hits = self._with_stop(tokens[suspects], starts)
             ended[[row for row, hit in zip(suspects, hits, strict=True) if hit]] = True
         return ended
 
-    def _with_stop(self, tokens: torch.Tensor) -> list[bool]:
-        tails = self._detokenizer.texts(tokens[:, -self._window :].tolist())
+    def _with_stop(self, tokens: torch.Tensor, starts: list[int]) -> list[bool]:
+        cut = max(tokens.shape[1] - self._window, 0)
+        rows = zip(tokens[:, cut:].tolist(), starts, strict=True)
+        tails = self._detokenizer.texts([row[max(start - cut, 0) :] for row, start in rows])
         return [any(string in tail for string in self.strings) for tail in tails]

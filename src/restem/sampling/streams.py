@@ -19,19 +19,18 @@ def _xor_shift(value: torch.Tensor, bits: int) -> torch.Tensor:
     return value ^ ((value >> bits) & ((1 << (64 - bits)) - 1))
 
 
-def mixed(seeds: torch.Tensor, counter: int) -> torch.Tensor:
-    """Return output `counter` of each seed's SplitMix64 stream, as wrapped int64 [rows]."""
-    value = seeds + _wrapped((counter + 1) * _GAMMA)
+def mixed(seeds: torch.Tensor, counter: int | torch.Tensor) -> torch.Tensor:
+    """Return output `counter` of each seed's SplitMix64 stream, as wrapped int64 [rows].
+
+    counter: one for all rows, or one a row.
+    """
+    value = seeds + (torch.as_tensor(counter, device=seeds.device) + 1) * _GAMMA
     value = _xor_shift(value, 30) * _FIRST
     value = _xor_shift(value, 27) * _SECOND
     return _xor_shift(value, 31)
 
 
-def uniforms(seeds: torch.Tensor, counter: int) -> torch.Tensor:
+def uniforms(seeds: torch.Tensor, counter: int | torch.Tensor) -> torch.Tensor:
     """Return one float64 in [0, 1) per seed [rows], a multiple of 2**-40."""
     top = (mixed(seeds, counter) >> (64 - _BITS)) & ((1 << _BITS) - 1)
     return top.double() * 2.0**-_BITS
-
-
-def _wrapped(value: int) -> int:
-    return (value + (1 << 63)) % (1 << 64) - (1 << 63)

@@ -1,8 +1,9 @@
 """Sample from any Hugging Face decoder, on one CPU or GPU, sharing the few-shot prefix.
 
 The prefix runs once for all requests that have it in common, each prompt once for all its draws.
-Batches hold prompts of about the same length; padding stands left of a prompt. A draw follows from
-its own seed: batch, order and company change nothing in it but the rounding of the logits.
+A fixed number of rows is decoded at a time, of prompts of about one length; a row that ends makes
+room for the next. A draw follows from its own seed: order and company change nothing in it but the
+rounding of the logits.
 Limits: attention-only decoders; layers whose attention is not plain softmax attention (sliding
 window, soft cap, sinks) work without the shared prefix.
 """
@@ -10,7 +11,7 @@ window, soft cap, sinks) work without the shared prefix.
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,16 +23,15 @@ from transformers.utils.logging import disable_progress_bar
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
-from restem.sampling.decode import Finished, Rows, decode
+from restem.sampling.decode import Fresh, Rows, decode
 from restem.sampling.engine import Completion, Request, Usage
 from restem.sampling.kv import (
     SHARED_ATTENTION,
     RowCache,
     SharedPrefix,
     UnknownAttentionError,
-    expanded,
 )
-from restem.sampling.loading import device, dtype, peak_memory_bytes
+from restem.sampling.loading import device, dtype, is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Stops
 from restem.sampling.tokens import (
     check_prompts,
@@ -41,40 +41,14 @@ from restem.sampling.tokens import (
     end_ids,
     shared_length,
 )
+from restem.sampling.waiting import Item, Waiting, alike
 
 # Bounds the memory of one forward pass over prompts; attention scores are the largest part.
 _PREFILL_TOKENS: Final = 8192
 # Draws of a unit per row that is decoded at a time: the rows that run out at its end are few.
 _UNIT: Final = 4
-# How much longer than a batch's shortest prompt its longest may be: a factor, and tokens.
-_STRETCH: Final = 1.5
-_SLACK: Final = 16
 # Columns to grow a cache by at least: its keys are copied once in so many steps.
 _GROWTH_COLUMNS: Final = 64
-
-
-@dataclass(frozen=True)
-class _Item:
-    """Hold the draws of one request that go into one batch."""
-
-    request: Request
-    tokens: list[int]
-    draws: range
-
-    def completion(self, place: int, done: Finished, text: str, reason: str | None) -> Completion:
-        """Describe a finished row."""
-        request = self.request
-        return Completion(
-            request.problem_id,
-            request.draws[place],
-            request.seeds[place],
-            text,
-            len(done.tokens),
-            len(self.tokens),
-            "length" if reason is None else "stop",
-            reason,
-            done.logprob,
-        )
 
 
 def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "TransformersEngine":
@@ -135,7 +109,7 @@ class TransformersEngine:
         prompts = encode(self._tokenizer, [item.prefix + item.prompt for item in requests])
         check_prompts(requests, prompts, self._context)
         check_stops(self._tokenizer, stop)
-        return self._sampled(list(zip(requests, prompts, strict=True)), decoding, stop)
+        return self._patiently(list(zip(requests, prompts, strict=True)), decoding, stop)
 
     @property
     def unit_draws(self) -> int:
@@ -149,6 +123,24 @@ class TransformersEngine:
         gpus = int(where.type == "cuda")
         return Usage(self._prompt_tokens, cached, gpus, peak_memory_bytes(where.type))
 
+    def _patiently(
+        self, requests: list[tuple[Request, list[int]]], decoding: Decoding, stop: tuple[str, ...]
+    ) -> Iterator[list[Completion]]:
+        """Sample; where the memory does not do, go on with half the rows, and remember that."""
+        done: set[tuple[str, int]] = set()
+        while requests := _without(requests, done):
+            try:
+                for group in self._sampled(requests, decoding, stop):
+                    done.update((one.problem_id, one.draw) for one in group)
+                    yield group
+            except (RuntimeError, MemoryError) as problem:
+                if not is_out_of_memory(problem):
+                    raise
+                if self._rows == 1:
+                    raise _no_memory(requests, done, problem) from problem
+                self._rows = max(1, min(self._rows, sum(len(r.draws) for r, _ in requests)) // 2)
+                print(f"samples: out of memory, going on with {self._rows} rows", flush=True)
+
     def _sampled(
         self, requests: list[tuple[Request, list[int]]], decoding: Decoding, stop: tuple[str, ...]
     ) -> Iterator[list[Completion]]:
@@ -159,8 +151,8 @@ class TransformersEngine:
         for _, group in itertools.groupby(by_prefix, key=lambda pair: pair[0].prefix):
             members = list(group)
             shared = self._shared_prefix([tokens for _, tokens in members])
-            for batch in _batches(members, self._rows, shared.tokens if shared else 0):
-                yield from self._decoded(batch, shared, decoding, stops)
+            for items in alike(members, shared.tokens if shared else 0):
+                yield from self._decoded(items, shared, decoding, stops)
 
     def _shared_prefix(self, prompts: list[list[int]]) -> SharedPrefix | None:
         count = shared_length(prompts) if self._shares else 0
@@ -176,48 +168,62 @@ class TransformersEngine:
 
     def _decoded(
         self,
-        batch: list[_Item],
+        items: list[Item],
         shared: SharedPrefix | None,
         decoding: Decoding,
         stops: Stops,
     ) -> Iterator[list[Completion]]:
-        rows, logits = self._prefilled(batch, shared, decoding.max_tokens)
-        places = [(item, place) for item in batch for place in item.draws]
+        slots = min(self._rows, sum(len(item.draws) for item in items))
+        width = max(len(item.tokens) for item in items) - (shared.tokens if shared else 0)
+        cache = RowCache(self._layers, width + min(decoding.max_tokens, _GROWTH_COLUMNS))
+        rows = Rows.empty(slots, width, cache, self._model.device)
+        source = _Source(self, Waiting(items, slots), shared, decoding.max_tokens)
 
         def forward(rows: Rows, tokens: torch.Tensor) -> torch.Tensor:
             return self._next_logits(rows, tokens, shared)
 
-        for done in decode(rows, logits, decoding, stops, forward):
+        for done in decode(rows, source, decoding, stops, forward):
             texts = stops.texts([row.tokens for row in done])
+            places = [source.places.pop(row.number) for row in done]
             yield [
-                places[row.number][0].completion(places[row.number][1], row, text, reason)
-                for row, (text, reason) in zip(done, texts, strict=True)
+                item.completion(place, row, text, reason)
+                for (item, place), row, (text, reason) in zip(places, done, texts, strict=True)
             ]
 
     @torch.inference_mode()
-    def _prefilled(
-        self, batch: list[_Item], shared: SharedPrefix | None, max_tokens: int
-    ) -> tuple[Rows, torch.Tensor]:
-        """Run each prompt once and expand it to its draws; return the next logits, too."""
-        skip = shared.tokens if shared else 0
+    def prefilled(
+        self, batch: list[Item], first: int, shared: SharedPrefix | None, max_tokens: int
+    ) -> Fresh:
+        """Run each prompt once; number the rows of all its draws from `first` on."""
+        skip, device = shared.tokens if shared else 0, self._model.device
         width = max(len(item.tokens) for item in batch) - skip
         self._prompt_tokens += sum(len(item.tokens) * len(item.draws) for item in batch)
         self._computed_tokens += sum(len(item.tokens) - skip for item in batch)
-        parts, logits, visible = [], [], []
+        parts, logits = [], []
         for chunk in _chunks(batch, max(1, _PREFILL_TOKENS // width)):
             prompts = [item.tokens[skip:] for item in chunk]
-            cache, chunk_logits, chunk_visible = self._run_prompts(prompts, width, shared)
+            cache, chunk_logits = self._run_prompts(prompts, width, shared)
             draws = torch.tensor([len(item.draws) for item in chunk])
-            index = torch.arange(len(chunk)).repeat_interleave(draws).to(self._model.device)
+            index = torch.arange(len(chunk)).repeat_interleave(draws).to(device)
             parts.append((cache, index))
             logits.append(chunk_logits[index])
-            visible.append(chunk_visible[index])
-        cache = expanded(parts, width + min(max_tokens, _GROWTH_COLUMNS))
-        return self._new_rows(batch, torch.cat(visible), cache, max_tokens), torch.cat(logits)
+        seeds = [item.request.seeds[place] for item in batch for place in item.draws]
+        lengths = [len(item.tokens) for item in batch for _ in item.draws]
+        starts = torch.tensor(lengths, device=device)
+        room = (self._context or max_tokens + max(lengths)) - starts
+        return Fresh(
+            torch.arange(first, first + len(seeds), device=device),
+            torch.tensor(seeds, device=device),
+            room.clamp(max=max_tokens),
+            starts,
+            starts - skip,
+            parts,
+            torch.cat(logits),
+        )
 
     def _run_prompts(
         self, prompts: list[list[int]], width: int, shared: SharedPrefix | None
-    ) -> tuple[RowCache, torch.Tensor, torch.Tensor]:
+    ) -> tuple[RowCache, torch.Tensor]:
         device = self._model.device
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device).unsqueeze(-1)
         columns = torch.arange(width, device=device)
@@ -226,51 +232,32 @@ class TransformersEngine:
         ids[visible] = torch.tensor([token for prompt in prompts for token in prompt]).to(device)
         places = (columns - width + lengths).clamp(min=0) + (shared.tokens if shared else 0)
         cache = RowCache(self._layers, width)
-        return cache, self._forward(ids, places, visible, cache, shared), visible
-
-    def _new_rows(
-        self, batch: list[_Item], visible: torch.Tensor, cache: RowCache, max_tokens: int
-    ) -> Rows:
-        device = self._model.device
-        seeds = [item.request.seeds[place] for item in batch for place in item.draws]
-        lengths = [len(item.tokens) for item in batch for _ in item.draws]
-        starts = torch.tensor(lengths, device=device)
-        room = (self._context or max_tokens + max(lengths)) - starts
-        return Rows(
-            torch.arange(len(seeds), device=device),
-            torch.tensor(seeds, device=device),
-            room.clamp(max=max_tokens),
-            starts,
-            visible,
-            torch.empty((len(seeds), 0), dtype=torch.long, device=device),
-            torch.zeros(len(seeds), dtype=torch.float64, device=device),
-            torch.zeros(len(seeds), dtype=torch.long, device=device),
-            cache,
-        )
+        return cache, self._forward(ids, places, visible, cache, shared)
 
     @torch.inference_mode()
     def _next_logits(
         self, rows: Rows, tokens: torch.Tensor, shared: SharedPrefix | None
     ) -> torch.Tensor:
         if rows.cache.full:
-            rows.cache.grow(max(_GROWTH_COLUMNS, rows.drawn // 2))
-        places = (rows.starts + rows.drawn - 1).unsqueeze(-1)
-        return self._forward(tokens, places, rows.visible, rows.cache, shared)
+            rows.cache.grow(max(_GROWTH_COLUMNS, rows.tokens.shape[1] // 2))
+        # Rows that have ended go on unseen until their slot is taken: keep them in the context.
+        places = (rows.starts + rows.drawn - 1).clamp(max=(self._context or 2**31) - 1)
+        columns = torch.arange(rows.cache.get_seq_length() + 1, device=tokens.device)
+        mask = columns >= rows.firsts.unsqueeze(-1)
+        return self._forward(tokens, places.unsqueeze(-1), mask, rows.cache, shared)
 
     def _forward(
         self,
         ids: torch.Tensor,
         places: torch.Tensor,
-        visible: torch.Tensor,
+        mask: torch.Tensor,
         cache: RowCache,
         shared: SharedPrefix | None,
     ) -> torch.Tensor:
         """Run tokens [rows, columns] at their positions; return the last logits.
 
-        visible: which of the cache's first columns are prompt; those after it all are.
+        mask: which columns of the cache, these tokens' own included, a row sees.
         """
-        after = cache.get_seq_length() + ids.shape[1] - visible.shape[1]
-        mask = torch.nn.functional.pad(visible, (0, after), value=True)
         extra: dict[str, Any] = {"attention_mask": mask}
         if shared:
             bias = _bias(mask, ids.shape[1], self._model.dtype)
@@ -303,6 +290,39 @@ class TransformersEngine:
         return shared.read_by == set(range(self._layers))
 
 
+class _Source:
+    """Run prompts when slots are free for their draws; `places` tells whose a row is."""
+
+    def __init__(
+        self,
+        engine: TransformersEngine,
+        waiting: Waiting,
+        shared: SharedPrefix | None,
+        max_tokens: int,
+    ) -> None:
+        self._engine, self._waiting = engine, waiting
+        self._shared, self._max_tokens = shared, max_tokens
+        self._count = 0
+        self.places: dict[int, tuple[Item, int]] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether any draw is left."""
+        return bool(self._waiting)
+
+    def take(self, free: int) -> Fresh | None:
+        """Return rows for at most so many free slots; none if it is better to wait for more."""
+        items = self._waiting.take(free)
+        if not items:
+            return None
+        fresh = self._engine.prefilled(items, self._count, self._shared, self._max_tokens)
+        for item in items:
+            for place in item.draws:
+                self.places[self._count] = (item, place)
+                self._count += 1
+        return fresh
+
+
 def _bias(mask: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor | None:
     """Return what to add to scores [rows, 1, queries, columns]; none when all are visible."""
     columns = mask.shape[1]
@@ -317,32 +337,33 @@ def _bias(mask: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor 
     )
 
 
-def _batches(
-    members: list[tuple[Request, list[int]]], rows: int, skip: int
-) -> Iterator[list[_Item]]:
-    """Fill batches of at most so many rows; a request's draws may go to several.
-
-    Members come shortest first. A batch ends where padding to the next prompt would be waste.
-    """
-    batch: list[_Item] = []
-    room = rows
-    for request, tokens in members:
-        if batch and len(tokens) - skip > _STRETCH * (len(batch[0].tokens) - skip) + _SLACK:
-            yield batch
-            batch, room = [], rows
-        start, count = 0, len(request.draws)
-        while start < count:
-            taken = min(room, count - start)
-            batch.append(_Item(request, tokens, range(start, start + taken)))
-            start, room = start + taken, room - taken
-            if not room:
-                yield batch
-                batch, room = [], rows
-    if batch:
-        yield batch
+def _without(
+    requests: list[tuple[Request, list[int]]], done: set[tuple[str, int]]
+) -> list[tuple[Request, list[int]]]:
+    """Leave out the draws that are done."""
+    found = []
+    for request, tokens in requests:
+        pairs = zip(request.draws, request.seeds, strict=True)
+        left = [(d, s) for d, s in pairs if (request.problem_id, d) not in done]
+        if left:
+            draws, seeds = zip(*left, strict=True)
+            found.append((replace(request, draws=draws, seeds=seeds), tokens))
+    return found
 
 
-def _chunks(batch: list[_Item], size: int) -> Iterator[list[_Item]]:
+def _no_memory(
+    requests: list[tuple[Request, list[int]]], done: set[tuple[str, int]], problem: BaseException
+) -> RestemError:
+    left = [(len(tokens), request.problem_id) for request, tokens in _without(requests, done)]
+    some = ", ".join(problem_id for _, problem_id in sorted(left, reverse=True)[:5])
+    return RestemError(
+        f"there is not enough memory for a single completion: {problem}",
+        f"{len(left)} problems, the longest prompts first: {some}",
+        "run again where more memory is free, use bfloat16, or shorten `context_tokens`",
+    )
+
+
+def _chunks(batch: list[Item], size: int) -> Iterator[list[Item]]:
     for start in range(0, len(batch), size):
         yield batch[start : start + size]
 

@@ -313,3 +313,66 @@ def test_a_study_can_shorten_the_context(model: Any, tokenizer: Any) -> None:
     found = drawn(TransformersEngine(model, tokenizer, context=60), requests(), GREEDY)
     longest = max(one.prompt_tokens + one.tokens for one in found.values())
     assert longest <= 60
+
+
+@pytest.mark.parametrize("rows", [5, 8, 16])
+def test_a_slot_that_is_taken_over_draws_as_a_new_one(
+    model: Any, tokenizer: Any, rows: int
+) -> None:
+    """Stops make rows end at all times, so that slots, columns and texts are reused."""
+    asked, stop = requests(6, prompts=[*PROMPTS, "ba", "fef", "de ab"]), ("##", "b#", "c", "e d")
+    alone = {}
+    for request in asked:
+        alone |= drawn(TransformersEngine(model, tokenizer), [request], RANDOM, stop)
+    found = drawn(TransformersEngine(model, tokenizer, rows), asked, RANDOM, stop)
+    assert len({one.tokens for one in found.values()}) > 8
+    for address, one in found.items():
+        expected = alone[address]
+        assert (one.text, one.tokens, one.stop_reason) == (
+            expected.text,
+            expected.tokens,
+            expected.stop_reason,
+        )
+        assert one.logprob == pytest.approx(expected.logprob, abs=1e-4)
+
+
+def out_of_memory_above(model: Any, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    forward = model.forward
+
+    def limited(*arguments: Any, **named: Any) -> Any:
+        if len(named["input_ids"]) > most:
+            raise torch.OutOfMemoryError("out of memory: tried to allocate 2.00 GiB")
+        return forward(*arguments, **named)
+
+    monkeypatch.setattr(model, "forward", limited)
+
+
+def test_out_of_memory_halves_the_rows_and_goes_on(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = drawn(TransformersEngine(model, tokenizer), requests(4))
+    out_of_memory_above(model, monkeypatch, 5)
+    found = drawn(TransformersEngine(model, tokenizer, 16), requests(4))
+    assert {a: one.text for a, one in found.items()} == {a: o.text for a, o in expected.items()}
+
+
+def test_out_of_memory_with_one_row_names_the_problem(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TransformersEngine(model, tokenizer, 16)
+    out_of_memory_above(model, monkeypatch, 0)
+    with pytest.raises(RestemError, match="not enough memory") as caught:
+        drawn(engine, requests(1, prompts=["fed cab#"]))
+    assert "fed cab#" in caught.value.where
+
+
+def test_other_errors_are_not_taken_for_memory(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: Any) -> Any:
+        raise RuntimeError("shapes do not match")
+
+    engine = TransformersEngine(model, tokenizer)
+    monkeypatch.setattr(model, "forward", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        drawn(engine, requests(1))
