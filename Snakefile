@@ -39,6 +39,7 @@ include: "rules/tracking.smk"
 localrules:
     all,
     figures,
+    paper,
     policies,
     evaluations,
     load_problems,  # may need the network, which compute nodes often lack
@@ -69,6 +70,13 @@ rule figures:
     input:
         all_figures(),
         all_tables(),
+
+
+# The whole paper: figures, tables, claims and costs of every experiment that the study lists.
+rule paper:
+    input:
+        all_plots(),
+        all_reports(),
 
 
 rule policies:

@@ -7,7 +7,7 @@ from snakemake.io import apply_wildcards
 
 from restem import artifacts, recipes, reporting
 from restem.cli import fail_readably
-from restem.config.load import load_study
+from restem.config.load import load_published, load_study
 from restem.models.registry import load_source
 from restem.provenance import canonical_json, code_digest
 from restem.tasks.registry import load_task
@@ -17,6 +17,7 @@ from restem.workflow import Draws, Policy, Walk
 with fail_readably():
     STUDY = load_study(config, Path(workflow.basedir) / "config")
     WALK = Walk(STUDY)
+    PUBLISHED = load_published(Path(workflow.basedir) / "config")
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"
 RESULTS = Path("results") / STUDY.study
@@ -40,6 +41,7 @@ wildcard_constraints:
     draw_seed=r"\d+",
     shard=r"\d+-of-\d+",
     figure="[a-z_]+",
+    plot="[A-Z][A-Za-z0-9-]*",
 
 
 def stage(name, settings, rule):
@@ -151,6 +153,23 @@ def figure_slice(wildcards):
     return WALK.figure_settings(wildcards.figure)
 
 
+def plot_slice(wildcards):
+    return reporting.plot_settings(WALK, PUBLISHED, wildcards.plot)
+
+
+def methods_slice(wildcards):
+    return reporting.methods_settings(WALK, PUBLISHED)
+
+
+def page_slice(wildcards):
+    return reporting.page_settings(WALK)
+
+
+def estimates_of_plot(wildcards):
+    """Return the table of estimates that a figure of an experiment is drawn from."""
+    return f"<results>/{reporting.plot(WALK, wildcards.plot).table}.parquet"
+
+
 def table_slice(wildcards):
     return WALK.table_settings()
 
@@ -251,10 +270,16 @@ def all_figures():
     ]
 
 
+def all_plots():
+    """List the figures of the experiments, as SVG for the page."""
+    return [f"<results>/paper/{name}.svg" for name in reporting.plots(WALK)]
+
+
 def all_reports():
     """List the pages on claims, cost and groups; only a study that asks for them has them."""
     pages = ["claims.md", "ledger.md"] if STUDY.claims else []
     pages += ["breakdown.parquet"] if STUDY.metrics.breakdowns else []
+    pages += ["index.html"] if STUDY.experiments and STUDY.claims else []
     return [f"<results>/{page}" for page in pages]
 
 

@@ -100,6 +100,10 @@ class _Judge:
         for sign, policy, _ in found:
             problems = shared[_place(policy)]
             values = policy.values(name, k, problems)
+            if test.less_k is not None:
+                values = values - policy.values(
+                    f"{self._claim.quantity}@{test.less_k}", test.less_k, problems
+                )
             point += sign * float(values.mean())
             resampled = resampled + sign * self._bootstrap.means(policy, values, problems)
         span = (-float(len(test.minus)), float(len(test.plus)))
@@ -130,7 +134,7 @@ class _Judge:
         return policy, self._chosen(policy, test)
 
     def _check_draws(self, policy: Measured, test: Contrast, side: str) -> None:
-        if self._claim.quantity != "accuracy" and policy.draws < max(test.k):
+        if self._claim.quantity != "accuracy" and policy.draws < max([*test.k, test.less_k or 1]):
             raise Missing(f"{side} has {policy.draws} draws, {max(test.k)} are needed")
         if self._claim.quantity == "maj" and not policy.votes:
             raise Missing(f"{side} has no answers to count")
@@ -191,6 +195,7 @@ def _shared(
 def _contrast(test: Contrast) -> str:
     plus, minus = " + ".join(test.plus), " - ".join(test.minus)
     place = f" on {test.task}" if test.task else ""
+    place += f" less that at k = {test.less_k}" if test.less_k else ""
     group = f" ({test.group.kind} {test.group.name})" if test.group else ""
     return (f"{plus} - {minus}" if minus else plus) + place + group
 

@@ -111,3 +111,46 @@ def tracking(
 
     inputs = {"policies": policies, "summary": summary, "tables": tables}
     _make("tracking", options, inputs, {"published": output}, body)
+
+
+@_stage
+@click.option("--estimates", type=FILE, required=True, help="Summary or breakdown.")
+@_list("--output", "The figure as PDF, SVG and PNG.")
+def plot(estimates: Path, output: Sequence[Path], **options: Any) -> None:
+    """Draw one figure of an experiment."""
+    from restem.stages import plot as stage
+
+    outputs = {path.suffix[1:]: path for path in output}
+    body = lambda job: stage.run(job, estimates, outputs)  # noqa: E731
+    _make("plot", options, {"estimates": estimates}, outputs, body)
+
+
+@_stage
+@click.option("--output", type=FILE, required=True)
+def methods(output: Path, **options: Any) -> None:
+    """Write the table of methods by property, from the presets themselves."""
+    from restem.stages import methods as stage
+
+    _make("methods", options, {}, {"markdown": output}, lambda job: stage.run(job, output))
+
+
+@_stage
+@_list("--figures", "Figures as SVG, in the order of the settings.", required=False)
+@click.option("--claims", type=FILE, required=True)
+@click.option("--ledger", type=FILE, required=True)
+@click.option("--methods", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True)
+def page(
+    figures: Sequence[Path],
+    claims: Path,
+    ledger: Path,
+    methods: Path,
+    output: Path,
+    **options: Any,
+) -> None:
+    """Write the page that shows figures, claims and costs."""
+    from restem.stages import page as stage
+
+    inputs = {"figures": figures, "claims": claims, "ledger": ledger, "methods": methods}
+    body = lambda job: stage.run(job, figures, claims, ledger, methods, output)  # noqa: E731
+    _make("page", options, inputs, {"page": output}, body)

@@ -27,6 +27,9 @@ FAMILIES = {
     "breakdown": "report",
     "claims": "report",
     "ledger": "report",
+    "plot": "report",
+    "methods": "report",
+    "page": "report",
     "table": "report",
     "tracking": "report",
 }

@@ -1,9 +1,12 @@
 """What the pages of a study read: which artifacts stand behind each policy, variant, experiment."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from restem.addresses import BASE, Draws, Policy
+from restem.config.errors import nearest
+from restem.config.experiment import Experiment, Plot
+from restem.errors import RestemError
 from restem.workflow import Walk
 
 
@@ -95,6 +98,78 @@ def _spent(walk: Walk, policies: Iterable[Policy]) -> Iterator[str]:
     measured = (draws for draws in walk.evaluations() if draws.policy in owners)
     drawn = (path for draws in measured for path in _shards(walk, draws))
     yield from dict.fromkeys([*sorted(made), *drawn])
+
+
+def plots(walk: Walk) -> dict[str, tuple[Experiment, Plot]]:
+    """Return the figures of all experiments by name."""
+    found = walk.study.experiments.values()
+    return {name: (e, figure) for e in found for name, figure in e.figures.items()}
+
+
+def plot(walk: Walk, name: str) -> Plot:
+    """Return one figure. Raises RestemError with the nearest name when there is none."""
+    known = plots(walk)
+    if name not in known:
+        raise RestemError(
+            f"no experiment has a figure {name!r}{nearest(name, known)}",
+            f"study {walk.study.study}",
+            "list its experiment in the study's `experiments`",
+        )
+    return known[name][1]
+
+
+def plot_settings(walk: Walk, published: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what one figure of an experiment reads."""
+    experiment, wanted = plots(walk)[name]
+    variants = [BASE, *(experiment.variants if wanted.variants is None else wanted.variants)]
+    home = wanted.trained_on or next(v.task for v in experiment.variants.values())
+    kept = {"task": wanted.tasks, "variant": variants, "model": wanted.models}
+    module_of = {walk.module(task): task for task in walk.study.tasks}
+    entries = [published["entries"][key] for key in wanted.published]
+    marks = [
+        {"task": module_of[e["task"]], "value": e["value"], "label": e["label"]}
+        for e in entries
+        if e["task"] in module_of
+    ]
+    return {
+        "figure": wanted.module,
+        "table": wanted.table,
+        "note": walk.note,
+        "home": home,
+        "confidence": walk.study.metrics.confidence,
+        "kept": {k: v for k, v in {**kept, "decoding": wanted.decodings}.items() if v is not None},
+        "options": wanted.options,
+        "marks": marks,
+        "unmarked": sum(e["task"] not in module_of for e in entries),
+    }
+
+
+def methods_settings(walk: Walk, published: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the table of methods reads: the presets, as configured."""
+    methods = sorted(walk.study.methods.items())
+    return {
+        "methods": {n: m.model_dump(mode="json", exclude_unset=True) for n, m in methods},
+        "temperatures": {n: d.temperature for n, d in walk.study.decodings.items()},
+        "cited": published["publications"],
+    }
+
+
+def page_settings(walk: Walk) -> dict[str, Any]:
+    """Return what the page reads besides tables and figures."""
+    figures = [
+        {"name": name, "title": experiment.title, "caption": experiment.caption}
+        for name, (experiment, _) in plots(walk).items()
+    ]
+    return {
+        "study": walk.study.study,
+        "description": walk.study.description,
+        "note": walk.note,
+        "figures": figures,
+        "claims": [claim.model_dump(mode="json") for claim in walk.study.claims],
+        "confidence": walk.study.metrics.confidence,
+        "sharing": sharing(walk),
+        "seeds": len(walk.study.seeds),
+    }
 
 
 def sharing(walk: Walk) -> dict[str, dict[str, int]]:

@@ -37,7 +37,8 @@ class Walk(Lineage):
         for name in self.study.tasks:
             load_task(self.module(name))
         known = [module.name for module in pkgutil.iter_modules(restem.figures.__path__)]
-        for name in self.study.figures:
+        plots = [p for e in self.study.experiments.values() for p in e.figures.values()]
+        for name in [*self.study.figures, *(figure.module for figure in plots)]:
             if name not in known:
                 raise RestemError(
                     f"there is no figure {name!r}{nearest(name, known)}",

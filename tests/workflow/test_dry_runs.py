@@ -9,6 +9,7 @@ import pytest
 pytestmark = pytest.mark.workflow
 
 CONFIG = Path(__file__).parents[2] / "config"
+PAPER = ("mini", "qwen2.5", "llama3.2")
 STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
 
 
@@ -44,6 +45,14 @@ def test_every_shipped_study_resolves(clone: Any, study: str) -> None:
     done = dry_run(clone, "--configfile", f"config/{study}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "summarise_metrics" in done.stdout
+
+
+@pytest.mark.parametrize("scale", PAPER)
+def test_the_paper_resolves_at_every_scale(clone: Any, scale: str) -> None:
+    done = dry_run(clone, "paper", "--configfile", f"config/paper/{scale}.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "judge_claims" in done.stdout
+    assert "write_page" in done.stdout
 
 
 def test_without_a_study_the_demo_resolves(clone: Any) -> None:

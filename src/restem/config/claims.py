@@ -30,6 +30,9 @@ class Contrast(Strict):
     k: list[int] = Field(
         default=[1], description="For pass@k and maj@k: the claim is tested for each k."
     )
+    less_k: int | None = Field(
+        default=None, description="Subtract the same contrast at this k: is the gap larger at k?"
+    )
     group: Group | None = Field(default=None, description="Only these problems.")
 
 
@@ -52,13 +55,16 @@ class Claim(Strict):
         default="above", description="The contrast lies above the margin, below its negative, or "
         "between the two."
     )  # fmt: skip
-    margin: float = Field(default=0.0, description="In shares, not in points.", ge=0)
+    margin: float = Field(
+        default=0.0,
+        description="In shares, not in points; negative for above: no worse than by so much.",
+    )
     tests: list[Contrast] = Field(description="All of them must hold.", min_length=1)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "Claim":
         if self.quantity == "accuracy" and any(test.k != [1] for test in self.tests):
             raise ValueError("tests.k: accuracy has no k")
-        if self.expect == "within" and self.margin == 0:
+        if self.expect == "within" and self.margin <= 0:
             raise ValueError("margin: within 0 can never be shown; name the largest difference")
         return self

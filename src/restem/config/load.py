@@ -12,7 +12,15 @@ from restem.config.merging import merge
 from restem.config.study import Study
 from restem.errors import RestemError
 
-__all__ = ["load_study", "merge", "presets", "read_yaml", "schema", "with_experiments"]
+__all__ = [
+    "load_published",
+    "load_study",
+    "merge",
+    "presets",
+    "read_yaml",
+    "schema",
+    "with_experiments",
+]
 
 
 def load_study(config: Mapping[str, Any], folder: Path) -> Study:
@@ -33,7 +41,7 @@ def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """
     study = dict(stated)
     if study.get("claims") == "all":
-        study["claims"] = read_yaml(folder / "claims.yaml")["claims"]
+        study["claims"] = read_yaml(folder / "paper" / "claims.yaml")["claims"]
     named = study.get("experiments")
     if not isinstance(named, list):
         return study
@@ -52,6 +60,11 @@ def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         evaluations += experiment.get("evaluations") or []
     different = [e for i, e in enumerate(evaluations) if e not in evaluations[:i]]
     return study | {"experiments": found, "variants": variants, "evaluations": different}
+
+
+def load_published(folder: Path) -> dict[str, Any]:
+    """Read what papers state: `entries` with task, value, label and source; `publications`."""
+    return read_yaml(folder / "paper" / "published.yaml")
 
 
 def presets(folder: Path) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Study(Strict):
     )
     claims: list[Claim] = Field(
         default_factory=list,
-        description="What is tested; in a file `all` means config/claims.yaml.",
+        description="What is tested; in a file `all` means config/paper/claims.yaml.",
     )
     tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
     shards: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(

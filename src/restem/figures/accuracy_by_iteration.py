@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from restem.evaluation import BASE
+from restem.figures import marks as published
 from restem.figures import series, style
 
 _Line: TypeAlias = tuple[str, str, dict[str, Any]]
@@ -24,6 +25,8 @@ def draw(
     split: str = "test",
     quantity: str = "accuracy",
     confidence: float = 0.95,
+    marks: published.Marks = (),
+    unmarked: int = 0,
 ) -> Figure:
     """Draw one panel per task: a line per model and method, a level per SFT variant.
 
@@ -35,12 +38,14 @@ def draw(
     figure, panels = style.panels(1, len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         _panel(axes, [row for row in rows if row["task"] == task], rows)
+        published.draw_marks(axes, marks, task)
         role = "" if home is None else " · trained on" if task == home else " · transfer"
         sizes = series.sizes(row for row in series.whole(rows) if row["task"] == task)
         style.label_panel(axes, f"{task}{role}", sizes)
         style.percent_axis(axes, f"{split} {_worded(quantity)}")
         style.iteration_axis(axes, _last(rows), 0.3 + _STEP * len(_levels(rows)))
-    footnotes = [_footnote(rows, confidence), *series.remarks(rows)]
+    footnotes = [_footnote(rows, confidence), *published.footnotes(marks, unmarked)]
+    footnotes += series.remarks(rows)
     title = f"{split.capitalize()} {quantity} by iteration"
     return style.finish(figure, title, note, _legend(rows), footnotes)
 

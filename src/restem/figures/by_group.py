@@ -1,0 +1,94 @@
+"""Base and trained policies in groups of problems: difficulty (figure 8), task (figure 9)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from restem.errors import RestemError
+from restem.evaluation import BASE
+from restem.figures import series, style
+from restem.groups import BINS
+
+
+@style.house_style()
+def draw(
+    breakdown: Sequence[Mapping[str, Any]],
+    note: str,
+    *,
+    kind: str,
+    quantity: str,
+    home: str | None = None,
+    confidence: float = 0.95,
+) -> Figure:
+    """Draw one panel per task and model: each group's estimate of the base and of the last policy.
+
+    Raises RestemError when there is no such group.
+    """
+    rows = [
+        row for row in breakdown
+        if row["kind"] == kind and row["quantity"] == quantity and row["reference"] is None
+    ]  # fmt: skip
+    if not rows:
+        raise RestemError(
+            f"there is no {quantity} by {kind}", "the breakdown", "list it in metrics.breakdowns"
+        )
+    tasks, models = series.names(rows, "task", home), series.names(rows, "model")
+    figure, panels = style.panels(len(tasks), len(models), share_y=True)
+    addresses = [(task, model) for task in tasks for model in models]
+    for axes, (task, model) in zip(panels, addresses, strict=True):
+        mine = [row for row in rows if (row["task"], row["model"]) == (task, model)]
+        _panel(axes, mine, kind)
+        style.label_panel(axes, f"{task} · {model}", _sizes(mine))
+        if model == models[0]:
+            style.percent_axis(axes, f"test {quantity}")
+    handles = [Line2D([], [], label=name, **_look(i)) for i, name in enumerate(_variants(rows))]
+    told = {"difficulty": "Bins by the base model's success on draws of their own."}.get(kind, "")
+    notes = [series.interval_note(confidence), *filter(None, [told])]
+    return style.finish(figure, f"{quantity} by {kind}", note, handles, notes)
+
+
+def _sizes(rows: Sequence[series.Row]) -> str:
+    counts = {row["group"]: row["problems"] for row in rows}
+    return f"n = {sum(counts.values())} problems in {len(counts)} groups"
+
+
+def _groups(rows: Sequence[series.Row], kind: str) -> list[str]:
+    present = {str(row["group"]) for row in rows}
+    if kind == "difficulty":
+        return [name for name, _ in BINS if name in present]
+    return sorted(present, key=lambda name: (not name.isdigit(), name))
+
+
+def _variants(rows: Sequence[series.Row]) -> list[str]:
+    return series.names(rows, "variant", BASE)
+
+
+def _panel(axes: Axes, rows: Sequence[series.Row], kind: str) -> None:
+    groups, variants = _groups(rows, kind), _variants(rows)
+    for place, variant in enumerate(variants):
+        mine = [row for row in rows if row["variant"] == variant]
+        newest = max((row["iteration"] for row in mine), default=0)
+        found = {row["group"]: row for row in mine if row["iteration"] == newest}
+        shift = 0.16 * (place - (len(variants) - 1) / 2)
+        for x, group in enumerate(groups):
+            row = found.get(group)
+            if row and row["estimate"] is not None:
+                look = _look(place)
+                axes.vlines(x + shift, row["low"], row["high"], color=look["color"], linewidth=1.1)
+                axes.plot([x + shift], [row["estimate"]], gid=f"{variant}/{group}", **look)
+    sizes = {row["group"]: row["problems"] for row in rows}
+    labels = [f"{group}\n(n = {sizes[group]})" for group in groups]
+    turned = len(groups) > 6
+    axes.set_xticks(range(len(groups)), labels, rotation=90 if turned else 0)
+    axes.tick_params(axis="x", labelsize=5.5 if turned else 7)
+
+
+def _look(place: int) -> dict[str, Any]:
+    if place == 0:
+        return {"color": style.INK, "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
+    index = (place - 1) % len(style.COLOURS)
+    return {"color": style.COLOURS[index], "marker": style.MARKERS[place % len(style.MARKERS)],
+            "linestyle": "none"}  # fmt: skip

@@ -1,0 +1,48 @@
+"""Stage page: one HTML file that shows figures, claims and costs, and needs no server."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from restem.artifacts import Job, write_text
+from restem.config.strict import Strict
+from restem.report.page import Figure, html
+from restem.tables import read_rows
+
+
+class Settings(Strict):
+    """What the page says besides tables and figures."""
+
+    study: str
+    description: str
+    note: str
+    figures: list[dict[str, str]]
+    claims: list[dict[str, Any]]
+    confidence: float
+    sharing: dict[str, dict[str, int]]
+    seeds: int
+
+
+def run(
+    job: Job, figures: Sequence[Path], claims: Path, ledger: Path, methods: Path, output: Path
+) -> None:
+    """Write the page; it links to figures and artifacts by paths relative to itself."""
+    settings = Settings.model_validate(job.recipe.settings)
+    shown = [
+        Figure(**known, path=os.path.relpath(path, output.parent))
+        for known, path in zip(settings.figures, figures, strict=True)
+    ]
+    text = html(
+        settings.study,
+        settings.description,
+        settings.note,
+        shown,
+        {claim["id"]: claim for claim in settings.claims},
+        read_rows(claims, "claims"),
+        read_rows(ledger, "ledger"),
+        methods.read_text(),
+        settings.sharing,
+    )
+    write_text(output, text)
+    print(f"page: {output}", flush=True)

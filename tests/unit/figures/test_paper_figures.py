@@ -1,0 +1,85 @@
+"""The figures of the paper draw every policy that they are given, and say what is missing."""
+
+from typing import Any
+
+import pytest
+
+from restem.errors import RestemError
+from restem.figures import accuracy_by_iteration, by_group, by_share, comparison
+
+
+def row(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "task": "math", "split": "test", "model": "S", "variant": variant, "iteration": iteration,
+        "decoding": "greedy", "quantity": "accuracy", "k": 1, "seed": None, "seeds": 2,
+        "problems": 50, "draws": 1, "estimate": estimate, "low": estimate - 0.1,
+        "high": estimate + 0.1, "halted": None, **more,
+    }  # fmt: skip
+
+
+def drawn(figure: Any) -> dict[str, list[float]]:
+    """Return the y values of everything that has a name in the figure."""
+    lines = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
+    return {line.get_gid(): [float(y) for y in line.get_ydata()] for line in lines}
+
+
+def texts(figure: Any) -> str:
+    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
+    return "\n".join([*inside, *(text.get_text() for text in figure.texts)])
+
+
+MARK = {"task": "math", "value": 0.4, "label": "PaLM 2-L"}
+
+
+def test_a_comparison_shows_each_policy_once_the_base_first() -> None:
+    rows = [row("rest-em", 0.5, 2), row("rest-em", 0.4, 1), row("sft", 0.45), row("base", 0.3, 0)]
+    found = drawn(comparison.draw(rows, "n", home="math"))
+    assert list(found) == ["base", "sft (1)", "rest-em (1)", "rest-em (2)"]
+    last = drawn(comparison.draw(rows, "n", home="math", last=True))
+    assert list(last) == ["base", "sft (1)", "rest-em (2)"]
+
+
+def test_a_vote_is_named_by_its_k() -> None:
+    rows = [row("base", 0.3, 0, quantity="maj@16", k=16), row("base", 0.2, 0, quantity="pass@1")]
+    found = drawn(comparison.draw(rows, "n", quantity="maj@"))
+    assert found == {"base, k = 16": [0.3]}
+
+
+@pytest.mark.parametrize("module", [comparison, accuracy_by_iteration])
+def test_marks_are_drawn_on_their_task_with_their_label(module: Any) -> None:
+    rows = [row("base", 0.3, 0), row("rest-em", 0.5)]
+    figure = module.draw(rows, "n", home="math", marks=[MARK, MARK | {"task": "other"}])
+    assert texts(figure).count("PaLM 2-L") == 1
+    assert "the paper states" in texts(figure)
+    without = module.draw(rows, "n", home="math", unmarked=2)
+    assert "not drawn" in texts(without)
+
+
+def test_shares_are_read_off_the_names_in_order() -> None:
+    rows = [row("q-100", 0.5), row("q-14", 0.3), row("q-57", 0.4), row("base", 0.2, 0)]
+    found = drawn(by_share.draw(rows, "n", prefix="q-", label="share", title="t"))
+    assert found == {"S": [0.3, 0.4, 0.5]}
+
+
+def test_a_prefix_that_no_variant_has_is_refused() -> None:
+    with pytest.raises(RestemError, match="no variant is called x-<number>"):
+        by_share.draw([row("base", 0.2, 0)], "n", prefix="x-", label="share", title="t")
+
+
+def test_groups_are_in_the_order_of_difficulty_with_their_sizes() -> None:
+    rows = [
+        row(variant, 0.4, int(variant != "base"), kind="difficulty", group=group, reference=None)
+        for variant in ("base", "rest-em")
+        for group in ("very hard", "easy", "hard", "medium")
+    ]
+    rows.append(row("rest-em", 0.1, kind="difficulty", group="easy", reference="base"))
+    figure = by_group.draw(rows, "n", kind="difficulty", quantity="accuracy")
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert [label.split("\n")[0] for label in labels] == ["easy", "medium", "hard", "very hard"]
+    assert all("n = 50" in label for label in labels)
+    assert len(drawn(figure)) == 8
+
+
+def test_groups_that_are_not_there_are_refused() -> None:
+    with pytest.raises(RestemError, match="no accuracy by subject"):
+        by_group.draw([], "n", kind="subject", quantity="accuracy")
