@@ -8,6 +8,7 @@ unrelated points by chance, and the precision grows with the size of the numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Final
 
 import mpmath
@@ -56,6 +57,8 @@ def equal(left: Node, right: Node, budget: Budget = QUICK) -> Decision:
     """Decide whether two expressions have the same value wherever both have one."""
     if left == right:
         return Decision(True, "tree")
+    if left.op == right.op == "number":
+        return Decision(False, "rational")
     if is_infinite(left) or is_infinite(right):
         return Decision(is_infinite(left) == is_infinite(right), "tree")
     free = variables(left) | variables(right)
@@ -190,16 +193,30 @@ def _located(point: Mapping[str, Fraction], bits: int) -> dict[str, Any]:
 
 def sign_of_difference(left: Node, right: Node, budget: Budget = QUICK) -> int | None:
     """Return -1, 0 or 1 as left is less than, equal to or greater than right; None if unknown."""
-    decided = equal(left, right, budget)
-    if decided.equal is None or variables(left) or variables(right):
+    if left.op == right.op == "number":
+        return int(left.value > right.value) - int(left.value < right.value)
+    values = _real_value(left), _real_value(right)
+    if values[0] is None or values[1] is None:
         return None
-    if decided.equal:
-        return 0
+    context = new_context(LEAST_BITS)
+    gap = values[0][0] - values[1][0]
+    if abs(gap) > context.ldexp(1, max(values[0][1], values[1][1]) - LEAST_BITS + GUARD_BITS):
+        return 1 if gap > 0 else -1
+    return 0 if equal(left, right, budget).equal else None
+
+
+@lru_cache(maxsize=4096)
+def _real_value(node: Node) -> tuple[Any, int] | None:
+    """Return the value of a real constant and the size of what came up on the way."""
+    if variables(node):
+        return None
+    context = new_context(LEAST_BITS)
+    evaluator = Evaluator(context, {}, False)
     try:
-        first, second, _ = _values(left, right, {}, False, LEAST_BITS, budget)
-        return int(first > second) - int(first < second)
-    except (*_ERRORS, TypeError):  # complex numbers have no order
+        value = evaluator.value(node)
+    except _ERRORS:
         return None
+    return None if isinstance(value, context.mpc) else (value, evaluator.magnitude)
 
 
 def constant_ratio(left: Node, right: Node, budget: Budget = QUICK) -> int | None:

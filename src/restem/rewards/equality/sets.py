@@ -7,6 +7,7 @@ one set give one list: x > 3 and (3,\infty), x \ne 2 and (-\infty,2)\cup(2,\inft
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
+from itertools import combinations
 from typing import Final
 
 from restem.rewards.equality.decide import equal, sign_of_difference, substituted
@@ -22,6 +23,7 @@ from restem.rewards.equality.forms import (
 from restem.rewards.equality.labels import is_name, variables_of
 from restem.rewards.equality.tree import Node, is_infinite, make, number, symbol, variables
 
+MAX_ENDS: Final = 24
 _INFINITY: Final = symbol("infinity")
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!=", "=": "="}
 _OPPOSITE: Final = {"cup": any, "cap": all}
@@ -216,8 +218,9 @@ def _of_interval(interval: Interval) -> LineSet | None:
 def _merged(sets: Sequence[LineSet], rule: Callable[[Sequence[bool]], bool]) -> LineSet | None:
     """Combine sets point by point, and forget the boundaries that bound nothing."""
     ends = [cut for each in sets for cut in each.cuts]
-    orders = [sign_of_difference(a, b) for a in ends for b in ends]
-    if len(ends) > 24 or None in orders:
+    if len(ends) > MAX_ENDS:
+        return None
+    if None in (sign_of_difference(a, b) for a, b in combinations(ends, 2)):
         return None
     ends.sort(key=cmp_to_key(lambda a, b: sign_of_difference(a, b) or 0))
     cuts = [e for i, e in enumerate(ends) if i == 0 or sign_of_difference(ends[i - 1], e) != 0]

@@ -49,8 +49,14 @@ def negated(node: Node) -> Node:
 
 def names(node: Node) -> frozenset[str]:
     """Return the names of the variables and constants of an expression."""
-    own = frozenset((node.name,)) if node.name else frozenset[str]()
-    return own.union(*map(names, node.args))
+    found = set()
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if each.name:
+            found.add(each.name)
+        waiting.extend(each.args)
+    return frozenset(found)
 
 
 def count(node: Node) -> int:
