@@ -24,13 +24,13 @@ _NOT_UNITS: Final = frozenset(
 _SYNONYMS: Final = {
     "usd": "dollar",
     "feet": "foot", "ft": "foot", "inches": "inch", "in": "inch", "yd": "yard", "mi": "mile",
-    "mm": "millimeter", "cm": "centimeter", "m": "meter", "km": "kilometer", "metre": "meter",
+    "gm": "gram", "mm": "millimeter", "cm": "centimeter", "m": "meter", "km": "kilometer", "metre": "meter",
     "centimetre": "centimeter", "kilometre": "kilometer", "millimetre": "millimeter",
     "g": "gram", "kg": "kilogram", "lb": "pound", "lbs": "pound", "oz": "ounce",
     "s": "second", "sec": "second", "min": "minute", "hr": "hour", "h": "hour",
     "deg": "degree", "mph": "mile/hour", "sq": "square", "cu": "cubic",
 }  # fmt: skip
-_SHORT: Final = frozenset(("mm", "cm", "km", "kg", "ft", "yd", "lb", "hr", "sq", "cu"))
+_SHORT: Final = frozenset(("gm", "mm", "cm", "km", "kg", "ft", "yd", "lb", "hr", "sq", "cu"))
 _OTHERS: Final = (
     "day", "week", "month", "year", "people", "student", "apple", "way", "unit", "gallon", "quart",
     "pint", "cup", "liter", "time", "point", "page", "percent", "book", "marble", "dollar",

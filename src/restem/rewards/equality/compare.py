@@ -26,7 +26,7 @@ from restem.rewards.equality.forms import (
 from restem.rewards.equality.labels import is_asked_value, is_label, variables_of
 from restem.rewards.equality.reading import read, simplified
 from restem.rewards.equality.sets import line_set, same_set
-from restem.rewards.equality.tree import Node, UnreadableError, make, variables
+from restem.rewards.equality.tree import Node, UnreadableError, make, number, variables
 
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 _ORDERS: Final = frozenset(("<", "<=", ">", ">="))
@@ -163,9 +163,11 @@ class Comparison:
         )
 
     def _ratios(self, left: Ratio, right: Ratio) -> bool:
-        """Compare ratios up to a common factor."""
+        """Compare ratios up to a common factor; with a zero in them they are times: 5:00."""
         if len(left.parts) != len(right.parts):
             return False
+        if number(0) in (*left.parts, *right.parts):
+            return all(map(self.nodes, left.parts, right.parts))
         first, second = left.parts[0], right.parts[0]
         return all(
             self.nodes(make("mul", a, second), make("mul", b, first))
@@ -196,6 +198,8 @@ class Comparison:
 
     def _unlike(self, left: Form, right: Form) -> bool:
         """Compare two forms of different kinds, of which one is looked at as the other's kind."""
+        if type(left) is type(right):
+            return False
         if isinstance(left, Relation):
             return self._stripped(left, right)
         if isinstance(left, Listing) and isinstance(right, Group):
@@ -213,7 +217,7 @@ class Comparison:
         if isinstance(left, Text) and isinstance(right, Scalar):
             return _spelled(right.node) == left.words
         if isinstance(left, SetOperation | NamedSet | Group):
-            return type(left) is not type(right) and self.same_line(left, right)
+            return self.same_line(left, right)
         return False
 
     def _matrix_in_brackets(self, left: Matrix, right: Group) -> bool:

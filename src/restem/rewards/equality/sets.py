@@ -24,7 +24,6 @@ from restem.rewards.equality.labels import is_name, variables_of
 from restem.rewards.equality.tree import Node, is_infinite, make, number, symbol, variables
 
 MAX_ENDS: Final = 24
-_INFINITY: Final = symbol("infinity")
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!=", "=": "="}
 _OPPOSITE: Final = {"cup": any, "cap": all}
 
@@ -198,6 +197,8 @@ def _union(intervals: Sequence[Interval]) -> LineSet | None:
 
 def _of_interval(interval: Interval) -> LineSet | None:
     low, high = is_infinite(interval.low), is_infinite(interval.high)
+    if (low and interval.low_closed) or (high and interval.high_closed):
+        return None  # infinity is no number that could belong to a set
     if low == -1 and high == 1:
         return _ALL
     if low == -1 and not high:
