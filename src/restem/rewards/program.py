@@ -48,7 +48,7 @@ def _open_fence(completion: str) -> str:
     before = [line for line in lines[: fences[0]] if line.strip()] if fences else []
     if len(fences) % 2 == 0 or not before or lines[fences[0]].strip(" \t`~"):
         return completion
-    is_code = before[0][0] in " \t" or _OPENING.match(before[0])
+    is_code = before[0][0] in " \t#" or any(map(_OPENING.match, before))
     return f"```python\n{completion}" if is_code else completion
 
 
