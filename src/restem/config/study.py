@@ -11,8 +11,8 @@ from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
 from restem.config.experiment import NAME, Experiment, Name
-from restem.config.merging import merge
 from restem.config.images import Images
+from restem.config.merging import merge
 from restem.config.method import Method
 from restem.config.metrics import Metrics
 from restem.config.models import Model
