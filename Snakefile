@@ -20,7 +20,7 @@ pathvars:
 
 
 # Used with --software-deployment-method apptainer; the code itself comes from the checkout.
-container: "containers/restem.sif"
+container: image_of("data")
 
 
 include: "rules/problems.smk"
@@ -34,10 +34,13 @@ include: "rules/metrics.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/tracking.smk"
+include: "rules/images.smk"
 
 
 localrules:
     all,
+    images,
+    build_image,
     figures,
     paper,
     policies,
@@ -64,6 +67,11 @@ rule all:
         all_tables(),
         all_reports(),
         "<results>/tracking/published.json",
+
+
+rule images:
+    input:
+        all_images(),
 
 
 rule figures:

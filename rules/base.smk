@@ -12,6 +12,8 @@ rule make_base:
         "<base>/policy.log",
     benchmark:
         "<base>/policy.tsv"
+    container:
+        image_of("model")
     params:
         **stage("base", base_slice, "make_base"),
     shell:

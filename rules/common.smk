@@ -1,13 +1,16 @@
 """What the rules share: the study, the digests that decide staleness, and paths of addresses."""
 
+import os
 import re
 from pathlib import Path
 
 from snakemake.io import apply_wildcards
+from snakemake.settings.types import DeploymentMethod
 
 from restem import artifacts, recipes, reporting
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
+from restem.images import Image, use_gpus_and_links, verified
 from restem.models.registry import load_source
 from restem.provenance import canonical_json, code_digest
 from restem.tasks.registry import load_task
@@ -40,6 +43,8 @@ wildcard_constraints:
     decoding="[^/]+",
     draw_seed=r"\d+",
     shard=r"\d+-of-\d+",
+    image="[a-z]+",
+    recipe="[0-9a-f]{12}",
     figure="[a-z_]+",
     plot="[A-Z][A-Za-z0-9-]*",
 
@@ -59,7 +64,7 @@ def stage(name, settings, rule):
         return code_digest(recipes.modules(name, settings(wildcards)))
 
     def environment_of(wildcards):
-        return recipes.environment(name, settings(wildcards), ENVIRONMENTS)
+        return environment(name, settings(wildcards))
 
     def remakes_of(wildcards):
         first = apply_wildcards(workflow.get_rule(rule).output[0], wildcards)
@@ -71,6 +76,45 @@ def stage(name, settings, rule):
         "environment": environment_of,
         "remakes": remakes_of,
     }
+
+
+def environment(name, settings):
+    """Return the digest of a stage's lock, and that of its image where images are used."""
+    lock = recipes.environment(name, settings, ENVIRONMENTS)
+    if not CONTAINED:
+        return lock
+    return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(recipes.family(name, settings))]}"
+
+
+def image_of(family):
+    """Return the path of the image that stages of a family of locked packages run in."""
+    return str(image_named(STUDY.images.of(family)).path)
+
+
+def image_of_draws(wildcards):
+    """Return the path of the image of a policy's engine."""
+    return image_of(recipes.family("samples", samples_slice(wildcards)))
+
+
+def image_named(name):
+    return Image(name, Path(os.path.relpath(workflow.basedir)))
+
+
+def locks_of_image(wildcards):
+    """List the locks that an image installs."""
+    return image_named(wildcards.image).locks
+
+
+def all_images():
+    """List the images that the study runs in, with their records."""
+    paths = [image_named(name).path for name in IMAGES]
+    return [str(file) for path in paths for file in (path, path.with_suffix(".json"))]
+
+
+def verified_images():
+    """Return the digest of every image; a missing or altered one ends the run here."""
+    with fail_readably():
+        return {name: verified(image_named(name)) for name in IMAGES}
 
 
 def policy_of(wildcards):
@@ -296,5 +340,12 @@ def notice_what_people_did():
         if not workflow.dryrun:
             artifacts.forget_deleted(RESULTS)
 
+
+CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+ENGINES = {model.engine.name for model in STUDY.models.values()}
+IMAGES = sorted({STUDY.images.of(name) for name in ("data", "model", *ENGINES)})
+IMAGE_DIGESTS = verified_images() if CONTAINED else {}
+if CONTAINED:
+    use_gpus_and_links(Path(workflow.basedir))
 
 notice_what_people_did()

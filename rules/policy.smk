@@ -15,6 +15,8 @@ rule fine_tune_policy:
         "<policy>/policy.log",
     benchmark:
         "<policy>/policy.tsv"
+    container:
+        image_of("training")
     threads: 1
     params:
         **stage("policy", policy_slice, "fine_tune_policy"),
@@ -47,6 +49,8 @@ rule assemble_policy:
         "<policy>/policy.log",
     benchmark:
         "<policy>/policy.tsv"
+    container:
+        image_of("training")
     threads: 1
     params:
         **stage("frozen", policy_slice, "assemble_policy"),

@@ -14,6 +14,8 @@ rule draw_samples:
         "<draws>/samples/{shard}.log",
     benchmark:
         "<draws>/samples/{shard}.tsv"
+    container:
+        image_of_draws
     threads: 1
     params:
         **stage("samples", samples_slice, "draw_samples"),

@@ -13,6 +13,8 @@ rule search_solutions:
         "<draws>/samples/{shard}.log",
     benchmark:
         "<draws>/samples/{shard}.tsv"
+    container:
+        image_of("model")
     threads: 1
     params:
         **stage("search", search_slice, "search_solutions"),

@@ -14,6 +14,7 @@ import click
 
 from restem import environments
 from restem.artifacts import Job
+from restem.cli_tools import images, sandbox
 from restem.making import FILE, FOLDER, cli, fail_readably
 from restem.making import listed as _list
 from restem.making import make as _make
@@ -330,18 +331,8 @@ def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
     click.echo(text(targets, configfile))
 
 
-@cli.group()
-def sandbox() -> None:
-    """Look at the sandbox that runs programs."""
-
-
-@sandbox.command()
-def check() -> None:
-    """Probe every wall of the sandbox on this machine; fails if one is missing."""
-    from restem.sandbox.probe import report
-
-    if not report(click.echo):
-        raise SystemExit(1)
+cli.add_command(images)
+cli.add_command(sandbox)
 
 
 if __name__ == "__main__":

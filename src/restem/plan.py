@@ -85,8 +85,18 @@ def _changes(seal: Mapping[str, Any], stage: str, words: Sequence[str]) -> list[
     gone = [name for name in seal["code"] if name not in code]
     found += [f"module {name} changed" for name in modules]
     found += [f"module {name} is no longer used" for name in gone]
-    if seal["environment"] != _option(words, "--environment"):
-        found.append(f"envs/{recipes.family(stage, settings)}.txt changed")
+    before, now = str(seal["environment"]), _option(words, "--environment")
+    found += _environment(before, now, recipes.family(stage, settings))
+    return found
+
+
+def _environment(old: str, new: str, family: str) -> list[str]:
+    """Name what changed of `lock@image`; without containers there is no image."""
+    (lock, _, image), (new_lock, _, new_image) = old.partition("@"), new.partition("@")
+    found = [] if lock == new_lock else [f"envs/{family}.txt changed"]
+    if image != new_image:
+        was, now = (digest[:12] or "none" for digest in (image, new_image))
+        found.append(f"container image changed: {was} -> {now}")
     return found
 
 

@@ -94,9 +94,9 @@ def test_a_run_cancels_what_a_killed_one_left_waiting(
     cluster.wait("a waiting job", lambda: "PENDING" in cluster.jobs().values(), 120)
     [orphan] = cluster.jobs()
     faults.kill_the_run(cluster, orphan, process)
+    cluster.client("scontrol", "hold", orphan)
     faults.heal(cluster)
     undrawn.snakemake("--unlock")
-    cluster.client("scontrol", "hold", orphan)
     told = undrawn.snakemake(*profile, SAMPLES)
     assert f"SLURM job {orphan} is of an earlier run of this study: cancelled" in told
     assert cluster.jobs() == {}

@@ -77,7 +77,7 @@ def test_the_cluster_gives_gpus_to_what_needs_them(clone: Any) -> None:
     told = dry_run(clone, "--profile", "slurm").stdout
     jobs = [block for block in told.split("\nrule ")[1:] if "resources: " in block]
     for block in jobs:
-        needs = block.startswith(("draw_samples:", "fine_tune_policy:"))
+        needs = block.startswith(("draw_samples:", "search_solutions:", "fine_tune_policy:"))
         assert ("gpu=1" in block) == needs, block
 
 

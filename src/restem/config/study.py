@@ -11,6 +11,7 @@ from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
 from restem.config.experiment import NAME, Experiment, Name
+from restem.config.images import Images
 from restem.config.merging import merge
 from restem.config.method import Method
 from restem.config.metrics import Metrics
@@ -76,6 +77,7 @@ class Study(Strict):
         description="What is tested; in a file `all` means config/paper/claims.yaml.",
     )
     tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
+    images: Images = Field(default_factory=Images, description="Containers by kind of stage.")
     shards: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
         description="Sampling and verification jobs a split; scheduling only.",

@@ -1,0 +1,19 @@
+"""images: the containers of the stages, named after their definition and their locks."""
+
+
+rule build_image:
+    """Build one container image, and record its content."""
+    input:
+        definition="containers/{image}.def",
+        locks=locks_of_image,
+    output:
+        image="containers/{image}-{recipe}.sif",
+        record="containers/{image}-{recipe}.json",
+    log:
+        "containers/{image}-{recipe}.log",
+    benchmark:
+        "containers/{image}-{recipe}.tsv"
+    container:
+        None
+    shell:
+        "restem images build {wildcards.image}" " 2>&1 | tee {log:q}"
