@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from restem.config.training import Training
 from restem.errors import RestemError
 from restem.training.batches import epoch_order
+from restem.training.cost import Cost
 from restem.training.examples import Encoded
 from restem.training.loss import accumulate
 from restem.training.packs import Pack, loss_mass, packs
@@ -50,6 +51,7 @@ class Run:
         self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.optimizer = _optimizer(list(self.trained.values()), settings)
         self.kept: dict[str, torch.Tensor] = {}
+        self.cost = Cost.of(model, settings)
         self.signals = Signals()
 
     def train(self) -> None:
@@ -100,6 +102,7 @@ class Run:
         self.optimizer.step()
         self.report.losses.append(loss)
         self.report.gradient_norms.append(norm)
+        self.report.flops += self.cost.step(laid_out)
         _count(self.report, laid_out)
 
     def _accumulate(self, laid_out: Sequence[Pack]) -> float:
