@@ -60,6 +60,8 @@ def run(
         write_policy(output, job.provenance, {"examples": 0}, halted=reason)
         print(f"policy: halted, {reason}", flush=True)
         return
+    from restem.training.card import write_card
+
     task = load_task(settings.task)
     prefix = few_shot_prefix(task, read_problems(shots))
     keeper = _keeper(output, job, threads, save_seconds)
@@ -67,8 +69,10 @@ def run(
     with open_grader(settings.task, settings.verifier, settings.reward) as grader:
         validate = _validation(settings, prefix, _some(validation), grader)
         report = _fine_tune(kept, weights, settings, threads, validate, output, keeper)
+    partial = output.parent / f".{CHECKPOINT}.partial"
+    write_card(partial, settings.training.model_dump(exclude_defaults=True), report, job.provenance)
     shutil.rmtree(checkpoint, ignore_errors=True)  # Snakemake may have removed it meanwhile
-    (output.parent / f".{CHECKPOINT}.partial").rename(checkpoint)
+    partial.rename(checkpoint)
     write_policy(output, job.provenance, report)
     keeper.sweep()
     best = max(point["reward"] for point in report["validations"])

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from restem.sampling.tokens import context_tokens
 from restem.training.checkpoints import load_policy, save_policy
 from restem.training.examples import Example, encoded
 from restem.training.lora import save_merged, with_adapters
+from restem.training.parallel import group
 from restem.training.report import TrainingReport, peak_memory_bytes
 from restem.training.run import Run, Validate
 from restem.training.state import Keeper
@@ -33,26 +35,33 @@ def fine_tune(
 
     validate: returns the reward of a model in evaluation mode. keeper: saves the run's state, and
     lets a run that was killed go on. The same arguments and thread count give the same bytes on one
-    CPU, killed or not; a GPU does not promise that. Raises EmptyExamples, and RestemError when the
+    CPU, killed or not; a GPU does not promise that. Under torchrun, all processes call this; the
+    first one validates and saves. Raises EmptyExamples, and RestemError when the
     loss is not finite.
     """
     began = time.monotonic()
-    with _reproducible(seed, threads):
+    with _reproducible(seed, threads), group(device) as (processes, own_device):
         model, tokenizer = load_policy(start)
         rows, skipped = encoded(examples, tokenizer, settings, context_tokens(model))
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         adapted = with_adapters(model, settings.lora) if settings.lora else None
-        run = Run(model.to(device), tokenizer, rows, settings, seed, validate, progress, keeper)
+        model.to(own_device)
+        run = Run(model, tokenizer, rows, settings, seed, validate, progress, keeper, processes)
         run.report.skipped = skipped
         run.train()
-        if adapted is None:
-            save_policy(model, tokenizer, out)
-        else:
-            save_merged(adapted, tokenizer, start, out)
+        if processes.rank == 0:
+            _save(model, adapted, tokenizer, start, out)
     run.report.wall_seconds = time.monotonic() - began
     run.report.peak_memory_bytes = peak_memory_bytes(model.device)
     return run.report
+
+
+def _save(model: Any, adapted: Any, tokenizer: Any, start: Path, out: Path) -> None:
+    if adapted is None:
+        save_policy(model, tokenizer, out)
+    else:
+        save_merged(adapted, tokenizer, start, out)
 
 
 @contextmanager

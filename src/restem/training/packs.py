@@ -66,6 +66,8 @@ def packs(examples: Sequence[Encoded], settings: Training, mass: float) -> list[
         for row in rows:
             families.setdefault(row.example.family, []).append(row)
         return [_tree(family, limit) for family in families.values()]
+    if not rows:
+        return []
     make = _packed if settings.layout == "packed" else _padded
     nothing = torch.zeros(0, dtype=torch.long)
     return [Pack(nothing, [make(chunk) for chunk in _chunks(rows, limit, settings.layout)])]

@@ -33,8 +33,9 @@ class Tokens:
 class TrainingReport:
     """Say what was done, what it cost and what was skipped.
 
-    gradient_norms: before clipping. kept_step: the step whose weights were saved, 0 for the
-    starting weights. peak_memory_bytes: of the process on a CPU, of torch's allocations on a GPU.
+    gradient_norms: before clipping. flops: see `cost`. kept_step: the step whose weights were
+    saved, 0 for the starting weights. peak_memory_bytes: of the process on a CPU, of torch's
+    allocations on a GPU.
     """
 
     examples: int
@@ -47,6 +48,7 @@ class TrainingReport:
     ended: Literal["epochs", "no_improvement"] = "epochs"
     tokens: Tokens = field(default_factory=Tokens)
     passes: int = 0
+    flops: int = 0
     wall_seconds: float = 0.0
     peak_memory_bytes: int = 0
 

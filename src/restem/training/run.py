@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from restem.config.training import Training
 from restem.errors import RestemError
 from restem.training.batches import epoch_order
+from restem.training.cost import Cost
 from restem.training.examples import Encoded
 from restem.training.loss import accumulate
 from restem.training.packs import Pack, loss_mass, packs
-from restem.training.report import TrainingReport, Validation
+from restem.training.parallel import Group
+from restem.training.report import Tokens, TrainingReport, Validation
 from restem.training.schedule import rate_share, validation_steps
 from restem.training.state import Interrupted, Keeper, Signals
 
@@ -40,6 +43,7 @@ class Run:
         validate: Validate,
         progress: Callable[[str], object],
         keeper: Keeper | None,
+        processes: Group | None = None,
     ) -> None:
         self.model, self.tokenizer, self.rows = model, tokenizer, rows
         self.settings, self.seed = settings, seed
@@ -48,8 +52,14 @@ class Run:
         steps = settings.steps or settings.epochs_max * self.steps_per_epoch
         self.report = TrainingReport(len(rows), {}, steps)
         self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = _optimizer(list(self.trained.values()), settings)
+        self.processes = processes or Group()
+        parameters = list(self.trained.values())
+        self.owners = self.processes.owner(parameters)
+        pairs = zip(parameters, self.owners, strict=True)
+        mine = [parameter for parameter, owner in pairs if owner == self.processes.rank]
+        self.optimizer = _optimizer(mine, settings)
         self.kept: dict[str, torch.Tensor] = {}
+        self.cost = Cost.of(model, settings)
         self.signals = Signals()
 
     def train(self) -> None:
@@ -76,12 +86,18 @@ class Run:
             validated = any(v.step == self.report.steps for v in self.report.validations)
             if self.report.steps in due and not validated:
                 self._validate()
-            if self.keeper and (self.signals.save or self.keeper.due):
-                self._save()
-            self.signals.check()
+            self._obey_signals()
             if self._exhausted() or self.report.steps == self.report.steps_planned:
                 return
             self._step(order.batch(self.report.steps))
+
+    def _obey_signals(self) -> None:
+        """Save or end where all processes stand at the same step."""
+        save = self.signals.save or (self.keeper is not None and self.keeper.due)
+        save, self.signals.end = self.processes.any(save, self.signals.end)
+        if save:
+            self._save()
+        self.signals.check()
 
     def _step(self, batch: Sequence[Encoded]) -> None:
         step = self.report.steps
@@ -90,22 +106,41 @@ class Run:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        laid_out = packs(batch, self.settings, loss_mass(batch, self.settings.normalise))
-        self.optimizer.zero_grad()
-        loss = self._accumulate(laid_out)
+        mass = loss_mass(batch, self.settings.normalise)
+        laid_out = packs(self.processes.part(batch), self.settings, mass)
+        self.model.zero_grad()
+        (loss,) = self.processes.total([self._accumulate(laid_out)])
         self._check(loss, "loss")
+        self.processes.sum_gradients(list(self.trained.values()))
         limit = self.settings.gradient_clip or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), limit).item()
         self._check(norm, "gradient's norm")
         self.optimizer.step()
+        self.processes.spread(list(self.trained.values()), self.owners)
         self.report.losses.append(loss)
         self.report.gradient_norms.append(norm)
-        _count(self.report, laid_out)
+        self._count(laid_out)
+
+    def _count(self, laid_out: Sequence[Pack]) -> None:
+        """Add what this step computed, in all processes together; float64 counts exactly."""
+        counts = self.processes.total([self.cost.step(laid_out), *_counts(laid_out)])
+        flops, prefix, prompt, target, padding, passes = map(int, counts)
+        self.report.flops += flops
+        self.report.passes += passes
+        tokens = self.report.tokens
+        self.report.tokens = Tokens(
+            tokens.prefix + prefix,
+            tokens.prompt + prompt,
+            tokens.target + target,
+            tokens.padding + padding,
+        )
 
     def _accumulate(self, laid_out: Sequence[Pack]) -> float:
         device = self.model.device.type
+        # One of several processes may not leave a step that the others finish.
+        between = self.signals.check if self.processes.size == 1 else lambda: None
         with torch.autocast(device, torch.bfloat16, enabled=self.settings.dtype == "bfloat16"):
-            return accumulate(self.model, laid_out, self.signals.check)
+            return accumulate(self.model, laid_out, between)
 
     def _check(self, value: float, name: str) -> None:
         if not math.isfinite(value):
@@ -117,12 +152,14 @@ class Run:
 
     def _validate(self) -> None:
         self.model.eval()
-        with self.signals.obeyed_anywhere(), torch.random.fork_rng(), torch.no_grad():
-            reward = self.validate(self.model, self.tokenizer)
+        alone = self.processes.size == 1
+        anywhere = self.signals.obeyed_anywhere() if alone else nullcontext()
+        with anywhere, torch.random.fork_rng(), torch.no_grad():
+            reward = self.processes.said(lambda: self.validate(self.model, self.tokenizer))
         self.model.train()
         best = max((v.reward for v in self.report.validations), default=-math.inf)
         self.report.validations.append(Validation(self.report.steps, reward))
-        self.progress(
+        self._tell(
             f"step {self.report.steps} of {self.report.steps_planned}: "
             f"validation reward {reward:.4f}{_recent_loss(self.report)}"
         )
@@ -131,7 +168,7 @@ class Run:
 
     def _keep(self) -> None:
         self.report.kept_step = self.report.steps
-        if self.settings.stop == "validation_reward":
+        if self.settings.stop == "validation_reward" and self.processes.rank == 0:
             self.kept = {name: p.detach().cpu().clone() for name, p in self.trained.items()}
 
     def _exhausted(self) -> bool:
@@ -153,16 +190,19 @@ class Run:
             return
         self.signals.save = False
         device = self.model.device
-        self.keeper.save(
-            {
-                "report": asdict(self.report),
-                "weights": dict(self.trained),
-                "kept": self.kept,
-                "optimizer": self.optimizer.state_dict(),
-                "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-            }
-        )
+        own = {
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+        all_own = self.processes.gathered(own)
+        if self.processes.rank == 0:
+            whole = {"report": asdict(self.report), "weights": dict(self.trained)}
+            self.keeper.save({**whole, "kept": self.kept, "processes": all_own})
+
+    def _tell(self, line: str) -> None:
+        if self.processes.rank == 0:
+            self.progress(line)
 
     def _resume(self) -> None:
         state = self.keeper.load() if self.keeper else None
@@ -171,11 +211,12 @@ class Run:
         self.report = TrainingReport.of(state["report"])
         self._set_weights(state["weights"])
         self.kept = state["kept"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"] is not None:
-            torch.cuda.set_rng_state(state["random_cuda"], self.model.device)
-        self.progress(f"resumed after step {self.report.steps} of {self.report.steps_planned}")
+        own = state["processes"][self.processes.rank]
+        self.optimizer.load_state_dict(own["optimizer"])
+        torch.set_rng_state(own["random"])
+        if own["random_cuda"] is not None:
+            torch.cuda.set_rng_state(own["random_cuda"], self.model.device)
+        self._tell(f"resumed after step {self.report.steps} of {self.report.steps_planned}")
 
 
 class _Order:
@@ -207,15 +248,13 @@ def _optimizer(parameters: Sequence[torch.Tensor], settings: Training) -> torch.
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=_BETAS, fused=True)
 
 
-def _count(report: TrainingReport, laid_out: Sequence[Pack]) -> None:
-    for pack in laid_out:
-        report.tokens.prefix += len(pack.prefix)
-        for one in pack.passes:
-            report.tokens.prefix += one.prefix
-            report.tokens.prompt += one.prompts
-            report.tokens.target += len(one.labels)
-            report.tokens.padding += one.padding
-            report.passes += 1
+def _counts(laid_out: Sequence[Pack]) -> list[int]:
+    """Count prefix, prompt, target and padding tokens, and passes."""
+    passes = [one for pack in laid_out for one in pack.passes]
+    prefix = sum(len(pack.prefix) for pack in laid_out) + sum(one.prefix for one in passes)
+    prompt = sum(one.prompts for one in passes)
+    target = sum(len(one.labels) for one in passes)
+    return [prefix, prompt, target, sum(one.padding for one in passes), len(passes)]
 
 
 def _recent_loss(report: TrainingReport) -> str:

@@ -78,7 +78,7 @@ def test_an_adapter_on_the_wrong_base_is_refused(base: Path, policy: Path, tmp_p
     for broken in (
         {name: value for name, value in stored.items() if name != one},
         {**stored, one: torch.zeros(3, 3)},
-        {**stored, one.replace("layers.0", "layers.7"): stored[one]},
+        {**stored, one.replace("layers.0", "layers.7"): stored[one].clone()},
     ):
         save_file(broken, foreign / "adapter_model.safetensors")
         with pytest.raises(RestemError, match="does not belong to this base"):

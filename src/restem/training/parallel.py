@@ -1,0 +1,137 @@
+"""Several processes that fit one policy, each on its share of every step's examples.
+
+Weights are replicated; the optimiser's state is sharded: a parameter belongs to one process, which
+alone keeps its moments and updates it (ZeRO stage 1, Rajbhandari et al. 2020, arXiv 1910.02054).
+`torchrun` starts the processes; what they compute is the single process's step up to rounding.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+import torch
+import torch.distributed as distributed
+
+from restem.training.examples import Encoded
+
+# A process waits for the others as long as a validation takes.
+_PATIENCE: Final = timedelta(days=2)
+_BUCKET: Final = 1 << 24  # numbers in one collective
+
+
+class Group:
+    """The processes of one run; by default this one alone, for which all calls are trivial."""
+
+    rank, size = 0, 1
+
+    def part(self, examples: Sequence[Encoded]) -> Sequence[Encoded]:
+        """Return this process's share of a step: neighbours by prompt, about as many tokens."""
+        if self.size == 1:
+            return examples
+        order = sorted(examples, key=lambda e: (e.family, e.prompt))
+        costs = [len(e.target) + len(e.prompt) // 8 for e in order]
+        total, before, found = sum(costs), 0, []
+        for example, cost in zip(order, costs, strict=True):
+            if (before + cost / 2) * self.size // total == self.rank:
+                found.append(example)
+            before += cost
+        return found
+
+    def owner(self, parameters: Sequence[torch.Tensor]) -> list[int]:
+        """Return which process updates each parameter: the largest first, to the emptiest."""
+        loads, owners = [0] * self.size, [0] * len(parameters)
+        for place in sorted(range(len(parameters)), key=lambda k: -parameters[k].numel()):
+            owners[place] = loads.index(min(loads))
+            loads[owners[place]] += parameters[place].numel()
+        return owners
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Sum each value over the processes."""
+        return list(values)
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Tell of each flag whether it is set in any process."""
+        return [value > 0 for value in self.total([float(flag) for flag in flags])]
+
+    def sum_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
+        """Replace every gradient by its sum over the processes."""
+
+    def spread(self, parameters: Sequence[torch.Tensor], owners: Sequence[int]) -> None:
+        """Give every process the parameters that others have updated."""
+
+    def said(self, speak: Callable[[], float]) -> float:
+        """Return what the first process says."""
+        return speak()
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Return the values of all processes to the first one, none to the others."""
+        return [value]
+
+
+class Processes(Group):
+    """The group that torchrun started."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Sum each value over the processes."""
+        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(summed)
+        return [float(value) for value in summed.tolist()]
+
+    def sum_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
+        """Replace every gradient by its sum over the processes."""
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        for bucket in _buckets([p.grad for p in parameters if p.grad is not None]):
+            flat = torch.cat([gradient.flatten() for gradient in bucket])
+            distributed.all_reduce(flat)
+            parts = torch.split(flat, [gradient.numel() for gradient in bucket])
+            for gradient, part in zip(bucket, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+    def spread(self, parameters: Sequence[torch.Tensor], owners: Sequence[int]) -> None:
+        """Give every process the parameters that others have updated."""
+        for parameter, owner in zip(parameters, owners, strict=True):
+            distributed.broadcast(parameter.detach(), owner)
+
+    def said(self, speak: Callable[[], float]) -> float:
+        """Return what the first process says."""
+        value = speak() if self.rank == 0 else 0.0
+        return self.total([value])[0]
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Return the values of all processes to the first one, none to the others."""
+        found: list[Any] = [None] * self.size
+        distributed.gather_object(value, found if self.rank == 0 else None)
+        return found if self.rank == 0 else []
+
+
+@contextmanager
+def group(device: str) -> Iterator[tuple[Group, str]]:
+    """Join the processes that torchrun started, or be the only one; return the device to use."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Group(), device
+        return
+    own = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield Processes(own), own
+    finally:
+        distributed.destroy_process_group()
+
+
+def _buckets(gradients: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    bucket: list[torch.Tensor] = []
+    for gradient in gradients:
+        if bucket and sum(g.numel() for g in bucket) + gradient.numel() > _BUCKET:
+            yield bucket
+            bucket = []
+        bucket.append(gradient)
+    if bucket:
+        yield bucket
