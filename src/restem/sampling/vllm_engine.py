@@ -22,7 +22,13 @@ from restem.errors import RestemError
 from restem.sampling.engine import Completion, Request, Usage
 from restem.sampling.loading import peak_memory_bytes
 from restem.sampling.stops import Ends
-from restem.sampling.tokens import check_prompts, check_stops, context_tokens, encode, end_ids
+from restem.sampling.tokens import (
+    check_prompts,
+    check_stops,
+    context_tokens,
+    encode_prompts,
+    end_ids,
+)
 
 # Read by vLLM when it is imported; what the user has set stays.
 _ENVIRONMENT: Final = {
@@ -108,7 +114,7 @@ class VllmEngine:
         self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
     ) -> Iterator[list[Completion]]:
         """Yield groups of completions; see `Engine.sample`. Prompts are checked on the call."""
-        prompts = encode(self._tokenizer, [item.prefix + item.prompt for item in requests])
+        prompts = encode_prompts(self._tokenizer, requests)
         check_prompts(requests, prompts, self._context)
         check_stops(self._tokenizer, stop)
         _check_decoding(decoding)
