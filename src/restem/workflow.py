@@ -234,6 +234,7 @@ class Walk(Lineage):
                 "address": [draws.split, draws.decoding, draws.seed],
             }
             | ({"hint": True} if draws.view == HINT else {})
+            | ({"prompt": "chat"} if self.study.models[draws.policy.model].prompt == "chat" else {})
         )
 
     def search_settings(self, draws: Draws) -> dict[str, Any]:

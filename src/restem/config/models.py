@@ -88,6 +88,11 @@ class Model(Strict):
     """One base model of a study."""
 
     source: ModelSource = Field(description="Where the weights come from.")
+    prompt: Literal["base", "chat"] = Field(
+        default="base",
+        description="base: worked examples as running text; chat: as turns of the tokenizer's chat "
+        "template, for evaluation only.",
+    )
     engine: EngineSettings = Field(
         default_factory=EngineSettings, description="How completions are drawn from it."
     )

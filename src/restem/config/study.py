@@ -141,7 +141,20 @@ def _dangling(study: Study) -> list[str]:
         for model in evaluation.models or []:
             check(f"evaluations.{index}.models", model, study.models)
     check("validation_decoding", study.validation_decoding, study.decodings)
+    found += _chat_for_training(study)
     return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)
+
+
+def _chat_for_training(study: Study) -> list[str]:
+    """Name the models with chat prompts that a variant would train: its examples are text."""
+    return [
+        f"models.{name}.prompt: chat prompts are for evaluation, and variants.{variant} trains on "
+        "them; leave the model out of the variant's `models`, or set prompt: base"
+        for name, model in study.models.items()
+        if model.prompt == "chat"
+        for variant, stated in study.variants.items()
+        if name in (stated.models or study.models)
+    ]
 
 
 def _bad_training(study: Study) -> list[str]:

@@ -15,7 +15,8 @@ class Request:
     """Ask for some draws of one problem.
 
     prefix: text that many requests share (few-shot examples); prompt: the text after it.
-    seeds: one per draw, from `draw_seed`.
+    seeds: one per draw, from `draw_seed`. chat: the text holds the special tokens of a chat
+    template, so the tokenizer adds none.
     """
 
     problem_id: str
@@ -23,6 +24,7 @@ class Request:
     prompt: str
     draws: tuple[int, ...]
     seeds: tuple[int, ...]
+    chat: bool = False
 
     def __post_init__(self) -> None:
         if len(self.draws) != len(self.seeds):

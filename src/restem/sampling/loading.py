@@ -31,7 +31,7 @@ def dtype(settings: EngineSettings) -> torch.dtype:
 
 def is_out_of_memory(problem: BaseException) -> bool:
     """Tell whether an error says that memory ran out; torch's CPU allocator says it in words."""
-    words = ("can't allocate memory", "not enough memory")
+    words = ("can't allocate memory", "not enough memory", "out of memory")
     named = isinstance(problem, torch.OutOfMemoryError | MemoryError)
     return named or any(word in str(problem) for word in words)
 

@@ -12,6 +12,17 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return [list(row) for row in tokenizer(list(texts)).input_ids] if texts else []
 
 
+def encode_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
+    """Return the token ids of each prompt; a chat template has its special tokens in the text."""
+    texts = [request.prefix + request.prompt for request in requests]
+    if not any(request.chat for request in requests):
+        return encode(tokenizer, texts)
+    return [
+        list(tokenizer(text, add_special_tokens=not request.chat).input_ids)
+        for text, request in zip(texts, requests, strict=True)
+    ]
+
+
 def check_prompts(
     requests: Sequence[Request], prompts: Sequence[list[int]], context: int | None
 ) -> None:

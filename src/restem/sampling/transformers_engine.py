@@ -37,7 +37,7 @@ from restem.sampling.tokens import (
     check_prompts,
     check_stops,
     context_tokens,
-    encode,
+    encode_prompts,
     end_ids,
     shared_length,
 )
@@ -106,7 +106,7 @@ class TransformersEngine:
         self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
     ) -> Iterator[list[Completion]]:
         """Yield groups of completions; see `Engine.sample`. Prompts are checked on the call."""
-        prompts = encode(self._tokenizer, [item.prefix + item.prompt for item in requests])
+        prompts = encode_prompts(self._tokenizer, requests)
         check_prompts(requests, prompts, self._context)
         check_stops(self._tokenizer, stop)
         return self._patiently(list(zip(requests, prompts, strict=True)), decoding, stop)

@@ -20,9 +20,15 @@ from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
 from restem.sampling.engine import Completion, Request, Usage
-from restem.sampling.loading import peak_memory_bytes
+from restem.sampling.loading import is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Ends
-from restem.sampling.tokens import check_prompts, check_stops, context_tokens, encode, end_ids
+from restem.sampling.tokens import (
+    check_prompts,
+    check_stops,
+    context_tokens,
+    encode_prompts,
+    end_ids,
+)
 
 # Read by vLLM when it is imported; what the user has set stays.
 _ENVIRONMENT: Final = {
@@ -50,7 +56,25 @@ def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "VllmEngin
         os.environ.setdefault(name, value)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     _check_build(cpu)
-    return VllmEngine(checkpoint, settings)
+    return _loaded(checkpoint, settings)
+
+
+def _loaded(checkpoint: Path, settings: EngineSettings) -> "VllmEngine":
+    """Load with fewer rows where the memory does not do; vLLM takes all that it needs at once."""
+    try:
+        return VllmEngine(checkpoint, settings)
+    except (RuntimeError, ValueError, MemoryError) as problem:
+        if is_out_of_memory(problem) and settings.rows > 1:
+            print(f"samples: out of memory, trying {settings.rows // 2} rows", flush=True)
+        elif "memory" in str(problem).lower():
+            raise RestemError(
+                f"vLLM does not find the memory that it needs: {problem}",
+                str(checkpoint),
+                "lower `cache_gib`, `rows` or `context_tokens`, or raise `tensor_parallel`",
+            ) from problem
+        else:
+            raise
+    return _loaded(checkpoint, settings.model_copy(update={"rows": settings.rows // 2}))
 
 
 def _check_build(cpu: bool) -> None:
@@ -108,7 +132,7 @@ class VllmEngine:
         self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
     ) -> Iterator[list[Completion]]:
         """Yield groups of completions; see `Engine.sample`. Prompts are checked on the call."""
-        prompts = encode(self._tokenizer, [item.prefix + item.prompt for item in requests])
+        prompts = encode_prompts(self._tokenizer, requests)
         check_prompts(requests, prompts, self._context)
         check_stops(self._tokenizer, stop)
         _check_decoding(decoding)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from restem.artifacts import Job
 from restem.config.decoding import Decoding
@@ -18,7 +18,7 @@ from restem.sampling.pool import Key, Pool
 from restem.sampling.progress import Progress
 from restem.sampling.rows import of_shard, row_of
 from restem.tables import read_rows, table, write_table
-from restem.tasks.problem import Problem
+from restem.tasks.problem import SHOT, Problem
 from restem.tasks.registry import load_task
 from restem.tasks.table import read_problems
 from restem.tasks.task import Task, few_shot_prefix, hinted
@@ -35,6 +35,7 @@ class Settings(Strict):
     address: tuple[str, str, int]
     window: tuple[int, int] | None = None
     hint: bool = False
+    prompt: Literal["base", "chat"] = "base"
 
 
 def run(
@@ -59,6 +60,8 @@ def run(
     everything = of_window(read_problems(problems), settings.window)
     chosen = unsolved(of_shard(everything, shard), first_try)
     requests = [_request(task, settings, manifest.content, prefix, p) for p in chosen]
+    if settings.prompt == "chat":
+        requests = _as_chat(requests, task, read_problems(shots), verify_checkpoint(manifest))
     pool = Pool(output, _draw_recipe(job))
     before = pool.spent()
     rows = pool.rows({k for request in requests for k in _keys(request)})
@@ -98,6 +101,18 @@ def _request(task: Task, settings: Settings, policy: str, prefix: str, problem: 
     seeds = tuple(draw_seed(policy, split, name, problem.id, draw, seed) for draw in draws)
     asked = hinted(task, problem) if settings.hint else task.question(problem.question)
     return Request(problem.id, prefix, asked, draws, seeds)
+
+
+def _as_chat(
+    requests: Sequence[Request], task: Task, shots: Sequence[Problem], checkpoint: Path
+) -> list[Request]:
+    from transformers import AutoTokenizer
+
+    from restem.sampling.chat import as_chat
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    pairs = [(task.question(s.question), task.answer(s.solutions[SHOT])) for s in shots]
+    return as_chat(requests, pairs, tokenizer, str(checkpoint))
 
 
 def _request_digest(request: Request) -> str:

@@ -344,3 +344,31 @@ def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path: Path, text: str)
 def test_numbers_in_scientific_notation_are_numbers() -> None:
     study = yaml.safe_load(yaml.safe_dump(STUDY) + "training: {learning_rate: 1e-5}\n")
     assert load(study).training.learning_rate == 1e-5
+
+
+# ---- engines and prompts ----
+
+
+def test_chat_prompts_are_not_for_training() -> None:
+    found = problems(changed("models.S.prompt", "chat"))
+    assert any("chat prompts are for evaluation" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"tensor_parallel": 2},
+        {"cache_gib": 1},
+        {"name": "vllm", "device": "cpu", "tensor_parallel": 2},
+        {"name": "vllm", "cache_gib": 0},
+        {"context_tokens": 1},
+        {"name": "sglang"},
+    ],
+)
+def test_an_engine_refuses_what_it_would_ignore(engine: dict[str, object]) -> None:
+    assert problems(changed("models.S.engine", engine))
+
+
+def test_an_engine_takes_what_it_honours() -> None:
+    study = changed("models.S.engine", {"name": "vllm", "tensor_parallel": 4, "cache_gib": 20})
+    assert load_study(study, CONFIG).models["S"].engine.tensor_parallel == 4

