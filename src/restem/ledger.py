@@ -1,7 +1,8 @@
 """Add up what was spent: tokens, floating-point operations, seconds, by artifact and by use.
 
 Tokens come from the artifacts themselves, seconds from their seals (a job that was put back keeps
-those of its making). Of a problem's draws the first pays the prompt, the others find it cached.
+those of its making). Cached prompt tokens are the engine's own count; without one, of a problem's
+draws the first pays the prompt and the others find it cached.
 FLOPs are counted, not measured: 2 a parameter for a token that passes forward, 6 for one that is
 trained on (Kaplan et al. 2020, section 2.1; attention over the context is left out). Validation
 inside an M-step is in its seconds, not in its tokens.
@@ -52,10 +53,11 @@ def cost_of_samples(path: Path, parameters: int) -> Cost:
     rows = columns.to_pylist()
     first = {row["problem_id"]: row["prompt_tokens"] for row in rows}
     prompts = sum(row["prompt_tokens"] for row in rows)
-    computed, generated = sum(first.values()), sum(row["tokens"] for row in rows)
+    generated = sum(row["tokens"] for row in rows)
+    cached = _measured(path).get("cached_tokens", prompts - sum(first.values()))
+    computed = max(prompts - cached, 0)
     flops = float(FORWARD * parameters * (computed + generated))
-    tokens = (len(rows), computed, prompts - computed, generated, 0)
-    return Cost(*tokens, flops) + _clock(path)
+    return Cost(len(rows), computed, cached, generated, 0, flops) + _clock(path)
 
 
 def cost_of_policy(path: Path, parameters: int) -> Cost:
@@ -95,10 +97,17 @@ def sums(
     return rows
 
 
+def _measured(path: Path) -> dict[str, Any]:
+    """Return what the engine counted, where it counted all of the table's draws."""
+    seal = read_seal(path)
+    found: dict[str, Any] = seal["notes"].get("ledger", {}) if seal else {}
+    return found if found.get("draws", 0) > 0 else {}
+
+
 def _clock(path: Path) -> Cost:
     seal = read_seal(path)
     if seal is None:
         return Cost()
     seconds, notes = float(seal["seconds"]), seal["notes"]
-    gpu = seconds * int(notes.get("gpus", 0))
+    gpu = notes.get("ledger", {}).get("gpu_seconds", seconds * int(notes.get("gpus", 0)))
     return Cost(seconds=seconds, cpu_seconds=notes.get("cpu_seconds", 0.0), gpu_seconds=gpu)

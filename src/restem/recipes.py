@@ -38,6 +38,9 @@ FAMILIES = {
 DRAWING = ("samples", "search", "frozen")
 
 
+DRAWING = ("samples", "search", "frozen")  # the stages that load the study's engine
+
+
 def modules(stage: str, settings: Mapping[str, Any]) -> list[str]:
     """Return the modules whose import closure is the code of a stage under some settings."""
     plugins = [

@@ -24,7 +24,8 @@ _NOT_UNITS: Final = frozenset(
 _SYNONYMS: Final = {
     "usd": "dollar",
     "feet": "foot", "ft": "foot", "inches": "inch", "in": "inch", "yd": "yard", "mi": "mile",
-    "gm": "gram", "mm": "millimeter", "cm": "centimeter", "m": "meter", "km": "kilometer", "metre": "meter",
+    "gm": "gram", "mm": "millimeter", "cm": "centimeter", "m": "meter", "km": "kilometer",
+    "metre": "meter",
     "centimetre": "centimeter", "kilometre": "kilometer", "millimetre": "millimeter",
     "g": "gram", "kg": "kilogram", "lb": "pound", "lbs": "pound", "oz": "ounce",
     "s": "second", "sec": "second", "min": "minute", "hr": "hour", "h": "hour",

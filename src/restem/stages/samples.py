@@ -56,12 +56,15 @@ def run(
         print(f"samples: none, the policy is halted: {manifest.halted}", flush=True)
         return
     task = load_task(settings.task)
-    prefix = manifest.prefix(settings.task) or few_shot_prefix(task, read_problems(shots))
     everything = of_window(read_problems(problems), settings.window)
     chosen = unsolved(of_shard(everything, shard), first_try)
-    requests = [_request(task, settings, manifest.content, prefix, p) for p in chosen]
+    own, examples = manifest.prefix(settings.task), read_problems(shots)
+    subjects = {p.subject for p in chosen}
+    prefixes = {s: own or few_shot_prefix(task, examples, s) for s in subjects}
+    content = manifest.content
+    requests = [_request(task, settings, content, prefixes[p.subject], p) for p in chosen]
     if settings.prompt == "chat":
-        requests = _as_chat(requests, task, read_problems(shots), verify_checkpoint(manifest))
+        requests = _as_chat(requests, task, examples, verify_checkpoint(manifest))
     pool = Pool(output, _draw_recipe(job))
     before = pool.spent()
     rows = pool.rows({k for request in requests for k in _keys(request)})

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 SHOT = "shot"
+INTRO = "intro"  # of a few-shot example: what stands before it in the prompt
 
 
 @dataclass(frozen=True)

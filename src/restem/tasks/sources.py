@@ -140,13 +140,30 @@ def _parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
 
 
 def _parse_document(text: str, file: str) -> Iterator[dict[str, Any]]:
-    """Read a JSON list of rows, or an object that has them under `samples`."""
+    """Read a JSON list of rows, or an object that has them under `samples` or `examples`.
+
+    An object of such objects gives all of their rows, each with `name` and `description`.
+    """
     document = _decode_json(text, file)
-    rows = document.get("samples") if isinstance(document, dict) else document
+    rows = _rows_of(document) if isinstance(document, dict) else document
     if not isinstance(rows, list):
         raise _damaged(file, "is neither a list of rows nor an object with a list `samples`")
     for number, row in enumerate(rows, start=1):
         yield _as_row(row, f"{file}, row {number}")
+
+
+def _rows_of(document: dict[str, Any]) -> Any:
+    for key in ("samples", "examples"):
+        if key in document:
+            return document[key]
+    parts = document.items()
+    if not parts or not all(isinstance(part, dict) and "samples" in part for _, part in parts):
+        return None
+    return [
+        {"name": name, "description": part.get("description", ""), **row}
+        for name, part in parts
+        for row in part["samples"]
+    ]
 
 
 def _as_row(value: Any, where: str) -> dict[str, Any]:

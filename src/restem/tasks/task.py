@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from restem.config.data import DataSource
-from restem.tasks.problem import SHOT, Problem
+from restem.tasks.problem import INTRO, SHOT, Problem
 from restem.tasks.sources import Reader
 
 
@@ -21,6 +21,7 @@ class Task:
     stop: strings that end a completion. markers: how the strict policy finds its answer.
     gold: where tests are what a problem is checked against, these tests as JSON, given the fields
         that the benchmark's own files have and the place to name in an error.
+    shots_by_subject: a question is asked after the worked examples of its own subject only.
     hint: what is added to a question for a second try, with the answer in it.
     """
 
@@ -33,13 +34,20 @@ class Task:
     verifier: str
     markers: tuple[str, ...]
     gold: Callable[[Mapping[str, Any], str], str] | None = None
+    shots_by_subject: bool = False
     hint: str = " (The answer is {answer}.)"
 
 
-def few_shot_prefix(task: Task, shots: Sequence[Problem]) -> str:
-    """Write the worked examples that stand before the question in a prompt."""
+def few_shot_prefix(task: Task, shots: Sequence[Problem], subject: str = "") -> str:
+    """Write the worked examples that stand before the question in a prompt.
+
+    subject: that of the question; it matters to tasks whose prompts differ by subject.
+    """
     return "".join(
-        task.question(shot.question) + task.answer(shot.solutions[SHOT]) for shot in shots
+        shot.solutions.get(INTRO, "") + task.question(shot.question) + task.answer(text)
+        for shot in shots
+        if not task.shots_by_subject or shot.subject == subject
+        for text in (shot.solutions[SHOT],)
     )
 
 

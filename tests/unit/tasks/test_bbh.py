@@ -1,0 +1,131 @@
+"""BIG-Bench Hard is asked as published, split into 23 tasks and graded letter by letter."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restem.config.data import TaskData
+from restem.config.reward import Reward
+from restem.errors import RestemError
+from restem.rewards.exact import open_verifier
+from restem.rewards.verifier import Attempt
+from restem.tasks.bbh import FILES, subject_of
+from restem.tasks.registry import load_task
+from restem.tasks.splits import load_split
+from restem.tasks.task import few_shot_prefix
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return made-up data in the benchmark's layout: two questions a file."""
+    (tmp_path / "bbh").mkdir()
+    (tmp_path / "prompts").mkdir()
+    for name in FILES:
+        rows = [{"input": f"{name} {i}?", "target": f"({'AB'[i]})"} for i in range(2)]
+        text = json.dumps({"canary": "never read me", "examples": rows})
+        (tmp_path / "bbh" / f"{name}.json").write_text(text)
+    prompts = {
+        name: {
+            "description": f"Do {subject_of(name)}.\n\n",
+            "samples": [
+                {"input": f"example {i}?", "target": f"We think {i}. So the answer is ({i})."}
+                for i in range(3)
+            ],
+        }
+        for name in FILES
+    }
+    (tmp_path / "prompts" / "bbh_cot_3shot_lm_eval.json").write_text(json.dumps(prompts))
+    return tmp_path
+
+
+def data(folder: Path) -> TaskData:
+    return TaskData.model_validate(
+        {"source": {"kind": "local", "directory": folder, "held_out": 0}}
+    )
+
+
+def test_27_files_are_23_tasks(folder: Path) -> None:
+    assert len(FILES) == 27
+    assert len({subject_of(name) for name in FILES}) == 23
+    problems = load_split(load_task("bbh_cot"), data(folder), "test").problems
+    counts = Counter(problem.subject for problem in problems)
+    assert len(counts) == 23
+    assert counts["logical_deduction"] == counts["tracking_shuffled_objects"] == 6
+    assert sum(counts.values()) == 54
+
+
+def test_every_question_follows_the_examples_of_its_own_task(folder: Path) -> None:
+    task = load_task("bbh_cot")
+    shots = load_split(task, data(folder), "shots").problems
+    assert Counter(shot.subject for shot in shots) == dict.fromkeys(map(subject_of, FILES), 3)
+    prefix = few_shot_prefix(task, shots, "snarks")
+    assert prefix.startswith(
+        "Do snarks.\n\nQ: example 0?\nA: Let's think step by step.\nWe think 0."
+    )
+    assert prefix.count("Q: ") == 3
+    assert prefix.endswith("So the answer is (2).\n\n")
+
+
+def test_direct_examples_show_their_answers_alone(folder: Path) -> None:
+    task = load_task("bbh_direct")
+    prefix = few_shot_prefix(task, load_split(task, data(folder), "shots").problems, "snarks")
+    assert prefix == "Do snarks.\n\n" + "".join(f"Q: example {i}?\nA: ({i})\n\n" for i in range(3))
+
+
+def test_the_canary_is_in_no_prompt_and_no_problem(folder: Path) -> None:
+    task = load_task("bbh_cot")
+    for split in ("test", "shots"):
+        found: Any = load_split(task, data(folder), split).problems  # type: ignore[arg-type]
+        assert "never read me" not in str(found)
+
+
+def test_other_sources_are_refused() -> None:
+    hub = {"kind": "hub", "id": "a/b", "revision": "0" * 40}
+    with pytest.raises(RestemError, match="local files"):
+        load_split(
+            load_task("bbh_cot"), TaskData.model_validate({"source": hub, "shots": 0}), "test"
+        )
+
+
+GRADES = [
+    ("So the answer is (B).", "(B)", "correct"),
+    ("the answer is (A). No, the answer is (B).", "(B)", "correct"),
+    ("So the answer is (B)", "(B)", "correct"),
+    ("So the answer is B.", "(B)", "incorrect"),
+    ("So the answer is True.", "True", "correct"),
+    ("So the answer is true.", "True", "incorrect"),
+    ("So the answer is ] ] >.", "] ] >", "correct"),
+    ("I think (B).", "(B)", "unextractable"),
+    ("So the answer is ", "(B)", "unextractable"),
+    ("", "(B)", "unextractable"),
+]
+
+
+@pytest.mark.parametrize(("completion", "gold", "expected"), GRADES)
+def test_chains_of_thought_are_graded_as_officially(
+    completion: str, gold: str, expected: str
+) -> None:
+    with open_verifier(Reward(), ("answer_is",)) as verifier:
+        [verdict] = verifier.verify([Attempt(gold, completion)], "strict")
+    assert verdict.verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("completion", "gold", "expected"),
+    [(" (B)\n", "(B)", "correct"), (" (B)\nor (C)", "(B)", "correct"), (" B", "(B)", "incorrect"),
+     ("", "no", "unextractable"), (" no.", "no", "correct")],
+)  # fmt: skip
+def test_direct_answers_are_the_first_line(completion: str, gold: str, expected: str) -> None:
+    with open_verifier(Reward(), ()) as verifier:
+        [verdict] = verifier.verify([Attempt(gold, completion)], "strict")
+    assert verdict.verdict == expected
+
+
+def test_the_flexible_policy_forgives_brackets_case_and_a_missing_phrase() -> None:
+    with open_verifier(Reward(), ("answer_is",)) as verifier:
+        attempts = [Attempt("(B)", "So the answer is b."), Attempt("(B)", "Hm.\n(B)")]
+        verdicts = verifier.verify(attempts, "flexible")
+    assert [verdict.verdict for verdict in verdicts] == ["correct", "correct"]
