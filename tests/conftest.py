@@ -1,0 +1,33 @@
+"""Which tests need programs that a Python environment cannot bring, and what happens without."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+REQUIRED = "RESTEM_TOOLS_REQUIRED"  # set in CI: a missing program fails there instead of skipping
+NEEDS = {
+    "cluster": ("munged", "slurmctld", "slurmd", "sbatch", "apptainer"),
+    "unit/sandbox": ("bwrap",),
+    "unit/rewards/test_code.py": ("bwrap",),
+    "unit/tasks/test_code_tasks.py": ("bwrap",),
+}
+
+
+def missing(place: Path) -> list[str]:
+    """Name the programs that tests at a place need and this machine lacks."""
+    programs = [p for start, p in NEEDS.items() if place.is_relative_to(HERE / start)]
+    lacking = [name for names in programs for name in names if not shutil.which(name)]
+    return lacking + (["root"] if place.is_relative_to(HERE / "cluster") and os.getuid() else [])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot run here, and say what to install; in CI nothing is left out."""
+    if os.environ.get(REQUIRED):
+        return
+    for item in items:
+        if lacking := missing(item.path):
+            reason = f"needs {', '.join(lacking)}: see .ci/run and tests/cluster/install.sh"
+            item.add_marker(pytest.mark.skip(reason=reason))
