@@ -10,7 +10,6 @@ import os
 import random
 import socket
 import sys
-import threading
 import time
 import traceback
 import types
@@ -31,12 +30,13 @@ class Stopped(BaseException):
     """End a test at its first failure."""
 
 
-def drive(channel: socket.socket, limit: int) -> None:
-    """Receive the job and do it; never returns."""
-    job = wire.receive(channel, limit)
-    random.seed(0)
-    gc.enable()
-    sys.argv = ["program"]
+def open_streams() -> None:
+    """Make the standard streams anew while they are what they will be: a file and two pipes."""
+    with os.fdopen(os.memfd_create("stdin")) as stdin:
+        os.dup2(stdin.fileno(), 0)
+    ends = os.pipe()
+    for place in (1, 2):
+        os.dup2(ends[1], place)
     for place, mode in ((0, "r"), (1, "w"), (2, "w")):
         name = ("stdin", "stdout", "stderr")[place]
         stream = open(  # noqa: SIM115
@@ -45,6 +45,16 @@ def drive(channel: socket.socket, limit: int) -> None:
         STREAMS.append(stream)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    for end in ends:
+        os.close(end)
+
+
+def drive(channel: socket.socket, limit: int) -> None:
+    """Receive the job and do it; never returns."""
+    job = wire.receive(channel, limit)
+    random.seed(0)
+    gc.enable()
+    sys.argv = ["program"]
     {"stdin": run_script, "calls": serve_calls, "tests": run_tests}[job["mode"]](channel, job)
     os._exit(0)
 
@@ -79,7 +89,8 @@ def run_script(channel: socket.socket, job: dict[str, Any]) -> None:
     code = 0
     try:
         execute(job, module("__main__"))
-        threading._shutdown()  # type: ignore[attr-defined]
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
