@@ -87,8 +87,8 @@ def environment(name, settings):
 
 
 def image_of(family):
-    """Return the path of the image that stages of a family of locked packages run in."""
-    return str(image_named(STUDY.images.of(family)).path)
+    """Return the image that stages of a family of locked packages run in, if images are used."""
+    return str(image_named(STUDY.images.of(family)).path) if CONTAINED else None
 
 
 def image_of_draws(wildcards):

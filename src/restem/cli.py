@@ -324,11 +324,12 @@ def show(path: Path, rows: int, problem: str | None) -> None:
 @cli.command()
 @click.argument("targets", nargs=-1)
 @click.option("--configfile", type=FILE, help="The study; the demo if it is left out.")
-def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
+@click.option("--images", is_flag=True, help="Plan a run in container images.")
+def plan(targets: tuple[str, ...], configfile: Path | None, images: bool) -> None:
     """Say what a run would do: what is stale, what changed (key, file, module), at what cost."""
     from restem.plan import plan as text
 
-    click.echo(text(targets, configfile))
+    click.echo(text(targets, configfile, images))
 
 
 cli.add_command(images)

@@ -37,17 +37,21 @@ class Stale:
     seconds: float | None
 
 
-def plan(targets: Sequence[str], configfile: Path | None) -> str:
+def plan(targets: Sequence[str], configfile: Path | None, images: bool = False) -> str:
     """Return the plan of a run as text for a person."""
-    stale = [_explain(rule, command) for rule, command in _planned(targets, configfile)]
+    stale = [_explain(rule, command) for rule, command in _planned(targets, configfile, images)]
     if not stale:
         return "Nothing to be done."
     return "\n".join(_lines(stale, _typical(Path("results"))))
 
 
-def _planned(targets: Sequence[str], configfile: Path | None) -> list[tuple[str, str]]:
+def _planned(
+    targets: Sequence[str], configfile: Path | None, images: bool
+) -> list[tuple[str, str]]:
     """Ask Snakemake for the rule and the command of every job that it would run."""
     command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--printshellcmds"]
+    if images:
+        command += ["--software-deployment-method", "apptainer"]
     if configfile:
         command += ["--configfile", str(configfile)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -76,3 +76,16 @@ def submit() -> Callable[..., str]:
         return str(tree.snakemake(*PROFILE, *arguments, fails=fails))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def people_read() -> Callable[[Any], dict[str, bytes]]:
+    """Return a function that reads every table and figure of a tree."""
+    kinds = ("table.md", "table.csv", "*.svg", "*.pdf", "*.png")
+
+    def read(tree: Any) -> dict[str, bytes]:
+        files = (path for kind in kinds for path in tree.results.rglob(kind))
+        shown = (path for path in files if ".restem" not in path.parts)
+        return {str(path.relative_to(tree.results)): path.read_bytes() for path in shown}
+
+    return read

@@ -82,6 +82,9 @@ FAULTS: tuple[Fault, ...] = (
     kill_the_run,
 )
 
+# One of each kind; benchmarks/faults.py draws from all of them.
+QUICK = (kill_the_job, requeue_the_job, lose_its_node, restart_the_controller, terminate_the_run)
+
 
 def heal(cluster: Any) -> None:
     """Bring back what a fault took away."""

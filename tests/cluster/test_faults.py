@@ -36,7 +36,7 @@ def log(tree: Any) -> str:
     return str((tree.root / "started.log").read_text())
 
 
-@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", faults.QUICK, ids=lambda fault: fault.__name__)
 def test_the_same_command_ends_in_the_same_draws(
     cluster: Any,
     undrawn: Any,

@@ -11,14 +11,6 @@ from restem.artifacts import content_of
 
 pytestmark = pytest.mark.cluster
 
-READ_BY_PEOPLE = ("table.md", "table.csv", "*.svg", "*.pdf", "*.png")
-
-
-def people_read(tree: Any) -> dict[str, bytes]:
-    """Return the bytes of every table and figure."""
-    files = (path for kind in READ_BY_PEOPLE for path in tree.results.rglob(kind))
-    return {str(f.relative_to(tree.results)): f.read_bytes() for f in files if seen(f)}
-
 
 def contents(tree: Any) -> dict[str, str]:
     """Return the content of every artifact."""
@@ -31,7 +23,11 @@ def seen(path: Path) -> bool:
 
 
 def test_a_study_gives_the_same_bytes_as_on_one_machine(
-    cluster: Any, fresh: Any, finished: Any, submit: Callable[..., str]
+    cluster: Any,
+    fresh: Any,
+    finished: Any,
+    people_read: Callable[[Any], dict[str, bytes]],
+    submit: Callable[..., str],
 ) -> None:
     told = submit(fresh)
     assert people_read(fresh) == people_read(finished)

@@ -22,7 +22,17 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-NEEDED = ("Snakefile", "rules", "config", "profiles", "envs", "src", "slurm", "pyproject.toml")
+NEEDED = (
+    "Snakefile",
+    "rules",
+    "config",
+    "profiles",
+    "envs",
+    "containers",
+    "src",
+    "slurm",
+    "pyproject.toml",
+)
 BINARIES = Path(sys.executable).parent
 
 STUDY: dict[str, Any] = {
@@ -213,7 +223,7 @@ class Tree:
 def plant(root: Path) -> Tree:
     """Copy what a clone has of the working tree, and add the tiny model and study."""
     root.mkdir(parents=True)
-    ignored = shutil.ignore_patterns("__pycache__")
+    ignored = shutil.ignore_patterns("__pycache__", "*.sif")
     for name in NEEDED:
         source, target = REPOSITORY / name, root / name
         if source.is_symlink():

@@ -1,0 +1,60 @@
+"""The tiny study in a CPU image that the test builds, under a real SLURM and a real Apptainer."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restem.images import Image, build, labels, verified
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+IN_CPU_IMAGE = ("--config", "images={torch: cpu}")
+CONTAINED = ("--software-deployment-method", "apptainer")
+
+
+@pytest.fixture(scope="session")
+def cpu_image() -> Image:
+    """Build the image in the clone, unless it stands there as it was built."""
+    image = Image("cpu", ROOT)
+    if not (image.path.is_file() and image.record.is_file()):
+        build(image, None, None)
+    verified(image)
+    return image
+
+
+@pytest.fixture
+def with_image(fresh: Any, cpu_image: Image) -> Any:
+    """Return a fresh tree that holds the image."""
+    for source in (cpu_image.path, cpu_image.record):
+        subprocess.run(["cp", "-p", str(source), str(fresh.root / "containers")], check=True)
+    return fresh
+
+
+def test_the_image_says_what_it_is(cpu_image: Image) -> None:
+    assert labels(cpu_image.path)["restem.image"] == "cpu"
+    packages = "import importlib.metadata as m; print(m.version('torch').split('+')[0])"
+    command = ["apptainer", "exec", str(cpu_image.path), "python", "-c", packages]
+    inside = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    here = subprocess.run([sys.executable, "-c", packages], capture_output=True, text=True).stdout
+    assert inside == here
+
+
+def test_a_study_in_the_image_gives_the_same_bytes(
+    cluster: Any,
+    with_image: Any,
+    finished: Any,
+    people_read: Callable[[Any], dict[str, bytes]],
+    submit: Callable[..., str],
+) -> None:
+    told = submit(with_image, *CONTAINED, *IN_CPU_IMAGE)
+    assert "Activating singularity image" in told
+    assert people_read(with_image) == people_read(finished)
+    logs = (with_image.root / ".snakemake/slurm_logs").rglob("*.log")
+    assert all("Activating singularity image" in log.read_text() for log in logs)
+    told = submit(with_image, *CONTAINED, *IN_CPU_IMAGE)
+    assert "Nothing to be done" in told
