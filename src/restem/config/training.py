@@ -67,6 +67,12 @@ class Training(Strict):
         default="float32",
         description="type of the arithmetic; weights, gradients and optimiser stay in float32",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="processes that share a step's examples and the optimiser's state, on one "
+        "machine, each with an accelerator of its own where there are any",
+    )
     lora: Lora | None = Field(
         default=None, description="train adapters of low rank only; null: all weights"
     )

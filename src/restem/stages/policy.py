@@ -1,12 +1,15 @@
 """Stage policy: the M-step (Algorithm 1): fine-tune while the validation reward improves."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job, hidden
+from restem.artifacts import Job, hidden, read_json, write_json, write_text
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.config.reward import Reward
@@ -62,19 +65,30 @@ def run(
         return
     from restem.training.card import write_card
 
-    task = load_task(settings.task)
-    prefix = few_shot_prefix(task, read_problems(shots))
-    keeper = _keeper(output, job, threads, save_seconds)
-    weights = verify_checkpoint(manifest)
-    with open_grader(settings.task, settings.verifier, settings.reward) as grader:
-        validate = _validation(settings, prefix, _some(validation), grader)
-        report = _fine_tune(kept, weights, settings, threads, validate, output, keeper)
-    partial = output.parent / f".{CHECKPOINT}.partial"
+    verify_checkpoint(manifest)
+    _some(validation)
+    # Other threads round otherwise: going on with their state would give other bytes.
+    key = digest([job.recipe.key, threads])
+    work = Work(
+        settings=settings,
+        examples=examples,
+        start=start,
+        validation=validation,
+        shots=shots,
+        output=output,
+        threads=threads,
+        key=key,
+        save_seconds=save_seconds,
+    )
+    report = work.done() if settings.training.processes == 1 else _launched(work)
+    # What the clock decides is no part of the policy: equal work gives equal bytes.
+    job.notes |= {name: report.pop(name) for name in ("wall_seconds", "peak_memory_bytes")}
+    partial = work.partial
     write_card(partial, settings.training.model_dump(exclude_defaults=True), report, job.provenance)
     shutil.rmtree(checkpoint, ignore_errors=True)  # Snakemake may have removed it meanwhile
     partial.rename(checkpoint)
     write_policy(output, job.provenance, report)
-    keeper.sweep()
+    work.keeper().sweep()
     best = max(point["reward"] for point in report["validations"])
     print(f"policy: {len(report['losses'])} steps, validation reward {best:.3f}", flush=True)
 
@@ -90,46 +104,114 @@ def _some(validation: Path) -> list[Problem]:
     return problems
 
 
-def _keeper(output: Path, job: Job, threads: int, save_seconds: float) -> Any:
-    """Return what keeps the run's state in the undeclared folder beside the output."""
-    from restem.training.state import Keeper
-
-    # Other threads round otherwise: going on with their state would give other bytes.
-    key = digest([job.recipe.key, threads])
-    return Keeper(hidden(output) / "training", key, save_seconds)
-
-
 def _empty(checkpoint: Path) -> None:
     if checkpoint.exists():
         shutil.rmtree(checkpoint)
     checkpoint.mkdir(parents=True)
 
 
-def _fine_tune(
-    kept: Sequence[dict[str, Any]],
-    start: Path,
-    settings: Settings,
-    threads: int,
-    validate: Callable[[Any, Any], float],
-    output: Path,
-    keeper: Any,
-) -> dict[str, Any]:
-    """Train into a folder beside the output; return the report without what time decides."""
-    from restem.sampling.loading import device
-    from restem.training.examples import Example
-    from restem.training.loop import fine_tune
+class Work(Strict):
+    """Hold what a process needs to take part in a fine-tuning; files as in `run`."""
 
-    names = ("prefix", "prompt", "target", "weight")
-    given = [Example(*(row[name] for name in names)) for row in kept]
-    partial = output.parent / f".{CHECKPOINT}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    where = device(settings.engine.device)
-    train = settings.training
-    report = fine_tune(
-        start, given, train, settings.seed, threads, validate, partial, _tell, where, keeper
-    )
-    measured_by_clock = ("wall_seconds", "peak_memory_bytes")
-    return {k: v for k, v in asdict(report).items() if k not in measured_by_clock}
+    settings: Settings
+    examples: Path
+    start: Path
+    validation: Path
+    shots: Path
+    output: Path
+    threads: int
+    key: str
+    save_seconds: float
+
+    @property
+    def partial(self) -> Path:
+        """Return where the checkpoint is made."""
+        return self.output.parent / f".{CHECKPOINT}.partial"
+
+    def keeper(self) -> Any:
+        """Return what keeps the run's state in the undeclared folder beside the output."""
+        from restem.training.state import Keeper
+
+        return Keeper(hidden(self.output) / "training", self.key, self.save_seconds)
+
+    def done(self) -> dict[str, Any]:
+        """Train into a folder beside the output; return the report."""
+        from restem.sampling.loading import device
+        from restem.training.examples import Example
+        from restem.training.loop import fine_tune
+
+        names = ("prefix", "prompt", "target", "weight")
+        rows = [row for row in read_rows(self.examples, "examples") if row["decision"] == KEPT]
+        given = [Example(*(row[name] for name in names)) for row in rows]
+        settings, task = self.settings, load_task(self.settings.task)
+        prefix = few_shot_prefix(task, read_problems(self.shots))
+        shutil.rmtree(self.partial, ignore_errors=True)
+        with open_grader(settings.task, settings.verifier, settings.reward) as grader:
+            report = fine_tune(
+                read_policy(self.start).checkpoint,
+                given,
+                settings.training,
+                settings.seed,
+                self.threads,
+                _validation(settings, prefix, read_problems(self.validation), grader),
+                self.partial,
+                _tell,
+                device(settings.engine.device),
+                self.keeper(),
+            )
+        return asdict(report)
+
+
+def _launched(work: Work) -> dict[str, Any]:
+    """Let torchrun do the work in several processes on this machine; return the report."""
+    folder = hidden(work.output)
+    request, answer = folder / "work.json", folder / "report.json"
+    write_text(request, work.model_dump_json())
+    count = work.settings.training.processes
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, "--nproc-per-node", str(count), "-m", __name__]
+    # Left to itself, gloo may bind to an interface that this machine cannot reach.
+    variables = {"GLOO_SOCKET_IFNAME": "lo", **os.environ, "OMP_NUM_THREADS": str(work.threads)}
+    running = subprocess.Popen([*command, str(request), str(answer)], env=variables)
+    try:
+        code = running.wait()
+    finally:
+        running.terminate()
+        running.wait()
+    if code:
+        raise RestemError(
+            f"a process of the fine-tuning ended with code {code}",
+            f"training.processes = {count}",
+            "see its message above; the same command goes on from the last saved state",
+        )
+    report = read_json(answer)
+    for path in (request, answer):
+        path.unlink()
+    return report
+
+
+def _take_part(request: Path, answer: Path) -> None:
+    """Do one process's work; the first process writes the report."""
+    from restem.sampling.loading import device
+
+    work = Work.model_validate_json(request.read_text())
+    devices = device(work.settings.engine.device) == "cuda" and torch_devices()
+    if devices and devices < work.settings.training.processes:
+        raise RestemError(
+            f"there are {devices} accelerators for {work.settings.training.processes} processes",
+            "training.processes",
+            "give it at most one process an accelerator",
+        )
+    report = work.done()
+    if os.environ["RANK"] == "0":
+        write_json(answer, report)
+
+
+def torch_devices() -> int:
+    """Count this machine's accelerators."""
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _validation(
@@ -163,3 +245,11 @@ def _validation(
 
 def _tell(line: str) -> None:
     print(f"policy: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        _take_part(*map(Path, sys.argv[1:]))
+    except RestemError as problem:
+        print(f"restem: {problem}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
-from restem.artifacts import write_json
+from restem.artifacts import read_json, write_json
 from restem.config.training import Lora
 from restem.errors import RestemError
 from restem.provenance import file_digest
@@ -50,6 +50,11 @@ def with_adapters(model: Any, settings: Lora) -> Any:
 def save_merged(adapted: Any, tokenizer: Any, base: Path, out: Path) -> None:
     """Save the whole model at `out` and the adapters alone in a folder inside."""
     adapted.save_pretrained(out / ADAPTER, save_embedding_layers=False)
+    config = read_json(out / ADAPTER / CONFIG)
+    targets = config["target_modules"]
+    # peft writes a set, whose order changes from process to process.
+    sorted_targets = targets if isinstance(targets, str) else sorted(targets)
+    write_json(out / ADAPTER / CONFIG, {**config, "target_modules": sorted_targets})
     readme = out / ADAPTER / "README.md"
     readme.unlink(missing_ok=True)  # peft's is an empty form
     write_json(out / ADAPTER / BASE, weights_of(base))
