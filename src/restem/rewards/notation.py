@@ -6,6 +6,7 @@ from typing import Final
 _THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])", re.ASCII)
 _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9/])", re.ASCII)
 _FORCED = re.compile(r",\s*\\!\s*(?=[0-9]{3})")
+_BRACED_COMMA = re.compile(r"\s?\{\s?,\s?\}")
 _THIN = re.compile(r"(?<!\\)\\[, ]")  # not the end of a row and a blank
 
 _MAX_WRAPPINGS: Final = 4
@@ -81,7 +82,7 @@ def _unboxed(text: str) -> str:
 
 def join_thousands(text: str) -> str:
     r"""Remove what separates thousands: 1,234, 1{,}234, `1 234`; in brackets 1,234 is a pair."""
-    text = _THIN.sub(" ", _FORCED.sub("", text).replace("{,}", ","))
+    text = _THIN.sub(" ", _BRACED_COMMA.sub(",", _FORCED.sub("", text)))
     for pattern, separator in ((_THOUSANDS, ","), (_SPACED_THOUSANDS, " ")):
         if separator in text:
             text = _join(text, pattern, separator)

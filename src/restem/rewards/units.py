@@ -24,12 +24,12 @@ _NOT_UNITS: Final = frozenset(
 _SYNONYMS: Final = {
     "usd": "dollar",
     "feet": "foot", "ft": "foot", "inches": "inch", "in": "inch", "yd": "yard", "mi": "mile",
-    "gm": "gram", "mm": "millimeter", "cm": "centimeter", "m": "meter", "km": "kilometer",
-    "metre": "meter",
+    "mm": "millimeter", "cm": "centimeter", "m": "meter", "km": "kilometer", "metre": "meter",
     "centimetre": "centimeter", "kilometre": "kilometer", "millimetre": "millimeter",
-    "g": "gram", "kg": "kilogram", "lb": "pound", "lbs": "pound", "oz": "ounce",
+    "g": "gram", "gm": "gram", "kg": "kilogram", "lb": "pound", "lbs": "pound", "oz": "ounce",
     "s": "second", "sec": "second", "min": "minute", "hr": "hour", "h": "hour",
-    "deg": "degree", "mph": "mile/hour", "sq": "square", "cu": "cubic",
+    "deg": "degree", "mph": "mile/hour",
+    "pct": "percent", "percentage": "percent", "sq": "square", "cu": "cubic",
 }  # fmt: skip
 _SHORT: Final = frozenset(("gm", "mm", "cm", "km", "kg", "ft", "yd", "lb", "hr", "sq", "cu"))
 _OTHERS: Final = (

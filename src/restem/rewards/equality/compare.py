@@ -179,7 +179,17 @@ class Comparison:
             return True
         if self._labels_differ(left, right):
             return False
+        if self._same_conclusion(left, right):
+            return True
         return self.same_line(left, right) or self._same_condition(left, right)
+
+    def _same_conclusion(self, left: Relation, right: Relation) -> bool:
+        """Compare x = 5 with x = 2 + 3 = 5."""
+        if len(left.sides) == len(right.sides) or not is_label(left.sides[0]):
+            return False
+        return self.forms(left.sides[0], right.sides[0]) and all(
+            self._valued(chain, other.sides[-1]) for chain, other in ((left, right), (right, left))
+        )
 
     def _same_chain(self, left: Relation, right: Relation) -> bool:
         return left.operators == right.operators and self.all_equal(left.sides, right.sides)
@@ -244,7 +254,7 @@ class Comparison:
 
     def _valued(self, relation: Relation, other: Form) -> bool:
         """Take a chain of equal values for its value, its label apart."""
-        if isinstance(other, Relation):
+        if isinstance(other, Relation) or set(relation.operators) - {"="}:
             return False
         sides = [side for side in relation.sides if not is_label(side)]
         if not sides or len(relation.sides) - len(sides) > 1:

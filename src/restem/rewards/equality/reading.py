@@ -240,18 +240,22 @@ def _wrapped(tokens: Sequence[Token]) -> bool:
     """Tell whether one pair of brackets holds everything; the pair may be mixed: [0,1)."""
     if (tokens[0].kind, tokens[-1].kind) != ("open", "close"):
         return False
-    if not {tokens[0].value, tokens[-1].value} <= {"(", "[", "<", "set"}:
-        return False
     depth = 0
     for token in tokens[1:-1]:
         depth += (token.kind == "open") - (token.kind == "close")
         if depth < 0:
             return False
-    return depth == 0 and len(tokens) > 1
+    if depth or len(tokens) < 2:
+        return False
+    ends = {tokens[0].value, tokens[-1].value}
+    if ends == {"{"}:  # {1, 2} is a set where \\{ was meant, {1} is nothing but 1
+        return len(_split(tokens[1:-1], _of_kind("separator"))[0]) > 1
+    return ends <= {"(", "[", "<", "set"}
 
 
 def _group(tokens: Sequence[Token], depth: int) -> Form:
-    opening, closing, inner = tokens[0].value, tokens[-1].value, tokens[1:-1]
+    opening, closing = ("set" if end.value == "{" else end.value for end in (tokens[0], tokens[-1]))
+    inner = tokens[1:-1]
     if not inner:
         return NamedSet("empty") if opening == "set" else _refuse("empty brackets")
     if opening == "set" and (form := _set_builder(inner, depth)):
