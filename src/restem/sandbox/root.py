@@ -17,7 +17,7 @@ from restem.sandbox.inside import driver, wire, zygote
 from restem.sandbox.seccomp import filter_code
 
 UID: Final = 65534
-NEEDED_CAPABILITIES: Final = (6, 7, 12, 21)  # setgid, setuid, net_admin, sys_admin
+NEEDED_CAPABILITIES: Final = (5, 6, 7, 12, 21)  # kill, setgid, setuid, net_admin, sys_admin
 SHARED: Final = "/python/shared"
 PACKAGES: Final = "/python/packages"
 INSIDE: Final = "/restem"
