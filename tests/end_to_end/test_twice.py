@@ -19,6 +19,8 @@ tasks:
     data: {source: {kind: embedded}, train: 48, validation: 16, test: 40, shots: 1}
   story:
     data: {source: {kind: embedded}, train: 0, validation: 0, test: 20, shots: 1}
+  program:
+    data: {source: {kind: embedded}, train: 0, validation: 0, test: 8, shots: 1}
 models:
   S: {source: {kind: embedded, size: S}}
 decodings:
@@ -35,6 +37,7 @@ evaluations:
   - {task: chain, split: train, decoding: greedy}
   - {task: story, split: test, decoding: greedy}
   - {task: chain, split: test, decoding: explore}
+  - {task: program, split: test, decoding: greedy, iterations: last}
 metrics: {ks: [1, 2, 4, 8]}
 """
 
@@ -90,6 +93,14 @@ def test_no_test_problem_is_ever_trained_on(trees: list[Path]) -> None:
     for examples in trees[0].glob("chain/**/examples.parquet"):
         prompts = [row["prompt"] or "" for row in read_rows(examples, "examples")]
         assert not any(question in prompt for prompt in prompts for question in test)
+
+
+@pytest.mark.workflow
+def test_programs_are_judged_in_the_sandbox(trees: list[Path]) -> None:
+    tables = list(trees[0].glob("**/program/test/**/rewards/*.parquet"))
+    rows = [row for table in tables for row in read_rows(table, "rewards")]
+    assert len(rows) == 8 * len(tables) > 0
+    assert {row["layer"] for row in rows} <= {"passed", "wrong answer", "runtime error"}
 
 
 @pytest.mark.workflow

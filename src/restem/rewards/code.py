@@ -21,7 +21,6 @@ from restem.rewards.code_spec import Spec, read_spec
 from restem.rewards.program import readings
 from restem.rewards.verdict import INFRASTRUCTURE, Outcome, Verdict
 from restem.rewards.verifier import Attempt
-from restem.sandbox.errors import SandboxError, WorkerError
 from restem.sandbox.limits import Limits
 from restem.sandbox.probe import require_walls
 from restem.sandbox.worker import Worker
@@ -79,12 +78,14 @@ class CodeVerifier:
                     return _told(judged, programs[0])
                 except BrokenTestsError as failure:
                     return Verdict("error", programs[0], "broken tests", str(failure), 0.0)
-                except (WorkerError, SandboxError) as failure:
+                except Exception as failure:  # no program may end the others' grading
                     problem = failure
                     pair.close()
         finally:
             self._idle.put(pair)
-        return Verdict("error", programs[0], INFRASTRUCTURE, str(problem), 0.0)
+        return Verdict(
+            "error", programs[0], INFRASTRUCTURE, f"{type(problem).__name__}: {problem}", 0.0
+        )
 
 
 def _program(attempt: Attempt, flexible: bool) -> _Program:

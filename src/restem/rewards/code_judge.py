@@ -219,7 +219,10 @@ def _judge_whole(
 
 def _test_setup(spec: Spec) -> str:
     """Return what test code may use: imports, and helpers that the prompt itself defines."""
-    return f"{TEST_IMPORTS}{spec.preamble}\n{before_entry(spec.prefix, spec.entry)}"
+    lines = spec.setup.splitlines()  # the rest of a set-up may need the program's own classes
+    imports = "\n".join(line for line in lines if line.startswith(("import ", "from ")))
+    helpers = before_entry(spec.prefix, spec.entry)
+    return f"{TEST_IMPORTS}{imports}\n{spec.preamble}\n{helpers}"
 
 
 def _apart_job(spec: Spec, programs: Sequence[str]) -> dict[str, Any]:

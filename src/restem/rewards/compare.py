@@ -21,7 +21,7 @@ def equal(claim: Any, expected: Any) -> bool:
     """Tell whether a claim equals a value, as Python's == tells for plain data."""
     try:
         return len(claim) == 1 and _equal(claim[0], expected)
-    except (WireError, TypeError, ValueError, RecursionError, OverflowError):
+    except (WireError, TypeError, ValueError, ArithmeticError, RecursionError):
         return False
 
 
@@ -34,7 +34,7 @@ def truth(claim: Any) -> bool | None:
             if tag in ("tuple", "set", "frozenset", "dict"):
                 return bool(body)
         return bool(value if isinstance(value, list) else unpack([value]))
-    except (WireError, TypeError, ValueError, RecursionError):
+    except (WireError, TypeError, ValueError, ArithmeticError, RecursionError):
         return None
 
 

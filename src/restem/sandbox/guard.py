@@ -8,7 +8,7 @@ from restem.sandbox.worker import Run
 
 CHECK_SECONDS: Final = 0.05
 
-Excess = Literal["timeout", "memory"]
+Excess = Literal["timeout", "memory", "forbidden"]
 
 
 class Guard:
@@ -39,6 +39,8 @@ class Guard:
         used = self._run.usage()
         if used.memory_bytes > self._limits.memory_mib << 20:
             return "memory"
+        if used.processes > self._limits.processes:  # the kernel does not count those of root
+            return "forbidden"
         self._idle += 0.0 if used.runnable or used.cpu_seconds > self._seen else passed
         self._seen = used.cpu_seconds
         # What the process says of itself buys at most the rest of the wall clock.

@@ -17,6 +17,7 @@ from restem.sandbox.inside import driver, wire, zygote
 from restem.sandbox.seccomp import filter_code
 
 UID: Final = 65534
+NEEDED_CAPABILITIES: Final = (5, 6, 7, 12, 21)  # kill, setgid, setuid, net_admin, sys_admin
 SHARED: Final = "/python/shared"
 PACKAGES: Final = "/python/packages"
 INSIDE: Final = "/restem"
@@ -45,8 +46,15 @@ def command(control: int, packages: Sequence[str] = ()) -> list[str]:
 
 
 def is_root() -> bool:
-    """Tell whether this process is root and may become the sandbox's user."""
-    if os.geteuid() != 0:
+    """Tell whether this process is root with the power to mount and to become another user.
+
+    Root inside a container often has neither; it is served as anybody else is.
+    """
+    status = Path("/proc/self/status").read_text()
+    held = int(
+        next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], 16
+    )
+    if os.geteuid() != 0 or any(not held >> number & 1 for number in NEEDED_CAPABILITIES):
         return False
     lines = Path("/proc/self/uid_map").read_text().splitlines()
     spans = [list(map(int, line.split())) for line in lines]

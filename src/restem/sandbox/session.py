@@ -16,6 +16,7 @@ from restem.sandbox.scripts import raise_for
 from restem.sandbox.worker import Run, Worker
 
 LEAVING_SECONDS: Final = 2.0
+MAX_DEPTH: Final = 100  # of JSON; a list of a list is two, a tuple in a tuple four
 
 
 class Session:
@@ -42,10 +43,12 @@ class Session:
         try:
             message = json.loads(body)
             self._cpu = max(self._cpu, float(message.get("cpu", 0.0)))
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
             message = None
         if not isinstance(message, dict) or not math.isfinite(self._cpu):
             raise ProgramError("runtime error", "what came back is not a message")
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and not _is_shallow(message):
+            raise ProgramError("runtime error", "what came back is nested too deeply")
         return message
 
     def _exactly(self, count: int) -> bytearray:
@@ -74,6 +77,20 @@ class Session:
         if leaving:
             raise_for(self._run.finish(), "", self._limits)
         raise ProgramError("runtime error", "the program ended or closed its channel")
+
+
+def _is_shallow(message: Any) -> bool:
+    """Tell whether data can be walked by functions that call themselves."""
+    level = [message]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+        level = inner
+    return not level
 
 
 @contextmanager

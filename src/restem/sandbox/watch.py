@@ -18,10 +18,11 @@ def host_pid(pidfd: int) -> int:
 
 
 class Usage(NamedTuple):
-    """What is used by all together, and whether any of them would run if it could."""
+    """What is used by all together, how many they are, whether any would run if it could."""
 
     cpu_seconds: float
     memory_bytes: int
+    processes: int
     runnable: bool
 
 
@@ -30,7 +31,7 @@ def usage(pid: int) -> Usage:
 
     The first process of a PID namespace adopts every orphan in it, so its descendants are all.
     """
-    cpu, memory, runnable = 0.0, 0, False
+    cpu, memory, processes, runnable = 0.0, 0, 0, False
     for process in family(pid):
         try:
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -38,8 +39,9 @@ def usage(pid: int) -> Usage:
             continue  # it ended between two reads
         cpu += sum(map(int, fields[11:15])) * _TICK
         memory += int(fields[21]) * _PAGE
+        processes += 1
         runnable |= fields[0] == "R"
-    return Usage(cpu, memory, runnable)
+    return Usage(cpu, memory, processes, runnable)
 
 
 def family(pid: int) -> Iterator[int]:

@@ -59,7 +59,8 @@ class Worker:
                 "bwrap",
                 "allow unprivileged user namespaces (sysctl user.max_user_namespaces, "
                 "kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns) "
-                "or ask the administrator to; `restem sandbox check` shows every wall",
+                "or ask the administrator to; as root in a container without capabilities, run the "
+                "container as a user (apptainer --fakeroot, or --security uid:65534,gid:65534)",
             ) from None
 
     def launch(self, limits: Limits, tests: int, files: list[int]) -> "Run":
@@ -159,7 +160,7 @@ class Run:
         """Return what all that runs in the namespace uses."""
         if self._pid is None:
             self._pid = host_pid(self.handle)
-        return usage(self._pid) if self._pid > 0 else Usage(0.0, 0, False)
+        return usage(self._pid) if self._pid > 0 else Usage(0.0, 0, 0, False)
 
     def kill(self) -> None:
         """Kill the namespace's first process; the kernel kills the others with it."""

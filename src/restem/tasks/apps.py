@@ -119,4 +119,5 @@ TASK = Task(
     verifier="code",
     markers=(),
     gold=gold_of,
+    hint="",
 )

@@ -117,4 +117,5 @@ TASK = Task(
     verifier="code",
     markers=(),
     gold=gold_of,
+    hint="",
 )

@@ -99,4 +99,5 @@ TASK = Task(
     verifier="code",
     markers=(),
     gold=gold_of,
+    hint="",
 )

@@ -95,4 +95,5 @@ TASK = Task(
     verifier="code",
     markers=(),
     gold=gold_of,
+    hint="",
 )

@@ -76,4 +76,5 @@ TASK = Task(
     stop=(world.END,),
     verifier="code",
     markers=(),
+    hint="",
 )

@@ -133,6 +133,38 @@ for descriptor in range(3, 32):
     except OSError: pass
 def solve(number): return 0
 """,
+    "claims to be nested without end": """
+import os, struct
+body = b'{"value": [' + b"[" * 900 + b"]" * 900 + b'], "cpu": 0}'
+for descriptor in range(3, 8):
+    try: os.write(descriptor, (struct.pack("!I", len(body)) + body) * 9)
+    except OSError: pass
+def solve(number): return 0
+""",
+    "claims to have used all the time there is": """
+import os, struct
+body = b'{"value": [7], "cpu": 1' + b"0" * 4000 + b"}"
+for descriptor in range(3, 8):
+    try: os.write(descriptor, (struct.pack("!I", len(body)) + body) * 9)
+    except OSError: pass
+def solve(number): return 0
+""",
+    "claims another kind of message": """
+import os, struct
+for body in (b"[]", b"null", b"7", b'"x"', b"{}", b'{"error": {}}', b'{"value": null}'):
+    for descriptor in range(3, 8):
+        try: os.write(descriptor, struct.pack("!I", len(body)) + body)
+        except OSError: pass
+def solve(number): return 0
+""",
+    "a signalling number": "import decimal\ndef solve(number): return decimal.Decimal('sNaN')",
+    "a fraction that takes minutes": """
+from fractions import Fraction
+class Long(Fraction):
+    numerator = 3 ** 1_000_000
+    denominator = 2 ** 1_500_000 + 1
+def solve(number): return Long(1, 2)
+""",
     "closes everything": "import os\nos.closerange(0, 64)\ndef solve(number): return 0",
     "closes while called": "import os\ndef solve(number): os.closerange(0, 64)",
     "walks frames for the expected value": """
@@ -388,7 +420,10 @@ for path in ("/bin/sh", "/usr/bin/env", "/bin/ls", "bwrap", "sudo", "su", "mount
 
 # Each with the failures that may come of it.
 GLUTTONS = {
-    "forks without end": ("import os\nwhile True: os.fork()", {"runtime error", "timeout"}),
+    "forks without end": (
+        "import os\nwhile True: os.fork()",
+        {"runtime error", "timeout", "forbidden"},
+    ),
     "forks and catches": (
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
         {"timeout"},

@@ -262,6 +262,20 @@ def test_grading_lines_of_a_benchmark_from_the_command_line(tmp_path):
     assert verdicts == ["passed", "wrong answer", "no program found", "error"]
 
 
+def test_assertions_with_tolerances_and_imports_run_beside_the_program(verifier):
+    fields = {
+        "test_imports": ["import math", "from fractions import Fraction"],
+        "test_list": [
+            "assert math.isclose(half(3), 1.5, rel_tol=0.001)",
+            "assert half(4) == Fraction(2)",
+        ],
+    }
+    gold = mbpp.spec_of(fields, "x").dump()
+    programs = ["def half(x): return x / 2", "def half(x): return x"]
+    attempts = [Attempt(gold, text) for text in programs]
+    assert [v.layer for v in verifier.verify(attempts, "strict")] == ["passed", "wrong answer"]
+
+
 def real(name, split, real_data):
     source = LocalSource(kind="local", directory=real_data)
     problems = load_task(name).load(Reader(source, {}), split)

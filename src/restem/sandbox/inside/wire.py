@@ -182,6 +182,13 @@ def _unpack(value: Any, things: Any) -> Any:
     return _PLAIN[tag](body, lambda item: _unpack(item, things))
 
 
+def _short(digits: str) -> int:
+    """Read a number that is short enough to be reduced; a long one would take minutes."""
+    if len(digits) > SMALL_BITS:
+        raise WireError("a fraction of numbers too long")
+    return int(digits, 16)
+
+
 _PLAIN: dict[str, Any] = {
     "tuple": lambda body, inner: tuple(map(inner, body)),
     "set": lambda body, inner: set(map(inner, body)),
@@ -191,6 +198,6 @@ _PLAIN: dict[str, Any] = {
     "complex": lambda body, inner: complex(*map(float, body)),
     "bytes": lambda body, inner: bytes.fromhex(body),
     "decimal": lambda body, inner: Decimal(body),
-    "fraction": lambda body, inner: Fraction(int(body[0], 16), int(body[1], 16)),
+    "fraction": lambda body, inner: Fraction(_short(body[0]), _short(body[1])),
     "type": lambda body, inner: TYPES.names[body],
 }

@@ -181,7 +181,10 @@ def restrict(limits: dict[str, Any]) -> None:
         "RLIMIT_RTPRIO": 0,
         "RLIMIT_NICE": 0,
     }.items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]  # a site's own limit may be lower
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
     drop_capabilities()
     check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
 
