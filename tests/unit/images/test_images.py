@@ -1,0 +1,82 @@
+"""What is missing for containers is said: no apptainer, no fakeroot, no driver, no image."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from restem import images
+from restem.errors import RestemError
+from restem.images import Image
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Return a folder with definitions and locks only."""
+    for name in ("containers", "envs"):
+        ignored = shutil.ignore_patterns("*.sif", "*.json")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["cpu", "train", "sample"])
+def test_a_definition_installs_locks_only_and_says_what_it_is(name: str) -> None:
+    text = Image(name, ROOT).definition.read_text()
+    assert f"restem.image {name}" in text
+    assert "%test" in text
+    assert all(lock.is_file() for lock in Image(name, ROOT).locks)
+    assert "--no-index" in text
+    assert "src" not in text.replace("$PWD/src", "")
+
+
+def test_an_unknown_image_is_told_with_the_known_ones(clone: Path) -> None:
+    with pytest.raises(RestemError, match="cpu, sample, train"):
+        _ = Image("cpus", clone).path
+
+
+def test_an_image_that_is_not_built_is_told(clone: Path) -> None:
+    with pytest.raises(RestemError, match="snakemake --cores 1 images"):
+        images.verified(Image("cpu", clone))
+
+
+def test_without_apptainer_nothing_is_built(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RestemError, match="no apptainer"):
+        images.build(Image("cpu", clone), None, clone)
+
+
+def test_without_fakeroot_nothing_is_built(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_spython", lambda: None)
+    monkeypatch.setattr(images, "_subuids", lambda: ["somebody:1:2"])
+    with pytest.raises(RestemError, match="no fakeroot"):
+        images.build(Image("cpu", clone), None, clone)
+
+
+def test_without_a_driver_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    if Path("/proc/driver/nvidia/version").exists():
+        assert "NVRM" in images.driver()
+        return
+    with pytest.raises(RestemError, match="no NVIDIA driver"):
+        images.driver()
+
+
+@pytest.mark.parametrize(
+    ("job", "gpus", "expected"), [("7", "0", "1"), ("7", "", None), ("7", None, None)]
+)
+def test_gpus_are_given_to_jobs_that_asked(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, job: str, gpus: str | None, expected: str | None
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.delenv("APPTAINER_NV", raising=False)
+    monkeypatch.setenv("APPTAINER_BIND", "/scratch")
+    if gpus is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    (clone / "data").symlink_to("/usr/share")
+    images.use_gpus_and_links(clone)
+    assert images.os.environ.get("APPTAINER_NV") == expected
+    assert images.os.environ["APPTAINER_BIND"] == "/scratch,/usr/share"
+    monkeypatch.delenv("APPTAINER_NV", raising=False)
