@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+PEERS = Path(__file__).parents[1] / ".bench/training"
 MODES = ("tree", "packed", "trl", "padded")
 TARGET_TOKENS = (120, 260)  # of the solutions taken: about MATH's middle half
 EQUAL = 1e-4
@@ -178,6 +179,7 @@ def ours(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
 
 def peer(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
     """Time a step of TRL's trainer with its default packing, padding-free, same optimiser."""
+    sys.path.append(str(PEERS))
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer

@@ -1,0 +1,93 @@
+"""Twenty runs of the M-step, each killed at a random moment and given again: are the bytes equal?
+
+The embedded model S on the demo's task; states are saved after every step. A kill that comes after
+the end does not count.
+"""
+
+import hashlib
+import os
+import random
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import transformers
+
+from restem.config.data import EmbeddedSource
+from restem.config.models import EmbeddedModel
+from restem.config.training import Training
+from restem.models import embedded
+from restem.tasks.registry import load_task
+from restem.tasks.sources import Reader
+from restem.tasks.task import few_shot_prefix
+from restem.training.examples import Example
+from restem.training.loop import fine_tune
+from restem.training.state import Keeper
+
+KILLS = 20
+SETTINGS = Training(learning_rate=4e-4, epochs_max=2, batch_size=8, pass_tokens=512, patience=99)
+
+
+def main() -> None:
+    """Print how many of the killed runs ended in the bytes of the whole one."""
+    transformers.utils.logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        embedded.fetch(EmbeddedModel(kind="embedded", size="S"), folder / "base")
+        began = time.monotonic()
+        train(folder, "whole")
+        took = time.monotonic() - began
+        rng, equal, resumed = random.Random(0), 0, 0
+        for number in range(KILLS):
+            part = f"part-{number}"
+            while not killed(folder, part, rng.random() * took):
+                pass
+            resumed += (folder / f"{part}.state").exists()
+            train(folder, part)
+            equal += content(folder / part) == content(folder / "whole")
+            print(f"kill {number + 1}: {equal} equal so far", flush=True)
+    print(f"bench resume: kills={KILLS} equal={equal} with_a_saved_state={resumed}")
+    if equal != KILLS:
+        raise SystemExit(1)
+
+
+def examples() -> list[Example]:
+    """Return human solutions of the demo's task."""
+    task = load_task("chain")
+    reader = Reader(EmbeddedSource(kind="embedded"), {})
+    prefix = few_shot_prefix(task, task.load(reader, "shots")[:1])
+    problems = task.load(reader, "train")[:32]
+    return [
+        Example(prefix, task.question(p.question), task.answer(p.solutions["careful"]), 1.0)
+        for p in problems
+    ]
+
+
+def train(folder: Path, name: str) -> None:
+    """Run to the end, from the saved state if there is one."""
+    keeper = Keeper(folder / f"{name}.state", name, 0.0)
+    given = examples()
+    fine_tune(
+        folder / "base", given, SETTINGS, 0, 1, lambda *_: 0.0, folder / name, str, keeper=keeper
+    )
+
+
+def killed(folder: Path, name: str, seconds: float) -> bool:
+    """Run in a process of its own and kill it after so long; tell whether that ended it."""
+    child = os.fork()
+    if not child:
+        train(folder, name)
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+def content(path: Path) -> dict[str, str]:
+    """Return the digests of a checkpoint's files."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in path.iterdir()}
+
+
+if __name__ == "__main__":
+    main()
