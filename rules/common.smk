@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 from snakemake.io import apply_wildcards
@@ -12,7 +13,7 @@ from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.images import Image, use_gpus_and_links, verified
 from restem.models.registry import load_source
-from restem.provenance import canonical_json, code_digest
+from restem.provenance import canonical_json, code_digest, lock_digest
 from restem.tasks.registry import load_task
 from restem.tasks.splits import input_files
 from restem.workflow import Draws, Policy, Walk
@@ -49,6 +50,18 @@ wildcard_constraints:
     plot="[A-Z][A-Za-z0-9-]*",
 
 
+@cache
+def digest_of_code(modules):
+    """Return the digest of some modules' closure; it is one for all jobs of a plan."""
+    return code_digest(modules)
+
+
+@cache
+def digest_of_lock(family):
+    """Return the digest of a family's locked environment."""
+    return lock_digest(ENVIRONMENTS / f"{family}.txt")
+
+
 def stage(name, settings, rule):
     """Return the parameters that decide staleness of a rule's jobs, each as one string.
 
@@ -61,7 +74,7 @@ def stage(name, settings, rule):
         return canonical_json(settings(wildcards))
 
     def code_of(wildcards):
-        return code_digest(recipes.modules(name, settings(wildcards)))
+        return digest_of_code(tuple(recipes.modules(name, settings(wildcards))))
 
     def environment_of(wildcards):
         return environment(name, settings(wildcards))
@@ -80,10 +93,9 @@ def stage(name, settings, rule):
 
 def environment(name, settings):
     """Return the digest of a stage's lock, and that of its image where images are used."""
-    lock = recipes.environment(name, settings, ENVIRONMENTS)
-    if not CONTAINED:
-        return lock
-    return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(recipes.family(name, settings))]}"
+    family = recipes.family(name, settings)
+    lock = digest_of_lock(family)
+    return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(family)]}" if CONTAINED else lock
 
 
 def image_of(family):
