@@ -50,6 +50,18 @@ wildcard_constraints:
     plot="[A-Z][A-Za-z0-9-]*",
 
 
+@cache
+def digest_of_code(modules):
+    """Return the digest of some modules' closure; it is one for all jobs of a plan."""
+    return code_digest(modules)
+
+
+@cache
+def digest_of_lock(family):
+    """Return the digest of a family's locked environment."""
+    return lock_digest(ENVIRONMENTS / f"{family}.txt")
+
+
 def stage(name, settings, rule):
     """Return the parameters that decide staleness of a rule's jobs, each as one string.
 
@@ -62,7 +74,7 @@ def stage(name, settings, rule):
         return canonical_json(settings(wildcards))
 
     def code_of(wildcards):
-        return code(tuple(recipes.modules(name, settings(wildcards))))
+        return digest_of_code(tuple(recipes.modules(name, settings(wildcards))))
 
     def environment_of(wildcards):
         return environment(name, settings(wildcards))
@@ -82,20 +94,8 @@ def stage(name, settings, rule):
 def environment(name, settings):
     """Return the digest of a stage's lock, and that of its image where images are used."""
     family = recipes.family(name, settings)
-    image = f"@{IMAGE_DIGESTS[STUDY.images.of(family)]}" if CONTAINED else ""
-    return f"{lock(family)}{image}"
-
-
-@cache
-def lock(family):
-    """Return the digest of a family's lock, read once a run."""
-    return lock_digest(ENVIRONMENTS / f"{family}.txt")
-
-
-@cache
-def code(modules):
-    """Return the digest of what some modules import; thousands of jobs share a few of them."""
-    return code_digest(modules)
+    lock = digest_of_lock(family)
+    return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(family)]}" if CONTAINED else lock
 
 
 def image_of(family):

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from restem.artifacts import Job
-from restem.making import FILE
+from restem.making import FILE, cli
 from restem.making import listed as _list
 from restem.making import make as _make
 from restem.making import stage as _stage
+from restem.provenance import file_digest
 
 
 @_stage
@@ -154,3 +155,27 @@ def page(
     inputs = {"figures": figures, "claims": claims, "ledger": ledger, "methods": methods}
     body = lambda job: stage.run(job, figures, claims, ledger, methods, output)  # noqa: E731
     _make("page", options, inputs, {"page": output}, body)
+
+
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--output", type=FILE, required=True, help="The archive, a .tar.gz.")
+def archive(results: Path, output: Path) -> None:
+    """Bundle the estimates of a study (results/<study>), so that figures rebuild anywhere."""
+    from restem.archive import archive as pack
+
+    digests = pack(results, output)
+    click.echo(f"{output}: {len(digests)} files, sha256 {file_digest(output)}")
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.pass_context
+def redraw(context: click.Context, bundle: Path, output: Path) -> None:
+    """Unpack an archive, check it, and draw all of its figures again; nothing else is run."""
+    from restem.archive import commands, unpack
+
+    manifest = unpack(bundle, output)
+    for command in commands(manifest, output):
+        cli.main([*command], standalone_mode=False, prog_name="restem")

@@ -46,7 +46,7 @@ def modules(stage: str, settings: Mapping[str, Any]) -> list[str]:
     plugins = [
         f"restem.{room}.{settings[key]}"
         for key, room in (("task", "tasks"), ("verifier", "rewards"), ("figure", "figures"))
-        if key in settings
+        if key in settings and stage != "metrics"  # which has the name of a task, not its module
     ]
     if "source" in settings:
         plugins.append(f"restem.models.{settings['source']['kind']}")

@@ -99,11 +99,17 @@ class Walk(Lineage):
 
     def first_try(self, draws: Draws) -> Draws | None:
         """Return the completions that a second try, with hints, comes after."""
+        return self._first_tries.get(draws)
+
+    @cached_property
+    def _first_tries(self) -> dict[Draws, Draws]:
+        found: dict[Draws, Draws] = {}
         for policy in self.trained:
-            found = {self._owned(s.draws): s for s in self.sources(policy) if s.age == 0}
-            if draws in found and found[draws].name == HINT:
-                return self.e_step(policy)
-        return None
+            before = self.e_step(policy)
+            for source in self.sources(policy):
+                if source.name == HINT and source.age == 0 and before:
+                    found.setdefault(self._owned(source.draws), before)
+        return found
 
     @cached_property
     def _wanted(self) -> dict[Draws, int]:

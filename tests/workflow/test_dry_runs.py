@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from restem.tasks.bbh import FILES, PROMPT_FILE
+
 pytestmark = pytest.mark.workflow
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -34,8 +36,10 @@ def clone(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def lend_data(root: Path) -> None:
     """Put empty files where studies look for data that is not part of the repository."""
-    names = ("math/train.jsonl.gz", "math/test.jsonl.gz", "prompts/minerva_math_4shot.json")
-    for name in (*names, "gsm8k/train.jsonl.gz", "gsm8k/test.jsonl.gz"):
+    names = ["math/train.jsonl.gz", "math/test.jsonl.gz", "prompts/minerva_math_4shot.json"]
+    names += ["gsm8k/train.jsonl.gz", "gsm8k/test.jsonl.gz", "prompts/gsm8k_cot_8shot.json"]
+    names += ["apps/train_intro.jsonl.gz", "humaneval/HumanEval.jsonl.gz", PROMPT_FILE]
+    for name in [*names, *(f"bbh/{file}.json" for file in FILES)]:
         (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "data" / name).touch()
 

@@ -118,6 +118,8 @@ class Method(Strict):
     def _has_examples(self) -> "Method":
         if self.m_step.kind == "interpolate":
             return self._needs_no_examples()
+        if self.selection.weight == "control_variate" and self.selection.accumulate != "all":
+            raise ValueError("selection.weight: control_variate needs selection.accumulate: all")
         if self.e_step is None and self.selection.model_data:
             raise ValueError("without e_step nothing is drawn: set selection.model_data to false")
         if not self.selection.model_data and self.selection.human is None:

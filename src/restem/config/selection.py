@@ -103,8 +103,6 @@ class Selection(Strict):
             raise ValueError("quota: difficulty shrinks the cap, so set a cap")
         if self.threshold == []:
             raise ValueError("threshold: a schedule has at least one value")
-        if self.weight == "control_variate" and self.accumulate != "all":
-            raise ValueError("weight: control_variate remembers all iterations; accumulate: all")
         return self
 
     def at(self, step: int) -> "Selection":

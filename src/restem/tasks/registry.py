@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from functools import cache
 
 import restem.tasks
 from restem.config.errors import nearest
@@ -9,6 +10,7 @@ from restem.errors import RestemError
 from restem.tasks.task import Task
 
 
+@cache
 def load_task(name: str) -> Task:
     """Return the `TASK` of `restem.tasks.<name>`.
 

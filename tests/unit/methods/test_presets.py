@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from restem.addresses import Policy
+from restem import stages
+from restem.addresses import BEAM, Policy
 from restem.config.load import load_study, presets
 from restem.config.method import Method
 from restem.errors import RestemError
@@ -187,6 +188,22 @@ def test_a_search_knows_its_settings_and_its_verifier() -> None:
     settings = study.search_settings(draws)
     assert settings["search"]["beams"] == 2
     assert settings["verifier"] == "math"
+
+
+# ---- what the walk tells a stage, the stage understands ----
+
+
+def test_every_stage_reads_the_settings_of_every_method() -> None:
+    study = Walk(load_study(copy.deepcopy(ZOO), CONFIG))
+    for policy in study.trained:
+        stages.examples.Settings.model_validate(study.examples_settings(policy))
+        stage = stages.frozen if policy.variant in study.frozen else stages.policy
+        stage.Settings.model_validate(study.policy_settings(policy))
+        for draws in study.feeds(policy):
+            if draws.view == BEAM:
+                stages.search.Settings.model_validate(study.search_settings(draws))
+            else:
+                stages.samples.Settings.model_validate(study.samples_settings(draws))
 
 
 # ---- what does not fit is refused ----
