@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from restem.aliases import Address, all_rows
 from restem.artifacts import Job
+from restem.config.metrics import Metrics
+from restem.config.strict import Strict
 from restem.groups import break_down
-from restem.stages.summary import Settings, all_rows
 from restem.tables import table, write_table
+
+
+class Settings(Strict):
+    """Estimators, and the variants that share another's artifact: (owner, other name)."""
+
+    metrics: Metrics
+    aliases: list[tuple[Address, Address]]
 
 
 def run(job: Job, metrics: Sequence[Path], output: Path) -> None:
@@ -14,9 +23,6 @@ def run(job: Job, metrics: Sequence[Path], output: Path) -> None:
     settings = Settings.model_validate(job.recipe.settings)
     found = []
     if settings.metrics.breakdowns:
-        found = break_down(all_rows(settings, metrics), settings.metrics)
+        found = break_down(all_rows(settings.aliases, metrics), settings.metrics)
     write_table(output, "breakdown", table("breakdown", found), job.provenance)
     print(f"breakdown: {len(found)} estimates in groups", flush=True)
-
-
-__all__ = ["Settings", "run"]

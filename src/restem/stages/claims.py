@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from restem.aliases import Address, all_rows
 from restem.artifacts import Job, write_text
 from restem.claims import as_rows, judge
 from restem.config.claims import Claim
 from restem.config.metrics import Metrics
 from restem.config.strict import Strict
 from restem.report.claims import markdown
-from restem.stages.summary import Address, all_rows
 from restem.tables import read_rows, table, write_table
 
 
@@ -25,7 +25,7 @@ class Settings(Strict):
 def run(job: Job, metrics: Sequence[Path], ledger: Path, output: Path, page: Path) -> None:
     """Write the findings as a table, and the verdicts as Markdown."""
     settings = Settings.model_validate(job.recipe.settings)
-    outcomes = judge(settings.claims, all_rows(settings, metrics), settings.metrics)
+    outcomes = judge(settings.claims, all_rows(settings.aliases, metrics), settings.metrics)
     write_table(output, "claims", table("claims", as_rows(outcomes)), job.provenance)
     spent = {row["name"]: row for row in read_rows(ledger, "ledger") if row["scope"] == "policy"}
     text = markdown(outcomes, spent, settings.note, settings.metrics.confidence)
