@@ -11,7 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 from restem import artifacts, recipes, reporting
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
-from restem.images import Image, use_gpus_and_links, verified
+from restem.deployment.images import Image, use_gpus_and_links, verified
 from restem.models.registry import load_source
 from restem.provenance import canonical_json, code_digest, lock_digest
 from restem.tasks.registry import load_task

@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from restem import environments
 from restem.artifacts import Job
-from restem.cli_tools import images, sandbox
-from restem.making import FILE, FOLDER, cli, fail_readably
-from restem.making import listed as _list
-from restem.making import make as _make
-from restem.making import stage as _stage
+from restem.commands.making import FILE, FOLDER, cli, fail_readably
+from restem.commands.making import listed as _list
+from restem.commands.making import make as _make
+from restem.commands.making import stage as _stage
+from restem.commands.tools import images, sandbox
+from restem.deployment import environments
 
 __all__ = ["cli", "fail_readably", "main"]
 
@@ -243,7 +243,7 @@ def metrics(
     _make("metrics", options, inputs, {"metrics": output}, body)
 
 
-import restem.cli_reports  # noqa: E402, F401 - its commands follow those of the walk
+import restem.commands.reports  # noqa: E402, F401 - its commands follow those of the walk
 
 
 @cli.command()

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from restem import trice
 from restem.config.selection import Selection
-from restem.equations import all_hold, equations
-from restem.labels import Drawn, Rewarded, rewarded, stable
+from restem.methods import trice
+from restem.methods.equations import all_hold, equations
+from restem.methods.labels import Drawn, Rewarded, rewarded, stable
 from restem.tables import KEPT
 
 __all__ = ["Decision", "Drawn", "decide"]

@@ -71,7 +71,7 @@ SCHEMAS: dict[str, Any] = {
         + [("draws", pa.int32()), ("correct", pa.int32()), ("unextractable", pa.int32())]
         + [("completion_tokens_mean", pa.float64())],
         [("level", pa.int32()), ("halted", pa.string())]
-        + [("choices", pa.string()), ("right", pa.string())],  # see restem.votes
+        + [("choices", pa.string()), ("right", pa.string())],  # see restem.statistics.votes
     ),
     "summary": _schema(
         [*_address, ("quantity", pa.string()), ("problems", pa.int32()), ("draws", pa.int32())]

@@ -1,7 +1,7 @@
 """The SLURM executor of Snakemake, with three promises that a killed run or an outage broke.
 
 - What an earlier run of the same study left in the queue is dealt with before anything is
-  submitted, so that no job runs beside its own copy (`restem.cluster`).
+  submitted, so that no job runs beside its own copy (`restem.deployment.cluster`).
 - A failed question to the controller loses no job.
 - A job that SLURM forgot, or will never start, is given back as failed; a retry puts back what it
   had finished.
@@ -15,7 +15,7 @@ from typing import Any
 
 import snakemake_executor_plugin_slurm as slurm
 
-from restem import cluster
+from restem.deployment import cluster
 
 common_settings = slurm.common_settings
 FORGOTTEN_AFTER = 3  # answers of the controller without the job, one after the other

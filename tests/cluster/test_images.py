@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from restem.images import Image, build, labels, verified
+from restem.deployment.images import Image, build, labels, verified
 
 pytestmark = pytest.mark.cluster
 

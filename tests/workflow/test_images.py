@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from restem.artifacts import write_json
-from restem.images import Image
+from restem.deployment.images import Image
 from restem.provenance import file_digest
 
 pytestmark = pytest.mark.workflow

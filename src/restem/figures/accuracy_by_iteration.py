@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from restem.evaluation import BASE
 from restem.figures import marks as published
 from restem.figures import series, style
+from restem.statistics.evaluation import BASE
 
 _Line: TypeAlias = tuple[str, str, dict[str, Any]]
 _STEP: Final = 0.14  # iterations, from one SFT variant's box to the next

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from restem.errors import RestemError
-from restem.evaluation import BASE
 from restem.figures import series, style
-from restem.groups import BINS
+from restem.statistics.evaluation import BASE
+from restem.statistics.groups import BINS
 
 
 @style.house_style()

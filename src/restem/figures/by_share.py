@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from restem.errors import RestemError
-from restem.evaluation import BASE
 from restem.figures import series, style
+from restem.statistics.evaluation import BASE
 
 
 @style.house_style()

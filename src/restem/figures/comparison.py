@@ -6,9 +6,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from restem.evaluation import BASE, is_reference
 from restem.figures import marks as published
 from restem.figures import series, style
+from restem.statistics.evaluation import BASE, is_reference
 
 
 @style.house_style()

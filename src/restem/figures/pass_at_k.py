@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from restem.evaluation import BASE
 from restem.figures import series, style
+from restem.statistics.evaluation import BASE
 
 
 @style.house_style()

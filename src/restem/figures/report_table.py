@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from restem.errors import RestemError
-from restem.evaluation import BASE, GREEDY, is_reference
 from restem.figures import series, style
+from restem.statistics.evaluation import BASE, GREEDY, is_reference
 
 _Address: TypeAlias = tuple[str, str, int]
 _Cell: TypeAlias = Mapping[str, Any] | None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from restem.errors import RestemError
-from restem.evaluation import BASE, is_reference
+from restem.statistics.evaluation import BASE, is_reference
 
 Row: TypeAlias = Mapping[str, Any]
 

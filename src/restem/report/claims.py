@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from restem.claims import Outcome, worded
 from restem.report.ledger import amount
+from restem.statistics.claims import Outcome, worded
 
 
 def markdown(

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.aliases import Address, all_rows
 from restem.artifacts import Job
 from restem.config.metrics import Metrics
 from restem.config.strict import Strict
-from restem.groups import break_down
+from restem.statistics.aliases import Address, all_rows
+from restem.statistics.groups import break_down
 from restem.tables import table, write_table
 
 

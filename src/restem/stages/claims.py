@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.aliases import Address, all_rows
 from restem.artifacts import Job, write_text
-from restem.claims import as_rows, judge
 from restem.config.claims import Claim
 from restem.config.metrics import Metrics
 from restem.config.strict import Strict
 from restem.report.claims import markdown
+from restem.statistics.aliases import Address, all_rows
+from restem.statistics.claims import as_rows, judge
 from restem.tables import read_rows, table, write_table
 
 

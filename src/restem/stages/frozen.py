@@ -14,8 +14,8 @@ from restem.config.reward import Reward
 from restem.config.strict import Strict
 from restem.errors import RestemError
 from restem.grading import Grader, open_grader
+from restem.methods.prompts import Shot, best, choose, write
 from restem.policies import CHECKPOINT, PolicyManifest, read_policy, verify_checkpoint, write_policy
-from restem.prompts import Shot, best, choose, write
 from restem.rewards.verifier import Attempt
 from restem.tables import KEPT, read_rows
 from restem.tasks.problem import Problem

@@ -10,10 +10,10 @@ from restem.config.strict import Strict
 from restem.errors import RestemError
 from restem.policies import read_policy
 from restem.rewards.form import answer_form
+from restem.statistics.votes import ballot_of, written
 from restem.tables import read_rows, table, write_table
 from restem.tasks.problem import Problem
 from restem.tasks.table import read_problems
-from restem.votes import ballot_of, written
 
 
 class Settings(Strict):

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.aliases import Address, all_rows
 from restem.artifacts import Job
 from restem.config.metrics import Metrics
 from restem.config.strict import Strict
-from restem.evaluation import lifts as paired_lifts
-from restem.evaluation import summarise
+from restem.statistics.aliases import Address, all_rows
+from restem.statistics.evaluation import lifts as paired_lifts
+from restem.statistics.evaluation import summarise
 from restem.tables import table, write_table
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from restem.artifacts import Job
 from restem.config.strict import Strict
-from restem.evaluation import is_reference
 from restem.figures import report_table
+from restem.statistics.evaluation import is_reference
 from restem.tables import read_rows
 
 

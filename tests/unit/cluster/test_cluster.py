@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from restem import cluster
+from restem.deployment import cluster
 from restem.errors import RestemError
 
 NAME = "restem-demo-12345678"

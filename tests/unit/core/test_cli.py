@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from restem import cli, recipes
 from restem.artifacts import read_seal
-from restem.making import StageCommand
+from restem.commands.making import StageCommand
 from restem.provenance import code_digest
 from restem.tables import read_provenance, read_rows, table, write_table
 

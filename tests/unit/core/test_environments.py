@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from restem import environments, recipes
+from restem import recipes
+from restem.deployment import environments
 from restem.errors import RestemError
 
 CPU = {"engine": {"name": "vllm", "device": "cpu"}}

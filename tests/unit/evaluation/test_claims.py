@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from restem.claims import judge, worded
 from restem.config.claims import Claim
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.groups import bin_of, break_down, problems_by_group
+from restem.statistics.claims import judge, worded
+from restem.statistics.groups import bin_of, break_down, problems_by_group
 
 SETTINGS = Metrics(ks=(1,), resamples=400, difficulty="bins", breakdowns=("difficulty",))
 

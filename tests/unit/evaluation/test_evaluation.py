@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from restem import evaluation
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.evaluation import lifts, pass_at_k, summarise
+from restem.statistics import evaluation
+from restem.statistics.evaluation import lifts, pass_at_k, summarise
 
 Row = dict[str, Any]
 QUICK = Metrics(ks=(1,), resamples=400)

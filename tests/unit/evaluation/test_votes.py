@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restem.votes import NO_VOTE, Ballot, ballot_of, majority_score, read, written
+from restem.statistics.votes import NO_VOTE, Ballot, ballot_of, majority_score, read, written
 
 
 def score(choices: list[int], k: int, right: int = 0) -> float:

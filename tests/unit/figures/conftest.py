@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from restem.config.metrics import Metrics
-from restem.evaluation import lifts, summarise
+from restem.statistics.evaluation import lifts, summarise
 
 Row = dict[str, Any]
 SETTINGS = Metrics(ks=(1, 2, 4, 8, 16, 32), resamples=200)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from restem import images
+from restem.deployment import images
+from restem.deployment.images import Image
 from restem.errors import RestemError
-from restem.images import Image
 
 ROOT = Path(__file__).parents[3]
 

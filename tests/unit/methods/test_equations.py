@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restem.equations import all_hold, equations, holds
+from restem.methods.equations import all_hold, equations, holds
 
 
 @pytest.mark.parametrize(

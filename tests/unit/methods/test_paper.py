@@ -10,7 +10,6 @@ import yaml
 from restem.config.load import load_published, load_study, presets
 from restem.config.method import Method
 from restem.errors import RestemError
-from restem.evaluation import summarise
 from restem.report.methods import PROPERTIES, markdown, properties
 from restem.report.page import Figure, html
 from restem.reporting import (
@@ -23,6 +22,7 @@ from restem.reporting import (
     plots,
     sharing,
 )
+from restem.statistics.evaluation import summarise
 from restem.workflow import Walk
 
 CONFIG = Path(__file__).parents[3] / "config"

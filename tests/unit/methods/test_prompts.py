@@ -2,7 +2,7 @@
 
 import pytest
 
-from restem.prompts import Shot, best, choose, write
+from restem.methods.prompts import Shot, best, choose, write
 
 POOL = [Shot(f"p{i}", f"Q{i}:", f" A{i}.{j}\n") for i in range(6) for j in range(2)]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restem.config.selection import Selection
-from restem.labels import FLIPPED, NOT_MAJORITY, majority_answer
+from restem.methods.labels import FLIPPED, NOT_MAJORITY, majority_answer
 from restem.selection import BELOW, NOT_BEST, OUTSIDE, WRONG_STEP, Decision, Drawn, decide
 from restem.tables import KEPT
 

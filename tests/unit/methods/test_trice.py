@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from restem.config.selection import Selection
+from restem.methods.trice import FORGOTTEN, UNREMEMBERED
 from restem.selection import Decision, Drawn, decide
 from restem.tables import KEPT
-from restem.trice import FORGOTTEN, UNREMEMBERED
 
 TRICE = Selection(weight="control_variate", accumulate="all", cap=None)
 

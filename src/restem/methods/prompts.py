@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from restem.labels import stable
+from restem.methods.labels import stable
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.evaluation import BASE, Row, lifts, summarise
+from restem.statistics.evaluation import BASE, Row, lifts, summarise
 
 BINS: Final = (("easy", 0.75), ("medium", 0.5), ("hard", 0.25), ("very hard", 0.0))
 COLUMNS: Final = (

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.votes import Ballot, majority_score, read
+from restem.statistics.votes import Ballot, majority_score, read
 
 Row: TypeAlias = dict[str, Any]
 Results: TypeAlias = "Sequence[Mapping[str, Any]] | pa.Table"

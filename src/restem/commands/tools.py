@@ -22,8 +22,8 @@ def images() -> None:
 )
 def build(name: str, mirror: str | None, wheels: Path | None) -> None:
     """Build one image of containers/ from its definition and the locks."""
-    from restem.images import Image
-    from restem.images import build as make
+    from restem.deployment.images import Image
+    from restem.deployment.images import build as make
 
     image = Image(name, ROOT)
     make(image, mirror, wheels)
@@ -35,8 +35,8 @@ def build(name: str, mirror: str | None, wheels: Path | None) -> None:
 @click.option("--gpu", is_flag=True, help="Ask for a GPU driver too.")
 def check(names: tuple[str, ...], gpu: bool) -> None:
     """Verify images against what was built; all definitions if none is named."""
+    from restem.deployment.images import FOLDER, Image, driver, verified
     from restem.errors import RestemError
-    from restem.images import FOLDER, Image, driver, verified
 
     if gpu:
         click.echo(driver())

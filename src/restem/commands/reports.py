@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from restem.artifacts import Job
-from restem.making import FILE, cli
-from restem.making import listed as _list
-from restem.making import make as _make
-from restem.making import stage as _stage
+from restem.commands.making import FILE, cli
+from restem.commands.making import listed as _list
+from restem.commands.making import make as _make
+from restem.commands.making import stage as _stage
 from restem.provenance import file_digest
 
 

@@ -10,7 +10,7 @@ the memory and -beta for the proposal when that was rejected.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from restem.labels import Drawn, Rewarded
+from restem.methods.labels import Drawn, Rewarded
 
 FORGOTTEN: Final = "an older proposal"
 UNREMEMBERED: Final = "nothing right remembered"

@@ -16,8 +16,8 @@ import numpy as np
 from restem.config.claims import Claim, Contrast
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.evaluation import Bootstrap, Floats, Measured, Row, collect
-from restem.groups import Key, problems_by_group
+from restem.statistics.evaluation import Bootstrap, Floats, Measured, Row, collect
+from restem.statistics.groups import Key, problems_by_group
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "untested"]
 

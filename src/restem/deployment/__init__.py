@@ -1,0 +1,1 @@
+"""Where a stage runs: environments, container images, jobs on a cluster."""

@@ -1,0 +1,1 @@
+"""The small mechanisms that single methods need, each named after its paper."""

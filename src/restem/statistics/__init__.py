@@ -1,0 +1,1 @@
+"""Estimates with intervals, votes, groups of problems, and claims tested on them."""
