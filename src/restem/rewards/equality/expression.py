@@ -324,7 +324,9 @@ class _Parser:
             return self.function("log")
         if name == "abs":
             return make("abs", self.argument())
-        if name in ("vec", "hat", "bar", "tilde", "overline", "underline"):
+        if name == "underline":
+            return self.argument()
+        if name in ("vec", "hat", "bar", "tilde", "overline"):
             return self.decorated(name)
         if name in ("phantom", "hphantom", "vphantom"):
             if not self.accepts("operator", "-"):

@@ -39,7 +39,10 @@ def is_label(form: Form) -> bool:
         return True
     if isinstance(form, Group):
         return all(map(is_label, form.items))
-    return isinstance(form, Scalar) and not form.unit and is_name(form.node)
+    if not isinstance(form, Scalar) or form.unit:
+        return False
+    ratio = form.node.op in ("sin", "cos", "tan") and is_name(form.node.args[0])
+    return ratio or is_name(form.node)
 
 
 def is_asked_value(form: Form) -> bool:

@@ -189,6 +189,9 @@ def _is_sign(token: Token, name: str) -> bool:
 
 def _item(tokens: Sequence[Token], depth: int) -> Form:
     """Read one answer: a relation, sets combined, or a single thing."""
+    parts, cuts = _split(tokens, _of_kind("cup"))
+    if cuts and all(any(token.kind == "relation" for token in part) for part in parts):
+        return SetOperation("cup", tuple(_item(part, depth + 1) for part in parts))
     sides, operators = _split(tokens, _of_kind("relation"))
     if operators:
         filled = [side for side in sides if side]

@@ -105,7 +105,8 @@ _TOKEN = re.compile(
 _PLAIN: Final = {"<=": ("relation", "<="), ">=": ("relation", ">="), "!=": ("relation", "!="),
                  "**": ("operator", "^")}  # fmt: skip
 _LETTERED = re.compile(r"\s*\(?\s*[A-Za-z0-9]\s*\)?\s*|[\s0-9.,]*[0-9][\s0-9.]*|[0-9A-Z]{2,12}")
-_LETTERS = re.compile(r"\s*[A-Z](?:\s*,\s*[A-Z])+\s*")
+_LETTERS = re.compile(r"\s*\(?[A-Z]\)?(?:\s*(?:,|and|or)\s*\(?[A-Z]\)?)+\s*")
+_CHOICE = re.compile(r"(?:choice|option|answer)\s*:?\s*\(?([A-Z])\)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,8 @@ def _text(content: str) -> list[tuple[str, str]]:
     """Read what stands in a text command: mathematics if it is short, else words."""
     words = content.strip()
     lowered = words.strip(" ,").lower()
+    if found := _CHOICE.fullmatch(words):
+        return [("symbol", found[1].upper())]
     if lowered in _WORDS:
         return [_WORDS[lowered]]
     if lowered in ("", ","):
