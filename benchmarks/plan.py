@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 ROUNDS = 3
-NEEDED = ("Snakefile", "rules", "config", "profiles", "envs", "src")
+NEEDED = ("Snakefile", "rules", "config", "profiles", "envs", "containers", "src")
 STUDY = """
 study: bench
 tasks:

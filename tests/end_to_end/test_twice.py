@@ -48,7 +48,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def _run(tree: Path) -> Path:
-    for name in ("Snakefile", "rules", "config", "profiles", "envs", "src"):
+    for name in ("Snakefile", "rules", "config", "profiles", "envs", "containers", "src"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tree / name)
     (tree / "twice.yaml").write_text(STUDY)
