@@ -70,14 +70,22 @@ def stage(name, settings, rule):
     somebody edits an artifact by hand.
     """
 
+    known = {}
+
+    def told(wildcards):
+        address = tuple(wildcards.items())
+        if address not in known:
+            known[address] = settings(wildcards)
+        return known[address]
+
     def slice_of(wildcards):
-        return canonical_json(settings(wildcards))
+        return canonical_json(told(wildcards))
 
     def code_of(wildcards):
-        return digest_of_code(tuple(recipes.modules(name, settings(wildcards))))
+        return digest_of_code(tuple(recipes.modules(name, told(wildcards))))
 
     def environment_of(wildcards):
-        return environment(name, settings(wildcards))
+        return environment(name, told(wildcards))
 
     def remakes_of(wildcards):
         first = apply_wildcards(workflow.get_rule(rule).output[0], wildcards)

@@ -173,15 +173,18 @@ def page_settings(walk: Walk) -> dict[str, Any]:
 
 
 def sharing(walk: Walk) -> dict[str, dict[str, int]]:
-    """Count draws, fine-tunings and evaluations: each variant by itself, and as they are done.
+    """Count the work of every experiment by itself, and as it is done: each artifact once.
 
-    All counts are for the whole study; divide by its seeds for those of one.
+    All counts are for the whole study; divide by its seeds for those of one. A study without
+    experiments counts its variants by themselves.
     """
-    stated = walk.stated
+    alone = [_alone(walk, e) for e in walk.study.experiments.values()]
+    if not alone:
+        alone = [(walk.stated, sum(1 for _ in walk.all_evaluated()))]
     naive = {
-        "sampling runs": sum(walk.e_step(policy) is not None for policy in stated),
-        "fine-tunings": len(stated),
-        "evaluations": sum(1 for _ in walk.all_evaluated()),
+        "sampling runs": sum(len(walk.sources(p)) for stated, _ in alone for p in stated),
+        "fine-tunings": sum(len(stated) for stated, _ in alone),
+        "evaluations": sum(evaluations for _, evaluations in alone),
     }
     done = {
         "sampling runs": len({draws for p in walk.trained for draws in walk.feeds(p)}),
@@ -189,3 +192,16 @@ def sharing(walk: Walk) -> dict[str, dict[str, int]]:
         "evaluations": len(walk.evaluations()),
     }
     return {name: {"by itself": naive[name], "shared": done[name]} for name in naive}
+
+
+def _alone(walk: Walk, experiment: Experiment) -> tuple[list[Policy], int]:
+    """Return the policies that an experiment needs, ancestors included, and its evaluations."""
+    waiting, names = list(experiment.variants), set[str]()
+    while waiting:
+        name = waiting.pop()
+        names.add(name)
+        variant = walk.study.variants[name]
+        taught = variant.teacher.variant if variant.teacher else None
+        waiting += [parent for parent in (variant.sft, taught) if parent and parent not in names]
+    stated = [policy for policy in walk.stated if policy.variant in names]
+    return stated, sum(1 for e in experiment.evaluations for _ in walk.evaluated(e))

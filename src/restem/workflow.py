@@ -142,14 +142,15 @@ class Walk(Lineage):
 
     def all_evaluated(self) -> Iterator[Draws]:
         """List the completions of every evaluation of every policy, as often as they are used."""
-        return (d for e in self.study.evaluations for d in self._evaluated(e))
+        return (d for e in self.study.evaluations for d in self.evaluated(e))
 
     def shards(self, split: str) -> list[str]:
         """Name the shards of a split; how many there are is a matter of scheduling only."""
         count = self.study.shards.get(split, 1)  # type: ignore[call-overload]
         return [f"{index}-of-{count}" for index in range(1, count + 1)]
 
-    def _evaluated(self, evaluation: Evaluation) -> Iterator[Draws]:
+    def evaluated(self, evaluation: Evaluation) -> Iterator[Draws]:
+        """List the completions of one evaluation, for every policy that it is of."""
         models = evaluation.models or self.study.models
         policies = [self.base(model) for model in models]
         policies += [p for p in self.stated if p.model in models and _wants(evaluation, p)]

@@ -98,10 +98,18 @@ def test_nothing_is_drawn_or_trained_twice(mini: Walk) -> None:
 
 def test_sharing_saves_what_it_says(mini: Walk) -> None:
     counts = sharing(mini)
-    assert counts["fine-tunings"]["by itself"] == len(mini.stated)
     assert counts["fine-tunings"]["shared"] == len(mini.trained) < len(mini.stated)
+    assert len(mini.stated) < counts["fine-tunings"]["by itself"]
     assert counts["sampling runs"]["shared"] < counts["sampling runs"]["by itself"]
     assert counts["evaluations"]["shared"] < counts["evaluations"]["by itself"]
+
+
+def test_an_experiment_by_itself_needs_what_its_variants_and_their_ancestors_need() -> None:
+    """F8L: four variants of one iteration, two models, one sampling run each, none shared."""
+    counts = sharing(walk("mini", experiments=["F8L"], claims=[]))
+    assert counts["fine-tunings"] == {"by itself": 8, "shared": 8}
+    assert counts["sampling runs"] == {"by itself": 8, "shared": 2}
+    assert counts["evaluations"] == {"by itself": 10, "shared": 10}
 
 
 def test_all_questions_one_iteration_and_no_noise_are_the_first_iteration(mini: Walk) -> None:
