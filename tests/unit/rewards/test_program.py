@@ -101,4 +101,4 @@ def test_the_space_after_a_prompt_is_no_indentation():
 def test_long_text_takes_no_time(piece):
     began = time.process_time()
     readings(piece * (190_000 // len(piece)), SIGNATURE, "f", True)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20
