@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from restem import stages
 from restem.addresses import BEAM, Policy
 from restem.config.load import load_study, presets
 from restem.config.method import Method
 from restem.errors import RestemError
+from restem.stages import examples, frozen, samples, search
+from restem.stages import policy as fitted
 from restem.workflow import Walk
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -196,14 +197,14 @@ def test_a_search_knows_its_settings_and_its_verifier() -> None:
 def test_every_stage_reads_the_settings_of_every_method() -> None:
     study = Walk(load_study(copy.deepcopy(ZOO), CONFIG))
     for policy in study.trained:
-        stages.examples.Settings.model_validate(study.examples_settings(policy))
-        stage = stages.frozen if policy.variant in study.frozen else stages.policy
+        examples.Settings.model_validate(study.examples_settings(policy))
+        stage: Any = frozen if policy.variant in study.frozen else fitted
         stage.Settings.model_validate(study.policy_settings(policy))
         for draws in study.feeds(policy):
             if draws.view == BEAM:
-                stages.search.Settings.model_validate(study.search_settings(draws))
+                search.Settings.model_validate(study.search_settings(draws))
             else:
-                stages.samples.Settings.model_validate(study.samples_settings(draws))
+                samples.Settings.model_validate(study.samples_settings(draws))
 
 
 # ---- what does not fit is refused ----
