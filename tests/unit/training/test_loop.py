@@ -200,3 +200,19 @@ def test_a_negative_weight_pushes_the_target_away(base: Path, tmp_path: Path) ->
     assert first.losses[-1] < first.losses[0]
     assert second.losses[-1] < second.losses[0]
     assert second.losses[0] < first.losses[0]
+
+
+@pytest.mark.parametrize("layout", ["tree", "padded"])
+def test_a_tokenizer_without_a_pad_token_trains_to_the_same_weights(
+    base: Path, tmp_path: Path, layout: str
+) -> None:
+    """Nothing ever attends to padding, so no token is needed for it."""
+    settings = SETTINGS.model_copy(update={"epochs_max": 1, "layout": layout})
+    model, tokenizer = load_policy(base)
+    tokenizer.pad_token = None
+    model.save_pretrained(tmp_path / "bare")
+    tokenizer.save_pretrained(tmp_path / "bare")
+    trained(base, tmp_path / "a", settings)
+    trained(tmp_path / "bare", tmp_path / "b", settings)
+    first, second = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
