@@ -15,5 +15,7 @@ rule build_image:
         "containers/{image}-{recipe}.tsv"
     container:
         None
+    handover: True  # Apptainer's own build: local, with all cores, in no container
     shell:
-        "restem images build {wildcards.image}" " 2>&1 | tee {log:q}"
+        "restem images build {wildcards.image}"
+        " 2>&1 | tee {log:q}"
