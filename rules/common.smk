@@ -107,8 +107,8 @@ def environment(name, settings):
 
 
 def image_of(family):
-    """Return the image that stages of a family of locked packages run in, if images are used."""
-    return str(image_named(STUDY.images.of(family)).path) if CONTAINED else None
+    """Return the image that stages of a family of locked packages run in, where images are used."""
+    return str(image_named(STUDY.images.of(family)).path)
 
 
 def image_of_draws(wildcards):

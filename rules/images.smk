@@ -13,9 +13,8 @@ rule build_image:
         "containers/{image}-{recipe}.log",
     benchmark:
         "containers/{image}-{recipe}.tsv"
+    handover: True  # Apptainer's own build: local, with all cores, in no container
     container:
         None
-    handover: True  # Apptainer's own build: local, with all cores, in no container
     shell:
-        "restem images build {wildcards.image}"
-        " 2>&1 | tee {log:q}"
+        "restem images build {wildcards.image}" " 2>&1 | tee {log:q}"
