@@ -32,13 +32,6 @@ ASK_OFTEN = ("--restem-slurm-init-seconds-before-status-checks", "2")
 PROFILE = ("--profile", "slurm", "--jobs", "3", "--latency-wait", "5", *ASK_OFTEN)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run all tests of this folder, one after the other."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("cluster"))
-
-
 @pytest.fixture(scope="session")
 def running_cluster() -> Iterator[Any]:
     """Bring a cluster up in a folder with a short name, for its sockets."""
