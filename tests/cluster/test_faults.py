@@ -12,7 +12,7 @@ import virtual_faults as faults
 
 from restem.tables import read_rows
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 PLACE = "results/tiny/pretrained/T/base/seed-0/iter-0/chain/train/explore/seed-0"
 SAMPLES = f"{PLACE}/samples/1-of-1.parquet"
