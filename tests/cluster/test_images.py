@@ -35,7 +35,8 @@ def with_image(fresh: Any, cpu_image: Image) -> Any:
     return fresh
 
 
-def test_the_image_says_what_it_is(cpu_image: Image) -> None:
+def check_what_it_says(cpu_image: Image) -> None:
+    """Compare the image's label and its packages with what it was built from."""
     assert labels(cpu_image.path)["restem.image"] == "cpu"
     packages = "import importlib.metadata as m; print(m.version('torch').split('+')[0])"
     command = ["apptainer", "exec", str(cpu_image.path), "python", "-c", packages]
@@ -44,13 +45,15 @@ def test_the_image_says_what_it_is(cpu_image: Image) -> None:
     assert inside == here
 
 
-def test_a_study_in_the_image_gives_the_same_bytes(
+def test_an_image_is_what_it_says_and_a_study_in_it_gives_the_same_bytes(
     cluster: Any,
+    cpu_image: Image,
     with_image: Any,
     finished: Any,
     people_read: Callable[[Any], dict[str, bytes]],
     submit: Callable[..., str],
 ) -> None:
+    check_what_it_says(cpu_image)  # one test, so that one worker builds
     told = submit(with_image, *CONTAINED, *IN_CPU_IMAGE)
     assert "Activating singularity image" in told
     assert people_read(with_image) == people_read(finished)
