@@ -89,6 +89,14 @@ def test_a_glutton_is_stopped(name, worker, limits, good_before_and_after):
     assert caught.value.failure in failures, caught.value
 
 
+def sandbox_mounts() -> list[str]:
+    """List the mounts that can be the sandbox's; others come and go on a machine in use."""
+    lines = Path("/proc/mounts").read_text().splitlines()
+    return [
+        line for line in lines if any(word in line for word in ("restem", "newroot", "oldroot"))
+    ]
+
+
 def test_nothing_is_left_of_three_hundred_mixed_programs(workers):
     limits = Limits(memory_mib=256)  # patient: a busy machine must fail no good program
     programs = {
@@ -99,7 +107,7 @@ def test_nothing_is_left_of_three_hundred_mixed_programs(workers):
         "print('x' * 10 ** 7)\n" + GOOD: "output limit",
         "def solve(number): bytearray(1 << 30)": "memory",
     }
-    mounts, files = Path("/proc/mounts").read_text(), len(list(Path("/proc/self/fd").iterdir()))
+    mounts, files = sandbox_mounts(), len(list(Path("/proc/self/fd").iterdir()))
     for turn in range(300):
         program, expected = list(programs.items())[turn % len(programs)]
         kind = "stdin" if expected == "output limit" else list(KINDS)[turn % len(KINDS)]
@@ -107,5 +115,5 @@ def test_nothing_is_left_of_three_hundred_mixed_programs(workers):
             kind = "stdin"
         assert outcome(workers, kind, program, limits) == expected, (kind, program)
     assert workers.programs.descendants() == workers.tests.descendants() == 0
-    assert Path("/proc/mounts").read_text() == mounts
+    assert sandbox_mounts() == mounts
     assert len(list(Path("/proc/self/fd").iterdir())) == files
