@@ -107,6 +107,8 @@ def test_nothing_is_left_of_three_hundred_mixed_programs(workers):
         "print('x' * 10 ** 7)\n" + GOOD: "output limit",
         "def solve(number): bytearray(1 << 30)": "memory",
     }
+    for kind in ("stdin", "tolerance"):  # both workers run before their descriptors are counted
+        assert outcome(workers, kind, GOOD, limits) == "passed"
     mounts, files = sandbox_mounts(), len(list(Path("/proc/self/fd").iterdir()))
     for turn in range(300):
         program, expected = list(programs.items())[turn % len(programs)]
