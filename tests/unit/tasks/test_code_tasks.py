@@ -60,7 +60,7 @@ def apps_row(number, repo_split):
         "question": f"Problem {number}: keep the first {number}, or print the sum and {number}.",
         "input_output": {
             "fn_name": "f",
-            "inputs": [[list(range(999))]],
+            "inputs": [[list(range(number + 9))]],
             "outputs": [[list(range(number))]],
         }
         if call
