@@ -9,7 +9,8 @@ import pytest
 HERE = Path(__file__).parent
 REQUIRED = "RESTEM_TOOLS_REQUIRED"  # set in CI: a missing program fails there instead of skipping
 NEEDS = {
-    "cluster": ("munged", "slurmctld", "slurmd", "sbatch", "apptainer"),
+    "cluster": ("munged", "slurmctld", "slurmd", "sbatch"),
+    "cluster/test_images.py": ("apptainer",),
     "unit/sandbox": ("bwrap",),
     "unit/rewards/test_code.py": ("bwrap",),
     "unit/tasks/test_code_tasks.py": ("bwrap",),
@@ -29,5 +30,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if lacking := missing(item.path):
-            reason = f"needs {', '.join(lacking)}: see .ci/run and tests/cluster/install.sh"
+            reason = f"needs {', '.join(lacking)}: see .ci/run, tests/cluster and containers"
             item.add_marker(pytest.mark.skip(reason=reason))
