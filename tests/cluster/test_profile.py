@@ -9,7 +9,7 @@ import pytest
 
 from restem.artifacts import content_of
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def contents(tree: Any) -> dict[str, str]:
