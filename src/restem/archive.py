@@ -9,17 +9,19 @@ import gzip
 import hashlib
 import io
 import json
-import shlex
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from restem.artifacts import read_seal
+from restem.artifacts import read_seal, write_bytes
 from restem.errors import RestemError
 
 MANIFEST: Final = "manifest.json"
 TABLES: Final = ("summary", "lifts", "breakdown", "claims", "ledger", "overlap")
+# Folder of the figures, stage that draws them, name of its input.
+DRAWN: Final = (("figures", "figure", "summary"), ("paper", "plot", "estimates"))
 PAGES: Final = ("claims.md", "ledger.md", "table.md", "table.csv", "index.html")
 
 
@@ -36,29 +38,28 @@ def archive(results: Path, output: Path) -> dict[str, str]:
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = {"study": results.name, "files": digests, "figures": _figures(results)}
     files[MANIFEST] = (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(_packed(files))
+    write_bytes(output, _packed(files))
     return digests
 
 
 def unpack(bundle: Path, output: Path) -> dict[str, Any]:
-    """Unpack an archive into a folder and check every digest; return its manifest."""
-    with tarfile.open(bundle) as packed:
-        packed.extractall(output, filter="data")
-    manifest: dict[str, Any] = json.loads((output / MANIFEST).read_text())
+    """Check an archive, then write its files into a folder; return its manifest.
+
+    Raises RestemError before anything is written when the archive is not what its manifest says.
+    """
+    files = _members(bundle)
+    manifest = _manifest(files.pop(MANIFEST, b""), bundle)
     for name, expected in manifest["files"].items():
-        file = output / name
-        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            raise RestemError(
-                "the archive does not hold what its manifest says",
-                f"{bundle}: {name}",
-                "fetch the archive again",
-            )
+        if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
+            raise _refused("the archive does not hold what its manifest says", f"{bundle}: {name}")
+    for name in manifest["files"]:
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_bytes(files[name])
     return manifest
 
 
 def commands(manifest: Mapping[str, Any], folder: Path) -> Iterator[list[str]]:
-    """Yield the command that draws each figure of an unpacked archive."""
+    """Yield the command that draws each figure of an unpacked archive; only figures are drawn."""
     for figure in manifest["figures"]:
         outputs = [str(folder / output) for output in figure["outputs"]]
         settings = json.dumps(figure["settings"], sort_keys=True)
@@ -69,9 +70,33 @@ def commands(manifest: Mapping[str, Any], folder: Path) -> Iterator[list[str]]:
         ]  # fmt: skip
 
 
-def as_text(command: list[str]) -> str:
-    """Write a command as a line for a shell."""
-    return shlex.join(["restem", *command])
+def _members(bundle: Path) -> dict[str, bytes]:
+    """Read every file of an archive."""
+    try:
+        with tarfile.open(bundle) as packed:
+            members = [(entry.name, packed.extractfile(entry)) for entry in packed]
+            return {name: stream.read() for name, stream in members if stream is not None}
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as problem:
+        raise _refused(f"this is no whole archive: {problem}", str(bundle)) from problem
+
+
+def _manifest(content: bytes, bundle: Path) -> dict[str, Any]:
+    """Read a manifest; what it names must stay in the folder and draw figures, nothing else."""
+    try:
+        manifest: dict[str, Any] = json.loads(content)
+        figures = manifest["figures"]
+        names = [*manifest["files"], *(n for f in figures for n in (*f["outputs"], f["input"][1]))]
+        drawing = {(figure["stage"], figure["input"][0]) for figure in figures}
+    except (ValueError, KeyError, TypeError, IndexError) as problem:
+        raise _refused("the archive has no readable manifest", str(bundle)) from problem
+    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside or not drawing <= {(stage, option) for _, stage, option in DRAWN}:
+        raise _refused("the manifest asks for more than drawing figures", str(bundle))
+    return manifest
+
+
+def _refused(what: str, where: str) -> RestemError:
+    return RestemError(what, where, "fetch the archive again, or make it with restem archive")
 
 
 def _found(results: Path) -> Iterator[Path]:
@@ -87,7 +112,7 @@ def _found(results: Path) -> Iterator[Path]:
 def _figures(results: Path) -> list[dict[str, Any]]:
     """Return the stage, the settings, the input and the outputs of every figure, from its seal."""
     found = []
-    for folder, stage, option in (("figures", "figure", "summary"), ("paper", "plot", "estimates")):
+    for folder, stage, option in DRAWN:
         for path in sorted((results / folder).glob("*.pdf")):
             seal = read_seal(path)
             if seal is None:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from restem.archive import MANIFEST, archive, commands, unpack
+from restem.artifacts import read_seal
 from restem.cli import cli
 from restem.errors import RestemError
 from restem.tables import table, write_table
@@ -50,14 +51,13 @@ def test_figures_are_drawn_again_as_they_were(results: Path, tmp_path: Path) -> 
     archive(results, tmp_path / "a.tar.gz")
     manifest = unpack(tmp_path / "a.tar.gz", tmp_path / "elsewhere")
     assert len(list(commands(manifest, tmp_path / "elsewhere"))) == 1
-    for kind in ("pdf", "svg", "png"):
-        (tmp_path / "elsewhere" / "paper" / f"F1.{kind}").unlink()
     command = ["redraw", str(tmp_path / "a.tar.gz"), "--output", str(tmp_path / "again")]
     done = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert done.exit_code == 0
     for kind in ("pdf", "svg", "png"):
         name = f"paper/F1.{kind}"
         assert (tmp_path / "again" / name).read_bytes() == (results / name).read_bytes()
+    assert read_seal(tmp_path / "again/paper/F1.pdf") is not None  # drawn, not only unpacked
 
 
 def test_a_changed_file_is_refused(results: Path, tmp_path: Path) -> None:
@@ -69,6 +69,38 @@ def test_a_changed_file_is_refused(results: Path, tmp_path: Path) -> None:
         for name in (MANIFEST, "summary.parquet", "paper"):
             packed.add(tmp_path / "x" / name, name)
     with pytest.raises(RestemError, match="manifest"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "y")
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_truncated_archive_is_refused_and_writes_nothing(
+    results: Path, tmp_path: Path, share: float
+) -> None:
+    archive(results, tmp_path / "a.tar.gz")
+    whole = (tmp_path / "a.tar.gz").read_bytes()
+    (tmp_path / "b.tar.gz").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(RestemError, match="archive"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "y")
+    assert not (tmp_path / "y").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("stage", "policy"), ("outputs", ["../../x.pdf"]), ("input", ["summary", "/etc/passwd"])],
+)
+def test_an_archive_runs_and_writes_nothing_but_its_figures(
+    results: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    archive(results, tmp_path / "a.tar.gz")
+    with tarfile.open(tmp_path / "a.tar.gz") as packed:
+        packed.extractall(tmp_path / "x", filter="data")
+    manifest = json.loads((tmp_path / "x" / MANIFEST).read_text())
+    manifest["figures"][0][key] = value
+    (tmp_path / "x" / MANIFEST).write_text(json.dumps(manifest))
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed:
+        for name in (MANIFEST, "summary.parquet", "paper"):
+            packed.add(tmp_path / "x" / name, name)
+    with pytest.raises(RestemError, match="more than drawing"):
         unpack(tmp_path / "b.tar.gz", tmp_path / "y")
 
 
