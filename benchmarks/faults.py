@@ -1,6 +1,6 @@
 """Random faults over the tiny study on the virtual SLURM: how many runs end in the wrong state?
 
-    python benchmarks/faults.py 25        # as root; faults hit running jobs at random
+    python -P benchmarks/faults.py 25        # as root; faults hit running jobs at random
 
 Every fault of tests/cluster/faults.py, drawn at random with a stated seed. Whatever happens, the
 same command is given again (with `snakemake --unlock` after a killed run) until it succeeds. Counts

