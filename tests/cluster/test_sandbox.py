@@ -1,0 +1,17 @@
+"""The sandbox has all its walls in a job of the cluster too."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RESTEM = Path(sys.executable).parent / "restem"
+
+
+@pytest.mark.workflow
+def test_every_wall_stands_in_a_job(cluster: Any, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    command = f"{RESTEM} sandbox check > {report} 2>&1"
+    cluster.client("sbatch", "--wait", f"--output={tmp_path}/slurm.log", f"--wrap={command}")
+    assert report.read_text().splitlines()[-1] == "all walls stand", report.read_text()
