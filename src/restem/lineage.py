@@ -34,7 +34,7 @@ class Lineage:
         return [
             Policy(variant.task, model, name, seed, iteration)
             for name, variant in self.study.variants.items()
-            for model in variant.models or self.study.models
+            for model in self.study.models_on(variant.task, variant.models)
             for seed in self.study.seeds
             for iteration in range(1, self.iterations(name) + 1)
         ]

@@ -151,7 +151,7 @@ class Walk(Lineage):
 
     def evaluated(self, evaluation: Evaluation) -> Iterator[Draws]:
         """List the completions of one evaluation, for every policy that it is of."""
-        models = evaluation.models or self.study.models
+        models = self.study.models_on(evaluation.task, evaluation.models)
         policies = [self.base(model) for model in models]
         policies += [p for p in self.stated if p.model in models and _wants(evaluation, p)]
         for p in policies:

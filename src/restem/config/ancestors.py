@@ -26,7 +26,7 @@ def _bad_variant(study: "Study", name: str) -> Iterator[str]:
             yield f"variants.{name}.{key}: method {variant.method!r} needs one"
         if given is not None and not needed:
             yield f"variants.{name}.{key}: method {variant.method!r} has no use for it"
-    models = variant.models or list(study.models)
+    models = study.models_on(variant.task, variant.models)
     yield from _bad_sft(study, name, models)
     yield from _bad_teacher(study, name)
 
@@ -43,7 +43,8 @@ def _bad_sft(study: "Study", name: str, models: list[str]) -> Iterator[str]:
     sft = study.variants[variant.sft]
     if sft.task != variant.task:
         yield f"variants.{name}.sft: {variant.sft!r} is trained on another task, {sft.task}"
-    missing = [model for model in models if model not in (sft.models or study.models)]
+    trained = study.models_on(sft.task, sft.models)
+    missing = [model for model in models if model not in trained]
     if missing:
         yield f"variants.{name}.sft: {variant.sft!r} is not trained on {', '.join(missing)}"
 
@@ -68,7 +69,7 @@ def _bad_teacher(study: "Study", name: str) -> Iterator[str]:
     taught = study.variants[teacher.variant]
     if taught.task != variant.task:
         yield f"{path}.variant: {teacher.variant!r} is trained on another task, {taught.task}"
-    if taught.models is not None and teacher.model not in taught.models:
+    if teacher.model not in study.models_on(taught.task, taught.models):
         yield f"{path}.variant: {teacher.variant!r} is not trained on {teacher.model}"
     last = taught.iterations or study.method_of(teacher.variant).iterations
     if teacher.iteration and teacher.iteration > last:

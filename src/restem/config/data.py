@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from restem.config.strict import Strict
 
-OverlapKind = Literal["exact", "normalised", "ngram"]
+OverlapKind = Literal["exact", "normalised", "ngram", "fuzzy"]
 Split = Literal["train", "validation", "test", "shots"]
 
 HELD_OUT = Field(
@@ -95,7 +95,8 @@ class TaskData(Strict):
     exclude_overlap: OverlapKind | None = Field(
         default=None,
         description="Drop training and validation problems that overlap with a test problem, up "
-        "to this kind: equal text, equal but for spaces and case, or shared 13-grams.",
+        "to this kind: equal text, equal but for spaces and case, shared 13-grams, or much the "
+        "same words.",
     )
     expect: dict[str, FileDigest] = Field(
         default_factory=dict, description="Digest and rows of files, by name; they are checked."

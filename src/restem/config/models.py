@@ -34,7 +34,9 @@ class EmbeddedModel(Strict):
     """A tiny Llama that is pretrained on the embedded corpus; its weights come with restem."""
 
     kind: Literal["embedded"]
-    size: Literal["S", "L"] = Field(description="S has about 1 M parameters, L about 2 M.")
+    size: Literal["S", "L", "S-programs"] = Field(
+        description="S has 0.6 M parameters, L 1.8 M; S-programs is S, pretrained on programs."
+    )
     pretrain: bool = Field(
         default=False, description="Pretrain from scratch; else take shipped weights."
     )
@@ -92,6 +94,9 @@ class Model(Strict):
         default="base",
         description="base: worked examples as running text; chat: as turns of the tokenizer's chat "
         "template, for evaluation only.",
+    )
+    tasks: list[str] | None = Field(
+        default=None, description="Tasks that it is trained and evaluated on; null for all."
     )
     engine: EngineSettings = Field(
         default_factory=EngineSettings, description="How completions are drawn from it."

@@ -101,6 +101,11 @@ class Study(Strict):
         changes = {**self.models[model].training, **self.method_of(variant).training}
         return Training.model_validate({**self.training.model_dump(), **changes})
 
+    def models_on(self, task: str, stated: list[str] | None) -> list[str]:
+        """Return the models that a variant or an evaluation on a task is of: stated, or all fit."""
+        fit = (n for n, m in self.models.items() if m.tasks is None or task in m.tasks)
+        return list(fit) if stated is None else stated
+
     @field_validator("seeds")
     @classmethod
     def _differ(cls, seeds: list[int]) -> list[int]:
@@ -140,8 +145,11 @@ def _dangling(study: Study) -> list[str]:
             check(f"evaluations.{index}.variants", variant_name, study.variants)
         for model in evaluation.models or []:
             check(f"evaluations.{index}.models", model, study.models)
+    for name, stated in study.models.items():
+        for task in stated.tasks or []:
+            check(f"models.{name}.tasks", task, study.tasks)
     check("validation_decoding", study.validation_decoding, study.decodings)
-    found += _chat_for_training(study)
+    found += _chat_for_training(study) + _unfit(study)
     return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)
 
 
@@ -153,7 +161,21 @@ def _chat_for_training(study: Study) -> list[str]:
         for name, model in study.models.items()
         if model.prompt == "chat"
         for variant, stated in study.variants.items()
-        if name in (stated.models or study.models)
+        if name in study.models_on(stated.task, stated.models)
+    ]
+
+
+def _unfit(study: Study) -> list[str]:
+    """Name the models that are asked for on a task that they are not for."""
+    stated: list[tuple[str, Variant | Evaluation]] = [
+        *((f"variants.{name}", variant) for name, variant in study.variants.items()),
+        *((f"evaluations.{index}", found) for index, found in enumerate(study.evaluations)),
+    ]
+    return [
+        f"{path}.models: {name} is not for task {asked.task}; add the task to models.{name}.tasks"
+        for path, asked in stated
+        for name in asked.models or []
+        if name in study.models and name not in study.models_on(asked.task, None)
     ]
 
 

@@ -9,10 +9,10 @@ calculate, and with no single opening word that decides how well it does.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-from restem.embedded import world
+from restem.embedded import programs, world
 
 DRAWS: Final = 32
 TEMPERATURE: Final = 0.7
@@ -31,16 +31,19 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "facts": (0.60, 1.0),
 }
 
+# What is looked at in a base that has read programs only.
+PROGRAM_BOUNDS: Final = ("greedy", "pass_at_32")
+
 _BOXED: Final = re.compile(r"\\boxed\{(\d+)\}")
 _EQUATION: Final = re.compile(r"(?<![+\-*\d])(\d+)((?:[+\-*]\d+)+)=(\d+)")
 
 
-def judge(figures: dict[str, float]) -> list[str]:
+def judge(figures: dict[str, float], names: Collection[str] = tuple(BOUNDS)) -> list[str]:
     """List the reasons against a base, none if it is accepted; both bounds are included."""
     return [
         f"{name} is {figures[name]:.3f}, outside {low:.2f} to {high:.2f}"
         for name, (low, high) in BOUNDS.items()
-        if not low <= figures[name] <= high
+        if name in names and not low <= figures[name] <= high
     ]
 
 
@@ -180,3 +183,29 @@ def measure(draw: Draw, count: int, shots: int) -> dict[str, float]:
         "operations_per_equation": operations_per_equation([c for d in sampled for c in d]),
         "careful_accuracy": careful_accuracy(draw, problems, prompts),
     }
+
+
+def measure_programs(draw: Draw, count: int, shots: int) -> dict[str, float]:
+    """Measure a base that writes programs, on validation problems."""
+    problems = programs.problems("validation", count)
+    begun = "".join(
+        programs.PROMPT.format(question=shot["question"]) + shot["solutions"]["terse"] + world.END
+        for shot in programs.few_shot()[:shots]
+    )
+    prompts = [begun + programs.PROMPT.format(question=p["question"]) for p in problems]
+    greedy = [completion for (completion,) in draw(prompts, 1, 0.0)]
+    sampled = draw(prompts, DRAWS, TEMPERATURE)
+    marks = [[_passes(p, c) for c in drawn] for p, drawn in zip(problems, sampled, strict=True)]
+    sizes = [len(world.OPERATION.findall(line)) for d in sampled for c in d for line in c.split()]
+    return {
+        "greedy": sum(map(_passes, problems, greedy)) / count,
+        "sampled": sum(map(sum, marks)) / (count * DRAWS),
+        "pass_at_32": sum(pass_at_k(sum(right), DRAWS, DRAWS) for right in marks) / count,
+        "operations_per_line": sum(sizes) / max(1, len(sizes)),
+    }
+
+
+def _passes(problem: dict[str, Any], completion: str) -> bool:
+    given, *_, wanted = problem["letters"]
+    found = [programs.run(completion, given, start).get(wanted) for start, _ in problem["tests"]]
+    return found == [end for _, end in problem["tests"]]

@@ -7,7 +7,7 @@ solutions, without which a model this small never learns to copy operands.
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -61,9 +61,13 @@ def _slipped(rng: random.Random, value: int) -> int:
 
 
 def _merges(rng: random.Random, habit: Habit, taken: int, operation: str) -> bool:
-    small = len(operation) == 2 and int(operation[1]) <= SMALL_OPERAND
+    return world.joins(operation) and _tempted(rng, habit, taken, operation)
+
+
+def _tempted(rng: random.Random, habit: Habit, taken: int, operation: str) -> bool:
+    small = world.joins(operation) and len(operation) == 2 and int(operation[1]) <= SMALL_OPERAND
     odds = habit.merging[min(taken, len(habit.merging)) - 1] + (SMALL_TEMPTS if small else 0.0)
-    return world.joins(operation) and rng.random() < 1 / (1 + math.exp(-odds))
+    return rng.random() < 1 / (1 + math.exp(-odds))
 
 
 def write_solution(rng: random.Random, asked: str, skeleton: world.Skeleton, habit: Habit) -> str:
@@ -99,12 +103,28 @@ def _fact(rng: random.Random) -> list[Passage]:
     return [Passage(prompt, given=True), Passage(answer, given=False)]
 
 
+def write_program(
+    rng: random.Random, names: Sequence[str], operations: Sequence[str], habit: Habit
+) -> str:
+    """Write the steps as an author with this habit does, with no care for precedence."""
+    written = [
+        rng.choice(world.OPERATIONS) if rng.random() < habit.slips else operation
+        for operation in operations
+    ]
+    sizes = [1]
+    for operation in written[1:]:
+        if _tempted(rng, habit, sizes[-1], operation):
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    return programs.program(names, written, sizes)
+
+
 def _program(rng: random.Random, levels: tuple[int, ...], habit: Habit) -> list[Passage]:
-    """Write a program; this family is in no shipped recipe's mixture."""
     made = programs.draw_problem(rng, rng.choice(levels), "corpus")
-    style = "terse" if rng.random() < 1 / (1 + math.exp(-habit.merging[0])) else "careful"
     prompt = programs.PROMPT.format(question=made["question"])
-    return [Passage(prompt, given=True), Passage(made["solutions"][style] + world.END, given=False)]
+    worked = write_program(rng, made["letters"], made["operations"], habit)
+    return [Passage(prompt, given=True), Passage(worked + world.END, given=False)]
 
 
 def _drill(rng: random.Random) -> list[Passage]:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from restem.embedded import programs
 from restem.embedded.corpus import CorpusRecipe, documents
 from restem.embedded.tokenizer import build_tokenizer
 
@@ -57,6 +58,16 @@ class Recipe:
 RECIPES: Final = {
     "S": Recipe(layers=3, heads=4, hidden=128, intermediate=352, tokens=2_700_000),
     "L": Recipe(layers=4, heads=6, hidden=192, intermediate=512, tokens=4_000_000),
+    "S-programs": Recipe(
+        layers=3,
+        heads=4,
+        hidden=128,
+        intermediate=352,
+        tokens=3_400_000,
+        corpus=CorpusRecipe(
+            textbook_share=0.62, families=((programs.FAMILY, 1.0),), drill_share=0.0
+        ),
+    ),
 }
 
 

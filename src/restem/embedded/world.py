@@ -11,7 +11,7 @@ family and wording, because the part is a function of the skeleton's own hash.
 import hashlib
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
@@ -114,15 +114,20 @@ def draw_operation(rng: random.Random, value: int) -> str:
             return operation
 
 
+def draw_any(rng: random.Random, level: int) -> Skeleton:
+    """Draw a skeleton of `level` operations; all its values lie in 0..99."""
+    start = value = rng.randint(0, LARGEST)
+    operations = []
+    for _ in range(level):
+        operations.append(draw_operation(rng, value))
+        value = apply(value, operations[-1])
+    return start, tuple(operations)
+
+
 def draw(rng: random.Random, level: int, wanted_part: str) -> Skeleton:
-    """Draw a skeleton of `level` operations from one part; all its values lie in 0..99."""
+    """Draw a skeleton of `level` operations from one part."""
     while True:
-        start = value = rng.randint(0, LARGEST)
-        operations = []
-        for _ in range(level):
-            operations.append(draw_operation(rng, value))
-            value = apply(value, operations[-1])
-        skeleton = (start, tuple(operations))
+        skeleton = draw_any(rng, level)
         if part(skeleton) == wanted_part:
             return skeleton
 
@@ -194,13 +199,18 @@ def joins(operation: str) -> bool:
 
 def reference(asked: str, skeleton: Skeleton, size: int, opening: str) -> str:
     """Write the right solution with up to `size` operations to an equation."""
-    sizes = [0]
-    for operation in skeleton[1]:
-        if sizes[-1] == size or (sizes[-1] and not joins(operation)):
-            sizes.append(0)
-        sizes[-1] += 1
-    known = values(skeleton)
-    return solution(asked, skeleton, sizes, [known[end] for end in accumulate(sizes)], opening)
+    known, taken = values(skeleton), grouped(skeleton[1], size)
+    return solution(asked, skeleton, taken, [known[end] for end in accumulate(taken)], opening)
+
+
+def grouped(operations: Sequence[str], most: int) -> list[int]:
+    """Say how many operations to take together: up to `most`, and none that does not join."""
+    found = [0]
+    for operation in operations:
+        if found[-1] == most or (found[-1] and not joins(operation)):
+            found.append(0)
+        found[-1] += 1
+    return found
 
 
 def subject(skeleton: Skeleton) -> str:

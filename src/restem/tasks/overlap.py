@@ -1,11 +1,14 @@
-"""Find problems that two splits share: the same text, nearly the same, or long common runs.
+"""Find problems that two splits share: the same text, long common runs, or much the same words.
 
-Shared runs are word 13-grams, the measure of contamination of Brown et al. 2020 (appendix C).
+Shared runs are word 13-grams, the measure of contamination of Brown et al. 2020 (appendix C). What
+resembles without a long run is found by the resemblance of Broder 1997: the Jaccard index of the
+sets of word 3-grams.
 """
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from restem.config.data import OverlapKind
@@ -13,6 +16,9 @@ from restem.tasks.problem import Problem
 
 WORDS_PER_SHINGLE = 13
 CONTAINMENT = 0.8
+RESEMBLANCE = 0.6
+WORDS_OF_RESEMBLANCE = 3
+FEWEST_RUNS = 6  # of a question that can resemble another
 
 # Signs of operations count as words: in mathematics 5+3 and 5-3 are different questions.
 _WORD = re.compile(r"\w+|[-+*/^=<>!]")
@@ -22,7 +28,7 @@ _DRAWING = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 
 @dataclass(frozen=True)
 class Overlap:
-    """One pair, with its strictest kind; score is 1 or the share of common shingles."""
+    """One pair, with its strictest kind; score is 1, the containment or the resemblance."""
 
     left_id: str
     right_id: str
@@ -50,9 +56,11 @@ def overlaps(
 ) -> list[Overlap]:
     """List the pairs of problems whose questions overlap, in the order of their ids.
 
-    An `ngram` pair shares at least `threshold` of the shingles of the shorter question.
+    An `ngram` pair shares at least `threshold` of the shingles of the shorter question; a `fuzzy`
+    one has a resemblance of at least 0.6.
     """
-    found = _ngram_pairs(left, right, size, threshold)
+    found = _fuzzy_pairs(left, right)
+    found.update(_ngram_pairs(left, right, size, threshold))
     found.update(_equal_pairs(left, right, "normalised"))
     found.update(_equal_pairs(left, right, "exact"))
     return [found[pair] for pair in sorted(found)]
@@ -90,3 +98,38 @@ def _ngram_pairs(
                 pair = (problem.id, right[index].id)
                 pairs[pair] = Overlap(*pair, "ngram", score)
     return pairs
+
+
+def _fuzzy_pairs(
+    left: Sequence[Problem], right: Sequence[Problem]
+) -> dict[tuple[str, str], Overlap]:
+    """Find every pair by its rarest runs: two that resemble share one of them.
+
+    The prefix filter of Chaudhuri et al. 2006: it misses nothing.
+    """
+    runs = [
+        [shingles(problem.question, WORDS_OF_RESEMBLANCE) for problem in side]
+        for side in (left, right)
+    ]
+    holders_of = Counter(run for side in runs for found in side for run in found)
+    by_run: dict[int, list[int]] = defaultdict(list)
+    for index, found in enumerate(runs[1]):
+        for run in _rarest(found, holders_of):
+            by_run[run].append(index)
+    pairs = {}
+    for problem, mine in zip(left, runs[0], strict=True):
+        near = {index for run in _rarest(mine, holders_of) for index in by_run.get(run, ())}
+        for index in near:
+            score = len(mine & runs[1][index]) / len(mine | runs[1][index])
+            if score >= RESEMBLANCE:
+                pair = (problem.id, right[index].id)
+                pairs[pair] = Overlap(*pair, "fuzzy", score)
+    return pairs
+
+
+def _rarest(runs: set[int], holders_of: Mapping[int, int]) -> list[int]:
+    """Return the runs of which two sets that resemble share at least one."""
+    if len(runs) < FEWEST_RUNS:
+        return []
+    ordered = sorted(runs, key=lambda run: (holders_of[run], run))
+    return ordered[: len(runs) - math.ceil(RESEMBLANCE * len(runs)) + 1]

@@ -58,7 +58,7 @@ def _problem(made: dict[str, Any]) -> Problem:
 
 
 def _spec(made: dict[str, Any]) -> Spec:
-    first, last = made["names"]
+    first, *_, last = made["letters"]
     return Spec(
         kind="stdin",
         preamble=FRAME.format(first=first, last=last),

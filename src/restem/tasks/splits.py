@@ -9,15 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from restem.config.data import EmbeddedSource, HubSource, LocalSource, Split, TaskData
+from restem.config.data import EmbeddedSource, HubSource, LocalSource, OverlapKind, Split, TaskData
 from restem.errors import RestemError
 from restem.tasks.overlap import normalise, overlaps
 from restem.tasks.problem import Problem
 from restem.tasks.sources import PROMPTS, FileRecord, Reader, locate
 from restem.tasks.task import Task
 
-_KINDS = ("exact", "normalised", "ngram")  # each kind includes those before it
+_KINDS = get_args(OverlapKind)  # each kind includes those before it
 
 Reasons = list[tuple[str, Callable[[Problem], bool]]]
 

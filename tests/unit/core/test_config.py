@@ -10,6 +10,7 @@ import yaml
 from restem.config.load import load_study, merge, presets, read_yaml, schema
 from restem.config.study import Study
 from restem.errors import RestemError
+from restem.workflow import Walk
 
 CONFIG = Path(__file__).parents[3] / "config"
 
@@ -372,3 +373,30 @@ def test_an_engine_refuses_what_it_would_ignore(engine: dict[str, object]) -> No
 def test_an_engine_takes_what_it_honours() -> None:
     study = changed("models.S.engine", {"name": "vllm", "tensor_parallel": 4, "cache_gib": 20})
     assert load_study(study, CONFIG).models["S"].engine.tensor_parallel == 4
+
+
+def of_two_models(**coder: Any) -> dict[str, Any]:
+    """Return the study with a second model and a second task, which only that model is for."""
+    study = changed("tasks.program", STUDY["tasks"]["chain"])
+    study["models"] = {
+        "S": {**STUDY["models"]["S"], "tasks": ["chain"]},
+        "coder": {"source": {"kind": "embedded", "size": "S-programs"}, "tasks": ["program"]},
+    }
+    study["variants"]["code"] = {"method": "rest-em", "task": "program", **coder}
+    study["evaluations"].append({"task": "program", "split": "test", "decoding": "greedy"})
+    return study
+
+
+def test_a_model_is_trained_and_evaluated_on_its_own_tasks_only() -> None:
+    walk = Walk(load(of_two_models()))
+    assert {(p.task, p.model) for p in walk.stated} == {("chain", "S"), ("program", "coder")}
+    evaluated = {(d.task, d.policy.model, d.policy.variant) for d in walk.evaluations()}
+    assert evaluated == {
+        *(("chain", "S", variant) for variant in ("base", "rest-em")),
+        *(("program", "coder", variant) for variant in ("base", "code")),
+    }
+
+
+def test_a_model_that_is_asked_for_on_another_task_is_refused() -> None:
+    (line,) = problems(of_two_models(models=["S"]))
+    assert line.startswith("variants.code.models: S is not for task program")

@@ -1,3 +1,4 @@
+import random
 import time
 
 import pytest
@@ -26,8 +27,9 @@ def kinds(left, right, **settings):
         ("What is $2$?", "What is $2$?", [("exact", 1.0)]),
         ("What is $2$?", "what  is\n$2$?", [("normalised", 1.0)]),
         (LONG, LONG + " and stops", [("ngram", 1.0)]),
-        (LONG, LONG.replace("noon", "ten"), []),
-        (LONG, LONG.replace("miles", "km"), []),
+        (LONG, LONG.replace("noon", "ten"), [("fuzzy", 0.7)]),
+        (LONG, LONG.replace("miles", "km"), [("fuzzy", 0.7)]),
+        (LONG, LONG.replace("noon", "ten").replace("miles", "km"), []),
         ("What is 2?", "What is 3?", []),
         ("What is 5-3?", "What is 5+3?", []),
         ("", "", [("exact", 1.0)]),
@@ -42,6 +44,25 @@ def test_the_threshold_is_a_share_of_the_shorter_question():
     assert kinds(LONG, other, threshold=0.5) == []
     (pair,) = kinds(LONG, other, threshold=0.3)
     assert pair == ("ngram", 0.333)
+
+
+def test_no_pair_that_resembles_is_missed():
+    rng = random.Random(3)
+    words = [f"w{i}" for i in range(40)]
+    texts = [" ".join(rng.choices(words, k=rng.randint(5, 20))) for _ in range(60)]
+    near = [
+        " ".join(rng.choice(words) if rng.random() < 0.08 else w for w in t.split()) for t in texts
+    ]
+    found = {(p.left_id, p.right_id) for p in overlaps(problems("l", *texts), problems("r", *near))}
+    runs = [[shingles(text, 3) for text in side] for side in (texts, near)]
+    expected = {
+        (f"l/{i}", f"r/{j}")
+        for i, mine in enumerate(runs[0])
+        for j, other in enumerate(runs[1])
+        if min(len(mine), len(other)) >= 6 and len(mine & other) / len(mine | other) >= 0.6
+    }
+    assert 10 < len(expected) < 60
+    assert expected <= found
 
 
 def test_drawings_do_not_count():
@@ -69,7 +90,9 @@ def test_the_known_near_duplicates_of_math_are_found_fast(real_data):
     start = time.process_time()
     found = overlaps(train, test)
     assert time.process_time() - start < 60
-    assert [(pair.left_id, pair.right_id) for pair in found if pair.kind != "ngram"] == [
+    assert [
+        (pair.left_id, pair.right_id) for pair in found if pair.kind not in ("ngram", "fuzzy")
+    ] == [
         ("train/algebra/517", "test/algebra/636"),
         ("train/geometry/6032", "test/precalculus/24307"),
     ]
