@@ -17,7 +17,7 @@ import torch.nn.functional as functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from restem.embedded import programs
-from restem.embedded.corpus import CorpusRecipe, documents
+from restem.embedded.corpus import CorpusRecipe, Habit, documents
 from restem.embedded.tokenizer import build_tokenizer
 
 
@@ -65,7 +65,15 @@ RECIPES: Final = {
         intermediate=352,
         tokens=3_400_000,
         corpus=CorpusRecipe(
-            textbook_share=0.62, families=((programs.FAMILY, 1.0),), drill_share=0.0
+            habits=(
+                Habit(share=0.06, merging=(-4.0,), slips=0.02),
+                Habit(share=0.68, merging=(0.65, -0.4), slips=0.06),
+                Habit(share=0.13, merging=(3.0,), slips=0.05),
+                Habit(share=0.13, merging=(-2.0,), slips=0.25),
+            ),
+            textbook_share=0.62,
+            families=((programs.FAMILY, 1.0),),
+            drill_share=0.0,
         ),
     ),
 }
