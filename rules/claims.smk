@@ -54,7 +54,12 @@ rule judge_claims:
         ledger="<results>/ledger.parquet",
     output:
         claims="<results>/claims.parquet",
-        page="<results>/claims.md",
+        page=report(
+            "<results>/claims.md",
+            caption="captions/claims.rst",
+            category="Paper",
+            labels={"figure": "claims"},
+        ),
     log:
         "<results>/claims.log",
     benchmark:

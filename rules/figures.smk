@@ -8,7 +8,12 @@ rule draw_figure:
     output:
         pdf="<results>/figures/{figure}.pdf",
         svg="<results>/figures/{figure}.svg",
-        png="<results>/figures/{figure}.png",
+        png=report(
+            "<results>/figures/{figure}.png",
+            caption="captions/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "<results>/figures/{figure}.log",
     benchmark:
@@ -31,7 +36,12 @@ rule draw_plot:
     output:
         pdf="<results>/paper/{plot}.pdf",
         svg="<results>/paper/{plot}.svg",
-        png="<results>/paper/{plot}.png",
+        png=report(
+            "<results>/paper/{plot}.png",
+            caption="captions/plot.rst",
+            category="Paper",
+            labels={"figure": "{plot}"},
+        ),
     log:
         "<results>/paper/{plot}.log",
     benchmark:
@@ -99,7 +109,12 @@ rule write_table:
         lifts="<results>/lifts.parquet",
     output:
         markdown="<results>/table.md",
-        csv="<results>/table.csv",
+        csv=report(
+            "<results>/table.csv",
+            caption="captions/table.rst",
+            category="Tables",
+            labels={"table": "results"},
+        ),
     log:
         "<results>/table.log",
     benchmark:
