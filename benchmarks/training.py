@@ -79,7 +79,7 @@ def compare(work: str, folder: Path, rounds: int, threads: int) -> None:
 
 def measured(mode: str, folder: Path, threads: int) -> dict[str, Any]:
     """Run one mode in a process of its own."""
-    command = [sys.executable, "-W", "ignore", __file__, "--one", mode, str(folder)]
+    command = [sys.executable, "-P", "-W", "ignore", __file__, "--one", mode, str(folder)]
     variables = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [*command, "--threads", str(threads)], env=variables, check=True, stdout=subprocess.PIPE
