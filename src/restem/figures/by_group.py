@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from restem.errors import RestemError
 from restem.figures import series, style
 from restem.statistics.evaluation import BASE
-from restem.statistics.groups import BINS
+from restem.statistics.groups import BINS, MEAN
 
 
 @style.house_style()
@@ -46,12 +46,14 @@ def draw(
             style.percent_axis(axes, f"test {quantity}")
     handles = [Line2D([], [], label=name, **_look(i)) for i, name in enumerate(_variants(rows))]
     told = {"difficulty": "Bins by the base model's success on draws of their own."}.get(kind, "")
+    if any(row["group"] == MEAN for row in rows):
+        told = f"{MEAN}: the mean of the groups, each counting alike (macro average)."
     notes = [series.interval_note(confidence), *filter(None, [told])]
     return style.finish(figure, f"{quantity} by {kind}", note, handles, notes)
 
 
 def _sizes(rows: Sequence[series.Row]) -> str:
-    counts = {row["group"]: row["problems"] for row in rows}
+    counts = {row["group"]: row["problems"] for row in rows if row["group"] != MEAN}
     return f"n = {sum(counts.values())} problems in {len(counts)} groups"
 
 
@@ -59,7 +61,7 @@ def _groups(rows: Sequence[series.Row], kind: str) -> list[str]:
     present = {str(row["group"]) for row in rows}
     if kind == "difficulty":
         return [name for name, _ in BINS if name in present]
-    return sorted(present, key=lambda name: (not name.isdigit(), name))
+    return sorted(present, key=lambda name: (name == MEAN, not name.isdigit(), name))
 
 
 def _variants(rows: Sequence[series.Row]) -> list[str]:
@@ -79,6 +81,8 @@ def _panel(axes: Axes, rows: Sequence[series.Row], kind: str) -> None:
                 look = _look(place)
                 axes.vlines(x + shift, row["low"], row["high"], color=look["color"], linewidth=1.1)
                 axes.plot([x + shift], [row["estimate"]], gid=f"{variant}/{group}", **look)
+    if MEAN in groups:
+        axes.axvline(len(groups) - 1.5, color=style.GREY, linewidth=0.7)
     sizes = {row["group"]: row["problems"] for row in rows}
     labels = [f"{group}\n(n = {sizes[group]})" for group in groups]
     turned = len(groups) > 6

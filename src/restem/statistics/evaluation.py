@@ -86,7 +86,7 @@ def lifts(results: Results, settings: Metrics) -> list[Row]:
         _lift_row(policy, reference, name, k, bootstrap)
         for policy in policies
         if policy.address["variant"] != BASE
-        for reference in _references(policy, policies)
+        for reference in references(policy, policies)
         for name, k in quantities(policy, settings)
         if reference.halted_everywhere or k <= reference.draws
     ]
@@ -336,7 +336,7 @@ def _summary_row(part: Measured, seed: int | None, name: str, k: int, bootstrap:
     return row | found | {"halted": part.reason}
 
 
-def _references(policy: Measured, policies: Sequence[Measured]) -> list[Measured]:
+def references(policy: Measured, policies: Sequence[Measured]) -> list[Measured]:
     """Return the base model's and each SFT variant's last iteration, evaluated in the same way."""
     same = ("task", "split", "model", "decoding")
     last: dict[str, Measured] = {}

@@ -80,6 +80,20 @@ def test_groups_are_in_the_order_of_difficulty_with_their_sizes() -> None:
     assert len(drawn(figure)) == 8
 
 
+def test_the_mean_of_the_groups_comes_last_and_counts_no_problems_twice() -> None:
+    rows = [
+        row(variant, 0.4, kind="subject", group=group, reference=None)
+        for variant in ("base", "rest-em")
+        for group in ("mean", "word_sorting", "snarks")
+    ]
+    figure = by_group.draw(rows, "n", kind="subject", quantity="accuracy")
+    labels = [label.get_text().split("\n")[0] for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["snarks", "word_sorting", "mean"]
+    assert drawn(figure)["rest-em/mean"] == [0.4]
+    assert "n = 100 problems in 2 groups" in texts(figure)
+    assert "macro average" in texts(figure)
+
+
 def test_groups_that_are_not_there_are_refused() -> None:
     with pytest.raises(RestemError, match="no accuracy by subject"):
         by_group.draw([], "n", kind="subject", quantity="accuracy")

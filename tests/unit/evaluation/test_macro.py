@@ -1,0 +1,131 @@
+"""The macro average counts every group alike, and its interval is that of the groups together."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from restem.config.metrics import Metrics
+from restem.errors import RestemError
+from restem.statistics.groups import MEAN, break_down
+
+SETTINGS = Metrics(ks=(1,), resamples=2000, breakdowns=("subject",))
+
+
+def rows(
+    variant: str, right: dict[str, tuple[int, int]], seeds: int = 1, iteration: int = 1, **more: Any
+) -> list[dict[str, Any]]:
+    """Return results with so many right of so many problems, by subject."""
+    return [
+        {
+            "task": "bbh", "split": "test", "model": "S", "variant": variant, "seed": seed,
+            "iteration": iteration, "decoding": "greedy", "problem_id": f"{subject}-{i}",
+            "subject": subject, "level": None, "draws": 1, "correct": int(i < count),
+            "halted": None, **more,
+        }
+        for seed in range(seeds)
+        for subject, (count, n) in right.items()
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def halted(variant: str) -> list[dict[str, Any]]:
+    [row] = rows(variant, {"": (0, 1)}, halted="ran dry", problem_id="", draws=0)
+    return [row]
+
+
+def means(found: list[dict[str, Any]], reference: str | None = None) -> dict[str, dict[str, Any]]:
+    return {
+        row["variant"]: row
+        for row in found
+        if row["group"] == MEAN and row["reference"] == reference
+    }
+
+
+UNEVEN = {"snarks": (1, 2), "navigate": (9, 90)}
+
+
+def test_every_group_counts_alike_however_large_it_is() -> None:
+    found = break_down(rows("base", UNEVEN, iteration=0), SETTINGS)
+    mean = means(found)["base"]
+    assert mean["estimate"] == pytest.approx((0.5 + 0.1) / 2)
+    assert mean["problems"] == 92
+    assert mean["kind"] == "subject"
+    single = {row["group"]: row["estimate"] for row in found if row["group"] != MEAN}
+    assert single == {"snarks": 0.5, "navigate": 0.1}
+
+
+def test_a_lift_is_the_mean_of_the_groups_lifts() -> None:
+    better = {"snarks": (2, 2), "navigate": (18, 90)}
+    found = break_down([*rows("base", UNEVEN, iteration=0), *rows("rest-em", better)], SETTINGS)
+    lift = means(found, "base")["rest-em"]
+    assert lift["estimate"] == pytest.approx((0.5 + 0.1) / 2)
+    assert lift["low"] <= lift["estimate"] <= lift["high"]
+
+
+def test_the_interval_has_the_spread_of_the_groups_together() -> None:
+    sizes = {"a": (20, 50), "b": (100, 200), "c": (5, 20)}
+    mean = means(break_down(rows("base", sizes, iteration=0), SETTINGS))["base"]
+    variance = sum(c / n * (1 - c / n) / n for c, n in sizes.values()) / len(sizes) ** 2
+    width = 2 * 1.96 * np.sqrt(variance)
+    assert mean["high"] - mean["low"] == pytest.approx(width, rel=0.1)
+
+
+def test_groups_in_which_nothing_varies_leave_room_for_what_was_not_seen() -> None:
+    mean = means(break_down(rows("base", {"a": (5, 5), "b": (9, 9)}, iteration=0), SETTINGS))
+    assert mean["base"]["estimate"] == mean["base"]["high"] == 1.0
+    assert mean["base"]["low"] == pytest.approx(0.025 ** (1 / 10))  # 5 problems in each of 2 groups
+
+
+def test_paired_differences_are_sharper_than_the_two_sides() -> None:
+    sizes = {"a": (20, 50), "b": (25, 50)}
+    found = break_down([*rows("base", sizes, iteration=0), *rows("rest-em", sizes)], SETTINGS)
+    lift, mean = means(found, "base")["rest-em"], means(found)["rest-em"]
+    assert lift["estimate"] == 0
+    assert lift["high"] - lift["low"] < mean["high"] - mean["low"]
+
+
+def test_one_group_has_no_mean_beside_it() -> None:
+    assert means(break_down(rows("base", {"a": (1, 4)}, iteration=0), SETTINGS)) == {}
+
+
+def test_other_kinds_of_groups_have_no_mean() -> None:
+    levels = SETTINGS.model_copy(update={"breakdowns": ("level",)})
+    both = [
+        *rows("base", {"a": (1, 4)}, 1, 0, level=1),
+        *rows("base", {"b": (1, 4)}, 1, 0, level=2),
+    ]
+    assert means(break_down(both, levels)) == {}
+
+
+def test_a_halted_policy_has_no_mean_and_does_not_disturb_the_others() -> None:
+    found = break_down([*rows("base", UNEVEN, iteration=0), *halted("rest-em")], SETTINGS)
+    assert means(found)["base"]["estimate"] == pytest.approx(0.3)
+    assert means(found)["rest-em"]["estimate"] is None
+    assert means(found, "base")["rest-em"]["estimate"] is None
+
+
+def test_a_policy_without_results_in_a_group_has_no_mean() -> None:
+    half = {"snarks": (1, 2)}
+    found = break_down([*rows("base", UNEVEN, iteration=0), *rows("rest-em", half)], SETTINGS)
+    assert means(found)["rest-em"]["estimate"] is None
+    assert means(found)["base"]["estimate"] is not None
+
+
+def test_a_subject_called_like_the_mean_is_refused() -> None:
+    with pytest.raises(RestemError, match="called 'mean'"):
+        break_down(rows("base", {"mean": (1, 2), "b": (1, 2)}, iteration=0), SETTINGS)
+
+
+def test_seeds_widen_the_interval_by_their_own_spread() -> None:
+    sizes = {"a": (25, 50), "b": (25, 50)}
+    alike = rows("rest-em", sizes, seeds=2)
+    apart = [
+        {**row, "correct": int(row["seed"] == 0)} if row["problem_id"].endswith("7") else row
+        for row in alike
+    ]
+    widths = [
+        (mean := means(break_down(result, SETTINGS))["rest-em"])["high"] - mean["low"]
+        for result in (alike, apart)
+    ]
+    assert widths[1] > widths[0]
