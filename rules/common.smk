@@ -22,6 +22,7 @@ with fail_readably():
     STUDY = load_study(config, Path(workflow.basedir) / "config")
     WALK = Walk(STUDY)
     PUBLISHED = load_published(Path(workflow.basedir) / "config")
+    AUDITED = reporting.audited(WALK)
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"
 RESULTS = Path("results") / STUDY.study
@@ -182,7 +183,7 @@ def search_slice(wildcards):
 
 
 def rewards_slice(wildcards):
-    return WALK.rewards_settings(wildcards.on)
+    return WALK.rewards_settings(wildcards.on, wildcards.split)
 
 
 def examples_slice(wildcards):
@@ -211,6 +212,14 @@ def ledger_slice(wildcards):
 
 def claims_slice(wildcards):
     return reporting.claims_settings(WALK)
+
+
+def recheck_slice(wildcards):
+    return reporting.recheck_settings(WALK, policy_of(wildcards))
+
+
+def audits_slice(wildcards):
+    return reporting.audits_settings(WALK)
 
 
 def figure_slice(wildcards):
@@ -343,8 +352,13 @@ def all_reports():
     """List the pages on claims, cost and groups; only a study that asks for them has them."""
     pages = ["claims.md", "ledger.md"] if STUDY.claims else []
     pages += ["breakdown.parquet"] if STUDY.metrics.breakdowns else []
+    pages += ["audit.md"] if AUDITED else []
     pages += ["index.html"] if STUDY.experiments and STUDY.claims else []
     return [f"<results>/{page}" for page in pages]
+
+
+def all_rechecks():
+    return [f"<results>/{policy.path}/recheck.parquet" for policy in AUDITED]
 
 
 def all_tables():

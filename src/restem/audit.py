@@ -4,24 +4,20 @@ The second grader is Math-Verify, in worker processes with the limits of our own
 extracted answers, so that a disagreement is one about equality and not about extraction.
 """
 
-import importlib.util
 import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from restem.artifacts import write_text
 from restem.errors import RestemError
 from restem.grade import grade_pairs, read_pairs
-from restem.rewards.workers import Limits, open_workers
+from restem.rewards.second import second_replies
 from restem.tables import read_rows
 from restem.tasks.table import read_problems
-
-SECOND: Final = "restem.rewards.second_opinion"
-LIMITS: Final = Limits(seconds=2.0, megabytes=2000)
 
 
 @dataclass(frozen=True)
@@ -86,14 +82,7 @@ def _sampled(rows: Sequence[Any], size: int, seed: int) -> list[Any]:
 
 def _write(cases: Sequence[Case], output: Path) -> Counter[str]:
     """Ask the second grader; write the disagreements; count all four outcomes."""
-    if importlib.util.find_spec("math_verify") is None:
-        raise RestemError(
-            "Math-Verify is not installed",
-            "restem audit",
-            "install it: pip install --no-deps -r envs/audit.txt",
-        )
-    with open_workers(LIMITS, SECOND) as workers:
-        replies = workers.decide([(case.gold, case.answer) for case in cases])
+    replies = second_replies([(case.gold, case.answer) for case in cases], "restem audit")
     counts: Counter[str] = Counter()
     lines = []
     for case, reply in zip(cases, replies, strict=True):

@@ -25,6 +25,8 @@ FAMILIES = {
     "summary": "report",
     "figure": "report",
     "breakdown": "report",
+    "recheck": "audit",
+    "audits": "report",
     "claims": "report",
     "ledger": "report",
     "plot": "report",

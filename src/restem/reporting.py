@@ -1,6 +1,7 @@
 """What the pages of a study read: which artifacts stand behind each policy, variant, experiment."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from restem.addresses import BASE, Draws, Policy
@@ -98,6 +99,56 @@ def _spent(walk: Walk, policies: Iterable[Policy]) -> Iterator[str]:
     measured = (draws for draws in walk.evaluations() if draws.policy in owners)
     drawn = (path for draws in measured for path in _shards(walk, draws))
     yield from dict.fromkeys([*sorted(made), *drawn])
+
+
+def audited(walk: Walk) -> dict[Policy, list[Policy]]:
+    """Map the policies whose examples are audited to their names; none without an audit.
+
+    Raises RestemError where there is nothing that could judge a second time.
+    """
+    audit, found = walk.study.audit, dict[Policy, list[Policy]]()
+    for policy in walk.stated if audit.sample else ():
+        wanted = audit.variants is None or policy.variant in audit.variants
+        if wanted and walk.selection(policy).model_data and walk.feeds(policy):
+            found.setdefault(walk.owner(policy), []).append(policy)
+    for task in sorted({policy.task for policy in found}):
+        _check_judge(walk, task)
+    return found
+
+
+def _check_judge(walk: Walk, task: str) -> None:
+    """Refuse an audit of a task that has nothing but the verifier."""
+    verifier = walk.rewards_settings(task, "train")["verifier"]
+    where = f"tasks.{task}"
+    if verifier == "code" and not walk.study.tasks[task].reward.code.held_back:
+        raise RestemError(
+            "all tests of a problem decide its reward, so none is left for the audit",
+            f"{where}.reward.code.held_back",
+            "set it, for instance to 1; or name the variants to audit in audit.variants",
+        )
+    if verifier not in ("code", "math"):
+        raise RestemError(
+            f"there is no second judge for the verifier {verifier!r}",
+            where,
+            "name the variants to audit in audit.variants",
+        )
+
+
+def recheck_settings(walk: Walk, policy: Policy) -> dict[str, Any]:
+    """Return what a second judgement of a policy's examples reads."""
+    audit = walk.study.audit
+    return {
+        **walk.rewards_settings(policy.task, "train"),
+        "sources": [[source.name, source.age] for source in walk.sources(policy)],
+        **audit.model_dump(mode="json", exclude={"variants"}),
+    }
+
+
+def audits_settings(walk: Walk) -> dict[str, Any]:
+    """Return what the rates of false positives read: whose rechecks there are, in order."""
+    metrics = walk.study.metrics.model_dump(mode="json", include={"confidence"})
+    policies = [[asdict(policy) for policy in names] for names in audited(walk).values()]
+    return {"note": walk.note, "metrics": metrics, "policies": policies}
 
 
 def plots(walk: Walk) -> dict[str, tuple[Experiment, Plot]]:

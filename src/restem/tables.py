@@ -98,6 +98,20 @@ SCHEMAS: dict[str, Any] = {
         + [("trained_tokens", pa.int64()), ("flops", pa.float64()), ("seconds", pa.float64())]
         + [("cpu_seconds", pa.float64()), ("gpu_seconds", pa.float64())],
     ),
+    "recheck": _schema(
+        [("problem_id", pa.string()), ("source", pa.string()), ("draw", pa.int32())]
+        + [("origin", pa.string()), ("kept", pa.int32()), ("check", pa.string())]
+        + [("verdict", pa.string()), ("outcome", pa.string())],
+        [("detail", pa.string())],
+    ),
+    "audit": _schema(
+        [("task", pa.string()), ("model", pa.string()), ("variant", pa.string())]
+        + [("iteration", pa.int32()), ("check", pa.string()), ("origin", pa.string())]
+        + [(name, pa.int32()) for name in ("seeds", "kept", "audited", "problems", "undecided")]
+        + [("rejected", pa.int32()), ("known", pa.int32())],
+        [("seed", pa.int32()), ("estimate", pa.float64())]
+        + [("low", pa.float64()), ("high", pa.float64())],
+    ),
     "lifts": _schema(
         [*_address, ("reference", pa.string()), ("quantity", pa.string())]
         + [("problems", pa.int32()), ("seeds", pa.int32())],

@@ -254,14 +254,19 @@ class Walk(Lineage):
         )
         assert search is not None
         stated = {"search": search.model_dump(mode="json")}
-        return self.samples_settings(draws) | self.rewards_settings(draws.task) | stated
+        return (
+            self.samples_settings(draws) | self.rewards_settings(draws.task, draws.split) | stated
+        )
 
     def _engine(self, model: str) -> dict[str, Any]:
         return self.study.models[model].engine.model_dump(mode="json", exclude_defaults=True)
 
-    def rewards_settings(self, task: str) -> dict[str, Any]:
-        """Return what verification reads."""
-        reward = self.study.tasks[task].reward.model_dump(mode="json", exclude_defaults=True)
+    def rewards_settings(self, task: str, split: str) -> dict[str, Any]:
+        """Return what verification reads; tests are held back where policies are trained."""
+        unread = None if split == "train" else {"code": {"held_back"}}
+        stated = self.study.tasks[task].reward
+        reward = stated.model_dump(mode="json", exclude_defaults=True, exclude=unread)
+        reward = {key: value for key, value in reward.items() if value != {}}
         module = self.module(task)
         return {"task": module, "verifier": load_task(module).verifier, "reward": reward}
 
@@ -298,7 +303,7 @@ class Walk(Lineage):
         m_step = method.m_step.model_dump(mode="json", exclude_defaults=True)
         fitted = {"m_step": m_step} if m_step else {"training": stated}
         return fitted | {
-            **self.rewards_settings(policy.task),
+            **self.rewards_settings(policy.task, "validation"),
             "engine": self._engine(policy.model),
             "validation": decoding.model_dump(mode="json", exclude_defaults=True)
             | {"draws": decoding.draws},

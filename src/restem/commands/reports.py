@@ -39,6 +39,43 @@ def breakdown(metrics: Sequence[Path], output: Path, **options: Any) -> None:
 
 
 @_stage
+@click.option("--examples", type=FILE, required=True)
+@_list("--samples", "Shards that the examples were selected from.")
+@_list("--rewards", "Verdicts of the same shards.")
+@click.option("--problems", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True)
+def recheck(
+    examples: Path,
+    samples: Sequence[Path],
+    rewards: Sequence[Path],
+    problems: Path,
+    output: Path,
+    **options: Any,
+) -> None:
+    """Judge a sample of a policy's examples a second time: grader, equations, held-back tests."""
+    from restem.stages import recheck as stage
+
+    def body(job: Job) -> None:
+        stage.run(job, examples, samples, rewards, problems, output)
+
+    inputs = {"examples": examples, "samples": samples, "rewards": rewards, "problems": problems}
+    _make("recheck", options, inputs, {"recheck": output}, body)
+
+
+@_stage
+@_list("--rechecks", "Second judgements of every audited policy, in the order of the settings.")
+@click.option("--output", type=FILE, required=True)
+@click.option("--page", type=FILE, required=True, help="The rates as Markdown.")
+def audits(rechecks: Sequence[Path], output: Path, page: Path, **options: Any) -> None:
+    """Estimate the rates of false positives among what policies were trained on."""
+    from restem.stages import audits as stage
+
+    outputs = {"audit": output, "page": page}
+    body = lambda job: stage.run(job, rechecks, output, page)  # noqa: E731
+    _make("audits", options, {"rechecks": rechecks}, outputs, body)
+
+
+@_stage
 @_list("--policies", "policy.json of every policy.")
 @_list("--samples", "Every table of completions.")
 @click.option("--output", type=FILE, required=True)
@@ -115,7 +152,7 @@ def tracking(
 
 
 @_stage
-@click.option("--estimates", type=FILE, required=True, help="Summary or breakdown.")
+@click.option("--estimates", type=FILE, required=True, help="Summary, breakdown or audit.")
 @_list("--output", "The figure as PDF, SVG and PNG.")
 def plot(estimates: Path, output: Sequence[Path], **options: Any) -> None:
     """Draw one figure of an experiment."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from restem.config.strict import Strict
 from restem.config.variant import Evaluation, Variant
@@ -15,7 +15,7 @@ class Plot(Strict):
     """One figure: a module of restem.figures and the part of the results that it shows."""
 
     module: str = Field(description="Module in restem.figures.")
-    table: Literal["summary", "breakdown"] = Field(
+    table: Literal["summary", "breakdown", "audit"] = Field(
         default="summary", description="The estimates that it is drawn from."
     )
     tasks: list[str] | None = Field(default=None, description="Evaluated tasks; null for all.")
@@ -34,6 +34,12 @@ class Plot(Strict):
         default_factory=list,
         description="Entries of config/paper/published.yaml that are drawn as marks.",
     )
+
+    @model_validator(mode="after")
+    def _fits_its_table(self) -> "Plot":
+        if self.table == "audit" and self.decodings is not None:
+            raise ValueError("an audit is of examples, which have no decoding; leave out decodings")
+        return self
 
 
 class Experiment(Strict):

@@ -25,6 +25,12 @@ class Code(Strict):
         description="End at the first failing test; the share of tests passed then counts those "
         "before it.",
     )
+    held_back: int = Field(
+        default=0,
+        description="Last tests of a training problem that do not decide the reward, for an audit; "
+        "one test decides at least. Other splits use all tests.",
+        ge=0,
+    )
     packages: list[str] = Field(
         default_factory=list,
         description="Installed pure-Python packages that programs may import.",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from restem.config.ancestors import bad_ancestors
+from restem.config.audit import Audit
 from restem.config.claims import Claim
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
@@ -75,6 +76,9 @@ class Study(Strict):
     claims: list[Claim] = Field(
         default_factory=list,
         description="What is tested; in a file `all` means config/paper/claims.yaml.",
+    )
+    audit: Audit = Field(
+        default_factory=Audit, description="Second judgement of what policies are trained on."
     )
     tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
     images: Images = Field(default_factory=Images, description="Containers by kind of stage.")
@@ -148,8 +152,10 @@ def _dangling(study: Study) -> list[str]:
     for name, stated in study.models.items():
         for task in stated.tasks or []:
             check(f"models.{name}.tasks", task, study.tasks)
+    for name in study.audit.variants or []:
+        check("audit.variants", name, study.variants)
     check("validation_decoding", study.validation_decoding, study.decodings)
-    found += _chat_for_training(study) + _unfit(study)
+    found += _chat_for_training(study) + _unfit(study) + _unaudited(study)
     return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)
 
 
@@ -176,6 +182,19 @@ def _unfit(study: Study) -> list[str]:
         for path, asked in stated
         for name in asked.models or []
         if name in study.models and name not in study.models_on(asked.task, None)
+    ]
+
+
+def _unaudited(study: Study) -> list[str]:
+    """Name the figures that an audit would have to be made for."""
+    if study.audit.sample:
+        return []
+    return [
+        f"audit.sample: 0, but figure {name} of experiment {experiment} shows an audit; set it, "
+        "for instance to 200"
+        for experiment, stated in study.experiments.items()
+        for name, figure in stated.figures.items()
+        if figure.table == "audit"
     ]
 
 

@@ -18,6 +18,7 @@ from typing import Final
 from restem.config.reward import Reward
 from restem.rewards.code_judge import BrokenTestsError, Judgement, Workers, judge
 from restem.rewards.code_spec import Spec, read_spec
+from restem.rewards.held_back import deciding
 from restem.rewards.program import readings
 from restem.rewards.verdict import INFRASTRUCTURE, Outcome, Verdict
 from restem.rewards.verifier import Attempt
@@ -36,6 +37,7 @@ class CodeVerifier:
     def __init__(self, reward: Reward, workers: int) -> None:
         code = reward.code
         self._stop = code.stop_at_first_failure
+        self._held_back = code.held_back
         self._limits = Limits(
             cpu_seconds=code.cpu_seconds,
             wall_seconds=code.wall_seconds,
@@ -73,7 +75,7 @@ class CodeVerifier:
         try:
             for _ in range(ATTEMPTS):
                 try:
-                    spec = read_spec(gold)
+                    spec = deciding(gold, self._held_back)
                     judged = judge(pair, spec, programs, self._limits, self._stop)
                     return _told(judged, programs[0])
                 except BrokenTestsError as failure:

@@ -64,6 +64,26 @@ def take_apart(spec: Spec) -> list[Case] | None:
         return None
 
 
+def divided(spec: Spec, held_back: int) -> tuple[str, str] | None:
+    """Return test code without its last assertions, and with these alone; one stays in the first.
+
+    None where the code does not come apart or has one assertion only.
+    """
+    held = min(held_back, len(take_apart(spec) or [0]) - 1)
+    if held < 1:
+        return None
+    return _only(spec, slice(None, -held)), _only(spec, slice(-held, None))
+
+
+def _only(spec: Spec, wanted: slice) -> str:
+    """Write test code with some of its assertions."""
+    module = ast.parse(spec.tests)
+    kept = _assertions(module, spec.bind)[wanted]
+    body = _check_body(module) if spec.bind else module.body
+    body[:] = [node for node in body if not isinstance(node, ast.Assert) or node in kept]
+    return ast.unparse(module)
+
+
 def _assertions(module: ast.Module, bind: str) -> list[ast.Assert]:
     body = _check_body(module) if bind else module.body
     kept = [node for node in body if not _idle(node)]

@@ -230,7 +230,7 @@ def slices(study: Walk) -> dict[str, Any]:
     for draws in study.evaluations():
         found[f"metrics {draws.path}"] = study.metrics_settings(draws)
     for task in study.study.tasks:
-        found[f"rewards {task}"] = study.rewards_settings(task)
+        found[f"rewards {task}"] = study.rewards_settings(task, "train")
         for split in ("train", "validation", "test", "shots"):
             found[f"problems {task} {split}"] = study.problems_settings(task, split)
     for model in study.study.models:
