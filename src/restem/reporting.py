@@ -104,34 +104,35 @@ def _spent(walk: Walk, policies: Iterable[Policy]) -> Iterator[str]:
 def audited(walk: Walk) -> dict[Policy, list[Policy]]:
     """Map the policies whose examples are audited to their names; none without an audit.
 
-    Raises RestemError where there is nothing that could judge a second time.
+    Those trained on solutions of a model are, where their task has a second judge. Raises
+    RestemError when an audit is asked for and no task has one.
     """
-    audit, found = walk.study.audit, dict[Policy, list[Policy]]()
-    for policy in walk.stated if audit.sample else ():
-        wanted = audit.variants is None or policy.variant in audit.variants
-        if wanted and walk.selection(policy).model_data and walk.feeds(policy):
+    if not walk.study.audit.sample:
+        return {}
+    without, found = unjudged(walk), dict[Policy, list[Policy]]()
+    for policy in walk.stated:
+        selects = walk.selection(policy).model_data and walk.feeds(policy)
+        if selects and policy.task not in without:
             found.setdefault(walk.owner(policy), []).append(policy)
-    for task in sorted({policy.task for policy in found}):
-        _check_judge(walk, task)
+    if not found:
+        raise RestemError(
+            "there is nothing to audit",
+            f"audit.sample; {'; '.join(f'task {name}: {why}' for name, why in without.items())}",
+            "correct that, train a variant on solutions of a model, or set audit.sample to 0",
+        )
     return found
 
 
-def _check_judge(walk: Walk, task: str) -> None:
-    """Refuse an audit of a task that has nothing but the verifier."""
-    verifier = walk.rewards_settings(task, "train")["verifier"]
-    where = f"tasks.{task}"
-    if verifier == "code" and not walk.study.tasks[task].reward.code.held_back:
-        raise RestemError(
-            "all tests of a problem decide its reward, so none is left for the audit",
-            f"{where}.reward.code.held_back",
-            "set it, for instance to 1; or name the variants to audit in audit.variants",
-        )
-    if verifier not in ("code", "math"):
-        raise RestemError(
-            f"there is no second judge for the verifier {verifier!r}",
-            where,
-            "name the variants to audit in audit.variants",
-        )
+def unjudged(walk: Walk) -> dict[str, str]:
+    """Say of every task that variants are trained on, but that has no second judge, why not."""
+    found = {}
+    for task in sorted({variant.task for variant in walk.study.variants.values()}):
+        settings = walk.rewards_settings(task, "train")
+        if settings["verifier"] == "code" and not walk.study.tasks[task].reward.code.held_back:
+            found[task] = "all tests decide the reward (set reward.code.held_back)"
+        elif settings["verifier"] not in ("code", "math"):
+            found[task] = f"nothing checks the verifier {settings['verifier']}"
+    return found
 
 
 def recheck_settings(walk: Walk, policy: Policy) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def recheck_settings(walk: Walk, policy: Policy) -> dict[str, Any]:
     return {
         **walk.rewards_settings(policy.task, "train"),
         "sources": [[source.name, source.age] for source in walk.sources(policy)],
-        **audit.model_dump(mode="json", exclude={"variants"}),
+        **audit.model_dump(mode="json"),
     }
 
 
@@ -148,7 +149,8 @@ def audits_settings(walk: Walk) -> dict[str, Any]:
     """Return what the rates of false positives read: whose rechecks there are, in order."""
     metrics = walk.study.metrics.model_dump(mode="json", include={"confidence"})
     policies = [[asdict(policy) for policy in names] for names in audited(walk).values()]
-    return {"note": walk.note, "metrics": metrics, "policies": policies}
+    told = {"note": walk.note, "metrics": metrics, "without": unjudged(walk)}
+    return {**told, "policies": policies}
 
 
 def plots(walk: Walk) -> dict[str, tuple[Experiment, Plot]]:

@@ -19,11 +19,6 @@ class Audit(Strict):
         ge=0,
     )
     seed: int = Field(default=0, description="Seed of the sample.", ge=0)
-    variants: list[str] | None = Field(
-        default=None,
-        description="Variants whose policies are audited; null for all that are trained on "
-        "solutions of a model.",
-    )
     steps: bool = Field(
         default=False,
         description="Also count the solutions in which an equation of numbers is wrong; for tasks "

@@ -152,8 +152,6 @@ def _dangling(study: Study) -> list[str]:
     for name, stated in study.models.items():
         for task in stated.tasks or []:
             check(f"models.{name}.tasks", task, study.tasks)
-    for name in study.audit.variants or []:
-        check("audit.variants", name, study.variants)
     check("validation_decoding", study.validation_decoding, study.decodings)
     found += _chat_for_training(study) + _unfit(study) + _unaudited(study)
     return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)

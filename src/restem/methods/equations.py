@@ -13,7 +13,12 @@ from typing import Final
 
 _NUMBER: Final = r"-?\d+(?:\.\d+)?"
 _TERMS: Final = rf"{_NUMBER}(?:\s*[-+*/]\s*{_NUMBER})+"
-_EQUATION: Final = re.compile(rf"(?<![\w.])({_TERMS})\s*=\s*\$?({_NUMBER})(?![\d.]*\d)")
+# Both sides whole: in `x + 2 - 1 = 5` and `1 + 2 = 5 - 2` a part would say what the text does not.
+_BEFORE: Final = r"(?<![\w.)}])(?<![-+*/^])(?<![-+*/^x][ ])"
+_AFTER: Final = r"(?![\d.]*\d)(?![A-Za-z]\b)(?!\s*[-+*/^]\s*(?:[\d(\\]|[a-z]\b))"
+_EQUATION: Final = re.compile(rf"{_BEFORE}({_TERMS})\s*=\s*\$?({_NUMBER}){_AFTER}")
+_TIMES: Final = re.compile(r"(?<=\d)\s*x\s*(?=\d)")
+_THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _LONGEST: Final = 200  # characters; no honest step is longer, and parsing stays cheap
 
 _OPERATIONS: Final[dict[type, Callable[[Fraction, Fraction], Fraction]]] = {
@@ -27,6 +32,7 @@ _OPERATIONS: Final[dict[type, Callable[[Fraction, Fraction], Fraction]]] = {
 def equations(text: str) -> tuple[tuple[str, str], ...]:
     """List what stands left and right of every equality of numbers in a text, without spaces."""
     plain = text.replace("×", "*").replace("÷", "/").replace("\\times", "*").replace("\\cdot", "*")
+    plain = _TIMES.sub("*", _THOUSANDS.sub("", plain))
     found = _EQUATION.findall(plain)
     return tuple(("".join(left.split()), right) for left, right in found if len(left) <= _LONGEST)
 

@@ -16,8 +16,10 @@ _HEAD: Final = (
 )
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], note: str, confidence: float) -> str:
-    """Write what every check found, over all training seeds."""
+def markdown(
+    rows: Sequence[Mapping[str, Any]], note: str, confidence: float, without: Mapping[str, str]
+) -> str:
+    """Write what every check found, over all training seeds; without: tasks left out, and why."""
     whole = [row for row in rows if row["seed"] is None]
     parts = [
         f"# False positives among what policies were trained on — {note}\n",
@@ -27,6 +29,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], note: str, confidence: float) ->
         f"methods keep. In brackets: {100 * confidence:g} % Wilson intervals in which the "
         "solutions of one problem count as one.\n",
     ]
+    parts += [f"Not audited: task {task}; {why}.\n" for task, why in without.items()]
     if not whole:
         parts.append("No solution of a model was kept.\n")
     for check in dict.fromkeys(row["check"] for row in whole):

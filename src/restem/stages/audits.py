@@ -13,9 +13,13 @@ from restem.tables import read_rows, table, write_table
 
 
 class Settings(Strict):
-    """For every input, in order, the addresses of the policies whose examples were rechecked."""
+    """For every input, in order, the addresses of the policies whose examples were rechecked.
+
+    without: tasks that are not audited, and why.
+    """
 
     note: str
+    without: dict[str, str]
     metrics: Metrics
     policies: list[list[dict[str, Any]]]
 
@@ -29,5 +33,5 @@ def run(job: Job, rechecks: Sequence[Path], output: Path, page: Path) -> None:
         found += [(address, rows) for address in addresses]
     rates = audits(found, settings.metrics)
     write_table(output, "audit", table("audit", rates), job.provenance)
-    write_text(page, markdown(rates, settings.note, settings.metrics.confidence))
+    write_text(page, markdown(rates, settings.note, settings.metrics.confidence, settings.without))
     print(f"audits: {len(settings.policies)} policies, {len(rates)} rates", flush=True)

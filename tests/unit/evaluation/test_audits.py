@@ -84,12 +84,13 @@ def test_what_the_verifier_had_refused_is_known() -> None:
 
 def test_nothing_kept_is_no_row_and_a_page_that_says_so() -> None:
     assert found((0, [])) == []
-    assert "No solution of a model was kept" in markdown([], "embedded model", 0.95)
+    assert "No solution of a model was kept" in markdown([], "embedded model", 0.95, {})
 
 
 def test_the_page_has_a_line_a_policy_and_origin_and_a_table_a_check() -> None:
     rows = [row(0), row(1, "rejected"), row(0, "undecided", check="equations")]
-    page = markdown(found((0, rows), (1, rows)), "embedded model", 0.95)
+    page = markdown(found((0, rows), (1, rows)), "n", 0.95, {"apps": "all tests decide"})
+    assert "Not audited: task apps; all tests decide." in page
     told = [line for line in page.splitlines() if line.startswith("| math")]
     assert len(told) == 2
     assert told[0].endswith("| first try | 80 | 2 | 2 | 0 | 0 | – |")
