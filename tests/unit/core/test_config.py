@@ -400,3 +400,30 @@ def test_a_model_is_trained_and_evaluated_on_its_own_tasks_only() -> None:
 def test_a_model_that_is_asked_for_on_another_task_is_refused() -> None:
     (line,) = problems(of_two_models(models=["S"]))
     assert line.startswith("variants.code.models: S is not for task program")
+
+
+# ---- the audit ----
+
+SHOWN = {"title": "x", "figures": {"A": {"module": "false_positives", "table": "audit"}}}
+
+
+def test_a_figure_of_an_audit_needs_the_audit() -> None:
+    [told] = problems(changed("experiments", {"X": SHOWN}))
+    assert told.startswith("audit.sample: 0, but figure A of experiment X shows an audit")
+    study = {**changed("experiments", {"X": SHOWN}), "audit": {"sample": 1}}
+    assert load(study).experiments["X"].figures["A"].table == "audit"
+
+
+def test_a_figure_of_an_audit_has_no_decoding() -> None:
+    figure = {**SHOWN["figures"]["A"], "decodings": ["greedy"]}  # type: ignore[index]
+    study = {
+        **changed("audit.sample", 1),
+        "experiments": {"X": {"title": "x", "figures": {"A": figure}}},
+    }
+    [told] = problems(study)
+    assert "leave out decodings" in told
+
+
+@pytest.mark.parametrize("key", ["sample", "seed"])
+def test_an_audit_takes_no_less_than_nothing(key: str) -> None:
+    assert len(problems(changed(f"audit.{key}", -1))) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from restem.config.study import Study
 from restem.errors import RestemError
+from restem.reporting import audited, audits_settings, recheck_settings
 from restem.workflow import Draws, Policy, Walk
 
 STUDY: dict[str, Any] = {
@@ -276,6 +277,8 @@ SLICES: list[tuple[str, Any, set[str]]] = [
     ("tasks.chain.data.train", 5, {"problems"}),
     ("tasks.chain.data.test", 5, {"problems"}),
     ("tasks.chain.reward.policy", "flexible", {"rewards", "policy"}),
+    ("tasks.chain.reward.code.held_back", 1, {"rewards"}),
+    ("audit.sample", 5, set()),
     ("models.S.source.seed", 3, {"base"}),
 ]
 
@@ -291,6 +294,17 @@ def test_a_split_reads_no_other_splits_number() -> None:
     before, after = walk(), walk(**merged("tasks.chain.data.train", 5))
     assert before.problems_settings("chain", "test") == after.problems_settings("chain", "test")
     assert before.problems_settings("chain", "train") != after.problems_settings("chain", "train")
+
+
+def test_tests_are_held_back_where_policies_are_trained_and_nowhere_else() -> None:
+    before, after = walk(), walk(**merged("tasks.chain.reward.code.held_back", 2))
+    told = after.rewards_settings("chain", "train")["reward"]
+    assert told == {"code": {"held_back": 2}}
+    for split in ("validation", "test"):
+        assert after.rewards_settings("chain", split) == before.rewards_settings("chain", split)
+    both = walk(**merged("tasks.chain.reward.code", {"held_back": 2, "cpu_seconds": 1}))
+    assert both.rewards_settings("chain", "test")["reward"] == {"code": {"cpu_seconds": 1}}
+    assert after.recipe(at("rest-em", 1)) != before.recipe(at("rest-em", 1))
 
 
 def test_stating_a_default_changes_no_slice() -> None:
@@ -348,3 +362,62 @@ def test_an_unknown_figure_is_refused_with_the_nearest() -> None:
 def test_an_unknown_task_module_is_refused_with_the_nearest() -> None:
     with pytest.raises(RestemError, match="'chain'"):
         walk(**merged("tasks.chain.module", "chian"))
+
+
+# ---- the audit ----
+
+
+def audited_walk(**changes: Any) -> Walk:
+    return walk(**{"audit": {"sample": 5}, "seeds": [0], **changes})
+
+
+def test_without_an_audit_nothing_is_audited() -> None:
+    assert audited(walk()) == {}
+
+
+def test_each_artifact_is_audited_once_under_all_of_its_names() -> None:
+    both = {"three": variant("rest-em"), "two": variant("rest-em", iterations=2)}
+    found = audited(audited_walk(variants=both))
+    assert list(found) == [at("three", 1), at("three", 2), at("three", 3)]
+    assert found[at("three", 2)] == [at("three", 2), at("two", 2)]
+    shown = audits_settings(audited_walk(variants=both))["policies"]
+    assert [[name["variant"] for name in names] for names in shown] == [
+        ["three", "two"], ["three", "two"], ["three"],
+    ]  # fmt: skip
+
+
+def test_human_solutions_are_not_audited() -> None:
+    found = audited(audited_walk(variants={"sft": variant("sft"), "rft": variant("rft")}))
+    assert list(found) == [at("rft", 1)]
+
+
+def test_an_audit_of_nothing_is_refused() -> None:
+    with pytest.raises(RestemError, match="nothing to audit"):
+        audited(audited_walk(variants={"sft": variant("sft")}))
+
+
+def test_programs_are_audited_only_where_tests_are_held_back() -> None:
+    def study(held_back: int) -> Walk:
+        code = {"data": {"source": {"kind": "embedded"}, "train": 4}, "module": "program"}
+        code |= {"reward": {"code": {"held_back": held_back}}}
+        both = {"rft": variant("rft"), "code": {**variant("rft"), "task": "apps"}}
+        return audited_walk(tasks={**STUDY["tasks"], "apps": code}, variants=both)
+
+    assert [policy.task for policy in audited(study(0))] == ["chain"]
+    assert "held_back" in audits_settings(study(0))["without"]["apps"]
+    assert [policy.task for policy in audited(study(1))] == ["chain", "apps"]
+    assert audits_settings(study(1))["without"] == {}
+    told = recheck_settings(study(1), Policy("apps", "S", "code", 0, 1))
+    assert told["reward"] == {"code": {"held_back": 1}}
+    assert told["verifier"] == "code"
+
+
+def test_a_recheck_reads_the_sources_in_the_order_of_the_shards() -> None:
+    methods = copy.deepcopy(STUDY["methods"])
+    methods["rest-em"]["e_step"]["hint"] = "greedy"
+    methods["rest-em"]["selection"] = {"accumulate": 2}
+    study = audited_walk(methods=methods)
+    policy = Policy("chain", "S", "rest-em", 0, 2)
+    sources = recheck_settings(study, policy)["sources"]
+    assert sources == [["model", 0], ["hint", 0], ["model", 1], ["hint", 1]]
+    assert len(sources) == len(study.feeds(policy))

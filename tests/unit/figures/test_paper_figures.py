@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from restem.errors import RestemError
-from restem.figures import accuracy_by_iteration, by_group, by_share, comparison
+from restem.figures import accuracy_by_iteration, by_group, by_share, comparison, false_positives
 
 
 def row(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
@@ -97,3 +97,46 @@ def test_the_mean_of_the_groups_comes_last_and_counts_no_problems_twice() -> Non
 def test_groups_that_are_not_there_are_refused() -> None:
     with pytest.raises(RestemError, match="no accuracy by subject"):
         by_group.draw([], "n", kind="subject", quantity="accuracy")
+
+
+def audited(variant: str, origin: str, estimate: float | None, **more: Any) -> dict[str, Any]:
+    return {
+        "task": "math", "model": "S", "variant": variant, "iteration": 1, "seed": None, "seeds": 1,
+        "check": "second grader", "origin": origin, "kept": 90, "audited": 50, "undecided": 10,
+        "problems": 40, "rejected": 4, "known": 0, "estimate": estimate, "low": 0.0, "high": 0.3,
+        **more,
+    }  # fmt: skip
+
+
+def test_first_tries_and_rationalised_solutions_stand_side_by_side() -> None:
+    rows = [
+        audited("star", "first try", 0.1),
+        audited("star", "rationalised", 0.2),
+        audited("star-plain", "first try", 0.05),
+        audited("star", "first try", 0.9, seed=0),
+        audited("star", "rationalised", None, iteration=2),
+    ]
+    figure = false_positives.draw(rows, "embedded model")
+    assert drawn(figure) == {
+        "second grader/star/1/first try": [0.1],
+        "second grader/star/1/rationalised": [0.2],
+        "second grader/star-plain/1/first try": [0.05],
+    }
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["star (1)", "star-plain (1)"]
+    assert "second grader: n = 40 solutions" in texts(figure)
+    assert "Wilson" in texts(figure)
+
+
+def test_each_check_has_panels_of_its_own() -> None:
+    rows = [
+        audited("star", "first try", 0.1, check=check, model=model)
+        for check in ("equations", "second grader")
+        for model in "SL"
+    ]
+    assert len(false_positives.draw(rows, "n").axes) == 4
+
+
+def test_an_audit_without_a_rate_is_refused() -> None:
+    with pytest.raises(RestemError, match="nothing to draw"):
+        false_positives.draw([audited("star", "first try", None)], "n")
