@@ -222,6 +222,7 @@ def page_settings(walk: Walk) -> dict[str, Any]:
         "confidence": walk.study.metrics.confidence,
         "sharing": sharing(walk),
         "seeds": len(walk.study.seeds),
+        "more": ["audit.parquet", "audit.md"] if audited(walk) else [],
     }
 
 

@@ -57,12 +57,21 @@ def test_the_paper_resolves_at_every_scale(clone: Any, scale: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "judge_claims" in done.stdout
     assert "write_page" in done.stdout
+    assert "report_audit" in done.stdout
 
 
 def test_without_a_study_the_demo_resolves(clone: Any) -> None:
     done = dry_run(clone)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "results/demo/table.md" in done.stdout
+
+
+def test_an_audit_is_made_where_a_study_asks_for_it(clone: Any) -> None:
+    assert "recheck_examples" not in dry_run(clone).stdout
+    done = dry_run(clone, "--configfile", "config/demo.yaml", "--config", "audit={sample: 9}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "recheck_examples         3" in done.stdout
+    assert "results/demo/audit.md" in done.stdout
 
 
 @pytest.mark.parametrize("target", ["all", "figures", "policies", "evaluations"])

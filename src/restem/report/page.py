@@ -42,8 +42,9 @@ def html(
     ledger: Sequence[Mapping[str, Any]],
     methods: str,
     sharing: Mapping[str, Mapping[str, int]],
+    more: Sequence[str] = (),
 ) -> str:
-    """Write the whole page."""
+    """Write the whole page; more: further files to link to."""
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -62,7 +63,7 @@ def html(
         _sharing(sharing),
         *(_costs(scope, title, ledger) for scope, title in SCOPES.items()),
         '<h2 id="files">Files</h2>',
-        _files(),
+        _files(more),
         "</body>\n</html>\n",
     ]
     return "\n".join(parts)
@@ -116,9 +117,11 @@ def _sharing(sharing: Mapping[str, Mapping[str, int]]) -> str:
     return _table(["work", "every variant by itself", "done, shared"], rows)
 
 
-def _files() -> str:
+def _files(more: Sequence[str]) -> str:
     links = ("summary.parquet", "lifts.parquet", "claims.parquet", "claims.md", "ledger.parquet")
-    items = "".join(f'<li><a href="{name}">{name}</a></li>' for name in (*links, "ledger.md"))
+    items = "".join(
+        f'<li><a href="{name}">{name}</a></li>' for name in (*links, "ledger.md", *more)
+    )
     return f"<ul>{items}</ul>"
 
 

@@ -12,7 +12,7 @@ from restem.tables import read_rows
 
 
 class Settings(Strict):
-    """What the page says besides tables and figures."""
+    """What the page says besides tables and figures; more: files that only some studies have."""
 
     study: str
     description: str
@@ -22,6 +22,7 @@ class Settings(Strict):
     confidence: float
     sharing: dict[str, dict[str, int]]
     seeds: int
+    more: list[str]
 
 
 def run(
@@ -43,6 +44,7 @@ def run(
         read_rows(ledger, "ledger"),
         methods.read_text(),
         settings.sharing,
+        settings.more,
     )
     write_text(output, text)
     print(f"page: {output}", flush=True)
