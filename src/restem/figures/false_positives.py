@@ -49,7 +49,7 @@ def draw(
         Line2D([], [], label=name, linestyle="none", **look) for name, look in _LOOKS.items()
     ]
     bars = f"Bars: {100 * confidence:g} % Wilson intervals, solutions of one problem count as one."
-    told = "Rejected: kept as right, but the check named above a panel says otherwise."
+    told = "Rejected: kept, but wrong by the check that is named above a panel."
     return style.finish(figure, title, note, handles, [told, bars])
 
 

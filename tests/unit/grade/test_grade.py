@@ -11,6 +11,8 @@ from restem.audit import audit_pairs, audit_rewards
 from restem.cli import cli
 from restem.errors import RestemError
 from restem.grade import grade_file, grade_pairs
+from restem.rewards import second
+from restem.rewards.workers import Reply
 from restem.tables import table, write_table
 
 
@@ -167,6 +169,22 @@ def test_an_audit_of_rewards_takes_a_sample(tmp_path):
     found = lines(tmp_path / "audit.jsonl")
     assert {row["answer"] for row in found} == {"0.33333333333333"}
     assert found == lines(tmp_path / "audit.jsonl")
+
+
+def test_pairs_that_are_late_on_a_busy_machine_get_a_second_turn(monkeypatch):
+    limits = []
+    decided = second._decided
+
+    def watched(pairs, allowed):
+        limits.append((allowed.seconds, len(pairs)))
+        if allowed == second.LIMITS:
+            return [Reply(None, "timeout"), *decided(pairs[1:], allowed)]
+        return decided(pairs, allowed)
+
+    monkeypatch.setattr(second, "_decided", watched)
+    replies = second.second_replies([("1/2", "0.5"), ("2", "3")], "a test")
+    assert [reply.equal for reply in replies] == [True, False]
+    assert limits == [(second.LIMITS.seconds, 2), (second.PATIENT.seconds, 1)]
 
 
 def test_an_audit_needs_one_source(tmp_path):
