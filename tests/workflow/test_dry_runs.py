@@ -39,6 +39,7 @@ def lend_data(root: Path) -> None:
     names = ["math/train.jsonl.gz", "math/test.jsonl.gz", "prompts/minerva_math_4shot.json"]
     names += ["gsm8k/train.jsonl.gz", "gsm8k/test.jsonl.gz", "prompts/gsm8k_cot_8shot.json"]
     names += ["apps/train_intro.jsonl.gz", "humaneval/HumanEval.jsonl.gz", PROMPT_FILE]
+    names += ["hungarian/test.jsonl"]
     for name in [*names, *(f"bbh/{file}.json" for file in FILES)]:
         (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "data" / name).touch()

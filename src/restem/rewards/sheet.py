@@ -18,9 +18,11 @@ from restem.errors import RestemError
 
 COLUMNS: Final = ("problem_id", "draw", "question", "completion", "points", "of")
 
-_FORMULA: Final = re.compile(r"([\n;\t]\s*)('*[=+\-@＝＋－＠])")
-_DISARMED: Final = re.compile(r"([\n;\t]\s*)'('*[=+\-@＝＋－＠])")
-_MARKS: Final = re.compile(r"((?:^|[\n;\t])\s*)'+")
+COMPUTED: Final = "=+\\-@＝＋－＠"  # what a formula begins with, inside the brackets of a pattern
+_CUT: Final = r"[\n;\t][\s\x22]*"  # where a spreadsheet may begin another cell
+_FORMULA: Final = re.compile(rf"({_CUT})('*[{COMPUTED}])")
+_DISARMED: Final = re.compile(rf"({_CUT})'('*[{COMPUTED}])")
+_MARKS: Final = re.compile(rf"((?:^|{_CUT})\s*)'+")
 _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u241b\u2028\u2029\ufeff\ufffe\uffff]")
 _NUMBERED: Final = re.compile("\u241b([0-9A-F]{4})")
 
