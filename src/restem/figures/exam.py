@@ -61,7 +61,7 @@ def draw(
         "Exam score: points that a human gave, of all that the rubric gives.",
         f"{against}: {series.sizes(ys.values())}.",
         *_waiting(ys, xs),
-        *series.remarks(rows),
+        *series.halts(rows),
     ]
     return style.finish(figure, title, note, _handles(models), notes)
 

@@ -103,12 +103,17 @@ def unbroken(iterations: Iterable[int]) -> list[list[int]]:
 def remarks(rows: Iterable[Row]) -> list[str]:
     """Say which policies halted and why, and which iterations are missing between others."""
     found = whole(rows)
+    return [*halts(found), *_missing(found)]
+
+
+def halts(rows: Iterable[Row]) -> list[str]:
+    """Say which policies halted and why."""
     halted = {
         f"{row['model']} {row['variant']}, iteration {row['iteration']}: halted ({row['halted']})."
-        for row in found
+        for row in rows
         if row["halted"]
     }
-    return [*sorted(halted), *_missing(found)]
+    return sorted(halted)
 
 
 def interval_note(confidence: float, what: str = "Bars") -> str:
