@@ -6,9 +6,28 @@ import pytest
 
 from restem.errors import RestemError
 from restem.figures import exam, pass_at_k, report_table, style
-from tests.unit.figures.test_paper_figures import drawn, row, texts
 
 OPTIONS: dict[str, Any] = {"exam": "hungarian", "against": "gsm8k"}
+
+
+def row(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "task": "math", "split": "test", "model": "S", "variant": variant, "iteration": iteration,
+        "decoding": "greedy", "quantity": "accuracy", "k": 1, "seed": None, "seeds": 2,
+        "problems": 50, "draws": 1, "estimate": estimate, "low": estimate - 0.1,
+        "high": estimate + 0.1, "halted": None, **more,
+    }  # fmt: skip
+
+
+def drawn(figure: Any) -> dict[str, list[float]]:
+    """Return the y values of everything that has a name in the figure."""
+    lines = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
+    return {line.get_gid(): [float(y) for y in line.get_ydata()] for line in lines}
+
+
+def texts(figure: Any) -> str:
+    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
+    return "\n".join([*inside, *(text.get_text() for text in figure.texts)])
 
 
 def score(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:

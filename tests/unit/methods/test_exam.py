@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from restem.artifacts import Job, Recipe
 from restem.cli import cli
 from restem.config.load import load_study
 from restem.errors import RestemError
@@ -15,13 +16,22 @@ from restem.policies import write_policy
 from restem.stages import metrics, points, sheet
 from restem.tables import read_rows, table, write_table
 from restem.tasks.problem import Problem
+from restem.tasks.table import to_row
 from restem.workflow import Walk
-from tests.unit.methods.test_stages import job, write_problems
 
 CONFIG = Path(__file__).parents[3] / "config"
 PROBLEMS = [Problem(f"test/{i:02}", f"-{i} + x?", None) for i in (3, 0, 2, 1)]
 ADDRESS = {"task": "hungarian", "split": "test", "decoding": "exam", "train_task": "pretrained"}
 ADDRESS |= {"model": "S", "variant": "base", "seed": 0, "iteration": 0}
+
+
+def job(stage: str, settings: dict[str, Any]) -> Job:
+    return Job(Recipe(stage, settings, {}, "none", {}), {})
+
+
+def write_problems(path: Path, problems: list[Problem]) -> Path:
+    write_table(path, "problems", table("problems", map(to_row, problems)), {})
+    return path
 
 
 def write_samples(path: Path, problems: list[Problem], draws: int = 2) -> Path:
