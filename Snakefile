@@ -17,6 +17,8 @@ pathvars:
     draws="<policy>/{on}/{split}/{decoding}/seed-{draw_seed}",
     drawn=rf"<policy>/{{on}}/{{split}}/{{decoding,{PLAIN}}}/seed-{{draw_seed}}",
     searched=rf"<policy>/{{on}}/{{split}}/{{decoding,{SEARCHED}}}/seed-{{draw_seed}}",
+    checked=rf"<policy>/{{on,{CHECKED}}}/{{split}}/{{decoding}}/seed-{{draw_seed}}",
+    by_hand=rf"<policy>/{{on,{BY_HAND}}}/{{split}}/{{decoding}}/seed-{{draw_seed}}",
 
 
 # Used with --software-deployment-method apptainer; the code itself comes from the checkout.
@@ -28,6 +30,7 @@ include: "rules/base.smk"
 include: "rules/samples.smk"
 include: "rules/search.smk"
 include: "rules/rewards.smk"
+include: "rules/sheet.smk"
 include: "rules/examples.smk"
 include: "rules/policy.smk"
 include: "rules/metrics.smk"
@@ -46,6 +49,9 @@ localrules:
     paper,
     policies,
     evaluations,
+    sheets,
+    write_sheet,
+    read_points,
     load_problems,  # may need the network, which compute nodes often lack
     draw_figure,
     write_table,
@@ -62,6 +68,7 @@ rule all:
         all_examples(),
         all_rewards(),
         all_samples(),
+        all_sheets(),
         all_problems(),
         all_shots(),
         "<results>/overlap.parquet",
@@ -86,6 +93,7 @@ rule paper:
     input:
         all_plots(),
         all_reports(),
+        all_sheets(),
 
 
 rule policies:
@@ -93,8 +101,15 @@ rule policies:
         all_policies(),
 
 
+# What a human has to grade, and nothing that waits for it.
+rule sheets:
+    input:
+        all_sheets(),
+
+
 rule evaluations:
     input:
         all_metrics(),
+        all_sheets(),
         "<results>/overlap.parquet",
         "<results>/summary.parquet",

@@ -12,6 +12,7 @@ from restem import artifacts, recipes, reporting
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, use_gpus_and_links, verified
+from restem.errors import RestemError
 from restem.models.registry import load_source
 from restem.provenance import canonical_json, code_digest, lock_digest
 from restem.tasks.registry import load_task
@@ -33,6 +34,10 @@ PLAIN = r"[^/+]+(\+(hint|batch-\d+-\d+))?"
 SEARCHED = r"[^/+]+\+beam"
 FROZEN = "|".join(map(re.escape, WALK.frozen)) or "none of them"
 FITTED = rf"(?!({FROZEN})/)[^/]+"
+BY_HAND = (
+    "|".join(re.escape(t) for t in STUDY.tasks if WALK.by_hand(t)) or "none of them"
+)
+CHECKED = rf"(?!({BY_HAND})/)[^/]+"
 
 
 wildcard_constraints:
@@ -164,6 +169,11 @@ def draws_of(wildcards):
 
 def problems_slice(wildcards):
     return WALK.problems_settings(wildcards.task, wildcards.split)
+
+
+def nothing(wildcards):
+    """Return the slice of a stage that reads nothing of the configuration."""
+    return {}
 
 
 def overlap_slice(wildcards):
@@ -304,6 +314,26 @@ def shards_of(kind):
     return lambda wildcards: sharded(kind, draws_of(wildcards))
 
 
+def filled_sheet(wildcards):
+    """Return the filled sheet of completions that a human grades."""
+    sheet = WALK.filled(draws_of(wildcards))
+    if sheet is None:
+        raise RestemError(
+            "nobody has graded these completions",
+            f"tasks.{wildcards.on}.graded",
+            "make the sheets (snakemake sheets), fill them in, and name their folder there",
+        )
+    return str(sheet)
+
+
+def all_sheets():
+    return [
+        f"<results>/{draws.path}/sheet.csv"
+        for draws in WALK.evaluations()
+        if WALK.by_hand(draws.task)
+    ]
+
+
 def all_problems():
     return [
         f"<results>/{task}/problems/{split}.parquet" for task, split in WALK.splits()
@@ -329,11 +359,14 @@ def all_samples():
 
 
 def all_rewards():
-    return [path for draws in WALK.sampled() for path in sharded("rewards", draws)]
+    judged = filter(WALK.judged, WALK.sampled())
+    return [path for draws in judged for path in sharded("rewards", draws)]
 
 
 def all_metrics():
-    return [f"<results>/{draws.path}/metrics.parquet" for draws in WALK.evaluations()]
+    """List the metrics of what has verdicts; what waits for a human has none yet."""
+    judged = filter(WALK.judged, WALK.evaluations())
+    return [f"<results>/{draws.path}/metrics.parquet" for draws in judged]
 
 
 def all_figures():

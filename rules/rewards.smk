@@ -7,7 +7,7 @@ rule verify_samples:
         samples="<draws>/samples/{shard}.parquet",
         problems="<results>/{on}/problems/{split}.parquet",
     output:
-        rewards="<draws>/rewards/{shard}.parquet",
+        rewards="<checked>/rewards/{shard}.parquet",
     log:
         "<draws>/rewards/{shard}.log",
     benchmark:

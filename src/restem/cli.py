@@ -134,6 +134,36 @@ def rewards(samples: Path, problems: Path, output: Path, **options: Any) -> None
 
 
 @_stage
+@_list("--samples", "Every shard of the completions.")
+@click.option("--problems", type=FILE, required=True)
+@click.option("--output", type=FILE, required=True, help="The sheet, a CSV file.")
+def sheet(samples: Sequence[Path], problems: Path, output: Path, **options: Any) -> None:
+    """Write a sheet on which a human gives points to completions."""
+    from restem.stages import sheet as stage
+
+    inputs = {"samples": samples, "problems": problems}
+    body = lambda job: stage.run(job, samples, problems, output)  # noqa: E731
+    _make("sheet", options, inputs, {"sheet": output}, body)
+
+
+@_stage
+@click.option("--sheet", type=FILE, required=True, help="The filled sheet, a CSV file.")
+@_list("--samples", "Every shard of the completions.")
+@click.option("--problems", type=FILE, required=True)
+@click.option("--shard", default="1-of-1", help="Which problems: 2-of-8 is every eighth.")
+@click.option("--output", type=FILE, required=True)
+def points(
+    sheet: Path, samples: Sequence[Path], problems: Path, shard: str, output: Path, **options: Any
+) -> None:
+    """Read the points of a filled sheet: one verdict a completion."""
+    from restem.stages import points as stage
+
+    inputs = {"sheet": sheet, "samples": samples, "problems": problems}
+    body = lambda job: stage.run(job, sheet, samples, problems, shard, output)  # noqa: E731
+    _make("points", options, inputs, {"rewards": output}, body)
+
+
+@_stage
 @_list("--samples", "Shards of the E-step.", required=False)
 @_list("--rewards", "Verdicts of the same shards.", required=False)
 @click.option("--problems", type=FILE, required=True)

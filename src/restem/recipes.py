@@ -18,6 +18,8 @@ FAMILIES = {
     "samples": "model",
     "search": "model",
     "rewards": "data",
+    "sheet": "data",
+    "points": "data",
     "examples": "data",
     "policy": "training",
     "frozen": "model",

@@ -59,7 +59,8 @@ SCHEMAS: dict[str, Any] = {
         [("problem_id", pa.string()), ("draw", pa.int32()), ("reward", pa.float64())]
         + [("fraction", pa.float64()), ("verdict", pa.string()), ("layer", pa.string())]
         + [("flexible", pa.string())],
-        [("extracted", pa.string()), ("detail", pa.string())],
+        [("extracted", pa.string()), ("detail", pa.string())]
+        + [("of", pa.float64())],  # points, where a human gives them
     ),
     "examples": _schema(
         [("problem_id", pa.string()), ("source", pa.string()), ("draw", pa.int32())]
@@ -71,7 +72,8 @@ SCHEMAS: dict[str, Any] = {
         + [("draws", pa.int32()), ("correct", pa.int32()), ("unextractable", pa.int32())]
         + [("completion_tokens_mean", pa.float64())],
         [("level", pa.int32()), ("halted", pa.string())]
-        + [("choices", pa.string()), ("right", pa.string())],  # see restem.statistics.votes
+        + [("choices", pa.string()), ("right", pa.string())]  # see restem.statistics.votes
+        + [("points", pa.float64()), ("of", pa.float64())],  # where a human gives them: their mean
     ),
     "summary": _schema(
         [*_address, ("quantity", pa.string()), ("problems", pa.int32()), ("draws", pa.int32())]

@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import restem.figures
@@ -34,8 +35,20 @@ class Walk(Lineage):
 
     def _check_modules(self) -> None:
         """Refuse a task or a figure that there is no module for."""
-        for name in self.study.tasks:
-            load_task(self.module(name))
+        for name, block in self.study.tasks.items():
+            if block.graded and not self.by_hand(name):
+                raise RestemError(
+                    "nobody grades this task: it has a verifier",
+                    f"tasks.{name}.graded",
+                    "leave the key out",
+                )
+        for name, variant in self.study.variants.items():
+            if self.by_hand(variant.task):
+                raise RestemError(
+                    f"{variant.task} is graded by a human, so nothing can be trained on it",
+                    f"variants.{name}.task",
+                    "train on another task, and evaluate on this one",
+                )
         known = [module.name for module in pkgutil.iter_modules(restem.figures.__path__)]
         plots = [p for e in self.study.experiments.values() for p in e.figures.values()]
         for name in [*self.study.figures, *(figure.module for figure in plots)]:
@@ -143,6 +156,20 @@ class Walk(Lineage):
     def all_evaluated(self) -> Iterator[Draws]:
         """List the completions of every evaluation of every policy, as often as they are used."""
         return (d for e in self.study.evaluations for d in self.evaluated(e))
+
+    def by_hand(self, task: str) -> bool:
+        """Tell whether a human grades the completions of a task."""
+        return load_task(self.module(task)).by_hand
+
+    def filled(self, draws: Draws) -> Path | None:
+        """Return where the filled sheet of some completions is looked for."""
+        folder = self.study.tasks[draws.task].graded
+        return folder / draws.path / "sheet.csv" if folder else None
+
+    def judged(self, draws: Draws) -> bool:
+        """Tell whether verdicts can be had: from a verifier, or from a sheet that lies there."""
+        sheet = self.filled(draws)
+        return sheet.is_file() if sheet else not self.by_hand(draws.task)
 
     def shards(self, split: str) -> list[str]:
         """Name the shards of a split; how many there are is a matter of scheduling only."""

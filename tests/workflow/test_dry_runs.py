@@ -1,5 +1,6 @@
 """Every shipped study and profile resolves from a clone, and what is wrong is told readably."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def lend_data(root: Path) -> None:
     names = ["math/train.jsonl.gz", "math/test.jsonl.gz", "prompts/minerva_math_4shot.json"]
     names += ["gsm8k/train.jsonl.gz", "gsm8k/test.jsonl.gz", "prompts/gsm8k_cot_8shot.json"]
     names += ["apps/train_intro.jsonl.gz", "humaneval/HumanEval.jsonl.gz", PROMPT_FILE]
+    names += ["hungarian/test.jsonl"]
     for name in [*names, *(f"bbh/{file}.json" for file in FILES)]:
         (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "data" / name).touch()
@@ -58,6 +60,29 @@ def test_the_paper_resolves_at_every_scale(clone: Any, scale: str) -> None:
     assert "judge_claims" in done.stdout
     assert "write_page" in done.stdout
     assert "report_audit" in done.stdout
+
+
+def test_sheets_wait_for_nobody_and_filled_ones_are_read(clone: Any) -> None:
+    """What a human has not graded is left out of the plan; what lies there is in it."""
+    asked = ("paper", "--config", "experiments=[F10]", "claims=[]", "seeds=[0]")
+    asked = (*asked, "metrics={ks: [1]}", "--configfile", "config/paper/qwen2.5.yaml")
+    exam = "seed-0/iter-0/hungarian/test/exam/seed-0"
+    without = dry_run(clone, *asked)
+    assert without.returncode == 0, without.stdout + without.stderr
+    assert f"pretrained/L/base/{exam}/sheet.csv" in without.stdout
+    assert "read_points" not in without.stdout
+    assert f"{exam}/metrics.parquet" not in without.stdout
+    assert "paper/F10.svg" in without.stdout
+    filled = clone.root / "graded/qwen2.5/pretrained/L/base" / exam / "sheet.csv"
+    filled.parent.mkdir(parents=True)
+    filled.touch()
+    done = dry_run(clone, *asked)
+    filled.unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    read = [block for block in done.stdout.split("\n\n") if "rule read_points:" in block]
+    assert len(re.findall("rule read_points:", done.stdout)) == 2, read  # its two shards
+    assert f"pretrained/L/base/{exam}/metrics.parquet" in done.stdout
+    assert f"pretrained/S/base/{exam}/metrics.parquet" not in done.stdout
 
 
 def test_without_a_study_the_demo_resolves(clone: Any) -> None:

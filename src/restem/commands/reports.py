@@ -15,7 +15,7 @@ from restem.provenance import file_digest
 
 
 @_stage
-@_list("--metrics", "Metrics of every policy and split.")
+@_list("--metrics", "Metrics of every policy and split.", required=False)
 @click.option("--output", type=FILE, required=True)
 @click.option("--lifts", type=FILE, required=True)
 def summary(metrics: Sequence[Path], output: Path, lifts: Path, **options: Any) -> None:

@@ -1,6 +1,7 @@
 """A whole study, as its YAML file says it; all of its problems are reported at once."""
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -37,6 +38,11 @@ class TaskBlock(Strict):
     )
     data: TaskData = Field(description="Where the problems come from, and how many are used.")
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
+    graded: Path | None = Field(
+        default=None,
+        description="Folder with the filled sheets of a task that a human grades, each at the path "
+        "that its sheet.csv has below results/<study>; null while there are none.",
+    )
 
 
 class Study(Strict):

@@ -28,7 +28,7 @@ def draw(
     decoding: which sampled decoding, needed when there are several. Raises RestemError when the
     summary has nothing to draw.
     """
-    rows = series.whole(series.select(summary, [split], "pass@", decoding))
+    rows = series.whole(series.select(series.without_exams(summary), [split], "pass@", decoding))
     tasks, models = series.names(rows, "task", home), series.names(rows, "model")
     figure, panels = _grid(len(tasks), len(models))
     addresses = [(task, model) for task in tasks for model in models]

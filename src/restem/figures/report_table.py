@@ -59,7 +59,8 @@ def draw(
     rows = series.whole(summary)
     greedy = series.select(rows, [_SPLIT], "accuracy", GREEDY)
     _check_home(home, series.names(greedy, "task"))
-    drawn = [row for row in rows if row["split"] == _SPLIT and row["decoding"] != GREEDY]
+    curves = series.without_exams(rows)
+    drawn = [row for row in curves if row["split"] == _SPLIT and row["decoding"] != GREEDY]
     passes = series.select(drawn, [_SPLIT], "pass@", sampled) if drawn else []
     columns = [
         *_accuracies(greedy, home),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from restem.errors import RestemError
-from restem.statistics.evaluation import BASE, is_reference
+from restem.statistics.evaluation import BASE, SCORE, is_reference
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -33,6 +33,12 @@ def select(
             f"several decodings could be drawn: {', '.join(decodings)}", where, "name one of them"
         )
     return rows
+
+
+def without_exams(rows: Sequence[Row]) -> list[Row]:
+    """Leave out the tasks that a human graded: they have a score, and no curve over k."""
+    exams = {row["task"] for row in rows if row["quantity"] == SCORE}
+    return [row for row in rows if row["task"] not in exams]
 
 
 def whole(rows: Iterable[Row]) -> list[Row]:
@@ -97,12 +103,17 @@ def unbroken(iterations: Iterable[int]) -> list[list[int]]:
 def remarks(rows: Iterable[Row]) -> list[str]:
     """Say which policies halted and why, and which iterations are missing between others."""
     found = whole(rows)
+    return [*halts(found), *_missing(found)]
+
+
+def halts(rows: Iterable[Row]) -> list[str]:
+    """Say which policies halted and why."""
     halted = {
         f"{row['model']} {row['variant']}, iteration {row['iteration']}: halted ({row['halted']})."
-        for row in found
+        for row in rows
         if row["halted"]
     }
-    return [*sorted(halted), *_missing(found)]
+    return sorted(halted)
 
 
 def interval_note(confidence: float, what: str = "Bars") -> str:

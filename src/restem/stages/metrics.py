@@ -104,7 +104,16 @@ def _row(
         "completion_tokens_mean": sum(lengths) / len(lengths) if lengths else 0.0,
         "halted": halted,
         **_ballot(verdicts),
+        **_points(verdicts),
     }
+
+
+def _points(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean points that a human gave, and of how many; none where none were given."""
+    if not verdicts or any(row["of"] is None for row in verdicts):
+        return {"points": None, "of": None}
+    full = verdicts[0]["of"]
+    return {"points": full * sum(row["fraction"] for row in verdicts) / len(verdicts), "of": full}
 
 
 def _ballot(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ GREEDY: Final = "greedy"
 BASE: Final = "base"
 SFT: Final = "sft"
 MAJORITY: Final = "maj@"
+SCORE: Final = "score"  # points that a human gave, as a share of all that a rubric gives
 
 _DECIMALS: Final = 12  # hides the last bits, in which linear algebra libraries differ
 _CHUNK: Final = 4_000_000  # cells of the resampling matrix that are held at a time
@@ -59,8 +60,9 @@ def is_reference(variant: str) -> bool:
 def summarise(results: Results, settings: Metrics) -> list[Row]:
     """Estimate every quantity of every policy: first over all its seeds (seed null), then by seed.
 
-    Greedy decoding gives `accuracy`, any other `pass@k` for the k that it drew enough for; `draws`
-    is the smallest number of draws of a problem. A halted policy has null estimates and its reason.
+    Greedy decoding gives `accuracy`, any other `pass@k` for the k that it drew enough for, and what
+    a human graded its `score` too; `draws` is the smallest number of draws of a problem. A halted
+    policy has null estimates and its reason.
     Raises RestemError for empty or contradictory results and for a k that no decoding can give.
     """
     policies = collect(results, settings.ks)
@@ -97,13 +99,15 @@ class Measured:
     """One policy under one decoding on one split: what each seed's run scored.
 
     counts: (draws, correct) by problem, by seed; ballots: the answers likewise, where a vote can
-    be held; halted: the reason, by seed.
+    be held; halted: the reason, by seed; points: (mean, of how many) by problem, by seed, where
+    a human gave them.
     """
 
     address: Row
     counts: dict[int, dict[str, tuple[int, int]]] = field(default_factory=dict)
     ballots: dict[int, dict[str, Ballot]] = field(default_factory=dict)
     halted: dict[int, str] = field(default_factory=dict)
+    points: dict[int, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def halted_everywhere(self) -> bool:
@@ -147,6 +151,22 @@ class Measured:
         columns = [[self.counts[seed][name] for name in problems] for seed in self.seeds]
         pairs = [np.array(column, np.int64) for column in columns]
         return np.stack([pass_at_k(pair[:, 0], pair[:, 1], k) for pair in pairs], axis=1)
+
+    def estimate(
+        self, name: str, k: int, problems: Sequence[str], bootstrap: "Bootstrap"
+    ) -> tuple[float, Floats]:
+        """Return a quantity and its resampled values; a score is a ratio of sums, as of an exam."""
+        if name != SCORE:
+            values = self.values(name, k, problems)
+            return float(values.mean()), bootstrap.means(self, values, problems)
+        given, of = self._points(problems)
+        means = [bootstrap.means(self, part, problems) for part in (given, of)]
+        return float(given.sum() / of.sum()), means[0] / means[1]
+
+    def _points(self, problems: Sequence[str]) -> Floats:
+        """Return the points given and those that can be had, shape (2, problems, seeds)."""
+        held = [[self.points[seed][name] for seed in self.seeds] for name in problems]
+        return np.moveaxis(np.array(held, np.float64), 2, 0)
 
     def _vote(self, k: int, problems: Sequence[str]) -> Floats:
         """Score the votes; a problem without any answer scores 0."""
@@ -274,6 +294,8 @@ def _add(policy: Measured, row: Mapping[str, Any]) -> None:
     if row.get("choices") is not None:
         ballot = Ballot(read(row["choices"]), frozenset(read(row["right"])))
         policy.ballots.setdefault(row["seed"], {})[row["problem_id"]] = ballot
+    if row.get("of") is not None:
+        policy.points.setdefault(row["seed"], {})[row["problem_id"]] = (row["points"], row["of"])
 
 
 def _check_seeds(policy: Measured) -> None:
@@ -303,14 +325,15 @@ def _check_ks(policies: Iterable[Measured], ks: Sequence[int]) -> None:
 
 def quantities(policy: Measured, settings: Metrics) -> list[tuple[str, int]]:
     """List the quantities that a policy's draws can give, each with its k."""
+    score = [(SCORE, 1)] if policy.points else []
     if policy.address["decoding"] == GREEDY:
-        return [("accuracy", 1)]
+        return [("accuracy", 1), *score]
     if policy.halted_everywhere:
         return [("pass@1", 1)]
     found = [(f"pass@{k}", k) for k in settings.ks if k <= policy.draws]
     if policy.votes:
         found += [(f"{MAJORITY}{k}", k) for k in settings.votes if k <= policy.draws]
-    return found
+    return found + score
 
 
 def _parts(policy: Measured) -> list[tuple[int | None, Measured]]:
@@ -320,7 +343,8 @@ def _parts(policy: Measured) -> list[tuple[int | None, Measured]]:
         counts = {seed: policy.counts[seed]} if seed in policy.counts else {}
         halted = {seed: policy.halted[seed]} if seed in policy.halted else {}
         ballots = {seed: policy.ballots.get(seed, {})}
-        parts.append((seed, Measured(policy.address, counts, ballots, halted)))
+        points = {seed: policy.points[seed]} if seed in policy.points else {}
+        parts.append((seed, Measured(policy.address, counts, ballots, halted, points)))
     return parts
 
 
@@ -330,9 +354,8 @@ def _summary_row(part: Measured, seed: int | None, name: str, k: int, bootstrap:
     row |= {"problems": len(problems), "draws": part.draws, "seeds": len(part.counts)}
     if part.halted_everywhere:
         return row | {"estimate": None, "low": None, "high": None, "halted": part.reason}
-    values = part.values(name, k, problems)
-    resampled = bootstrap.means(part, values, problems)
-    found = bootstrap.interval(resampled, float(values.mean()), (0.0, 1.0), len(problems))
+    point, resampled = part.estimate(name, k, problems, bootstrap)
+    found = bootstrap.interval(resampled, point, (0.0, 1.0), len(problems))
     return row | found | {"halted": part.reason}
 
 
@@ -361,9 +384,7 @@ def _lift_row(
     problems = sorted(set(policy.problems) & set(reference.problems))
     if not problems:
         raise _contradiction(policy, f"no problem that {reference.address['variant']} answered too")
-    sides = [(side, side.values(name, k, problems)) for side in (policy, reference)]
-    point = float(sides[0][1].mean() - sides[1][1].mean())
-    resampled = [bootstrap.means(side, values, problems) for side, values in sides]
-    difference = resampled[0] - resampled[1]
-    found = bootstrap.interval(difference, point, (-1.0, 1.0), len(problems))
+    sides = [side.estimate(name, k, problems, bootstrap) for side in (policy, reference)]
+    (mine, resampled), (theirs, others) = sides
+    found = bootstrap.interval(resampled - others, mine - theirs, (-1.0, 1.0), len(problems))
     return row | {"problems": len(problems)} | found

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 SHOT = "shot"
 INTRO = "intro"  # of a few-shot example: what stands before it in the prompt
+POINTS = "points"  # of an exam's question: what its rubric gives in full
 
 
 @dataclass(frozen=True)

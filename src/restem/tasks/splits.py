@@ -88,7 +88,7 @@ def _reasons(
     prompt = {normalise(shot.question) for shot in _shots(task, reader)}
     reasons: Reasons = [
         ("in the few-shot prompt", lambda problem: normalise(problem.question) in prompt),
-        ("no gold answer", lambda problem: problem.answer is None),
+        ("no gold answer", lambda problem: problem.answer is None and not task.by_hand),
     ]
     if split in ("train", "validation"):
         reasons += _hold_out(data, split, _sift(pool, reasons)[0])

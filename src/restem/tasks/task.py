@@ -37,6 +37,11 @@ class Task:
     shots_by_subject: bool = False
     hint: str = " (The answer is {answer}.)"
 
+    @property
+    def by_hand(self) -> bool:
+        """Tell whether a human grades the completions: such problems need no gold answer."""
+        return self.verifier == "human"
+
 
 def few_shot_prefix(task: Task, shots: Sequence[Problem], subject: str = "") -> str:
     """Write the worked examples that stand before the question in a prompt.

@@ -1,0 +1,121 @@
+"""A score that a human gave against the accuracy on a benchmark (the paper's figure 10)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from restem.errors import RestemError
+from restem.figures import series, style
+from restem.statistics.evaluation import BASE, SCORE
+
+_SPANS: Final = ((0.2, 0.7), (0.3, 0.9))  # of the paper's axes; wider where a policy needs it
+_AIR: Final = 0.03
+
+Address = tuple[str, str, int]
+"""Model, variant, iteration."""
+
+
+@style.house_style()
+def draw(
+    summary: Sequence[Mapping[str, Any]],
+    note: str,
+    *,
+    exam: str,
+    against: str,
+    title: str = "A real exam",
+    confidence: float = 0.95,
+) -> Figure:
+    """Draw a point with both intervals for every policy that was graded.
+
+    exam, against: the tasks on the x axis, by score, and on the y axis, by accuracy. Policies that
+    wait for a human are named. Raises RestemError when there is nothing to draw them against.
+    """
+    rows = series.whole(row for row in summary if row["split"] == "test")
+    xs = _last(series.matching(rows, task=exam, quantity=SCORE))
+    ys = _last(series.matching(rows, task=against, quantity="accuracy"))
+    if not ys:
+        raise RestemError(
+            f"no policy has an accuracy on {against}", "the summary", "run the evaluations first"
+        )
+    models = series.names(ys.values(), "model")
+    both = sorted(xs.keys() & ys.keys(), key=_rank)
+    figure, [axes] = style.panels(1, 1)
+    for address in both:
+        _point(axes, xs[address], ys[address], models.index(address[0]))
+    if not both:
+        axes.text(
+            0.5, 0.5, "nothing is graded yet", transform=axes.transAxes, ha="center",
+            color=style.GREY,
+        )  # fmt: skip
+    _span(axes, [(xs[address], ys[address]) for address in both])
+    style.label_panel(axes, f"{exam} · {against}", series.sizes(xs.values()))
+    style.percent_axis(axes, f"{against} accuracy")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 4):g}"))
+    axes.set_xlabel(f"{exam} exam score (%)")
+    notes = [
+        series.interval_note(confidence),
+        "Exam score: points that a human gave, of all that the rubric gives.",
+        f"{against}: {series.sizes(ys.values())}.",
+        *_waiting(ys, xs),
+        *series.halts(rows),
+    ]
+    return style.finish(figure, title, note, _handles(models), notes)
+
+
+def _last(rows: Sequence[series.Row]) -> dict[Address, series.Row]:
+    """Return the estimates of the last iteration of every model's variants."""
+    found: dict[tuple[str, str], series.Row] = {}
+    for row in rows:  # by iteration
+        if row["estimate"] is not None:
+            found[row["model"], row["variant"]] = row
+    return {(*name, row["iteration"]): row for name, row in found.items()}
+
+
+def _rank(address: Address) -> tuple[str, bool, str, int]:
+    model, variant, iteration = address
+    return model, variant != BASE, variant, iteration
+
+
+def _name(address: Address) -> str:
+    model, variant, iteration = address
+    return f"{model} base" if variant == BASE else f"{model} {variant} ({iteration})"
+
+
+def _point(axes: Axes, x: series.Row, y: series.Row, place: int) -> None:
+    colour, name = style.COLOURS[place], _name((x["model"], x["variant"], x["iteration"]))
+    at_x, at_y = x["estimate"], y["estimate"]
+    axes.hlines(at_y, x["low"], x["high"], color=colour, linewidth=1.1, zorder=3)
+    axes.vlines(at_x, y["low"], y["high"], color=colour, linewidth=1.1, zorder=3)
+    face = "white" if x["variant"] == BASE else colour
+    axes.plot([at_x], [at_y], gid=name, color=colour, marker=style.MARKERS[place],
+              markerfacecolor=face, linestyle="none", zorder=4)  # fmt: skip
+    axes.annotate(name, (at_x, at_y), (5, 4), textcoords="offset points", fontsize=7, zorder=5)
+
+
+def _span(axes: Axes, points: Sequence[tuple[series.Row, series.Row]]) -> None:
+    """Show the paper's part of both axes, and more where an interval reaches further."""
+    for i, (least, most) in enumerate(_SPANS):
+        low = min([least, *(pair[i]["low"] - _AIR for pair in points)])
+        high = max([most, *(pair[i]["high"] + _AIR for pair in points)])
+        (axes.set_ylim if i else axes.set_xlim)(max(low, -_AIR), min(high, 1 + _AIR))
+
+
+def _waiting(ys: Mapping[Address, series.Row], xs: Mapping[Address, series.Row]) -> list[str]:
+    names = ", ".join(_name(address) for address in sorted(ys.keys() - xs.keys(), key=_rank))
+    return [f"Not graded yet: {names}."] if names else []
+
+
+def _handles(models: Sequence[str]) -> list[Line2D]:
+    found = [
+        Line2D([], [], label=model, color=style.COLOURS[i], marker=style.MARKERS[i], linestyle="")
+        for i, model in enumerate(models)
+    ]
+    found.append(
+        Line2D([], [], label="base model: open", color=style.GREY, marker="o",
+               markerfacecolor="white", linestyle="")
+    )  # fmt: skip
+    return found

@@ -1,0 +1,27 @@
+"""Stage sheet: write what a human grades, for tasks that no program can."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from restem.artifacts import Job, write_bytes
+from restem.config.strict import Strict
+from restem.rewards.sheet import write
+from restem.tables import read_rows
+from restem.tasks.grading_sheet import entries_of
+from restem.tasks.table import read_problems
+
+
+class Settings(Strict):
+    """What this stage reads of the configuration: nothing."""
+
+
+def run(job: Job, samples: Sequence[Path], problems: Path, output: Path) -> None:
+    """Write one row a completion, with its points left open.
+
+    The file can only be read: who fills it in saves a copy, which no later run overwrites.
+    """
+    drawn = [row for path in samples for row in read_rows(path, "samples")]
+    entries = entries_of(drawn, read_problems(problems), str(problems))
+    write_bytes(output, write(entries))
+    output.chmod(0o444)
+    print(f"sheet: {len(entries)} completions to grade in a copy of {output}", flush=True)

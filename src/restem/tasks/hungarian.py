@@ -1,0 +1,75 @@
+"""A real exam: the Hungarian national finals in mathematics of 2023 (Paster 2023), graded by hand.
+
+No key to the answers is public with the questions, and a proof or a drawing has none: a human
+grades the completions with the examiners' rubric (`restem.rewards.human`). The prompt is the
+first example of Minerva's, as in figure 10 of the paper. There is a test split only.
+"""
+
+from typing import Final
+
+from restem.config.data import DataSource, LocalSource
+from restem.errors import RestemError
+from restem.tasks import math
+from restem.tasks.problem import POINTS, Problem
+from restem.tasks.sources import Reader, Row
+from restem.tasks.task import Task
+
+FILE: Final = "hungarian/test.jsonl"
+
+
+def files(source: DataSource, split: str) -> tuple[str, ...]:
+    """Name the one file of a split; there is none to train on."""
+    if not isinstance(source, LocalSource):
+        raise RestemError(
+            f"the Hungarian exam is read from a local file, not from a {source.kind} source",
+            "source.kind",
+            f"set it to local; the file is {FILE}, from keirp/hungarian_national_hs_finals_exam",
+        )
+    if split == "shots":
+        return (math.PROMPT_FILE,)
+    return (FILE,) if split == "test" else ()
+
+
+def load(reader: Reader, split: str) -> list[Problem]:
+    """Read the questions in the order of the exam, or the one worked example."""
+    names = files(reader.source, split)
+    if split == "shots":
+        return math.load(reader, split)[:1]
+    if not names:
+        raise RestemError(
+            f"the Hungarian exam has no {split} split", "task hungarian", "evaluate on test only"
+        )
+    return [_read(row) for row in reader.rows(names[0])]
+
+
+def _read(row: Row) -> Problem:
+    return Problem(
+        id=f"test/{row.index:02}",
+        question=row.text("problem"),
+        answer=None,
+        solutions={} if row.values.get("points") is None else {POINTS: _points(row)},
+    )
+
+
+def _points(row: Row) -> str:
+    """Read what the rubric gives for a question, where the file was extended by it."""
+    points = row.values["points"]
+    if isinstance(points, bool) or not isinstance(points, int) or points < 1:
+        raise RestemError(
+            f"points are {points!r}, not a whole number from 1",
+            row.where,
+            "correct the row, or leave the field out",
+        )
+    return str(points)
+
+
+TASK = Task(
+    name="hungarian",
+    files=files,
+    load=load,
+    question=math.question,
+    answer=math.answer,
+    stop=math.TASK.stop,
+    verifier="human",
+    markers=(),
+)

@@ -1,0 +1,118 @@
+"""Figure 10 shows whom a human graded, names who waits, and is drawn in either case."""
+
+from typing import Any
+
+import pytest
+
+from restem.errors import RestemError
+from restem.figures import exam, pass_at_k, report_table, style
+
+OPTIONS: dict[str, Any] = {"exam": "hungarian", "against": "gsm8k"}
+
+
+def row(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "task": "math", "split": "test", "model": "S", "variant": variant, "iteration": iteration,
+        "decoding": "greedy", "quantity": "accuracy", "k": 1, "seed": None, "seeds": 2,
+        "problems": 50, "draws": 1, "estimate": estimate, "low": estimate - 0.1,
+        "high": estimate + 0.1, "halted": None, **more,
+    }  # fmt: skip
+
+
+def drawn(figure: Any) -> dict[str, list[float]]:
+    """Return the y values of everything that has a name in the figure."""
+    lines = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
+    return {line.get_gid(): [float(y) for y in line.get_ydata()] for line in lines}
+
+
+def texts(figure: Any) -> str:
+    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
+    return "\n".join([*inside, *(text.get_text() for text in figure.texts)])
+
+
+def score(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
+    cell = {"task": "hungarian", "decoding": "exam", "quantity": "score", "problems": 33}
+    return row(variant, estimate, iteration, **{**cell, **more})
+
+
+def accuracy(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
+    return row(variant, estimate, iteration, task="gsm8k", **more)
+
+
+BOTH = [
+    score("base", 0.25, 0), score("rest-em", 0.4, 3),
+    accuracy("base", 0.5, 0), accuracy("rest-em", 0.6, 2), accuracy("rest-em", 0.7, 3),
+]  # fmt: skip
+
+
+def test_every_graded_policy_is_a_point_of_score_and_accuracy() -> None:
+    figure = exam.draw(BOTH, "n", **OPTIONS)
+    assert drawn(figure) == {"S base": [0.5], "S rest-em (3)": [0.7]}
+    xs = {line.get_gid(): list(line.get_xdata()) for line in figure.axes[0].lines}
+    assert (xs["S base"], xs["S rest-em (3)"]) == ([0.25], [0.4])
+    assert "n = 33 problems" in texts(figure)
+    assert "Not graded yet" not in texts(figure)
+    assert "no results" not in texts(figure)  # of earlier iterations: only the last sits the exam
+
+
+def test_full_marks_and_other_splits_are_no_score() -> None:
+    more = [score("base", 0.9, 0, quantity="pass@1"), score("base", 0.8, 0, split="train")]
+    assert drawn(exam.draw([*BOTH, *more], "n", **OPTIONS)) == drawn(
+        exam.draw(BOTH, "n", **OPTIONS)
+    )
+
+
+def test_who_waits_for_a_human_is_named_and_not_drawn() -> None:
+    figure = exam.draw([one for one in BOTH if one["variant"] != "rest-em" or
+                        one["task"] == "gsm8k"], "n", **OPTIONS)  # fmt: skip
+    assert list(drawn(figure)) == ["S base"]
+    assert "Not graded yet: S rest-em (3)." in texts(figure)
+
+
+def test_without_any_sheet_the_figure_says_so() -> None:
+    figure = exam.draw([one for one in BOTH if one["task"] == "gsm8k"], "n", **OPTIONS)
+    assert "nothing is graded yet" in texts(figure)
+    assert "Not graded yet: S base, S rest-em (3)." in texts(figure)
+    assert "no results" in texts(figure)
+
+
+def test_without_the_benchmark_there_is_nothing_to_draw_against() -> None:
+    with pytest.raises(RestemError, match="no policy has an accuracy on gsm8k"):
+        exam.draw([score("base", 0.2, 0)], "n", **OPTIONS)
+
+
+def test_halted_policies_are_told_of_and_not_drawn() -> None:
+    gone: Any = {"estimate": None, "low": None, "high": None, "halted": "no examples left"}
+    rows = [*BOTH[:1], *BOTH[2:3], accuracy("rest-em", 0.5, 1) | gone]
+    figure = exam.draw(rows, "n", **OPTIONS)
+    assert list(drawn(figure)) == ["S base"]
+    assert "halted (no examples left)" in texts(figure)
+
+
+def test_the_axes_are_those_of_the_paper_and_wider_where_a_policy_needs_it() -> None:
+    axes = exam.draw([score("base", 0.45, 0), accuracy("base", 0.6, 0)], "n", **OPTIONS).axes[0]
+    assert axes.get_xlim() == (0.2, 0.7)
+    assert axes.get_ylim() == (0.3, 0.9)
+    axes = exam.draw([score("base", 0.1, 0), accuracy("base", 0.95, 0)], "n", **OPTIONS).axes[0]
+    assert axes.get_xlim()[0] < 0.0 < 0.2
+    assert axes.get_ylim()[1] > 0.95
+
+
+def test_it_is_the_same_bytes_every_time(tmp_path: Any) -> None:
+    for name in ("a", "b"):
+        style.save(exam.draw(BOTH, "n", **OPTIONS), tmp_path / name)
+    for kind in ("svg", "png", "pdf"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_an_exam_beside_sampled_draws_breaks_neither_curves_nor_table() -> None:
+    """It has a decoding of its own, and they ask for one."""
+    graded = [score("base", 0.3, 0), score("base", 0.1, 0, quantity="pass@1")]
+    sampled = [row("base", 0.2, 0, quantity=f"pass@{k}", k=k, decoding="explore") for k in (1, 2)]
+    curve = pass_at_k.draw([*graded, *sampled], "n")
+    assert "hungarian" not in texts(curve) + "".join(a.get_title(loc="left") for a in curve.axes)
+    rows = [*graded, *sampled, row("base", 0.3, 0)]
+    with_exam = report_table.draw(rows, [], "n", home="math")
+    assert with_exam.rows == report_table.draw(rows[2:], [], "n", home="math").rows
+    alone = report_table.draw([*graded, row("base", 0.3, 0)], [], "n", home="math")
+    assert "pass@1" not in alone.headers
