@@ -81,6 +81,16 @@ def test_what_is_no_expression_is_refused(text):
         tree(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\\begin{pmatrix}1\\\\2", "\\begin{pmatrix}1\\\\2\\end{bmatrix}", "1\\\\2\\end{pmatrix}",
+     "(\\begin{pmatrix}1\\end{pmatrix}", "\\begin{pmatrix}1\\end{pmatrix})"],
+)  # fmt: skip
+def test_a_matrix_that_is_not_whole_is_refused(text):
+    with pytest.raises(UnreadableError):
+        read(text)
+
+
 def test_the_length_of_answers_is_bounded():
     with pytest.raises(UnreadableError):
         tokenize("x+" * MAX_TOKENS)

@@ -24,9 +24,9 @@ from restem.rewards.equality.forms import (
     SetOperation,
     Text,
 )
+from restem.rewards.equality.scalars import scalar
 from restem.rewards.equality.tokens import Token, tokenize
 from restem.rewards.equality.tree import Node, UnreadableError, make, number
-from restem.rewards.units import canonical_unit
 
 MAX_NESTING: Final = 8
 MAX_SIGNS: Final = 4
@@ -236,7 +236,7 @@ def _reader(tokens: Sequence[Token]) -> Callable[[Sequence[Token], int], Form]:
         return _group
     if _subscripted(tokens):
         return _based
-    return _scalar
+    return scalar
 
 
 def _wrapped(tokens: Sequence[Token]) -> bool:
@@ -326,11 +326,12 @@ def _based(tokens: Sequence[Token], _: int) -> Form:
 def _matrix(tokens: Sequence[Token], depth: int) -> Form:
     """Read a matrix, with a factor before it."""
     start = next(i for i, token in enumerate(tokens) if token.kind == "begin")
-    end = next((i for i, token in enumerate(tokens) if token.kind == "end"), len(tokens))
-    before = tokens[:start]
-    while before and before[-1].kind == "open":
-        before = before[:-1]
-    after = [token for token in tokens[end + 1 :] if token.kind not in ("close", "point")]
+    end = next((i for i, token in enumerate(tokens) if token.kind == "end"), None)
+    if end is None or tokens[end].value != tokens[start].value:
+        raise UnreadableError("a matrix that does not end")
+    before, after = tokens[:start], tokens[end + 1 :]
+    while before and before[-1].kind == "open" and after and after[0].kind in ("close", "point"):
+        before, after = before[:-1], after[1:]
     kind = _MATRICES.get(tokens[start].value)
     if kind is None or after or any(t.kind == "begin" for t in tokens[start + 1 :]):
         raise UnreadableError("not one matrix")
@@ -360,51 +361,3 @@ def _cells(row: Sequence[Token], factor: Node | None, depth: int) -> Iterator[Fo
             yield Scalar(make("mul", factor, form.node), form.unit)
         else:
             raise UnreadableError("a factor before something that is no number")
-
-
-def _scalar(tokens: Sequence[Token], _: int) -> Form:
-    """Read an expression with money before it or a unit behind it."""
-    unit = ""
-    tokens = _multiplied(tokens)
-    if any(token.kind == "money" for token in tokens):
-        unit = next(token.value for token in tokens if token.kind == "money")
-        unit = "dollar" if unit == "$" else unit
-        tokens = [token for token in tokens if token.kind != "money"]
-    start = len(tokens)
-    for place, token in enumerate(tokens):
-        if token.kind in ("text", "unit", "modulo"):
-            start = place
-            break
-    if start == 0:
-        raise UnreadableError("a unit without a number")
-    if start < len(tokens):
-        unit = _unit(tokens[start:])
-    return _with_degrees(parse_expression(tokens[:start]), unit)
-
-
-def _unit(tokens: Sequence[Token]) -> str:
-    if tokens[0].kind == "modulo":
-        return "mod " + "".join(token.value for token in tokens[1:] if token.value not in "{}(")
-    allowed = ("text", "unit", "point", "open", "close", "number")
-    for token in tokens:
-        if token.kind not in allowed and token.value not in ("^", "/", "*"):
-            raise UnreadableError("words inside an expression")
-    return canonical_unit(" ".join(token.value for token in tokens if token.value not in "{}^*"))
-
-
-def _multiplied(tokens: Sequence[Token]) -> Sequence[Token]:
-    """Write 5 million as 5 times 10^6."""
-    place = next((i for i, token in enumerate(tokens) if token.kind == "multiple"), 0)
-    if not place:
-        return tokens
-    power = Token("number", str(10 ** int(tokens[place].value)))
-    return [*tokens[:place], Token("operator", "*"), power, *tokens[place + 1 :]]
-
-
-def _with_degrees(node: Node, unit: str) -> Scalar:
-    """Set the sign of degrees aside as a unit; inside an expression it is a factor."""
-    if node.op == "degree" and unit in ("", "c", "f", "celsius", "fahrenheit"):
-        return Scalar(node.args[0], f"degree {unit}".strip())
-    if node.op == "neg" and node.args[0].op == "degree" and not unit:
-        return Scalar(make("neg", node.args[0].args[0]), "degree")
-    return Scalar(node, unit)
