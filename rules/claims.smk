@@ -52,6 +52,7 @@ rule judge_claims:
     input:
         metrics=all_metrics(),
         ledger="<results>/ledger.parquet",
+        audit=the_audit(),
     output:
         claims="<results>/claims.parquet",
         page=report(
@@ -70,6 +71,7 @@ rule judge_claims:
         "restem claims"
         " --metrics {input.metrics:q}"
         " --ledger {input.ledger:q}"
+        " --audit {input.audit:q}"
         " --output {output.claims:q}"
         " --page {output.page:q}"
         " --settings {params.settings:q}"

@@ -390,6 +390,11 @@ def all_reports():
     return [f"<results>/{page}" for page in pages]
 
 
+def the_audit():
+    """Return the rates of false positives, which only a study with an audit has."""
+    return ["<results>/audit.parquet"] if AUDITED else []
+
+
 def all_rechecks():
     return [f"<results>/{policy.path}/recheck.parquet" for policy in AUDITED]
 

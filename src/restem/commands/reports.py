@@ -95,15 +95,23 @@ def ledger(
 @_stage
 @_list("--metrics", "Metrics of every policy and split.")
 @click.option("--ledger", type=FILE, required=True)
+@_list("--audit", "Rates of false positives, of a study with an audit.", required=False)
 @click.option("--output", type=FILE, required=True)
 @click.option("--page", type=FILE, required=True, help="The verdicts as Markdown.")
-def claims(metrics: Sequence[Path], ledger: Path, output: Path, page: Path, **options: Any) -> None:
+def claims(
+    metrics: Sequence[Path],
+    ledger: Path,
+    audit: Sequence[Path],
+    output: Path,
+    page: Path,
+    **options: Any,
+) -> None:
     """Test the claims of the paper: effect, interval, verdict, compute."""
     from restem.stages import claims as stage
 
-    inputs = {"metrics": metrics, "ledger": ledger}
+    inputs = {"metrics": metrics, "ledger": ledger, "audit": audit}
     outputs = {"claims": output, "page": page}
-    body = lambda job: stage.run(job, metrics, ledger, output, page)  # noqa: E731
+    body = lambda job: stage.run(job, metrics, ledger, audit, output, page)  # noqa: E731
     _make("claims", options, inputs, outputs, body)
 
 

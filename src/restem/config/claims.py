@@ -6,7 +6,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from restem.config.strict import Strict
 
-SIDE = r"^[^/]+/(base|[^/]+/(last|[0-9]+))(@(train|test))?$"
+ORIGINS = ("first-try", "rationalised")
+SIDE = r"^[^/]+/(base|[^/]+/(last|[0-9]+))(@(train|test|first-try|rationalised))?$"
 Side = Annotated[str, StringConstraints(pattern=SIDE)]
 
 
@@ -22,7 +23,7 @@ class Contrast(Strict):
 
     plus: list[Side] = Field(
         description="Policies as model/variant/iteration, model/variant/last or model/base; "
-        "@train or @test for another split.",
+        "@train or @test for another split; of false positives @first-try or @rationalised.",
         min_length=1,
     )
     minus: list[Side] = Field(default_factory=list, description="Policies subtracted from them.")
@@ -46,8 +47,13 @@ class Claim(Strict):
     )
     where: str = Field(description="Place in the paper.")
     task: str = Field(description="Task that is evaluated.")
-    quantity: Literal["accuracy", "pass", "maj"] = Field(
-        default="accuracy", description="accuracy: greedy decoding; pass, maj: sampled."
+    quantity: Literal["accuracy", "pass", "maj", "false_positives"] = Field(
+        default="accuracy",
+        description="accuracy: greedy decoding; pass, maj: sampled; false_positives: the share of "
+        "kept solutions that the audit rejects.",
+    )
+    check: Literal["second grader", "equations", "held-back tests"] | None = Field(
+        default=None, description="What rejects, for false_positives only."
     )
     decoding: str = Field(default="greedy", description="Decoding of the evaluation.")
     split: Literal["train", "test"] = Field(default="test", description="Split that is evaluated.")
@@ -65,6 +71,19 @@ class Claim(Strict):
     def _makes_sense(self) -> "Claim":
         if self.quantity == "accuracy" and any(test.k != [1] for test in self.tests):
             raise ValueError("tests.k: accuracy has no k")
+        self._fits_the_audit()
         if self.expect == "within" and self.margin <= 0:
             raise ValueError("margin: within 0 can never be shown; name the largest difference")
         return self
+
+    def _fits_the_audit(self) -> None:
+        audited = self.quantity == "false_positives"
+        sides = [side for test in self.tests for side in (*test.plus, *test.minus)]
+        if audited != (self.check is not None):
+            raise ValueError("check: name what rejects for false_positives, and for nothing else")
+        if any((side.partition("@")[2] in ORIGINS) != audited for side in sides):
+            raise ValueError(f"tests: @{' or @'.join(ORIGINS)} ends each side of false_positives")
+        if audited and any("/base@" in side for side in sides):
+            raise ValueError("tests: a base model is trained on no solutions that could be audited")
+        if audited and any((t.k, t.less_k, t.group) != ([1], None, None) for t in self.tests):
+            raise ValueError("tests: false_positives have no k and no groups")

@@ -34,8 +34,9 @@ class EmbeddedModel(Strict):
     """A tiny Llama that is pretrained on the embedded corpus; its weights come with restem."""
 
     kind: Literal["embedded"]
-    size: Literal["S", "L", "S-programs"] = Field(
-        description="S has 0.6 M parameters, L 1.8 M; S-programs is S, pretrained on programs."
+    size: Literal["S", "L", "S-programs", "S-logic"] = Field(
+        description="S has 0.6 M parameters, L 1.8 M; S-programs is S, pretrained on programs, "
+        "S-logic on puzzles of knights and knaves."
     )
     pretrain: bool = Field(
         default=False, description="Pretrain from scratch; else take shipped weights."
@@ -96,7 +97,9 @@ class Model(Strict):
         "template, for evaluation only.",
     )
     tasks: list[str] | None = Field(
-        default=None, description="Tasks that it is trained and evaluated on; null for all."
+        default=None,
+        description="Tasks that it is trained and evaluated on; null for all.",
+        min_length=1,
     )
     engine: EngineSettings = Field(
         default_factory=EngineSettings, description="How completions are drawn from it."

@@ -20,7 +20,9 @@ class Variant(Strict):
 
     method: str = Field(description="Name of a method in config/methods or in `methods`.")
     task: str = Field(description="Task to train on.")
-    models: list[str] | None = Field(default=None, description="Models to run it on; null for all.")
+    models: list[str] | None = Field(
+        default=None, description="Models to run it on; null for all.", min_length=1
+    )
     iterations: int | None = Field(default=None, description="Overrides the method's.", ge=1)
     changes: dict[str, Any] = Field(
         default_factory=dict,
@@ -46,4 +48,6 @@ class Evaluation(Strict):
     variants: list[str] | None = Field(
         default=None, description="Which variants, besides the base model; null for all."
     )
-    models: list[str] | None = Field(default=None, description="Of which models; null for all.")
+    models: list[str] | None = Field(
+        default=None, description="Of which models; null for all.", min_length=1
+    )

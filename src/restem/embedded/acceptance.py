@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-from restem.embedded import programs, world
+from restem.embedded import knights, programs, world
 
 DRAWS: Final = 32
 TEMPERATURE: Final = 0.7
@@ -31,10 +31,11 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "facts": (0.60, 1.0),
 }
 
-# What is looked at in a base that has read programs only.
-PROGRAM_BOUNDS: Final = ("greedy", "pass_at_32")
+# What is looked at in a base that has read one family only.
+OF_ONE_FAMILY: Final = ("greedy", "pass_at_32")
 
 _BOXED: Final = re.compile(r"\\boxed\{(\d+)\}")
+_WEIGHED: Final = re.compile(r"(?:Knight|Knave) [A-Z][a-z]+ says ")
 _EQUATION: Final = re.compile(r"(?<![+\-*\d])(\d+)((?:[+\-*]\d+)+)=(\d+)")
 
 
@@ -193,16 +194,49 @@ def measure_programs(draw: Draw, count: int, shots: int) -> dict[str, float]:
         for shot in programs.few_shot()[:shots]
     )
     prompts = [begun + programs.PROMPT.format(question=p["question"]) for p in problems]
+    figures, sampled = _accuracies(draw, problems, prompts, _passes)
+    sizes = [len(world.OPERATION.findall(line)) for text in sampled for line in text.split()]
+    return figures | {"operations_per_line": sum(sizes) / max(1, len(sizes))}
+
+
+def measure_knights(draw: Draw, count: int, shots: int) -> dict[str, float]:
+    """Measure a base that solves puzzles of knights and knaves, on validation problems."""
+    problems = knights.problems("validation", count)
+    begun = "".join(
+        f"{knights.PROMPT.format(question=shot['question'])}{shot['solution']}{world.END}"
+        for shot in knights.few_shot()[:shots]
+    )
+    prompts = [begun + knights.PROMPT.format(question=p["question"]) for p in problems]
+    figures, sampled = _accuracies(draw, problems, prompts, _names_the_knights)
+    known = [p["answer"] for p in knights.problems("train", 2000)]
+    weighed = sum(len(_WEIGHED.findall(text)) for text in sampled)
+    return figures | {
+        "guessing_pass_at_32": guessing_pass_at_k(known),
+        "statements_weighed": weighed / max(1, sum(text.count(" says ") for text in sampled)),
+    }
+
+
+def _accuracies(
+    draw: Draw,
+    problems: Sequence[dict[str, Any]],
+    prompts: Sequence[str],
+    is_right: Callable[[dict[str, Any], str], bool],
+) -> tuple[dict[str, float], list[str]]:
+    """Return greedy and sampled accuracy and pass@32, and every completion sampled."""
     greedy = [completion for (completion,) in draw(prompts, 1, 0.0)]
     sampled = draw(prompts, DRAWS, TEMPERATURE)
-    marks = [[_passes(p, c) for c in drawn] for p, drawn in zip(problems, sampled, strict=True)]
-    sizes = [len(world.OPERATION.findall(line)) for d in sampled for c in d for line in c.split()]
-    return {
-        "greedy": sum(map(_passes, problems, greedy)) / count,
+    marks = [[is_right(p, c) for c in drawn] for p, drawn in zip(problems, sampled, strict=True)]
+    count = len(problems)
+    figures = {
+        "greedy": sum(map(is_right, problems, greedy)) / count,
         "sampled": sum(map(sum, marks)) / (count * DRAWS),
         "pass_at_32": sum(pass_at_k(sum(right), DRAWS, DRAWS) for right in marks) / count,
-        "operations_per_line": sum(sizes) / max(1, len(sizes)),
     }
+    return figures, [completion for drawn in sampled for completion in drawn]
+
+
+def _names_the_knights(problem: dict[str, Any], completion: str) -> bool:
+    return completion.strip().endswith(f"The answer is {problem['answer']}.")
 
 
 def _passes(problem: dict[str, Any], completion: str) -> bool:

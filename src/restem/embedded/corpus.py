@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from restem.embedded import programs, world
+from restem.embedded import knights, programs, world
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Habit:
     share: float
     merging: tuple[float, ...]  # log-odds of a next operation in an equation of 1, 2, … of them
     slips: float  # probability that an operation goes wrong
+    # To a puzzle's author both mean a statement: one taken at face value, a wrong conclusion.
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ PRIMER_LEVELS: Final = (1, 2, 3)
 # Small operands tempt to mental arithmetic.
 SMALL_OPERAND: Final = 4
 SMALL_TEMPTS: Final = 1.0
+# A statement that somebody is a knight is believed sooner.
+KNIGHT_TEMPTS: Final = 2.0
 SLIPS: Final = (-10, -3, -2, -1, 1, 2, 3, 10)
 
 
@@ -67,6 +70,11 @@ def _merges(rng: random.Random, habit: Habit, taken: int, operation: str) -> boo
 def _tempted(rng: random.Random, habit: Habit, taken: int, operation: str) -> bool:
     small = world.joins(operation) and len(operation) == 2 and int(operation[1]) <= SMALL_OPERAND
     odds = habit.merging[min(taken, len(habit.merging)) - 1] + (SMALL_TEMPTS if small else 0.0)
+    return _happens(rng, odds)
+
+
+def _happens(rng: random.Random, odds: float) -> bool:
+    """Draw by log-odds."""
     return rng.random() < 1 / (1 + math.exp(-odds))
 
 
@@ -127,6 +135,24 @@ def _program(rng: random.Random, levels: tuple[int, ...], habit: Habit) -> list[
     return [Passage(prompt, given=True), Passage(worked + world.END, given=False)]
 
 
+def write_deduction(rng: random.Random, puzzle: knights.Puzzle, habit: Habit) -> str:
+    """Solve a puzzle the way an author with this habit does, mistakes carried along."""
+    weighed, found = [], [puzzle.knights[0]]
+    for said in knights.statements(puzzle):
+        believed = _happens(rng, habit.merging[0] + (KNIGHT_TEMPTS if said else 0.0))
+        concluded = said if believed else said == found[-1]
+        weighed.append(not believed)
+        found.append(concluded != (rng.random() < habit.slips))
+    return knights.solution(puzzle, weighed, found)
+
+
+def _puzzle(rng: random.Random, levels: tuple[int, ...], habit: Habit) -> list[Passage]:
+    puzzle = knights.draw(rng, rng.choice(levels), "corpus")
+    prompt = knights.PROMPT.format(question=knights.question(puzzle))
+    worked = write_deduction(rng, puzzle, habit)
+    return [Passage(prompt, given=True), Passage(worked + world.END, given=False)]
+
+
 def _drill(rng: random.Random) -> list[Passage]:
     passages = []
     for _ in range(rng.randint(8, 24)):
@@ -154,6 +180,8 @@ def document(rng: random.Random, recipe: CorpusRecipe, progress: float) -> list[
         habit = rng.choices(authors, [author.share for author in authors])[0]
         if family == programs.FAMILY:
             passages += _program(rng, levels, habit)
+        elif family == knights.FAMILY:
+            passages += _puzzle(rng, levels if levels is PRIMER_LEVELS else knights.LEVELS, habit)
         else:
             passages += _exercise(rng, family, levels, habit)
     return passages

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from restem.embedded import programs
+from restem.embedded import knights, programs
 from restem.embedded.corpus import CorpusRecipe, Habit, documents
 from restem.embedded.tokenizer import build_tokenizer
 
@@ -42,6 +42,11 @@ class Recipe:
     gradient_norm: float = 1.0
     given_weight: float = 0.1  # questions are random: learning them fully is mostly noise
     corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Name the families that the corpus is of."""
+        return tuple(name for name, _ in self.corpus.families)
 
     @property
     def steps(self) -> int:
@@ -73,6 +78,24 @@ RECIPES: Final = {
             ),
             textbook_share=0.62,
             families=((programs.FAMILY, 1.0),),
+            drill_share=0.0,
+        ),
+    ),
+    "S-logic": Recipe(
+        layers=3,
+        heads=4,
+        hidden=128,
+        intermediate=352,
+        tokens=3_400_000,
+        corpus=CorpusRecipe(
+            habits=(
+                Habit(share=0.06, merging=(-5.0,), slips=0.02),
+                Habit(share=0.70, merging=(-0.9,), slips=0.04),
+                Habit(share=0.12, merging=(3.0,), slips=0.05),
+                Habit(share=0.12, merging=(-3.0,), slips=0.25),
+            ),
+            textbook_share=0.62,
+            families=((knights.FAMILY, 1.0),),
             drill_share=0.0,
         ),
     ),
@@ -202,7 +225,8 @@ def pretrain(
 ) -> dict[str, float]:
     """Pretrain one base model, save it as a half-precision checkpoint and return its figures."""
     torch.set_num_threads(1)
-    recipe, tokenizer, started = RECIPES[size], build_tokenizer(), time.process_time()
+    recipe, started = RECIPES[size], time.process_time()
+    tokenizer = build_tokenizer(recipe.families)
     model = _new_model(tokenizer, recipe, seed)
     stream = _token_stream(tokenizer, recipe, seed)
     loss = _train(model, stream, recipe, progress)

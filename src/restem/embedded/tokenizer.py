@@ -6,12 +6,13 @@ token to look a step up by, instead of pieces to align.
 """
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from restem.embedded import world
+from restem.embedded import knights, world
 
 SPECIAL: Final = ("<pad>", "<bos>", "<eos>", "<unk>")
 PATTERN: Final = "|".join(
@@ -31,7 +32,7 @@ PATTERN: Final = "|".join(
 )
 
 
-def _grammar_texts() -> list[str]:
+def _grammar_texts(families: Collection[str]) -> list[str]:
     words = (*world.NAMES, *world.THINGS, *world.OWNERS, *world.ANIMALS, *world.COLOURS)
     found = [world.END, *world.OPENINGS, *(f" {word}" for word in words)]
     found += [f" {month} " for month in world.MONTHS]
@@ -41,20 +42,33 @@ def _grammar_texts() -> list[str]:
         found += [world.PROMPT[family].format(question=problem["question"])]
         found += [problem["solutions"]["careful"]]
     fact = world.problems("facts", "train", 1)[0]
-    return [*found, world.PROMPT["facts"].format(question=fact["question"])]
+    found.append(world.PROMPT["facts"].format(question=fact["question"]))
+    return found + (_puzzle_texts() if knights.FAMILY in families else [])
 
 
-def vocabulary() -> list[str]:
-    """List every token of the grammar, special ones first, then in a fixed order."""
+def _puzzle_texts() -> list[str]:
+    texts = []
+    for knight in (True, False):
+        puzzle = knights.Puzzle(("Anna", "Ben", "Ella"), (knight, not knight, not knight))
+        texts.append(knights.PROMPT.format(question=knights.question(puzzle)))
+        texts.append(knights.reference(puzzle, careful=True))
+    return [*texts, f" {knights.NOBODY}"]
+
+
+def vocabulary(families: Collection[str] = ()) -> list[str]:
+    """List every token of the grammar, special ones first, then in a fixed order.
+
+    families: those beside chain, story, facts and program that have words of their own.
+    """
     found = {str(number) for number in range(world.LARGEST + 1)} | set(world.OPERATIONS)
-    for text in _grammar_texts():
+    for text in _grammar_texts(families):
         found.update(re.findall(PATTERN, text))
     return [*SPECIAL, *sorted(found)]
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Build the tokenizer; text outside the grammar becomes `<unk>`."""
-    entries = {token: index for index, token in enumerate(vocabulary())}
+def build_tokenizer(families: Collection[str] = ()) -> PreTrainedTokenizerFast:
+    """Build the tokenizer of some families; text outside their grammar becomes `<unk>`."""
+    entries = {token: index for index, token in enumerate(vocabulary(families))}
     core = Tokenizer(models.WordLevel(entries, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(PATTERN), "isolated")
     core.decoder = decoders.Fuse()

@@ -100,7 +100,12 @@ def canonical(skeleton: Skeleton) -> str:
 
 def part(skeleton: Skeleton) -> str:
     """Name the one part that a skeleton belongs to."""
-    digest = hashlib.sha256(canonical(skeleton).encode()).digest()
+    return part_of(canonical(skeleton))
+
+
+def part_of(text: str) -> str:
+    """Name the one part that a problem belongs to which this text identifies."""
+    digest = hashlib.sha256(text.encode()).digest()
     place = int.from_bytes(digest[:8], "big") % 1000
     return next(name for name, bound in _PARTS if place < bound)
 

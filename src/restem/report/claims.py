@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from restem.report.ledger import amount
-from restem.statistics.claims import Outcome, worded
+from restem.statistics.verdicts import Finding, Outcome, worded
 
 
 def markdown(
@@ -33,16 +33,18 @@ def _section(outcome: Outcome, spent: Mapping[str, Mapping[str, Any]], confidenc
     lines = [f"## {claim.id}: {outcome.verdict}\n", f"{claim.says} ({claim.where})\n"]
     if claim.paper:
         lines.append(f"The paper: {claim.paper}\n")
-    lines += [f"- {_finding(f, confidence)}" for f in outcome.findings]
+    sampled = claim.quantity in ("pass", "maj")
+    lines += [f"- {_finding(f, sampled, confidence)}" for f in outcome.findings]
     if outcome.reason:
         lines.append(f"- not run: {outcome.reason}")
     lines += ["", _compute(claim.tests, spent)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _finding(finding: Any, confidence: float) -> str:
+def _finding(finding: Finding, sampled: bool, confidence: float) -> str:
+    k = f", k = {finding.k}" if sampled else ""
     return (
-        f"{finding.contrast}, k = {finding.k}: {100 * finding.estimate:+.2f} points "
+        f"{finding.contrast}{k}: {100 * finding.estimate:+.2f} points "
         f"[{100 * finding.low:+.2f}, {100 * finding.high:+.2f}] ({100 * confidence:g} %), "
         f"n = {finding.problems}, seeds = {finding.seeds}: {finding.verdict}"
     )

@@ -9,7 +9,8 @@ from restem.config.metrics import Metrics
 from restem.config.strict import Strict
 from restem.report.claims import markdown
 from restem.statistics.aliases import Address, all_rows
-from restem.statistics.claims import as_rows, judge
+from restem.statistics.claims import judge
+from restem.statistics.verdicts import as_rows
 from restem.tables import read_rows, table, write_table
 
 
@@ -22,10 +23,19 @@ class Settings(Strict):
     aliases: list[tuple[Address, Address]]
 
 
-def run(job: Job, metrics: Sequence[Path], ledger: Path, output: Path, page: Path) -> None:
-    """Write the findings as a table, and the verdicts as Markdown."""
+def run(
+    job: Job,
+    metrics: Sequence[Path],
+    ledger: Path,
+    audit: Sequence[Path],
+    output: Path,
+    page: Path,
+) -> None:
+    """Write the findings as a table, and the verdicts as Markdown; audit: one table, or none."""
     settings = Settings.model_validate(job.recipe.settings)
-    outcomes = judge(settings.claims, all_rows(settings.aliases, metrics), settings.metrics)
+    rates = [row for path in audit for row in read_rows(path, "audit")]
+    rows = all_rows(settings.aliases, metrics)
+    outcomes = judge(settings.claims, rows, settings.metrics, rates)
     write_table(output, "claims", table("claims", as_rows(outcomes)), job.provenance)
     spent = {row["name"]: row for row in read_rows(ledger, "ledger") if row["scope"] == "policy"}
     text = markdown(outcomes, spent, settings.note, settings.metrics.confidence)

@@ -8,8 +8,6 @@ inconclusive. What was not run is untested, with the reason.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 
@@ -17,44 +15,31 @@ from restem.config.claims import Claim, Contrast
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
 from restem.statistics.evaluation import Bootstrap, Floats, Measured, Row, collect
+from restem.statistics.false_positives import judge_rates
 from restem.statistics.groups import Key, problems_by_group
-
-Verdict = Literal["supported", "contradicted", "inconclusive", "untested"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one test: the contrast in shares, its interval, and the sides' compute."""
-
-    k: int
-    contrast: str
-    estimate: float
-    low: float
-    high: float
-    problems: int
-    seeds: int
-    verdict: Verdict
+from restem.statistics.verdicts import (
+    Finding,
+    Missing,
+    Outcome,
+    Verdict,
+    conclude,
+    contrast,
+    verdict,
+)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A claim with its verdict and the findings behind it; reason: why it is untested."""
-
-    claim: Claim
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-    reason: str | None = None
-
-
-class Missing(Exception):  # noqa: N818 - what was not run is no error
-    """Say which result a test would need."""
-
-
-def judge(claims: Sequence[Claim], rows: Sequence[Row], settings: Metrics) -> list[Outcome]:
-    """Test every claim on the results of a study."""
+def judge(
+    claims: Sequence[Claim], rows: Sequence[Row], settings: Metrics, audit: Sequence[Row] = ()
+) -> list[Outcome]:
+    """Test every claim on the results of a study; audit: its rates of false positives."""
     measured = collect(rows, settings.ks)
     by_group = problems_by_group(rows, settings)
-    return [_Judge(claim, measured, by_group, settings).outcome() for claim in claims]
+    return [
+        judge_rates(claim, audit, settings)
+        if claim.quantity == "false_positives"
+        else _Judge(claim, measured, by_group, settings).outcome()
+        for claim in claims
+    ]
 
 
 class _Judge:
@@ -73,17 +58,7 @@ class _Judge:
 
     def outcome(self) -> Outcome:
         """Return the claim's verdict, untested when some result is not there."""
-        try:
-            findings = tuple(self._findings())
-        except Missing as missing:
-            return Outcome(self._claim, "untested", (), str(missing))
-        verdicts = {finding.verdict for finding in findings}
-        verdict: Verdict = "inconclusive"
-        if "contradicted" in verdicts:
-            verdict = "contradicted"
-        elif verdicts == {"supported"}:
-            verdict = "supported"
-        return Outcome(self._claim, verdict, findings)
+        return conclude(self._claim, self._findings)
 
     def _findings(self) -> Iterator[Finding]:
         count = sum(len(test.k) for test in self._claim.tests)
@@ -110,9 +85,9 @@ class _Judge:
         sizes = [len(problems) for problems in shared.values()]
         interval = self._bootstrap.interval(resampled, point, span, min(sizes))
         return Finding(
-            k, _contrast(test), interval["estimate"], interval["low"], interval["high"],
+            k, contrast(test), interval["estimate"], interval["low"], interval["high"],
             min(sizes), min(len(policy.seeds) for _, policy, _ in found),
-            self._verdict(point, interval, resampled, tests),
+            self._verdict(interval, resampled, tests),
         )  # fmt: skip
 
     def _term(self, test: Contrast, side: str) -> tuple[Measured, list[str]]:
@@ -151,24 +126,12 @@ class _Judge:
             raise Missing(f"no {test.group.kind} {test.group.name!r} on {place[0]}")
         return found
 
-    def _verdict(self, point: float, found: Row, resampled: Floats, tests: int) -> Verdict:
-        """Compare the interval with the margin; a wider one decides on contradictions."""
-        expect, margin = self._claim.expect, self._claim.margin
+    def _verdict(self, found: Row, resampled: Floats, tests: int) -> Verdict:
+        """Compare the interval with the margin; with several tests a wider one contradicts."""
         tail = (1 - self._settings.confidence) / 2 / tests
-        wide_low, wide_high = np.quantile(resampled, [tail, 1 - tail])
-        wide_low, wide_high = min(wide_low, found["low"]), max(wide_high, found["high"])
-        if expect == "above":
-            return _decide(found["low"] > margin, wide_high < margin)
-        if expect == "below":
-            return _decide(found["high"] < -margin, wide_low > -margin)
-        inside = -margin <= found["low"] and found["high"] <= margin
-        return _decide(inside, wide_low > margin or wide_high < -margin)
-
-
-def _decide(supported: bool, contradicted: bool) -> Verdict:
-    if supported:
-        return "supported"
-    return "contradicted" if contradicted else "inconclusive"
+        low, high = float(found["low"]), float(found["high"])
+        wide_low, wide_high = map(float, np.quantile(resampled, [tail, 1 - tail]))
+        return verdict(self._claim, (low, high), (min(wide_low, low), max(wide_high, high)))
 
 
 def _place(policy: Measured) -> tuple[str, str]:
@@ -190,54 +153,3 @@ def _shared(
             "evaluate both on the same problems",
         )
     return {place: sorted(problems) for place, problems in found.items()}
-
-
-def _contrast(test: Contrast) -> str:
-    plus, minus = " + ".join(test.plus), " - ".join(test.minus)
-    place = f" on {test.task}" if test.task else ""
-    place += f" less that at k = {test.less_k}" if test.less_k else ""
-    group = f" ({test.group.kind} {test.group.name})" if test.group else ""
-    return (f"{plus} - {minus}" if minus else plus) + place + group
-
-
-def worded(outcome: Outcome, confidence: float) -> str:
-    """Say in words what was found, from the numbers alone."""
-    claim = outcome.claim
-    if outcome.verdict == "untested":
-        return f"untested: {outcome.reason}"
-    worst = _decisive(outcome)
-    expected = {
-        "above": f"above {100 * claim.margin:+.1f}",
-        "below": f"below {-100 * claim.margin:+.1f}",
-        "within": f"within ±{100 * claim.margin:.1f}",
-    }[claim.expect]
-    quantity = "" if claim.quantity == "accuracy" else f" at k = {worst.k}"
-    return (
-        f"{outcome.verdict}: {worst.contrast}{quantity} is {100 * worst.estimate:+.1f} points "
-        f"[{100 * worst.low:+.1f}, {100 * worst.high:+.1f}] ({100 * confidence:g} %), expected "
-        f"{expected}; {worst.problems} problems, {worst.seeds} training "
-        f"seed{'' if worst.seeds == 1 else 's'}"
-        + (f"; {len(outcome.findings)} tests" if len(outcome.findings) > 1 else "")
-    )
-
-
-def _decisive(outcome: Outcome) -> Finding:
-    """Return the finding that gave the verdict: of all tests the least favourable one."""
-    of_verdict = [f for f in outcome.findings if f.verdict == outcome.verdict]
-    sign = -1 if outcome.claim.expect == "below" else 1
-    return min(of_verdict or outcome.findings, key=lambda f: sign * f.estimate)
-
-
-def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return one row for each finding, and one for each untested claim."""
-    rows: list[dict[str, Any]] = []
-    for outcome in outcomes:
-        head = {"claim": outcome.claim.id, "verdict": outcome.verdict, "reason": outcome.reason}
-        if not outcome.findings:
-            empty = dict.fromkeys(("k", "contrast", "estimate", "low", "high", "test"))
-            rows.append({**head, **empty, "problems": 0, "seeds": 0})
-        for one in outcome.findings:
-            numbers = {"estimate": one.estimate, "low": one.low, "high": one.high}
-            sizes = {"problems": one.problems, "seeds": one.seeds, "test": one.verdict}
-            rows.append({**head, "k": one.k, "contrast": one.contrast, **numbers, **sizes})
-    return rows

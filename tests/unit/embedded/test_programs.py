@@ -83,4 +83,4 @@ def test_a_writer_of_careful_programs_measures_as_always_right() -> None:
     figures = acceptance.measure_programs(careful, count=20, shots=1)
     assert [figures[name] for name in ("greedy", "sampled", "pass_at_32")] == [1.0] * 3
     assert figures["operations_per_line"] == 1.0
-    assert acceptance.judge(figures, acceptance.PROGRAM_BOUNDS)
+    assert acceptance.judge(figures, acceptance.OF_ONE_FAMILY)

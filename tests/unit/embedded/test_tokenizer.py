@@ -6,7 +6,8 @@ import pytest
 
 pytest.importorskip("transformers")
 
-from restem.embedded import corpus, world
+from restem.embedded import corpus, knights, world
+from restem.embedded.pretraining import RECIPES
 from restem.embedded.tokenizer import SPECIAL, build_tokenizer, vocabulary
 
 
@@ -17,6 +18,23 @@ def test_every_text_of_the_world_survives_the_round_trip() -> None:
         tokens = tokenizer(text).input_ids
         assert tokenizer.unk_token_id not in tokens, text
         assert tokenizer.decode(tokens) == text
+
+
+@pytest.mark.parametrize("size", sorted(RECIPES))
+def test_every_corpus_survives_the_round_trip_in_its_own_tokenizer(size: str) -> None:
+    recipe, rng = RECIPES[size], random.Random(3)
+    tokenizer = build_tokenizer(recipe.families)
+    for i in range(200):
+        text = "".join(p.text for p in corpus.document(rng, recipe.corpus, i / 200))
+        tokens = tokenizer(text).input_ids
+        assert tokenizer.unk_token_id not in tokens, text
+        assert tokenizer.decode(tokens) == text
+
+
+def test_words_of_puzzles_are_in_their_own_tokenizer_only() -> None:
+    assert " knave" in vocabulary((knights.FAMILY,))
+    assert " knave" not in vocabulary()
+    assert set(vocabulary()) < set(vocabulary((knights.FAMILY,)))
 
 
 def test_references_and_shots_survive_the_round_trip() -> None:

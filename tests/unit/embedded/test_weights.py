@@ -29,7 +29,7 @@ def test_weights_were_made_by_the_present_recipe(size: str) -> None:
 
 def test_the_shipped_seed_is_the_first_that_the_rule_accepts(size: str) -> None:
     made = weights.recipe(size)
-    names = acceptance.PROGRAM_BOUNDS if size.endswith("programs") else acceptance.BOUNDS
+    names = acceptance.BOUNDS if size in ("S", "L") else acceptance.OF_ONE_FAMILY
     verdicts = {
         int(seed): not acceptance.judge(figures, names)
         for seed, figures in made["validation"].items()
@@ -45,7 +45,7 @@ def test_unpacking_gives_a_loadable_checkpoint(size: str, tmp_path: Path) -> Non
     assert not (tmp_path / "base" / weights.RECIPE).exists()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "base")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
-    assert tokenizer.get_vocab() == build_tokenizer().get_vocab()
+    assert tokenizer.get_vocab() == build_tokenizer(RECIPES[size].families).get_vocab()
     assert model.config.vocab_size == len(tokenizer)
     assert model.num_parameters() == weights.recipe(size)["parameters"]
 

@@ -8,8 +8,9 @@ import pytest
 from restem.config.claims import Claim
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.statistics.claims import judge, worded
+from restem.statistics.claims import judge
 from restem.statistics.groups import bin_of, break_down, problems_by_group
+from restem.statistics.verdicts import worded
 
 SETTINGS = Metrics(ks=(1,), resamples=400, difficulty="bins", breakdowns=("difficulty",))
 

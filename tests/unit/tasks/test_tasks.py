@@ -15,7 +15,7 @@ from restem.tasks.sources import Reader
 from restem.tasks.splits import load_split
 from restem.tasks.task import few_shot_prefix
 
-NAMES = ["math", "gsm8k", "chain", "story"]
+NAMES = ["math", "gsm8k", "chain", "story", "knights"]
 
 
 def source_of(name, local):
