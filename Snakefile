@@ -6,6 +6,8 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/slices.smk"
+include: "rules/inputs.smk"
 
 
 pathvars:

@@ -70,8 +70,8 @@ class Training(Strict):
     processes: int = Field(
         default=1,
         ge=1,
-        description="processes that share a step's examples and the optimiser's state, on one "
-        "machine, each with an accelerator of its own where there are any",
+        description="processes that share a step's examples and the optimiser's state, each with "
+        "an accelerator of its own where there are any; in a SLURM job evenly over its nodes",
     )
     lora: Lora | None = Field(
         default=None, description="train adapters of low rank only; null: all weights"

@@ -25,6 +25,7 @@ from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
 from restem.tasks.table import read_problems
 from restem.tasks.task import few_shot_prefix
+from restem.training.launch import nodes_of_job, torchrun
 
 
 class Settings(Strict):
@@ -163,16 +164,15 @@ class Work(Strict):
 
 
 def _launched(work: Work) -> dict[str, Any]:
-    """Let torchrun do the work in several processes on this machine; return the report."""
+    """Let torchrun do the work in several processes; return the report."""
     folder = hidden(work.output)
     request, answer = folder / "work.json", folder / "report.json"
     write_text(request, work.model_dump_json())
     count = work.settings.training.processes
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, "--nproc-per-node", str(count), "-m", __name__]
-    # Left to itself, gloo may bind to an interface that this machine cannot reach.
-    variables = {"GLOO_SOCKET_IFNAME": "lo", **os.environ, "OMP_NUM_THREADS": str(work.threads)}
-    running = subprocess.Popen([*command, str(request), str(answer)], env=variables)
+    command, variables = torchrun(count, nodes_of_job())
+    variables |= {**os.environ, "OMP_NUM_THREADS": str(work.threads)}
+    command += ["-m", __name__, str(request), str(answer)]
+    running = subprocess.Popen(command, env=variables)
     try:
         code = running.wait()
     finally:
