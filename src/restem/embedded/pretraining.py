@@ -81,12 +81,13 @@ RECIPES: Final = {
             drill_share=0.0,
         ),
     ),
+    # With 3.4 M tokens names were still miscopied, and pass@32 was .59: refused.
     "S-logic": Recipe(
         layers=3,
         heads=4,
         hidden=128,
         intermediate=352,
-        tokens=3_400_000,
+        tokens=5_200_000,
         corpus=CorpusRecipe(
             habits=(
                 Habit(share=0.06, merging=(-5.0,), slips=0.02),
@@ -94,7 +95,7 @@ RECIPES: Final = {
                 Habit(share=0.12, merging=(3.0,), slips=0.05),
                 Habit(share=0.12, merging=(-3.0,), slips=0.25),
             ),
-            textbook_share=0.62,
+            textbook_share=0.55,
             families=((knights.FAMILY, 1.0),),
             drill_share=0.0,
         ),

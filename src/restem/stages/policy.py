@@ -170,9 +170,8 @@ def _launched(work: Work) -> dict[str, Any]:
     write_text(request, work.model_dump_json())
     count = work.settings.training.processes
     command, variables = torchrun(count, nodes_of_job())
-    variables |= {**os.environ, "OMP_NUM_THREADS": str(work.threads)}
     command += ["-m", __name__, str(request), str(answer)]
-    running = subprocess.Popen(command, env=variables)
+    running = subprocess.Popen(command, env=variables | {"OMP_NUM_THREADS": str(work.threads)})
     try:
         code = running.wait()
     finally:

@@ -12,6 +12,8 @@ from restem.errors import RestemError
 # Ports at which the processes of a job find each other; jobs beside it use others.
 _FIRST_PORT: Final = 20000
 _PORTS: Final = 10000
+# What tells a step of which job it is; other variables would keep it on its parent's node.
+_OF_JOB: Final = ("SLURM_JOB_ID", "SLURM_JOBID", "SLURM_CONF")
 
 
 def nodes_of_job() -> int:
@@ -28,7 +30,7 @@ def nodes_of_job() -> int:
 
 
 def torchrun(processes: int, nodes: int) -> tuple[list[str], dict[str, str]]:
-    """Return the beginning of a command that starts so many processes, and its own variables.
+    """Return the beginning of a command that starts so many processes, and its environment.
 
     Raises RestemError when the nodes cannot share them evenly, or cannot be reached.
     """
@@ -36,7 +38,7 @@ def torchrun(processes: int, nodes: int) -> tuple[list[str], dict[str, str]]:
     if nodes == 1:
         # Left to itself, gloo may bind to an interface that this machine cannot reach.
         here = [*run, "--standalone", "--nproc-per-node", str(processes)]
-        return here, {"GLOO_SOCKET_IFNAME": "lo"}
+        return here, {"GLOO_SOCKET_IFNAME": "lo", **os.environ}
     if processes % nodes:
         raise RestemError(
             f"{processes} processes cannot be spread evenly over {nodes} nodes",
@@ -57,4 +59,5 @@ def torchrun(processes: int, nodes: int) -> tuple[list[str], dict[str, str]]:
     step.append(f"--cpus-per-task={os.environ.get('SLURM_CPUS_PER_TASK', '1')}")
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", place, "--rdzv-id", job]
     each = ["--nnodes", str(nodes), "--nproc-per-node", str(processes // nodes)]
-    return [*step, *run, *each, *meeting], {}
+    variables = {n: v for n, v in os.environ.items() if n[:6] != "SLURM_" or n in _OF_JOB}
+    return [*step, *run, *each, *meeting], variables

@@ -35,19 +35,27 @@ def test_without_an_answer_there_is_one_node(slurm: Path, answer: str) -> None:
     assert nodes_of_job() == 1
 
 
+def test_an_interface_that_somebody_named_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth7")
+    assert torchrun(3, 1)[1]["GLOO_SOCKET_IFNAME"] == "eth7"
+
+
 def test_on_one_node_processes_meet_on_loopback() -> None:
     command, variables = torchrun(3, 1)
     assert "--standalone" in command and "srun" not in command
     assert command[command.index("--nproc-per-node") + 1] == "3"
-    assert variables == {"GLOO_SOCKET_IFNAME": "lo"}
+    assert variables["GLOO_SOCKET_IFNAME"] == "lo"
 
 
-def test_nodes_share_the_processes_evenly_and_meet_by_the_number_of_the_job(slurm: Path) -> None:
+def test_nodes_share_the_processes_evenly_and_meet_by_the_number_of_the_job(
+    slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_NODELIST", "n1")  # of the step that starts them
     command, variables = torchrun(8, 2)
     assert command[0] == "srun" and "--ntasks=2" in command and "--overlap" in command
     assert command[command.index("--nproc-per-node") + 1] == "4"
     assert command[command.index("--rdzv-endpoint") + 1].endswith(":23456")
-    assert variables == {}
+    assert [name for name in variables if name.startswith("SLURM_")] == ["SLURM_JOB_ID"]
 
 
 def test_an_uneven_share_is_refused(slurm: Path) -> None:
