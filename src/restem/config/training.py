@@ -8,7 +8,7 @@ from restem.config.strict import Strict
 
 
 class Lora(Strict):
-    """Low-rank adapters instead of full fine-tuning; the policy is saved with them merged."""
+    """Low-rank adapters instead of full fine-tuning."""
 
     rank: int = Field(default=16, ge=1, description="inner width of an adapter")
     alpha: float = Field(default=32, gt=0, description="adapters are scaled by alpha / rank")
@@ -17,6 +17,11 @@ class Lora(Strict):
         default="all-linear",
         description="names of the layers that get adapters; all-linear: every linear layer but "
         "the output projection",
+    )
+    merged: bool = Field(
+        default=True,
+        description="save whole weights, with the adapter beside them; false: the adapter alone, "
+        "which needs its start to stay where it is. vLLM then serves both, without merging",
     )
 
 

@@ -17,9 +17,10 @@ from typing import Any, Final
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from restem.adapters import load_model
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
@@ -93,7 +94,7 @@ class TransformersEngine:
         context: int | None = None,
     ) -> "TransformersEngine":
         """Load a checkpoint directory."""
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True)
+        model = load_model(path, dtype)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         return cls(model.to(device), tokenizer, rows, context)
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from restem.adapters import base_of, rank_of
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
@@ -45,6 +46,8 @@ _CPU_PREFILL_TOKENS: Final = 8192
 # vLLM raises lower temperatures to the least and crashes on higher ones than the most.
 _LEAST_TEMPERATURE: Final = 0.01
 _MOST_TEMPERATURE: Final = 2.0
+# The inner widths of adapters that vLLM makes room for.
+_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
 
 Draw = tuple[Request, int, list[int]]
 
@@ -103,11 +106,15 @@ class VllmEngine:
         from vllm import LLM
 
         self._tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-        config = AutoConfig.from_pretrained(checkpoint, local_files_only=True)
+        base = base_of(checkpoint)
+        model = base or checkpoint
+        config = AutoConfig.from_pretrained(model, local_files_only=True)
         self._context = context_tokens(config, settings.context_tokens)
-        self._ends = end_ids(_generation_config(checkpoint), self._tokenizer)
+        self._ends = end_ids(_generation_config(model), self._tokenizer)
         self._rows, self._gpus = settings.rows, _gpus(settings)
-        self._llm = LLM(model=str(checkpoint), **_arguments(settings, self._context))
+        self._adapter = _adapter(checkpoint) if base else None
+        more = _adapter_arguments(checkpoint) if base else {}
+        self._llm = LLM(model=str(model), **_arguments(settings, self._context), **more)
         self._queued = self._prompt_tokens = self._cached_tokens = 0
 
     @property
@@ -167,7 +174,8 @@ class VllmEngine:
         """Add a draw; return the number that its output carries, and vLLM's own name for it."""
         request, place, tokens = draw
         params = sampling_params(decoding, request.seeds[place], ends)
-        (name,) = self._llm.enqueue({"prompt_token_ids": tokens}, params, use_tqdm=False)
+        prompt = {"prompt_token_ids": tokens}
+        (name,) = self._llm.enqueue(prompt, params, lora_request=self._adapter, use_tqdm=False)
         self._queued += 1
         return str(self._queued - 1), name
 
@@ -256,6 +264,25 @@ def _arguments(settings: EngineSettings, context: int | None) -> dict[str, Any]:
         "use_tqdm_on_load": False,
     }
     return arguments | (_cpu_arguments(context) if cpu else {})
+
+
+def _adapter(checkpoint: Path) -> Any:
+    """Name an adapter to vLLM; there is one in each engine."""
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("policy", 1, str(checkpoint.resolve()))
+
+
+def _adapter_arguments(checkpoint: Path) -> dict[str, Any]:
+    rank = rank_of(checkpoint)
+    room = next((width for width in _RANKS if width >= rank), None)
+    if room is None:
+        raise RestemError(
+            f"vLLM serves adapters of rank {_RANKS[-1]} at most, this one has {rank}",
+            f"training.lora.merged, {checkpoint}",
+            "set merged: true, or a lower rank",
+        )
+    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
 
 
 def _cpu_arguments(context: int | None) -> dict[str, Any]:

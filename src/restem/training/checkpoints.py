@@ -4,23 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
+from restem.adapters import load_model
 from restem.errors import RestemError
 
 
 def load_policy(path: Path) -> tuple[Any, Any]:
     """Load a model in float32 and its tokenizer from a directory; raises RestemError."""
-    if (path / "adapter_config.json").exists():
-        raise RestemError(
-            "this is an adapter, not a model",
-            str(path),
-            "merge it into the model that it was trained on: restem merge",
-        )
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=torch.float32, local_files_only=True
-        )
+        model = load_model(path, torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError) as error:
         raise RestemError(

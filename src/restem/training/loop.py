@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,7 +11,7 @@ from restem.config.training import Training
 from restem.sampling.tokens import context_tokens
 from restem.training.checkpoints import load_policy, save_policy
 from restem.training.examples import Example, encoded
-from restem.training.lora import save_merged, with_adapters
+from restem.training.lora import require_whole, save_alone, save_merged, with_adapters
 from restem.training.parallel import group
 from restem.training.report import TrainingReport, peak_memory_bytes
 from restem.training.run import Run, Validate
@@ -41,6 +40,8 @@ def fine_tune(
     """
     began = time.monotonic()
     with _reproducible(seed, threads), group(device) as (processes, own_device):
+        if settings.lora and not settings.lora.merged:
+            require_whole(start)
         model, tokenizer = load_policy(start)
         rows, skipped = encoded(examples, tokenizer, settings, context_tokens(model))
         if settings.gradient_checkpointing:
@@ -51,17 +52,14 @@ def fine_tune(
         run.report.skipped = skipped
         run.train()
         if processes.rank == 0:
-            _save(model, adapted, tokenizer, start, out)
+            if adapted is None:
+                save_policy(model, tokenizer, out)
+            else:
+                save = save_merged if settings.lora and settings.lora.merged else save_alone
+                save(adapted, tokenizer, start, out)
     run.report.wall_seconds = time.monotonic() - began
     run.report.peak_memory_bytes = peak_memory_bytes(model.device)
     return run.report
-
-
-def _save(model: Any, adapted: Any, tokenizer: Any, start: Path, out: Path) -> None:
-    if adapted is None:
-        save_policy(model, tokenizer, out)
-    else:
-        save_merged(adapted, tokenizer, start, out)
 
 
 @contextmanager

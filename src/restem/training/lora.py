@@ -1,24 +1,23 @@
 """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) by peft, and merging them into their base.
 
-A policy is always a whole model, so that whatever loads one needs no second checkpoint: adapters
-are merged before they are saved, and kept in a folder of their own beside the weights.
+Unless a study says otherwise a policy is a whole model, so that whatever loads one needs no second
+checkpoint: adapters are merged before they are saved, and kept in a folder of their own beside the
+weights.
 """
 
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Final
 
+from restem.adapters import BASE, CONFIG, NAME, WEIGHTS, base_of, weights_of
 from restem.artifacts import read_json, write_json
 from restem.config.training import Lora
 from restem.errors import RestemError
-from restem.provenance import file_digest
 from restem.training.checkpoints import load_policy, save_policy
 
 ADAPTER: Final = "adapter"
-CONFIG: Final = "adapter_config.json"
-# What the adapter was trained on; peft records only a name, and a name may mean other weights.
-BASE: Final = "base.json"
 
 
 def with_adapters(model: Any, settings: Lora) -> Any:
@@ -49,16 +48,35 @@ def with_adapters(model: Any, settings: Lora) -> Any:
 
 def save_merged(adapted: Any, tokenizer: Any, base: Path, out: Path) -> None:
     """Save the whole model at `out` and the adapters alone in a folder inside."""
-    adapted.save_pretrained(out / ADAPTER, save_embedding_layers=False)
-    config = read_json(out / ADAPTER / CONFIG)
+    _save(adapted, base, out / ADAPTER, "")
+    save_policy(adapted.merge_and_unload(), tokenizer, out)
+
+
+def save_alone(adapted: Any, tokenizer: Any, base: Path, out: Path) -> None:
+    """Save the adapters and the tokenizer at `out`, with the way from there to their base."""
+    _save(adapted, base, out, os.path.relpath(base, out))
+    tokenizer.save_pretrained(out)
+
+
+def require_whole(start: Path) -> None:
+    """Refuse to train adapters that are to stand alone on another such adapter."""
+    if base_of(start) is not None:
+        raise RestemError(
+            "an adapter cannot stand alone on another one",
+            f"training.lora.merged, starting from {start}",
+            "set merged: true, or start every iteration from the base model",
+        )
+
+
+def _save(adapted: Any, base: Path, out: Path, name: str) -> None:
+    adapted.save_pretrained(out, save_embedding_layers=False)
+    config = read_json(out / CONFIG)
     targets = config["target_modules"]
     # peft writes a set, whose order changes from process to process.
     sorted_targets = targets if isinstance(targets, str) else sorted(targets)
-    write_json(out / ADAPTER / CONFIG, {**config, "target_modules": sorted_targets})
-    readme = out / ADAPTER / "README.md"
-    readme.unlink(missing_ok=True)  # peft's is an empty form
-    write_json(out / ADAPTER / BASE, weights_of(base))
-    save_policy(adapted.merge_and_unload(), tokenizer, out)
+    write_json(out / CONFIG, {**config, "target_modules": sorted_targets, NAME: name})
+    (out / "README.md").unlink(missing_ok=True)  # peft's is an empty form
+    write_json(out / BASE, weights_of(base))
 
 
 def merge(base: Path, adapter: Path, out: Path) -> None:
@@ -84,11 +102,6 @@ def merge(base: Path, adapter: Path, out: Path) -> None:
     save_policy(adapted.merge_and_unload(), tokenizer, out)
 
 
-def weights_of(base: Path) -> dict[str, str]:
-    """Return the digests of a checkpoint's weight files."""
-    return {path.name: file_digest(path) for path in sorted(base.glob("*.safetensors"))}
-
-
 def _check(base: Path, adapter: Path) -> None:
     if not (adapter / CONFIG).is_file():
         raise RestemError(
@@ -102,7 +115,7 @@ def _check(base: Path, adapter: Path) -> None:
 def _adapter_weights(adapter: Path) -> set[str]:
     from safetensors import safe_open
 
-    with safe_open(adapter / "adapter_model.safetensors", "pt") as stored:
+    with safe_open(adapter / WEIGHTS, "pt") as stored:
         return set(stored.keys())
 
 

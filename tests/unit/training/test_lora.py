@@ -118,3 +118,52 @@ def test_shared_prefixes_give_adapters_their_whole_gradient(llama: Any, targets:
         found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad]))
     for other in found[1:]:
         assert ((other - found[0]).norm() / found[0].norm()).item() < 1e-6
+
+
+@pytest.fixture(scope="module")
+def alone(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an adapter that was saved alone, with its base beside it."""
+    root = tmp_path_factory.mktemp("alone")
+    start = shutil.copytree(base, root / "base")
+    trained(start, root / "out", alone_settings())
+    return root / "out"
+
+
+def alone_settings() -> Training:
+    return SETTINGS.model_copy(update={"lora": Lora(rank=4, merged=False)})
+
+
+def test_an_adapter_alone_is_the_policy_that_merging_gives(policy: Path, alone: Path) -> None:
+    assert not (alone / "model.safetensors").exists()
+    whole, pair = load_policy(policy)[0], load_policy(alone)[0]
+    stored, added = whole.state_dict(), pair.state_dict()
+    assert stored.keys() == added.keys()
+    assert all(torch.equal(stored[name], added[name]) for name in stored)
+
+
+def test_an_adapter_alone_names_no_path_of_this_machine(alone: Path) -> None:
+    for file in alone.iterdir():
+        assert str(alone.parent).encode() not in file.read_bytes(), file
+
+
+def test_the_pair_may_be_moved_together(alone: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(alone.parent, tmp_path / "elsewhere")
+    assert load_policy(moved / "out")
+
+
+def test_other_weights_below_an_adapter_are_refused(alone: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(alone.parent, tmp_path / "elsewhere")
+    stored = load_file(moved / "base/model.safetensors")
+    save_file({n: t + 1e-4 for n, t in stored.items()}, moved / "base/model.safetensors")
+    with pytest.raises(RestemError, match="or are others now"):
+        load_policy(moved / "out")
+    shutil.rmtree(moved / "base")
+    with pytest.raises(RestemError, match="are not there"):
+        load_policy(moved / "out")
+
+
+def test_an_adapter_does_not_stand_on_another_one(alone: Path, tmp_path: Path) -> None:
+    with pytest.raises(RestemError, match="cannot stand alone on another one"):
+        trained(alone, tmp_path / "out", alone_settings())
+    trained(alone, tmp_path / "whole")  # merged, it does
+    assert load_policy(tmp_path / "whole")
