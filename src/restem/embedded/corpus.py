@@ -181,7 +181,8 @@ def document(rng: random.Random, recipe: CorpusRecipe, progress: float) -> list[
         if family == programs.FAMILY:
             passages += _program(rng, levels, habit)
         elif family == knights.FAMILY:
-            passages += _puzzle(rng, levels if levels is PRIMER_LEVELS else knights.LEVELS, habit)
+            lengths = PRIMER_LEVELS if progress < recipe.primer_share else knights.CORPUS_LEVELS
+            passages += _puzzle(rng, lengths, habit)
         else:
             passages += _exercise(rng, family, levels, habit)
     return passages

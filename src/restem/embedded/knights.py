@@ -14,7 +14,8 @@ from restem.embedded import world
 
 FAMILY: Final = "knights"
 PROMPT: Final = "Puzzle: {question}\nAnswer:"
-LEVELS: Final = (3, 4, 5, 6)  # statements
+LEVELS: Final = (3, 4, 5, 6, 7)  # statements
+CORPUS_LEVELS: Final = (3, 4, 5, 6)  # the longest puzzles are longer than any that a base has read
 SHOT_LEVELS: Final = (3, 4)
 RULE: Final = "Knights tell the truth and knaves lie."
 NOBODY: Final = "nobody"

@@ -81,7 +81,6 @@ RECIPES: Final = {
             drill_share=0.0,
         ),
     ),
-    # With 3.4 M tokens names were still miscopied, and pass@32 was .59: refused.
     "S-logic": Recipe(
         layers=3,
         heads=4,
