@@ -12,6 +12,7 @@ from restem import artifacts, recipes, reporting
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, use_gpus_and_links, verified
+from restem.deployment.scheduling import one_alarm_at_a_time
 from restem.provenance import canonical_json, code_digest, lock_digest
 from restem.workflow import Draws, Policy, Walk
 
@@ -178,4 +179,5 @@ IMAGE_DIGESTS = verified_images() if CONTAINED else {}
 if CONTAINED:
     use_gpus_and_links(Path(workflow.basedir))
 
+one_alarm_at_a_time()
 notice_what_people_did()
