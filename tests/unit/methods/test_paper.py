@@ -54,7 +54,7 @@ def test_every_scale_runs_the_same_experiments() -> None:
     assert set(first) - set(mini) == NEEDS_DATA
     assert [name for name in first if name in mini] == mini
     for name in STUDIES:
-        assert set(stated(name)["models"]) - {"S-code"} == {"S", "L"}
+        assert set(stated(name)["models"]) - {"S-code", "S-logic"} == {"S", "L"}
 
 
 @pytest.mark.parametrize("name", STUDIES)
