@@ -9,11 +9,12 @@ from snakemake.io import apply_wildcards
 from snakemake.settings.types import DeploymentMethod
 
 from restem import artifacts, recipes, reporting
+from restem.arguments import as_argument
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, use_gpus_and_links, verified
 from restem.deployment.scheduling import one_alarm_at_a_time
-from restem.provenance import canonical_json, code_digest, lock_digest
+from restem.provenance import code_digest, lock_digest
 from restem.workflow import Draws, Policy, Walk
 
 with fail_readably():
@@ -68,7 +69,7 @@ def digest_of_lock(family):
 def stage(name, settings, rule):
     """Return the parameters that decide staleness of a rule's jobs, each as one string.
 
-    Snakemake compares parameters as a set without names, hence one canonical JSON string; it
+    Snakemake compares parameters as a set without names, hence one canonical string; it
     leaves out those that take more than wildcards. The count of remakes changes only when
     somebody edits an artifact by hand.
     """
@@ -82,7 +83,7 @@ def stage(name, settings, rule):
         return known[address]
 
     def slice_of(wildcards):
-        return canonical_json(told(wildcards))
+        return as_argument(told(wildcards))
 
     def code_of(wildcards):
         return digest_of_code(tuple(recipes.modules(name, told(wildcards))))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from restem import recipes
+from restem.arguments import from_argument
 from restem.artifacts import HIDDEN, read_json, read_seal
 from restem.errors import RestemError
 from restem.provenance import code_digests, flat
@@ -82,7 +83,7 @@ def _explain(rule: str, command: str) -> Stale:
 
 def _changes(seal: Mapping[str, Any], stage: str, words: Sequence[str]) -> list[str]:
     """Name the keys, modules and locks in which a job differs from what it was made with."""
-    settings = json.loads(_option(words, "--settings"))
+    settings = from_argument(_option(words, "--settings"))
     found = [f"key {key}: {change}" for key, change in _differences(seal["settings"], settings)]
     code = code_digests(recipes.modules(stage, settings))
     modules = [name for name in code if seal["code"].get(name) != code[name]]

@@ -1,7 +1,6 @@
 """What all commands of stages share: lists of files, readable failures, and one way of making."""
 
 import importlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from restem import recipes
+from restem.arguments import from_argument
 from restem.artifacts import Job, Recipe, content_of, produce
 from restem.config.errors import validate
 from restem.errors import RestemError
@@ -84,7 +84,7 @@ def make(
 def _settings(stage: str, text: str) -> dict[str, Any]:
     """Read a stage's slice of configuration, and refuse it when it does not fit the stage."""
     try:
-        settings = json.loads(text)
+        settings = from_argument(text)
     except ValueError as problem:
         raise RestemError(f"this is not JSON: {problem}", "--settings", "quote it") from problem
     if not isinstance(settings, dict):

@@ -5,13 +5,13 @@ checkout (`make vllm`, `make vllm-cpu`). A command that needs one goes on in its
 the same process id. In a container that holds everything there is nothing to change to.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
 from restem import recipes
+from restem.arguments import from_argument
 from restem.errors import RestemError
 from restem.provenance import PACKAGE_ROOT
 
@@ -41,7 +41,7 @@ def enter(arguments: Sequence[str]) -> None:
 def _family(arguments: Sequence[str]) -> str | None:
     """Return the family that a stage's command needs; what is malformed is the command's to say."""
     try:
-        settings = json.loads(arguments[arguments.index("--settings") + 1])
+        settings = from_argument(arguments[arguments.index("--settings") + 1])
         return recipes.family(arguments[0], settings)
     except (ValueError, IndexError, KeyError, AttributeError):
         return None
