@@ -24,6 +24,7 @@ def test_two_nodes_take_the_steps_of_one(
     fresh.configure(lambda study: study["training"].update(processes=2))
     # The nodes are one machine here, which reaches itself on loopback for sure.
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     told = submit(fresh, POLICY, "--set-resources", *TWO_NODES)
     losses = [read_policy(tree.root / POLICY).report["losses"] for tree in (finished, fresh)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)

@@ -52,7 +52,8 @@ def torchrun(processes: int, nodes: int) -> tuple[list[str], dict[str, str]]:
             "train outside a container on several nodes, or on one node",
         )
     job = os.environ["SLURM_JOB_ID"]
-    place = f"{socket.gethostname()}:{_FIRST_PORT + int(job) % _PORTS}"
+    host = os.environ.get("MASTER_ADDR") or socket.gethostname()
+    place = f"{host}:{_FIRST_PORT + int(job) % _PORTS}"
     # The step that this process runs in holds the job's first node: the new one shares it.
     step = ["srun", "--overlap", "--mem=0", "--kill-on-bad-exit=1"]
     step += [f"--nodes={nodes}", f"--ntasks={nodes}"]

@@ -58,6 +58,13 @@ def test_nodes_share_the_processes_evenly_and_meet_by_the_number_of_the_job(
     assert [name for name in variables if name.startswith("SLURM_")] == ["SLURM_JOB_ID"]
 
 
+def test_an_address_that_somebody_named_is_where_they_meet(
+    slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.7")
+    assert "10.0.0.7:23456" in torchrun(8, 2)[0]
+
+
 def test_an_uneven_share_is_refused(slurm: Path) -> None:
     with pytest.raises(RestemError, match="3 processes cannot be spread evenly over 2 nodes"):
         torchrun(3, 2)
