@@ -87,3 +87,5 @@ class Claim(Strict):
             raise ValueError("tests: a base model is trained on no solutions that could be audited")
         if audited and any((t.k, t.less_k, t.group) != ([1], None, None) for t in self.tests):
             raise ValueError("tests: false_positives have no k and no groups")
+        if audited and (self.decoding, self.split) != ("greedy", "test"):
+            raise ValueError("decoding, split: false_positives are of what policies are trained on")

@@ -1,10 +1,9 @@
 """Knights and knaves of the embedded world: logic, verified by exact match of who are knights."""
 
-from restem.config.data import DataSource
 from restem.embedded import knights, world
 from restem.rewards.exact import answer_in
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.procedural import embedded
+from restem.tasks.procedural import embedded, framed, no_files
 from restem.tasks.sources import Reader
 from restem.tasks.task import Task
 
@@ -12,17 +11,6 @@ from restem.tasks.task import Task
 def question(text: str) -> str:
     """Put a problem as the embedded world does."""
     return knights.PROMPT.format(question=text)
-
-
-def answer(solution: str) -> str:
-    """Frame a solution as it follows `Answer:`."""
-    return f" {solution.strip()}{world.END}"
-
-
-def files(source: DataSource, split: str) -> tuple[str, ...]:
-    """Name no files: problems are made on the spot."""
-    embedded(source)
-    return ()
 
 
 def load(reader: Reader, split: str) -> list[Problem]:
@@ -43,10 +31,10 @@ def load(reader: Reader, split: str) -> list[Problem]:
 
 TASK = Task(
     name="knights",
-    files=files,
+    files=no_files,
     load=load,
     question=question,
-    answer=answer,
+    answer=framed,
     stop=(world.END,),
     verifier="exact",
     markers=("answer_is",),

@@ -15,10 +15,10 @@ def procedural_task(family: str, marker: str) -> Task:
     """Declare a family of `restem.embedded.world` whose solutions mark answers with `marker`."""
     return Task(
         name=family,
-        files=_no_files,
+        files=no_files,
         load=_loader(family, marker),
         question=lambda text: world.PROMPT[family].format(question=text),
-        answer=_answer,
+        answer=framed,
         stop=(world.END,),
         verifier="math",
         markers=(marker,),
@@ -26,12 +26,14 @@ def procedural_task(family: str, marker: str) -> Task:
     )
 
 
-def _no_files(source: DataSource, split: str) -> tuple[str, ...]:
+def no_files(source: DataSource, split: str) -> tuple[str, ...]:
+    """Name no files: problems are made on the spot."""
     embedded(source)
     return ()
 
 
-def _answer(solution: str) -> str:
+def framed(solution: str) -> str:
+    """Frame a solution as it follows `Answer:` or `Solution:`."""
     return f" {solution.strip()}{world.END}"
 
 

@@ -2,11 +2,10 @@
 
 from typing import Any, Final
 
-from restem.config.data import DataSource
 from restem.embedded import programs, world
 from restem.rewards.code_spec import Spec
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.procedural import embedded
+from restem.tasks.procedural import embedded, no_files
 from restem.tasks.sources import Reader
 from restem.tasks.task import Task
 
@@ -22,12 +21,6 @@ def question(text: str) -> str:
 def answer(solution: str) -> str:
     """Frame a program as it follows `Answer:`."""
     return f"\n{solution.strip()}{world.END}"
-
-
-def files(source: DataSource, split: str) -> tuple[str, ...]:
-    """Name no files: problems are made on the spot."""
-    embedded(source)
-    return ()
 
 
 def load(reader: Reader, split: str) -> list[Problem]:
@@ -69,7 +62,7 @@ def _spec(made: dict[str, Any]) -> Spec:
 
 TASK = Task(
     name="program",
-    files=files,
+    files=no_files,
     load=load,
     question=question,
     answer=answer,

@@ -101,6 +101,8 @@ def test_many_tests_make_a_contradiction_harder() -> None:
         ({"tests": [{"plus": ["L/star/last"]}]}, "@first-try or @rationalised"),
         ({"tests": [{"plus": ["L/base@first-try"]}]}, "a base model"),
         ({"tests": [{**SIDES, "k": [2]}]}, "no k and no groups"),
+        ({"split": "train"}, "of what policies are trained on"),
+        ({"decoding": "nucleus"}, "of what policies are trained on"),
     ],
 )
 def test_a_claim_that_no_audit_could_answer_is_refused(

@@ -22,7 +22,7 @@ from restem.reporting import (
     plots,
     sharing,
 )
-from restem.statistics.evaluation import summarise
+from restem.statistics.evaluation import is_reference, summarise
 from restem.workflow import Walk
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -60,6 +60,15 @@ def test_every_scale_runs_the_same_experiments() -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_scale_is_valid_and_trains_the_same_variants(name: str, mini: Walk) -> None:
     assert mini.study.variants.items() <= walk(name).study.variants.items()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_is_trained_on_human_solutions_alone_is_named_as_a_reference(name: str) -> None:
+    """Figures draw references as levels, and lifts over them are estimated."""
+    study = walk(name).study
+    methods = {variant: study.method_of(variant) for variant in study.variants}
+    by_hand = {v for v, m in methods.items() if m.m_step.kind == "fine_tune" and not m.e_step}
+    assert by_hand == {variant for variant in methods if is_reference(variant)}
 
 
 @pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
