@@ -12,15 +12,15 @@ include: "rules/inputs.smk"
 
 pathvars:
     results=f"results/{STUDY.study}",
-    base="<results>/pretrained/{model}/base/seed-0/iter-0",
-    policy="<results>/{task}/{model}/{variant}/seed-{seed}/iter-{iteration}",
-    trained=f"<results>/{{task}}/{{model}}/{{variant,{FITTED}}}/seed-{{seed}}/iter-{{iteration,[1-9][0-9]*}}",
-    frozen=f"<results>/{{task}}/{{model}}/{{variant,{FROZEN}}}/seed-{{seed}}/iter-{{iteration}}",
-    draws="<policy>/{on}/{split}/{decoding}/seed-{draw_seed}",
-    drawn=rf"<policy>/{{on}}/{{split}}/{{decoding,{PLAIN}}}/seed-{{draw_seed}}",
-    searched=rf"<policy>/{{on}}/{{split}}/{{decoding,{SEARCHED}}}/seed-{{draw_seed}}",
-    checked=rf"<policy>/{{on,{CHECKED}}}/{{split}}/{{decoding}}/seed-{{draw_seed}}",
-    by_hand=rf"<policy>/{{on,{BY_HAND}}}/{{split}}/{{decoding}}/seed-{{draw_seed}}",
+    base=constrained("<results>/pretrained/{model}/base/seed-0/iter-0"),
+    policy=constrained(POLICY),
+    trained=constrained(POLICY, variant=FITTED, iteration="[1-9][0-9]*"),
+    frozen=constrained(POLICY, variant=FROZEN),
+    draws=constrained(DRAWS),
+    drawn=constrained(DRAWS, decoding=PLAIN),
+    searched=constrained(DRAWS, decoding=SEARCHED),
+    checked=constrained(DRAWS, on=CHECKED),
+    by_hand=constrained(DRAWS, on=BY_HAND),
 
 
 # Used with --software-deployment-method apptainer; the code itself comes from the checkout.

@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--questions", type=int, default=1)
+    parser.add_argument("--questions", type=int, default=2)
     parser.add_argument("--solutions", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--works", nargs="+", default=["alone", "shared"])

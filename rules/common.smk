@@ -3,9 +3,11 @@
 import os
 import re
 from functools import cache
+from inspect import signature
 from pathlib import Path
 
-from snakemake.io import apply_wildcards
+from snakemake.common import overwrite_function_params
+from snakemake.io import apply_wildcards, update_wildcard_constraints
 from snakemake.settings.types import DeploymentMethod
 
 from restem import artifacts, recipes, reporting
@@ -43,6 +45,7 @@ wildcard_constraints:
     model="[^/]+",
     variant="[^/]+",
     seed=r"\d+",
+    iteration=r"\d+",
     on="[^/]+",
     split="train|validation|test|shots",
     decoding="[^/]+",
@@ -52,6 +55,15 @@ wildcard_constraints:
     recipe="[0-9a-f]{12}",
     figure="[a-z_]+",
     plot="[A-Z][A-Za-z0-9-]*",
+
+
+POLICY = "<results>/{task}/{model}/{variant}/seed-{seed}/iter-{iteration}"
+DRAWS = "<policy>/{on}/{split}/{decoding}/seed-{draw_seed}"
+
+
+def constrained(path, **narrower):
+    """Write its wildcards' constraints into a path: Snakemake forgets them in path variables."""
+    return update_wildcard_constraints(path, narrower, workflow.wildcard_constraints)
 
 
 @cache
@@ -95,12 +107,15 @@ def stage(name, settings, rule):
         first = apply_wildcards(workflow.get_rule(rule).output[0], wildcards)
         return f"remakes: {artifacts.remakes(Path(first))}"
 
-    return {
+    parameters = {
         "settings": slice_of,
         "code": code_of,
         "environment": environment_of,
         "remakes": remakes_of,
     }
+    for function in parameters.values():  # Snakemake would look again for every job
+        overwrite_function_params(function, signature(function).parameters)
+    return parameters
 
 
 def environment(name, settings):
@@ -110,6 +125,7 @@ def environment(name, settings):
     return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(family)]}" if CONTAINED else lock
 
 
+@cache
 def image_of(family):
     """Return the image that stages of a family of locked packages run in, where images are used."""
     return str(image_named(STUDY.images.of(family)).path)
