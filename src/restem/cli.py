@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from restem.artifacts import Job
+from restem.commands.forecasting import forecast
 from restem.commands.making import FILE, FOLDER, cli, fail_readably
 from restem.commands.making import listed as _list
 from restem.commands.making import make as _make
@@ -362,6 +363,7 @@ def plan(targets: tuple[str, ...], configfile: Path | None, images: bool) -> Non
     click.echo(text(targets, configfile, images))
 
 
+cli.add_command(forecast)
 cli.add_command(images)
 cli.add_command(sandbox)
 

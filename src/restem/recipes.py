@@ -38,10 +38,6 @@ FAMILIES = {
     "tracking": "report",
 }
 
-# stages that load the engine which the settings name
-DRAWING = ("samples", "search", "frozen")
-
-
 DRAWING = ("samples", "search", "frozen")  # the stages that load the study's engine
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import restem.figures
-from restem.addresses import BASE, HINT, Draws, Policy, Source
+from restem.addresses import BASE, BEAM, HINT, Draws, Policy, Source
 from restem.config.errors import nearest
+from restem.config.method import Search
 from restem.config.study import Study
 from restem.config.variant import Evaluation
 from restem.errors import RestemError
@@ -273,16 +274,22 @@ class Walk(Lineage):
 
     def search_settings(self, draws: Draws) -> dict[str, Any]:
         """Return what searching for solutions reads."""
-        search = next(
-            step.search
-            for policy in self.trained
-            for source in self.sources(policy)
-            if self._owned(source.draws) == draws and (step := self.method(policy).e_step)
-        )
+        search = self.search_of(draws)
         assert search is not None
         stated = {"search": search.model_dump(mode="json")}
         return (
             self.samples_settings(draws) | self.rewards_settings(draws.task, draws.split) | stated
+        )
+
+    def search_of(self, draws: Draws) -> Search | None:
+        """Return how some completions are searched for; None where they are drawn one by one."""
+        if draws.view != BEAM:
+            return None
+        return next(
+            step.search
+            for policy in self.trained
+            for source in self.sources(policy)
+            if self._owned(source.draws) == draws and (step := self.method(policy).e_step)
         )
 
     def _engine(self, model: str) -> dict[str, Any]:
@@ -325,8 +332,8 @@ class Walk(Lineage):
         training = self.study.training_of(policy.variant, policy.model)
         decoding = self.study.decodings[self.study.validation_decoding]
         stated = training.model_dump(mode="json", exclude_defaults=True)
-        if method.steps:
-            stated["steps"] = method.steps.at(policy.iteration)
+        if steps := self.steps(policy):
+            stated["steps"] = steps
         m_step = method.m_step.model_dump(mode="json", exclude_defaults=True)
         fitted = {"m_step": m_step} if m_step else {"training": stated}
         return fitted | {
@@ -336,6 +343,11 @@ class Walk(Lineage):
             | {"draws": decoding.draws},
             "seed": policy.seed,
         }
+
+    def steps(self, policy: Policy) -> int | None:
+        """Return the optimiser steps that a method fixes for a policy; None: training decides."""
+        growth = self.method(policy).steps
+        return growth.at(policy.iteration) if growth else None
 
     @property
     def frozen(self) -> list[str]:
