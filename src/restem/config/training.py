@@ -43,6 +43,12 @@ class Training(Strict):
         description="optimiser steps, in as many passes as that takes; null: epochs_max decides",
     )
     batch_size: int = Field(default=64, ge=1, description="examples per optimiser step")
+    shuffle: Literal["examples", "questions"] = Field(
+        default="examples",
+        description="what is shuffled into the steps of an epoch. questions: all examples of a "
+        "question come in one step, where layout: tree computes their question once; a step then "
+        "sees fewer questions",
+    )
     layout: Literal["tree", "packed", "padded"] = Field(
         default="tree",
         description="tree: few-shot prompts and questions are computed once for all examples of a "

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from restem.training.examples import Encoded
 
@@ -11,15 +11,33 @@ _POOL_BATCHES: Final = 8
 
 
 def epoch_order(
-    examples: Sequence[Encoded], batch_size: int, rng: random.Random
+    examples: Sequence[Encoded],
+    batch_size: int,
+    rng: random.Random,
+    shuffle: Literal["examples", "questions"] = "examples",
 ) -> list[list[Encoded]]:
-    """Shuffle examples into batches of similar lengths; every example comes once."""
-    order = list(examples)
-    rng.shuffle(order)
+    """Shuffle examples into batches of similar lengths; every example comes once.
+
+    shuffle: questions keeps the examples of one prompt in a batch, or in two where one is full.
+    """
+    units = [[e] for e in examples] if shuffle == "examples" else _by_prompt(examples)
+    rng.shuffle(units)
+    order = [
+        (max(map(len, unit)), place, example)
+        for place, unit in enumerate(units)
+        for example in unit
+    ]
     pool = batch_size * _POOL_BATCHES
     batches = []
     for start in range(0, len(order), pool):
-        similar = sorted(order[start : start + pool], key=len)
+        similar = [e for *_, e in sorted(order[start : start + pool], key=lambda one: one[:2])]
         batches += [similar[k : k + batch_size] for k in range(0, len(similar), batch_size)]
     rng.shuffle(batches)
     return batches
+
+
+def _by_prompt(examples: Sequence[Encoded]) -> list[list[Encoded]]:
+    groups: dict[tuple[int, ...], list[Encoded]] = {}
+    for example in examples:
+        groups.setdefault(tuple(example.prompt), []).append(example)
+    return list(groups.values())

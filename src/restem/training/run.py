@@ -81,7 +81,7 @@ class Run:
         all_passes = self.settings.model_copy(update={"epochs_max": epochs})
         due = validation_steps(all_passes, self.steps_per_epoch)
         due |= {0, self.report.steps_planned}
-        order = _Order(self.rows, self.settings.batch_size, self.seed, self.steps_per_epoch)
+        order = _Order(self.rows, self.settings, self.seed, self.steps_per_epoch)
         while True:
             validated = any(v.step == self.report.steps for v in self.report.validations)
             if self.report.steps in due and not validated:
@@ -223,9 +223,9 @@ class _Order:
     """Find the batch of any step; an epoch's order follows from the seed and those before it."""
 
     def __init__(
-        self, rows: Sequence[Encoded], batch_size: int, seed: int, steps_per_epoch: int
+        self, rows: Sequence[Encoded], settings: Training, seed: int, steps_per_epoch: int
     ) -> None:
-        self._rows, self._batch_size, self._seed = rows, batch_size, seed
+        self._rows, self._settings, self._seed = rows, settings, seed
         self._steps_per_epoch = steps_per_epoch
         self._rng = random.Random(seed)
         self._epoch = -1
@@ -235,7 +235,10 @@ class _Order:
         """Return the examples of a step; steps must not go back."""
         epoch, place = divmod(step, self._steps_per_epoch)
         while self._epoch < epoch:
-            self._batches = epoch_order(self._rows, self._batch_size, self._rng)
+            settings = self._settings
+            self._batches = epoch_order(
+                self._rows, settings.batch_size, self._rng, settings.shuffle
+            )
             self._epoch += 1
         return self._batches[place]
 

@@ -1,12 +1,13 @@
 import copy
 import random
+from functools import partial
 from typing import Any
 
 import pytest
 
 from restem.config.training import Training
 from restem.errors import RestemError
-from restem.training.batches import epoch_order
+from restem.training.batches import epoch_order as shuffled
 from restem.training.examples import EmptyExamples, Encoded, Example, encoded
 
 
@@ -65,11 +66,38 @@ def test_impossible_weights_are_refused(tokenizer: Any, weight: float) -> None:
         encoded([Example("", "a", "b", weight)], tokenizer, Training(), None)
 
 
-def test_an_epoch_has_every_example_once() -> None:
-    examples = [Encoded([1], [5] * (1 + k % 9), float(k)) for k in range(103)]
+@pytest.mark.parametrize("shuffle", ["examples", "questions"])
+def test_an_epoch_has_every_example_once(shuffle: Any) -> None:
+    examples = [Encoded([k % 17], [5] * (1 + k % 9), float(k)) for k in range(103)]
+    epoch_order = partial(shuffled, shuffle=shuffle)
     batches = epoch_order(examples, 10, random.Random(0))
     assert sorted(row.weight for batch in batches for row in batch) == list(range(103))
     assert len(batches) == 11
     assert max(map(len, batches)) == 10
     assert batches == epoch_order(examples, 10, random.Random(0))
     assert batches != epoch_order(examples, 10, random.Random(1))
+
+
+def test_questions_stay_together_where_a_step_has_room() -> None:
+    examples = [Encoded([k], [5] * (1 + n), 1.0) for n in range(5) for k in range(40)]
+    steps = {
+        shuffle: [
+            {k: sum(e.prompt == [k] for e in batch) for k in range(40)}
+            for batch in shuffled(examples, 20, random.Random(3), shuffle)
+        ]
+        for shuffle in ("examples", "questions")
+    }
+    assert all(set(step.values()) == {0, 5} for step in steps["questions"])
+    assert any(set(step.values()) != {0, 5} for step in steps["examples"])
+    cut = shuffled(examples, 7, random.Random(3), "questions")
+    spread = [sum([k] in [e.prompt for e in batch] for batch in cut) for k in range(40)]
+    assert max(spread) == 2  # a question that does not fit goes on in one other step
+    assert len(cut) == 29
+
+
+def test_alike_questions_meet_in_a_step() -> None:
+    """What a pass pads or leaves empty depends on the lengths that come together."""
+    examples = [Encoded([k], [5] * (1 + k), 1.0) for k in range(32) for _ in range(2)]
+    batches = shuffled(examples, 8, random.Random(0), "questions")
+    widths = [max(map(len, batch)) - min(map(len, batch)) for batch in batches]
+    assert widths == [3] * 8
