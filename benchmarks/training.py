@@ -1,11 +1,12 @@
 """The M-step against TRL's SFTTrainer with packing, and against own packing and padding.
 
 Two works on MATH problems with SmolLM2-135M, full fine-tuning in fp32, one optimiser step over all
-examples: `shared` has Minerva's 4-shot prompt and ten solutions a question, all in the step (as with
-`training.shuffle: questions`), `alone` neither (there, what is timed is plain packing). Other problems' solutions stand in for nine of the ten: what a
-solution says changes no time. Every run is a process of its own, on one thread by default and timed
-in CPU seconds, which a busy machine distorts least; loss and gradient norm of all must agree. Needs
-the data (README, "Data") and the peer's lock, envs/bench-training.txt.
+examples: `shared` has Minerva's 4-shot prompt and ten solutions a question, all in the step (as
+with `training.shuffle: questions`), `alone` neither (there, what is timed is plain packing). Other
+problems' solutions stand in for nine of the ten: what a solution says changes no time. Every run is
+a process of its own, on one thread by default and timed in CPU seconds, which a busy machine
+distorts least; loss and gradient norm of all must agree. Needs the data (README, "Data") and the
+peer's lock, envs/bench-training.txt.
 """
 
 import argparse

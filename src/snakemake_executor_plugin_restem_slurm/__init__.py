@@ -4,7 +4,8 @@
   submitted, so that no job runs beside its own copy (`restem.deployment.cluster`).
 - A failed question to the controller loses no job.
 - A job that SLURM forgot, or will never start, is given back as failed; a retry puts back what it
-  had finished.
+  had finished. So is one whose number another job has got since: a controller that dies before it
+  has saved its state counts on from an older one.
 """
 
 import os
@@ -47,7 +48,8 @@ class Executor(slurm.Executor):  # type: ignore[misc]
         directory = Path(self.workflow.workdir_init)
         settings.jobname_prefix = cluster.run_name(study, directory)
         super().__post_init__(test_mode)
-        self._settled: set[str] = set()
+        self._settled: list[Any] = []
+        self._newest: dict[str, Any] = {}
         self._missed: dict[str, int] = {}
         alive = directory / ".snakemake" / "restem-slurm"
         self._alive = cluster.say_alive(alive, self.run_uuid)
@@ -55,18 +57,33 @@ class Executor(slurm.Executor):  # type: ignore[misc]
             settings.jobname_prefix, alive, settings.orphans, self.logger.warning
         )
 
+    def report_job_submission(self, job_info: Any, register_job: bool = True) -> None:
+        """Note who has a number now."""
+        self._newest[job_info.external_jobid] = job_info
+        self._missed.pop(job_info.external_jobid, None)
+        super().report_job_submission(job_info, register_job=register_job)
+
     async def check_active_jobs(self, active_jobs: list[Any]) -> AsyncIterator[Any]:
         """Ask for the state of all jobs; yield those that have not ended."""
-        waiting = {job.external_jobid: job async for job in super().check_active_jobs(active_jobs)}
-        for job in active_jobs:
-            if job.external_jobid not in self._settled:
-                waiting[job.external_jobid] = job
+        self._settled = []
+        mine = [job for job in active_jobs if not self._replaced(job)]
+        waiting = [job async for job in super().check_active_jobs(mine)]
+        told = [*waiting, *self._settled]
+        waiting += [job for job in mine if not any(job is other for other in told)]
         settings = self.workflow.executor_settings
         self.next_seconds_between_status_checks = settings.init_seconds_before_status_checks
         known = cluster.known_jobs(self.run_uuid) if waiting else None
-        for number, job in waiting.items():
-            if known is None or not self._given_up(number, job, known):
+        for job in waiting:
+            if known is None or not self._given_up(job.external_jobid, job, known):
                 yield job
+
+    def _replaced(self, job: Any) -> bool:
+        """Give a job back as failed if its number is another job's now."""
+        number = job.external_jobid
+        if self._newest.get(number, job) is job:
+            return False
+        self.report_job_error(job, msg=f"SLURM gave the number {number} to another job. ")
+        return True
 
     def _given_up(self, number: str, job: Any, known: dict[str, str]) -> bool:
         """Give a job back as failed if SLURM has forgotten it or will never start it."""
@@ -86,12 +103,12 @@ class Executor(slurm.Executor):  # type: ignore[misc]
 
     def report_job_success(self, job_info: Any) -> None:
         """Note that a job has ended."""
-        self._settled.add(job_info.external_jobid)
+        self._settled.append(job_info)
         super().report_job_success(job_info)
 
     def report_job_error(self, job_info: Any, msg: str | None = None, **rest: Any) -> None:
         """Note that a job has ended."""
-        self._settled.add(job_info.external_jobid)
+        self._settled.append(job_info)
         super().report_job_error(job_info, msg=msg, **rest)
 
     def shutdown(self) -> None:
