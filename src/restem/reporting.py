@@ -18,7 +18,9 @@ def breakdown_settings(walk: Walk) -> dict[str, Any]:
 
 def claims_settings(walk: Walk) -> dict[str, Any]:
     """Return what the claims read."""
-    claims = [claim.model_dump(mode="json", exclude_defaults=True) for claim in walk.study.claims]
+    claims = [
+        claim.model_dump(mode="json", exclude_defaults=True) for claim in walk.study.tested_claims
+    ]
     return {**walk.summary_settings(), "note": walk.note, "claims": claims}
 
 
@@ -218,7 +220,7 @@ def page_settings(walk: Walk) -> dict[str, Any]:
         "description": walk.study.description,
         "note": walk.note,
         "figures": figures,
-        "claims": [claim.model_dump(mode="json") for claim in walk.study.claims],
+        "claims": [claim.model_dump(mode="json") for claim in walk.study.tested_claims],
         "confidence": walk.study.metrics.confidence,
         "sharing": sharing(walk),
         "seeds": len(walk.study.seeds),

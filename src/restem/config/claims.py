@@ -1,5 +1,6 @@
 """A claim of the paper as a test that was fixed before the results were seen."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -89,3 +90,22 @@ class Claim(Strict):
             raise ValueError("tests: false_positives have no k and no groups")
         if audited and (self.decoding, self.split) != ("greedy", "test"):
             raise ValueError("decoding, split: false_positives are of what policies are trained on")
+
+    def tested_with(self, stand_ins: Mapping[str, Mapping[str, str]]) -> "Claim":
+        """Return the claim about the models that stand, on its tasks, for those that it names."""
+        tests = [
+            test.model_copy(
+                update={
+                    "plus": [_renamed(side, names) for side in test.plus],
+                    "minus": [_renamed(side, names) for side in test.minus],
+                }
+            )
+            for test in self.tests
+            for names in (stand_ins.get(test.task or self.task, {}),)
+        ]
+        return self.model_copy(update={"tests": tests})
+
+
+def _renamed(side: str, names: Mapping[str, str]) -> str:
+    model, _, policy = side.partition("/")
+    return f"{names.get(model, model)}/{policy}"

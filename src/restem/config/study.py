@@ -83,6 +83,11 @@ class Study(Strict):
         default_factory=list,
         description="What is tested; in a file `all` means config/paper/claims.yaml.",
     )
+    stand_ins: dict[Name, dict[Name, Name]] = Field(
+        default_factory=dict,
+        description="By task, which model of this study claims are tested on instead of one that "
+        "they name: for a study whose models are not all for all tasks.",
+    )
     audit: Audit = Field(
         default_factory=Audit, description="Second judgement of what policies are trained on."
     )
@@ -115,6 +120,11 @@ class Study(Strict):
         """Return the models that a variant or an evaluation on a task is of: stated, or all fit."""
         fit = (n for n, m in self.models.items() if m.tasks is None or task in m.tasks)
         return list(fit) if stated is None else stated
+
+    @property
+    def tested_claims(self) -> list[Claim]:
+        """Return the claims as this study tests them, about stand-ins where it has them."""
+        return [claim.tested_with(self.stand_ins) for claim in self.claims]
 
     @field_validator("seeds")
     @classmethod
@@ -158,6 +168,10 @@ def _dangling(study: Study) -> list[str]:
     for name, stated in study.models.items():
         for task in stated.tasks or []:
             check(f"models.{name}.tasks", task, study.tasks)
+    for task, names in study.stand_ins.items():
+        check("stand_ins", task, study.tasks)
+        for model in names.values():
+            check(f"stand_ins.{task}", model, study.models_on(task, None))
     check("validation_decoding", study.validation_decoding, study.decodings)
     found += _chat_for_training(study) + _unfit(study) + _unaudited(study)
     return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)

@@ -1,12 +1,14 @@
 """The experiments of the paper: one definition for all scales, shared work, presets as tables."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from restem.config.claims import Claim
 from restem.config.load import load_published, load_study, presets
 from restem.config.method import Method
 from restem.errors import RestemError
@@ -199,6 +201,52 @@ def test_every_claim_names_policies_that_some_experiment_trains(mini: Walk) -> N
             for side in (*test["plus"], *test.get("minus", [])):
                 variant = side.split("@")[0].split("/")[1]
                 assert variant in known | {"base"}, claim["id"]
+
+
+def test_claims_are_tested_on_what_the_tiny_study_measures(mini: Walk) -> None:
+    """All but the one on a benchmark that no tiny model can answer."""
+    measured: set[tuple[str, ...]] = {
+        (f"{d.policy.model}/{d.policy.variant}", d.task, d.split, d.decoding)
+        for evaluation in mini.study.evaluations
+        for d in mini.evaluated(evaluation)
+    }
+    owned = {(f"{p.model}/{p.variant}", f"{o.model}/{o.variant}") for o, p in mini.aliases}
+    measured |= {(name, *rest) for name, owner in owned for of, *rest in measured if of == owner}
+    missing = set()
+    for claim in mini.study.tested_claims:
+        for test in claim.tests if claim.quantity != "false_positives" else ():
+            for side in (*test.plus, *test.minus):
+                policy, _, split = side.partition("@")
+                name = "/".join(policy.split("/")[:2])
+                asked = (name, test.task or claim.task, split or claim.split, claim.decoding)
+                if asked not in measured:
+                    missing.add(claim.id)
+    assert missing == {"F9-capability"}
+
+
+def test_a_stand_in_is_on_its_task_alone() -> None:
+    test = {"plus": ["L/v/last"], "minus": ["L/base"]}
+    claim = Claim.model_validate(
+        {"id": "X", "says": "So.", "where": "here", "task": "apps"}
+        | {"tests": [test, {**test, "task": "math"}]}
+    )
+    here, elsewhere = claim.tested_with({"apps": {"L": "T"}}).tests
+    assert (here.plus, here.minus) == (["T/v/last"], ["T/base"])
+    assert (elsewhere.plus, elsewhere.minus) == (["L/v/last"], ["L/base"])
+    assert claim.tested_with({}) == claim
+
+
+@pytest.mark.parametrize(
+    ("stand_ins", "expected"),
+    [
+        ({"app": {"L": "S-code"}}, "stand_ins: 'app' is not defined; did you mean 'apps'?"),
+        ({"apps": {"L": "S-cod"}}, "stand_ins.apps: 'S-cod' is not defined; did you mean"),
+        ({"apps": {"L": "S"}}, "stand_ins.apps: 'S' is not defined"),  # not for this task
+    ],
+)
+def test_a_stand_in_must_be_there(stand_ins: dict[str, Any], expected: str) -> None:
+    with pytest.raises(RestemError, match=re.escape(expected)):
+        walk("mini", stand_ins=stand_ins)
 
 
 # ---- table 1 ----
