@@ -33,12 +33,15 @@ def test_a_study_gives_the_same_bytes_as_on_one_machine(
     assert people_read(fresh) == people_read(finished)
     assert contents(fresh) == contents(finished)
     submitted = set(re.findall(r"has been submitted with SLURM jobid (\d+)", told))
-    lines = cluster.client("squeue", "-h", "--states=all", "-o", "%A|%T|%N|%k|%b").splitlines()
-    jobs = [line.split("|") for line in lines if line.split("|")[0] in submitted]
+    known = cluster.client("scontrol", "--oneliner", "show", "jobs").splitlines()
+    jobs = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in known]
+    jobs = [job for job in jobs if job["JobId"] in submitted]
     assert len(jobs) == len(submitted) > 10
-    assert {state for _, state, *_ in jobs} == {"COMPLETED"}
-    for _, _, _, comment, gpus in jobs:
-        asks = comment.startswith(("rule_draw_samples", "rule_fine_tune_policy"))
-        assert ("gpu" in gpus) == asks, (comment, gpus)
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    for job in jobs:
+        asks = job["Comment"].startswith(("rule_draw_samples", "rule_fine_tune_policy"))
+        assert ("gpu" in job.get("TresPerJob", "")) == asks, job
+    checked = [job for job in jobs if job["Comment"].startswith("group_checked")]
+    assert len(checked) == len(list(fresh.results.rglob("rewards/*.parquet")))
     assert "Nothing to be done" in submit(fresh)
     assert len(list((fresh.root / ".snakemake/slurm_logs").rglob("*.log"))) == len(jobs)
