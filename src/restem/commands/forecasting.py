@@ -13,7 +13,7 @@ SHARE = click.FloatRange(0, 1, min_open=True)
 POSITIVE = click.FloatRange(0, min_open=True)
 
 
-class Size(click.ParamType[tuple[str, float]]):
+class ModelSize(click.ParamType[tuple[str, float]]):
     """Read a model with its number of parameters, S=1.5e9."""
 
     name = "MODEL=NUMBER"
@@ -32,7 +32,7 @@ class Size(click.ParamType[tuple[str, float]]):
 
 @click.command()
 @click.option("--configfile", type=FILE, required=True, help="The study.")
-@click.option("--parameters", multiple=True, type=Size(), help="One for each model: S=1.5e9.")
+@click.option("--parameters", multiple=True, type=ModelSize(), help="One for each model: S=1.5e9.")
 @click.option("--length", default=0.5, type=SHARE, help="Mean completion, of max_tokens.")
 @click.option("--solved", default=0.5, type=SHARE, help="Share of draws that are correct.")
 @click.option("--characters", default=3.0, type=POSITIVE, help="Of a token, in prompts.")
