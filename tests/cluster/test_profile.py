@@ -41,7 +41,7 @@ def test_a_study_gives_the_same_bytes_as_on_one_machine(
     for job in jobs:
         asks = job["Comment"].startswith(("rule_draw_samples", "rule_fine_tune_policy"))
         assert ("gpu" in job.get("TresPerJob", "")) == asks, job
-    checked = [job for job in jobs if job["Comment"].startswith("group_checked")]
+    checked = [job for job in jobs if job["Comment"].startswith("rule_checked")]
     assert len(checked) == len(list(fresh.results.rglob("rewards/*.parquet")))
     assert "Nothing to be done" in submit(fresh)
     assert len(list((fresh.root / ".snakemake/slurm_logs").rglob("*.log"))) == len(jobs)
