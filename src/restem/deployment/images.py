@@ -100,7 +100,7 @@ def build(image: Image, mirror: str | None, wheels: Path | None) -> None:
             options += ["--build-arg", f"MIRROR={mirror or _mirror()}"]
         made = Path(folder) / "image.sif"
         _spython().build(
-            recipe=str(definition), image=str(made), sudo=False, options=options, quiet=True
+            recipe=str(definition), image=str(made), sudo=False, options=options, quiet=False
         )
         if not made.is_file():
             raise RestemError(

@@ -54,6 +54,21 @@ def test_without_fakeroot_nothing_is_built(clone: Path, monkeypatch: pytest.Monk
         images.build(Image("cpu", clone), None, clone)
 
 
+def test_what_apptainer_says_of_a_failed_build_is_shown(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = clone / "bin" / "singularity"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'FATAL: no such host' >&2\nexit 255\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    with pytest.raises(RestemError, match="did not build"):
+        images.build(Image("train", clone), None, clone)
+    assert "FATAL: no such host" in "".join(capfd.readouterr())
+    assert not list((clone / "containers").glob("*.sif"))
+
+
 def test_without_a_driver_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     if Path("/proc/driver/nvidia/version").exists():
         assert "NVRM" in images.driver()
