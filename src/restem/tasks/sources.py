@@ -128,7 +128,9 @@ def _parse_parquet(content: bytes, file: str) -> Iterator[dict[str, Any]]:
     try:
         # Not read_table, whose threads may outlive the call when it reads no path: one run in
         # five then aborts at exit (apache/arrow issue 33975).
-        rows: list[dict[str, Any]] = pq.ParquetFile(pa.BufferReader(content)).read().to_pylist()
+        # In this thread alone: Arrow's own may abort a process that ends right after the read.
+        table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
+        rows: list[dict[str, Any]] = table.to_pylist()
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(file, f"is not readable Parquet: {problem}") from problem
     yield from rows

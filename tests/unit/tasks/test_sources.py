@@ -171,7 +171,8 @@ def read_from_hub(hub, file):
     source = str(Path(__file__).parents[3] / "src")
     environment = {**os.environ, **hub, "PYTHONPATH": source}
     command = [sys.executable, "-c", READ_FROM_HUB, file]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
