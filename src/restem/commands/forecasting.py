@@ -4,13 +4,28 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
 from restem.commands.making import FILE
 
-SHARE = click.FloatRange(0, 1, min_open=True)
-POSITIVE = click.FloatRange(0, min_open=True)
+
+class Finite(click.FloatRange):
+    """Read a number in a range; click itself takes nan for one in any."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            raise click.BadParameter(f"{value} is not a finite number", ctx, param)
+        return number
+
+
+SHARE = Finite(0, 1, min_open=True)
+POSITIVE = Finite(0, min_open=True)
 
 
 class ModelSize(click.ParamType[tuple[str, float]]):

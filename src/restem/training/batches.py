@@ -18,7 +18,7 @@ def epoch_order(
 ) -> list[list[Encoded]]:
     """Shuffle examples into batches of similar lengths; every example comes once.
 
-    shuffle: questions keeps the examples of one prompt in a batch, or in two where one is full.
+    shuffle: questions keeps the examples of one prompt in one batch, or in more where it is full.
     """
     units = [[e] for e in examples] if shuffle == "examples" else _by_prompt(examples)
     rng.shuffle(units)

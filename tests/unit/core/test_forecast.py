@@ -140,3 +140,13 @@ def test_a_size_that_is_none_is_refused(size: str) -> None:
     done = CliRunner().invoke(cli, asked)
     assert done.exit_code != 0
     assert "Error" in done.output or isinstance(done.exception, RestemError)
+
+
+@pytest.mark.parametrize(
+    "option", ["--length=nan", "--length=0", "--solved=1.5", "--peak=inf", "--characters=-1"]
+)
+def test_an_assumption_that_is_none_is_refused(option: str) -> None:
+    asked = ["forecast", "--configfile", str(CONFIG / "demo.yaml"), "--parameters", "S=1e6"]
+    done = CliRunner().invoke(cli, [*asked, option])
+    assert done.exit_code == 2
+    assert option.split("=")[0] in done.output
