@@ -46,8 +46,8 @@ class Training(Strict):
     shuffle: Literal["examples", "questions"] = Field(
         default="examples",
         description="what is shuffled into the steps of an epoch. questions: all examples of a "
-        "question come in one step, as far as it has room, and layout: tree computes their question "
-        "once; a step then sees fewer questions",
+        "question come in one step, as far as it has room, and layout: tree computes it once; "
+        "a step then sees fewer questions",
     )
     layout: Literal["tree", "packed", "padded"] = Field(
         default="tree",
