@@ -5,7 +5,7 @@
 Both run two jobs at a time on this machine. For the run through SLURM it says where a job's time
 goes: SLURM starts it, Snakemake starts again inside it, the command works, the run notices that it
 has ended (the plugin asks every so many seconds), and what it freed is submitted. SLURM tells times
-in whole seconds, so that only means and sums mean something.
+in whole seconds, so that only means and sums mean something. Tables and figures must be the same.
 """
 
 import csv
@@ -80,6 +80,13 @@ def commands(results: Path) -> Iterator[float]:
                 yield float(next(csv.DictReader(stream, delimiter="\t"))["s"])
 
 
+def people_read(tree: Path) -> dict[str, bytes]:
+    """Return the bytes of every table and figure of a study."""
+    kinds = ("table.md", "*.svg", "*.pdf", "*.png")
+    files = (path for kind in kinds for path in (tree / "results").rglob(kind))
+    return {str(path.relative_to(tree)): path.read_bytes() for path in files}
+
+
 def where_it_went(
     lines: list[tuple[float, str]], times: dict[str, tuple[int, int, int]], results: Path
 ) -> tuple[dict[str, float], int]:
@@ -124,8 +131,11 @@ def main(study: str) -> None:
         try:
             through, lines = run(folder / "slurm", study, SLURM)
             parts, jobs = where_it_went(lines, clock(cluster), folder / "slurm/results")
+            same = people_read(folder / "local") == people_read(folder / "slurm") != {}
         finally:
             cluster.down()
+    if not same:
+        sys.exit("through SLURM the study's tables or figures are other ones")
     print(f"through SLURM: {through:.0f} s, {jobs} jobs; a job's mean seconds:")
     for part, seconds in parts.items():
         print(f"  {seconds:6.2f}  {part}")
