@@ -54,6 +54,7 @@ localrules:
     sheets,
     write_sheet,
     read_points,
+    count_costs,
     load_problems,  # may need the network, which compute nodes often lack
     draw_figure,
     write_table,

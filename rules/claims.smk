@@ -22,11 +22,33 @@ rule break_down_metrics:
         " 2>&1 | tee {log:q}"
 
 
+rule count_costs:
+    """Count what a policy cost to make, and all that was drawn from it."""
+    input:
+        policy="<policy>/policy.json",
+        samples=drawn_from_policy,
+    output:
+        costs="<policy>/costs.parquet",
+    log:
+        "<policy>/costs.log",
+    benchmark:
+        "<policy>/costs.tsv"
+    params:
+        **stage("costs", costs_slice, "count_costs"),
+    shell:
+        "restem costs"
+        " --policy {input.policy:q}"
+        " --samples {input.samples:q}"
+        " --output {output.costs:q}"
+        " --settings {params.settings:q}"
+        " --code {params.code} --environment {params.environment}"
+        " 2>&1 | tee {log:q}"
+
+
 rule keep_ledger:
     """Add up what every policy, variant and experiment cost."""
     input:
-        policies=all_policies(),
-        samples=all_samples(),
+        costs=all_costs(),
     output:
         ledger="<results>/ledger.parquet",
         page="<results>/ledger.md",
@@ -38,8 +60,7 @@ rule keep_ledger:
         **stage("ledger", ledger_slice, "keep_ledger"),
     shell:
         "restem ledger"
-        " --policies {input.policies:q}"
-        " --samples {input.samples:q}"
+        " --costs {input.costs:q}"
         " --output {output.ledger:q}"
         " --page {output.page:q}"
         " --settings {params.settings:q}"

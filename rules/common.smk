@@ -15,7 +15,10 @@ from restem.arguments import as_argument
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, use_gpus_and_links, verified
-from restem.deployment.scheduling import one_alarm_at_a_time
+from restem.deployment.scheduling import (
+    groups_checked_in_one_walk,
+    one_alarm_at_a_time,
+)
 from restem.provenance import code_digest, lock_digest
 from restem.workflow import Draws, Policy, Walk
 
@@ -197,4 +200,5 @@ if CONTAINED:
     use_gpus_and_links(Path(workflow.basedir))
 
 one_alarm_at_a_time()
+groups_checked_in_one_walk()
 notice_what_people_did()

@@ -59,6 +59,12 @@ def drawn_for(kind):
     return shards
 
 
+def drawn_from_policy(wildcards):
+    """List the samples of all completions that are drawn from a policy."""
+    every = WALK.drawn_from(policy_of(wildcards))
+    return [path for draws in every for path in sharded("samples", draws)]
+
+
 def shards_of(kind):
     """Return a function that lists the shards that a job's wildcards address."""
     return lambda wildcards: sharded(kind, draws_of(wildcards))
@@ -98,6 +104,11 @@ def all_shots():
 def all_policies():
     policies = [*map(WALK.base, STUDY.models), *WALK.trained]
     return [f"<results>/{policy.path}/policy.json" for policy in policies]
+
+
+def all_costs():
+    policies = reporting.policies_of(WALK)
+    return [f"<results>/{policy.path}/costs.parquet" for policy in policies]
 
 
 def all_examples():

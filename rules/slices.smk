@@ -50,6 +50,10 @@ def breakdown_slice(wildcards):
     return reporting.breakdown_settings(WALK)
 
 
+def costs_slice(wildcards):
+    return reporting.costs_settings(WALK, policy_of(wildcards))
+
+
 def ledger_slice(wildcards):
     return reporting.ledger_settings(WALK)
 

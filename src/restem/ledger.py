@@ -10,14 +10,14 @@ inside an M-step is in its seconds, not in its tokens.
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from restem.artifacts import read_seal
 from restem.policies import PolicyManifest, read_policy
-from restem.tables import read_table
+from restem.tables import read_rows, read_table
 
 FORWARD: Final = 2
 TRAINING: Final = 6
@@ -68,6 +68,12 @@ def cost_of_policy(path: Path, parameters: int) -> Cost:
     return Cost(trained_tokens=trained, flops=flops) + _clock(path)
 
 
+def read_costs(path: Path) -> Iterator[tuple[str, Cost]]:
+    """Yield every cost of a table of costs, with the address of what it is of."""
+    for row in read_rows(path, "costs"):
+        yield row.pop("name"), Cost(**row)
+
+
 def parameters_of(policy: PolicyManifest) -> int:
     """Count the parameters of a policy's checkpoint, from the headers of its weights alone."""
     files = (policy.checkpoint / name for name in policy.files if name.endswith(".safetensors"))
@@ -85,9 +91,10 @@ def _parameters(file: Path) -> int:
 def sums(
     groups: Mapping[str, Mapping[str, Sequence[str]]], costs: Mapping[str, Cost]
 ) -> list[dict[str, Any]]:
-    """Return one row for each group of artifacts, an artifact counted once in each.
+    """Return one row for each group, what is named twice counted once.
 
-    groups: by scope (policy, variant, experiment, study) and name, the artifacts' paths.
+    groups: by scope (policy, variant, experiment, study) and name, the addresses of policies and
+    completions.
     """
     rows = []
     for scope, named in groups.items():

@@ -30,6 +30,7 @@ FAMILIES = {
     "recheck": "audit",
     "audits": "report",
     "claims": "report",
+    "costs": "report",
     "ledger": "report",
     "plot": "report",
     "methods": "report",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from restem.addresses import BASE, Draws, Policy
+from restem.addresses import BASE, Policy
 from restem.config.errors import nearest
 from restem.config.experiment import Experiment, Plot
 from restem.errors import RestemError
@@ -25,11 +25,11 @@ def claims_settings(walk: Walk) -> dict[str, Any]:
 
 
 def ledger_settings(walk: Walk) -> dict[str, Any]:
-    """Return what the ledger reads: every artifact that cost something, and who used it."""
-    samples = [[path, draws.policy.path] for draws, path in sampled(walk)]
-    policies = [policy.path for policy in policies_of(walk)]
+    """Return what the ledger adds up: everything that cost something, and who used it."""
+    everything = [draws.path for draws in walk.sampled()]
+    everything += [policy.path for policy in policies_of(walk)]
     groups = {
-        "study": {walk.study.study: [path for path, _ in samples] + policies},
+        "study": {walk.study.study: everything},
         "experiment": {
             name: list(_spent(walk, _of_experiment(walk, name))) for name in walk.study.experiments
         },
@@ -39,19 +39,17 @@ def ledger_settings(walk: Walk) -> dict[str, Any]:
         },
         "policy": dict(_by_policy(walk)),
     }
-    return {"note": walk.note, "samples": samples, "policies": policies, "groups": groups}
+    return {"note": walk.note, "groups": groups}
+
+
+def costs_settings(walk: Walk, policy: Policy) -> dict[str, Any]:
+    """Return what a policy's costs are of: itself, and all completions drawn from it."""
+    return {"policy": policy.path, "draws": [draws.path for draws in walk.drawn_from(policy)]}
 
 
 def policies_of(walk: Walk) -> list[Policy]:
     """List the base policies and the trained ones."""
     return [*map(walk.base, walk.study.models), *walk.trained]
-
-
-def sampled(walk: Walk) -> Iterator[tuple[Draws, str]]:
-    """List every table of samples, shard by shard, below the study's results."""
-    for draws in walk.sampled():
-        for shard in walk.shards(draws.split):
-            yield draws, f"{draws.path}/samples/{shard}.parquet"
 
 
 def ancestry(walk: Walk, policy: Policy) -> Iterator[str]:
@@ -68,11 +66,7 @@ def ancestry(walk: Walk, policy: Policy) -> Iterator[str]:
         waiting += [walk.start(mine), *(walk.owner(a) for a in walk.anchors(mine))]
         for draws in walk.feeds(mine):
             waiting.append(draws.policy)
-            yield from _shards(walk, draws)
-
-
-def _shards(walk: Walk, draws: Draws) -> Iterator[str]:
-    return (f"{draws.path}/samples/{shard}.parquet" for shard in walk.shards(draws.split))
+            yield draws.path
 
 
 def _by_policy(walk: Walk) -> Iterator[tuple[str, list[str]]]:
@@ -98,8 +92,7 @@ def _spent(walk: Walk, policies: Iterable[Policy]) -> Iterator[str]:
     """Name what some policies and their evaluations took, each artifact once."""
     owners = {walk.owner(policy) for policy in policies}
     made = (path for policy in owners for path in ancestry(walk, policy))
-    measured = (draws for draws in walk.evaluations() if draws.policy in owners)
-    drawn = (path for draws in measured for path in _shards(walk, draws))
+    drawn = (draws.path for draws in walk.evaluations() if draws.policy in owners)
     yield from dict.fromkeys([*sorted(made), *drawn])
 
 

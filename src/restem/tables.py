@@ -38,6 +38,11 @@ _address = [
     ("decoding", pa.string()),
 ]
 
+_cost = [
+    *((name, pa.int64()) for name in ("draws", "prompt_tokens", "cached_tokens")),
+    *((name, pa.int64()) for name in ("generated_tokens", "trained_tokens")),
+    *((name, pa.float64()) for name in ("flops", "seconds", "cpu_seconds", "gpu_seconds")),
+]
 SCHEMAS: dict[str, Any] = {
     "problems": _schema(
         [("id", pa.string()), ("question", pa.string()), ("subject", pa.string())]
@@ -94,12 +99,8 @@ SCHEMAS: dict[str, Any] = {
         + [("estimate", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]
         + [("reason", pa.string())],
     ),
-    "ledger": _schema(
-        [("scope", pa.string()), ("name", pa.string()), ("draws", pa.int64())]
-        + [(name, pa.int64()) for name in ("prompt_tokens", "cached_tokens", "generated_tokens")]
-        + [("trained_tokens", pa.int64()), ("flops", pa.float64()), ("seconds", pa.float64())]
-        + [("cpu_seconds", pa.float64()), ("gpu_seconds", pa.float64())],
-    ),
+    "costs": _schema([("name", pa.string()), *_cost]),
+    "ledger": _schema([("scope", pa.string()), ("name", pa.string()), *_cost]),
     "recheck": _schema(
         [("problem_id", pa.string()), ("source", pa.string()), ("draw", pa.int32())]
         + [("origin", pa.string()), ("kept", pa.int32()), ("check", pa.string())]

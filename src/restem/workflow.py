@@ -150,6 +150,17 @@ class Walk(Lineage):
         steps = [draws for policy in self.trained for draws in self.feeds(policy)]
         return list(dict.fromkeys([*steps, *self.evaluations()]))
 
+    def drawn_from(self, policy: Policy) -> list[Draws]:
+        """List all completions of the study that are drawn from a policy."""
+        return self._drawn_from.get(policy, [])
+
+    @cached_property
+    def _drawn_from(self) -> dict[Policy, list[Draws]]:
+        found: dict[Policy, list[Draws]] = {}
+        for draws in self.sampled():
+            found.setdefault(draws.policy, []).append(draws)
+        return found
+
     def evaluations(self) -> list[Draws]:
         """List the completions that are evaluated: each address once."""
         return list(dict.fromkeys(self.all_evaluated()))

@@ -76,20 +76,29 @@ def audits(rechecks: Sequence[Path], output: Path, page: Path, **options: Any) -
 
 
 @_stage
-@_list("--policies", "policy.json of every policy.")
-@_list("--samples", "Every table of completions.")
+@click.option("--policy", type=FILE, required=True)
+@_list("--samples", "Every table of completions drawn from the policy.", required=False)
+@click.option("--output", type=FILE, required=True)
+def costs(policy: Path, samples: Sequence[Path], output: Path, **options: Any) -> None:
+    """Count tokens, FLOPs and seconds of a policy and of all that was drawn from it."""
+    from restem.stages import costs as stage
+
+    inputs = {"policy": policy, "samples": samples}
+    body = lambda job: stage.run(job, policy, samples, output)  # noqa: E731
+    _make("costs", options, inputs, {"costs": output}, body)
+
+
+@_stage
+@_list("--costs", "The costs of every policy.")
 @click.option("--output", type=FILE, required=True)
 @click.option("--page", type=FILE, required=True, help="The ledger as Markdown.")
-def ledger(
-    policies: Sequence[Path], samples: Sequence[Path], output: Path, page: Path, **options: Any
-) -> None:
-    """Add up tokens, FLOPs and seconds of every policy, variant and experiment."""
+def ledger(costs: Sequence[Path], output: Path, page: Path, **options: Any) -> None:
+    """Add up what every policy, variant and experiment cost."""
     from restem.stages import ledger as stage
 
-    inputs = {"policies": policies, "samples": samples}
     outputs = {"ledger": output, "page": page}
-    body = lambda job: stage.run(job, policies, samples, output, page)  # noqa: E731
-    _make("ledger", options, inputs, outputs, body)
+    body = lambda job: stage.run(job, costs, output, page)  # noqa: E731
+    _make("ledger", options, {"costs": costs}, outputs, body)
 
 
 @_stage

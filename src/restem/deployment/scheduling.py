@@ -1,19 +1,36 @@
-"""Keep Snakemake's main process quiet: one alarm at a time.
+"""Keep Snakemake's main process quiet: one alarm at a time, one walk to check all groups.
 
 After each look at its jobs the scheduler (Snakemake 9.27) sets an alarm to look again a second
 later, for its limit of jobs per second. Every finished job makes it look too, so that each begins
 an endless chain of alarms: after 300 jobs it looks hundreds of times a second, a thread each time.
+
+A group of jobs may not depend on itself. Snakemake follows the ancestors of every grouped job,
+twice, to see that, which takes seconds at the size of the paper.
 """
 
 import threading
+from collections.abc import Callable
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from snakemake.scheduling.job_scheduler import JobScheduler
+
+Check = Callable[..., None]
 
 
 def one_alarm_at_a_time() -> None:
     """Let the schedulers of this process set no alarm while one is waiting."""
     JobScheduler._schedule_reevalutation = _set_alarm
+
+
+def groups_checked_in_one_walk() -> None:
+    """Let this process look for groups that depend on themselves only where there can be some."""
+    from snakemake.dag import DAG  # only a running Snakemake can import it
+
+    if DAG.validate_group is not _leave_to_the_walk:
+        originals = (DAG.validate_group, DAG._check_groups)
+        DAG.validate_group = _leave_to_the_walk
+        DAG._check_groups = lambda dag: _check_groups(dag, *originals)
 
 
 def _set_alarm(scheduler: Any, seconds: float) -> None:
@@ -28,3 +45,27 @@ def _set_alarm(scheduler: Any, seconds: float) -> None:
 def _ring(scheduler: Any) -> None:
     scheduler.restem_alarm = None  # the look that follows sets the next one
     scheduler._open_jobs.release()
+
+
+def _leave_to_the_walk(dag: Any, group: Any) -> None:
+    """Check nothing yet: `_check_groups` follows once all groups are there."""
+
+
+def _check_groups(dag: Any, validate_group: Check, check_groups: Check) -> None:
+    """Refuse groups that depend on themselves, in Snakemake's words.
+
+    Such a group lies on a cycle once each group is taken for one job. Not every such cycle is
+    forbidden, so that Snakemake's own checks have the last word.
+    """
+    walk: TopologicalSorter[Any] = TopologicalSorter()
+    for job, needed in dag._dependencies.items():
+        mine = dag._group.get(job, job)
+        walk.add(
+            mine, *(unit for other in needed if (unit := dag._group.get(other, other)) != mine)
+        )
+    try:
+        walk.prepare()
+    except CycleError:
+        for group in set(dag._group.values()):
+            validate_group(dag, group)
+        check_groups(dag)

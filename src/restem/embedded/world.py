@@ -258,7 +258,7 @@ def _fact_problems() -> Iterator[dict[str, Any]]:
                 "question": f"What colour is the {animal} of {owner}?",
                 "answer": answer,
                 "level": 1,
-                "subject": "colour",
+                "subject": f"animals of {owner}",
                 "solutions": {"terse": f" {answer}", "careful": f" {answer}"},
             }
 

@@ -14,6 +14,10 @@ from restem.statistics.evaluation import BASE, SCORE
 
 _SPANS: Final = ((0.2, 0.7), (0.3, 0.9))  # of the paper's axes; wider where a policy needs it
 _AIR: Final = 0.03
+_SCORES: Final = {
+    True: "points that a human gave, of all that the rubric gives",
+    False: "share of right answers by the verifier; no human graded them",
+}
 
 Address = tuple[str, str, int]
 """Model, variant, iteration."""
@@ -32,10 +36,13 @@ def draw(
     """Draw a point with both intervals for every policy that was graded.
 
     exam, against: the tasks on the x axis, by score, and on the y axis, by accuracy. Policies that
-    wait for a human are named. Raises RestemError when there is nothing to draw them against.
+    wait for a human are named. An exam that a verifier marks has its share of right answers as
+    score. Raises RestemError when there is nothing to draw them against.
     """
     rows = series.whole(row for row in summary if row["split"] == "test")
-    xs = _last(series.matching(rows, task=exam, quantity=SCORE))
+    sat = series.matching(rows, task=exam)
+    by_human = not sat or any(row["quantity"] == SCORE for row in sat)
+    xs = _last(series.matching(sat, quantity=SCORE) if by_human else _right(sat))
     ys = _last(series.matching(rows, task=against, quantity="accuracy"))
     if not ys:
         raise RestemError(
@@ -58,12 +65,16 @@ def draw(
     axes.set_xlabel(f"{exam} exam score (%)")
     notes = [
         series.interval_note(confidence),
-        "Exam score: points that a human gave, of all that the rubric gives.",
+        f"Exam score: {_SCORES[by_human]}.",
         f"{against}: {series.sizes(ys.values())}.",
         *_waiting(ys, xs),
         *series.halts(rows),
     ]
     return style.finish(figure, title, note, _handles(models), notes)
+
+
+def _right(rows: Sequence[series.Row]) -> list[series.Row]:
+    return [row for row in rows if row["quantity"] in ("accuracy", "pass@1")]
 
 
 def _last(rows: Sequence[series.Row]) -> dict[Address, series.Row]:

@@ -35,6 +35,7 @@ def _section(outcome: Outcome, spent: Mapping[str, Mapping[str, Any]], confidenc
         lines.append(f"The paper: {claim.paper}\n")
     sampled = claim.quantity in ("pass", "maj")
     lines += [f"- {_finding(f, sampled, confidence)}" for f in outcome.findings]
+    lines += [f"- {one.contrast}: left out, {one.why}" for one in outcome.left_out]
     if outcome.reason:
         lines.append(f"- not run: {outcome.reason}")
     lines += ["", _compute(claim.tests, spent)]

@@ -4,7 +4,8 @@ A claim is supported when every one of its tests is: the interval of the contras
 expected side of the margin. It is contradicted when some test's interval lies on the other side;
 with m tests that interval has confidence 1 - (1 - c) / m (Bonferroni), because looking m times for
 a contradiction finds one too easily. Supporting all needs no such correction. All else is
-inconclusive. What was not run is untested, with the reason.
+inconclusive. What was not run is untested, with the reason. A test of a bin of difficulty that no
+problem fell into says nothing, and is left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from restem.statistics.false_positives import judge_rates
 from restem.statistics.groups import Key, problems_by_group
 from restem.statistics.verdicts import (
     Finding,
+    LeftOut,
     Missing,
     Outcome,
     Verdict,
@@ -60,11 +62,24 @@ class _Judge:
         """Return the claim's verdict, untested when some result is not there."""
         return conclude(self._claim, self._findings)
 
-    def _findings(self) -> Iterator[Finding]:
+    def _findings(self) -> Iterator[Finding | LeftOut]:
         count = sum(len(test.k) for test in self._claim.tests)
         for test in self._claim.tests:
             for k in test.k:
-                yield self._finding(test, k, count)
+                yield self._left_out(test) or self._finding(test, k, count)
+
+    def _left_out(self, test: Contrast) -> LeftOut | None:
+        """Tell of a bin of difficulty that is empty though the model's problems were sorted."""
+        if test.group is None or test.group.kind != "difficulty":
+            return None
+        task = test.task or self._claim.task
+        for side in (*test.plus, *test.minus):
+            model, split = side.partition("/")[0], side.partition("@")[2] or self._claim.split
+            place = (task, split, test.group.kind, model)
+            bins = {key[3] for key in self._by_group if (*key[:3], key[4]) == place}
+            if bins and test.group.name not in bins:
+                return LeftOut(contrast(test), f"no problem is {test.group.name} for {model}")
+        return None
 
     def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
         terms = [(1.0, side) for side in test.plus] + [(-1.0, side) for side in test.minus]

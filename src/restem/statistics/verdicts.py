@@ -26,31 +26,50 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A claim with its verdict and the findings behind it; reason: why it is untested."""
+    """A claim with its verdict and the findings behind it.
+
+    left_out: tests of groups that no problem is in; reason: why the claim is untested.
+    """
 
     claim: Claim
     verdict: Verdict
     findings: tuple[Finding, ...]
+    left_out: tuple["LeftOut", ...] = ()
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A test that says nothing, since its group of problems is empty; why: in words."""
+
+    contrast: str
+    why: str
 
 
 class Missing(Exception):  # noqa: N818 - what was not run is no error
     """Say which result a test would need."""
 
 
-def conclude(claim: Claim, findings: Callable[[], Iterable[Finding]]) -> Outcome:
-    """Return a claim's verdict, untested when some result that a test needs is not there."""
+def conclude(claim: Claim, findings: Callable[[], Iterable[Finding | LeftOut]]) -> Outcome:
+    """Return a claim's verdict, untested when some result that a test needs is not there.
+
+    Tests that were left out change nothing, unless all of them were.
+    """
     try:
-        found = tuple(findings())
+        told = tuple(findings())
     except Missing as missing:
-        return Outcome(claim, "untested", (), str(missing))
+        return Outcome(claim, "untested", (), reason=str(missing))
+    found = tuple(one for one in told if isinstance(one, Finding))
+    empty = tuple(one for one in told if isinstance(one, LeftOut))
+    if not found:
+        return Outcome(claim, "untested", (), reason=empty[0].why)
     verdicts = {finding.verdict for finding in found}
     verdict: Verdict = "inconclusive"
     if "contradicted" in verdicts:
         verdict = "contradicted"
     elif verdicts == {"supported"}:
         verdict = "supported"
-    return Outcome(claim, verdict, found)
+    return Outcome(claim, verdict, found, empty)
 
 
 def verdict(claim: Claim, interval: Interval, wide: Interval) -> Verdict:
@@ -96,6 +115,7 @@ def worded(outcome: Outcome, confidence: float) -> str:
         f"{expected}; {worst.problems} problems, {worst.seeds} training "
         f"seed{'' if worst.seeds == 1 else 's'}"
         + (f"; {len(outcome.findings)} tests" if len(outcome.findings) > 1 else "")
+        + "".join(f"; {one.why}" for one in outcome.left_out)
     )
 
 
@@ -107,13 +127,16 @@ def _decisive(outcome: Outcome) -> Finding:
 
 
 def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return one row for each finding, and one for each untested claim."""
+    """Return one row for each finding and test left out, and one for each untested claim."""
     rows: list[dict[str, Any]] = []
     for outcome in outcomes:
         head = {"claim": outcome.claim.id, "verdict": outcome.verdict, "reason": outcome.reason}
+        empty = dict.fromkeys(("k", "contrast", "estimate", "low", "high", "test"))
+        empty |= {"problems": 0, "seeds": 0}
         if not outcome.findings:
-            empty = dict.fromkeys(("k", "contrast", "estimate", "low", "high", "test"))
-            rows.append({**head, **empty, "problems": 0, "seeds": 0})
+            rows.append({**head, **empty})
+        for other in outcome.left_out:
+            rows.append({**head, **empty, "contrast": other.contrast, "reason": other.why})
         for one in outcome.findings:
             numbers = {"estimate": one.estimate, "low": one.low, "high": one.high}
             sizes = {"problems": one.problems, "seeds": one.seeds, "test": one.verdict}

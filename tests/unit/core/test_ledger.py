@@ -3,20 +3,46 @@
 import json
 from pathlib import Path
 
-from restem.ledger import Cost, cost_of_samples, parameters_of, sums, total
+import pytest
+
+from restem.artifacts import Job, Recipe
+from restem.errors import RestemError
+from restem.ledger import Cost, cost_of_samples, parameters_of, read_costs, sums, total
 from restem.policies import read_policy, write_policy
 from restem.report.ledger import amount, markdown
+from restem.stages import costs
 from restem.tables import table, write_table
 
 
-def test_the_first_draw_of_a_problem_pays_its_prompt(tmp_path: Path) -> None:
+def write_samples(path: Path, problems: str, draws: int) -> Path:
     rows = [
         {"problem_id": p, "draw": d, "seed": 0, "completion": "", "tokens": 7, "logprob": 0.0}
         | {"prompt_tokens": 100, "finish_reason": "stop", "request": ""}
-        for p in ("a", "b")
-        for d in range(3)
+        for p in problems
+        for d in range(draws)
     ]
-    write_table(tmp_path / "s.parquet", "samples", table("samples", rows), {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, "samples", table("samples", rows), {})
+    return path
+
+
+def write_model(folder: Path) -> Path:
+    """Write a policy of 17 parameters."""
+    (folder / "checkpoint").mkdir(parents=True)
+    header = {
+        "__metadata__": {"format": "pt"},
+        "a": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 48]},
+        "b": {"dtype": "F32", "shape": [5], "data_offsets": [48, 68]},
+    }
+    text = json.dumps(header).encode()
+    weights = folder / "checkpoint" / "model.safetensors"
+    weights.write_bytes(len(text).to_bytes(8, "little") + text)
+    write_policy(folder / "policy.json", {}, {})
+    return folder / "policy.json"
+
+
+def test_the_first_draw_of_a_problem_pays_its_prompt(tmp_path: Path) -> None:
+    write_samples(tmp_path / "s.parquet", "ab", 3)
     cost = cost_of_samples(tmp_path / "s.parquet", 1000)
     assert (cost.draws, cost.prompt_tokens, cost.cached_tokens) == (6, 200, 400)
     assert cost.generated_tokens == 42
@@ -24,17 +50,34 @@ def test_the_first_draw_of_a_problem_pays_its_prompt(tmp_path: Path) -> None:
 
 
 def test_parameters_are_counted_from_the_header_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
-    header = {
-        "__metadata__": {"format": "pt"},
-        "a": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 48]},
-        "b": {"dtype": "F32", "shape": [5], "data_offsets": [48, 68]},
-    }
-    text = json.dumps(header).encode()
-    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
-    write_policy(tmp_path / "policy.json", {}, {})
-    assert parameters_of(read_policy(tmp_path / "policy.json")) == 17
+    assert parameters_of(read_policy(write_model(tmp_path))) == 17
+
+
+def counted(tmp_path: Path, draws: list[str], samples: list[Path]) -> dict[str, Cost]:
+    job = Job(Recipe("costs", {"policy": "p", "draws": draws}, {}, "none", {}), {})
+    costs.run(job, write_model(tmp_path / "p"), samples, tmp_path / "costs.parquet")
+    return dict(read_costs(tmp_path / "costs.parquet"))
+
+
+def test_the_costs_of_a_policy_are_those_of_all_shards_of_its_draws(tmp_path: Path) -> None:
+    shards = [
+        write_samples(tmp_path / "results" / "p" / place / "samples" / f"{n}.parquet", name, n)
+        for place, name, n in (("greedy", "a", 1), ("vote", "b", 2), ("vote", "c", 3))
+    ]
+    found = counted(tmp_path, ["p/greedy", "p/vote"], shards)
+    assert list(found) == ["p", "p/greedy", "p/vote"]
+    assert found["p/greedy"] == cost_of_samples(shards[0], 17)
+    assert found["p/vote"] == total(cost_of_samples(path, 17) for path in shards[1:])
+
+
+def test_a_policy_that_nothing_was_drawn_from_has_its_own_cost_alone(tmp_path: Path) -> None:
+    assert counted(tmp_path, [], []) == {"p": Cost()}
+
+
+def test_completions_of_another_policy_are_refused(tmp_path: Path) -> None:
+    other = write_samples(tmp_path / "q" / "greedy" / "samples" / "1.parquet", "a", 1)
+    with pytest.raises(RestemError, match="of no completions of this policy"):
+        counted(tmp_path, ["p/greedy"], [other])
 
 
 def test_a_group_counts_an_artifact_once_however_often_it_is_named() -> None:

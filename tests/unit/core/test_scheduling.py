@@ -1,6 +1,9 @@
-"""Snakemake's scheduler has one alarm at a time, and is woken by it."""
+"""Snakemake sets one alarm at a time, and groups that depend on themselves are refused."""
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from snakemake.scheduling.job_scheduler import JobScheduler
@@ -42,3 +45,47 @@ def test_a_waiting_alarm_does_not_keep_the_process(scheduler: JobScheduler) -> N
     [alarm] = alarms()
     assert alarm.daemon
     alarm.cancel()
+
+
+CHAIN = """
+from restem.deployment.scheduling import groups_checked_in_one_walk
+{walk}
+rule last:
+    input: "b0", "b1"
+rule a:
+    output: "a{{n}}"
+    shell: "touch {{output}}"
+rule b:
+    input: "a{{n}}", "c{{n}}"
+    output: "b{{n}}"
+    shell: "touch {{output}}"
+rule c:
+    input: "a{{n}}"
+    output: "c{{n}}"
+    shell: "touch {{output}}"
+"""
+
+
+def planned(folder: Path, walk: str, *groups: str) -> tuple[int, str]:
+    """Plan b, which needs a and c, which needs a, twice; return the exit status and the output."""
+    (folder / "Snakefile").write_text(CHAIN.format(walk=walk))
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "progress", "--groups", *groups]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "groups", [["a=x", "b=x"], ["a=x", "b=x", "c=y"], ["a=x", "c=x"], ["a=x", "b=x", "c=x"],
+               ["a=x", "b=y"]],
+)  # fmt: skip
+def test_groups_are_refused_as_snakemake_refuses_them(tmp_path: Path, groups: list[str]) -> None:
+    code, told = planned(tmp_path, "", *groups)
+    mine, said = planned(tmp_path, "groups_checked_in_one_walk()", *groups)
+    assert mine == code
+    assert ("This is not allowed" in said) == ("This is not allowed" in told) == (code != 0)
+
+
+def test_some_of_these_groups_are_refused_and_some_are_not(tmp_path: Path) -> None:
+    walk = "groups_checked_in_one_walk()"
+    assert planned(tmp_path, walk, "a=x", "b=x")[0] == 1
+    assert planned(tmp_path, walk, "a=x", "b=x", "c=x")[0] == 0

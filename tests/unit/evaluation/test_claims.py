@@ -10,7 +10,7 @@ from restem.config.metrics import Metrics
 from restem.errors import RestemError
 from restem.statistics.claims import judge
 from restem.statistics.groups import bin_of, break_down, problems_by_group
-from restem.statistics.verdicts import worded
+from restem.statistics.verdicts import as_rows, worded
 
 SETTINGS = Metrics(ks=(1,), resamples=400, difficulty="bins", breakdowns=("difficulty",))
 
@@ -157,3 +157,38 @@ def test_a_group_can_be_claimed() -> None:
     assert verdict([*bins, *rows("rest-em", 0.5)], tests=tests) == "supported"
     names = problems_by_group(bins, SETTINGS)
     assert len(names[("math", "test", "difficulty", "easy", "S")]) == 100
+
+
+def binned(correct: int, variant: str = "base", model: str = "S") -> list[dict[str, Any]]:
+    """Return the draws that sort 200 problems, all of them solved equally often."""
+    sorts = rows(variant, 0, iteration=0, decoding="bins", draws=8, model=model)
+    return [row | {"correct": correct} for row in sorts]
+
+
+def of_bins(*names: str) -> list[dict[str, Any]]:
+    return [
+        {"plus": ["S/rest-em/last"], "minus": ["S/base"],
+         "group": {"kind": "difficulty", "name": name}}
+        for name in names
+    ]  # fmt: skip
+
+
+def test_a_bin_without_problems_is_left_out_and_said() -> None:
+    results = [*BASE, *binned(8), *rows("rest-em", 0.5)]
+    [outcome] = judge([claim(tests=of_bins("easy", "hard"))], results, SETTINGS)
+    assert outcome.verdict == "supported"
+    assert "no problem is hard for S" in worded(outcome, 0.95)
+    [found, left_out] = sorted(as_rows([outcome]), key=lambda row: row["estimate"] is None)
+    assert found["test"] == "supported"
+    assert (left_out["test"], left_out["reason"]) == (None, "no problem is hard for S")
+
+
+def test_bins_that_are_all_empty_or_were_never_sorted_leave_a_claim_untested() -> None:
+    results = [*binned(8), *rows("rest-em", 0.5)]
+    assert verdict(results, tests=of_bins("hard", "medium")) == "untested"
+    of_another = [*binned(8, model="L"), *rows("rest-em", 0.5)]
+    assert verdict(of_another, tests=of_bins("easy", "hard")) == "untested"
+
+
+def test_a_bin_left_out_does_not_hide_a_result_that_is_missing() -> None:
+    assert verdict(binned(8), tests=of_bins("hard", "easy")) == "untested"

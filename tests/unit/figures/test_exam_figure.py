@@ -116,3 +116,13 @@ def test_an_exam_beside_sampled_draws_breaks_neither_curves_nor_table() -> None:
     assert with_exam.rows == report_table.draw(rows[2:], [], "n", home="math").rows
     alone = report_table.draw([*graded, row("base", 0.3, 0)], [], "n", home="math")
     assert "pass@1" not in alone.headers
+
+
+def test_an_exam_that_a_verifier_marks_says_so_and_places_every_policy() -> None:
+    marked = [score("base", 0.2, 0, quantity="pass@1"), score("rest-em", 0.3, 3, quantity="pass@1")]
+    both = [one for one in BOTH if one["task"] == "gsm8k"] + marked
+    figure = exam.draw(both, "n", **OPTIONS)
+    xs = {line.get_gid(): list(line.get_xdata()) for line in figure.axes[0].lines}
+    assert (xs["S base"], xs["S rest-em (3)"]) == ([0.2], [0.3])
+    assert "no human graded them" in texts(figure)
+    assert "no human" not in texts(exam.draw(BOTH, "n", **OPTIONS))

@@ -1,0 +1,47 @@
+"""Stage costs: what one policy cost to make, and all completions that were drawn from it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from restem.artifacts import Job
+from restem.config.strict import Strict
+from restem.errors import RestemError
+from restem.ledger import cost_of_policy, cost_of_samples, parameters_of, total
+from restem.policies import read_policy
+from restem.tables import table, write_table
+
+
+class Settings(Strict):
+    """The addresses of the policy and of its completions, below the study's results."""
+
+    policy: str
+    draws: list[str]
+
+
+def run(job: Job, policy: Path, samples: Sequence[Path], output: Path) -> None:
+    """Write one row for the policy itself and one for each of its completions' addresses.
+
+    Raises RestemError when a table of samples is at no address of the settings.
+    """
+    settings = Settings.model_validate(job.recipe.settings)
+    tables: dict[str, list[Path]] = {name: [] for name in settings.draws}
+    for path in samples:
+        tables[_address(path, settings.draws)].append(path)
+    parameters = parameters_of(read_policy(policy))
+    costs = {settings.policy: cost_of_policy(policy, parameters)}
+    for name, paths in tables.items():
+        costs[name] = total(cost_of_samples(path, parameters) for path in paths)
+    rows = [{"name": name, **vars(cost)} for name, cost in costs.items()]
+    write_table(output, "costs", table("costs", rows), job.provenance)
+    print(f"costs: {settings.policy} and {len(tables)} kinds of draws from it", flush=True)
+
+
+def _address(path: Path, known: Sequence[str]) -> str:
+    """Return the address that a shard is of: `<address>/samples/<shard>`."""
+    folder = path.parent.parent.as_posix()
+    for address in known:
+        if folder == address or folder.endswith(f"/{address}"):
+            return address
+    raise RestemError(
+        f"{path} is of no completions of this policy", "--samples", "give those of the settings"
+    )
