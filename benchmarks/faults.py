@@ -1,10 +1,12 @@
-"""Random faults over the tiny study on the virtual SLURM: how many runs end in the wrong state?
+"""Random faults over a study on the virtual SLURM: how many runs end in the wrong state?
 
-    python -P benchmarks/faults.py 25        # as root; faults hit running jobs at random
+    python -P benchmarks/faults.py 25                    # as root, over the tests' tiny study
+    python -P benchmarks/faults.py 25 config/demo.yaml   # over the demo, with more to lose
 
-Every fault of tests/cluster/faults.py, drawn at random with a stated seed. Whatever happens, the
-same command is given again (with `snakemake --unlock` after a killed run) until it succeeds. Counts
-studies that end in other contents than a run on one machine, and draws that were lost or doubled.
+Faults hit running jobs: each one of tests/cluster/faults.py, drawn at random with a stated seed, up
+to nine a study. Whatever happens, the same command is given again (with `snakemake --unlock` after
+a killed run) until it succeeds. Counts studies that end in other contents than a run on one
+machine, and draws that were lost or doubled.
 """
 
 import importlib.util
@@ -17,12 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from restem.artifacts import content_of
 from restem.tables import read_rows
 
 TESTS = Path(__file__).parents[1] / "tests"
 SEED = 20261121
 TRIES = 6
+FAULTS_A_STUDY = 9
 PROFILE = ["--profile", "slurm", "--jobs", "3", "--latency-wait", "5"]
 PROFILE += ["--restem-slurm-init-seconds-before-status-checks", "2"]
 
@@ -38,10 +43,9 @@ def module(name: str, path: Path) -> Any:
 
 
 def contents(tree: Any) -> dict[str, str]:
-    """Return the content of every artifact."""
-    files = (
-        f for kind in ("*.parquet", "policy.json", "table.md") for f in tree.results.rglob(kind)
-    )
+    """Return the content of every artifact, and of the tables and figures that people read."""
+    kinds = ("*.parquet", "policy.json", "table.md", "table.csv", "*.svg", "*.pdf", "*.png")
+    files = (f for kind in kinds for f in tree.results.rglob(kind))
     kept = (f for f in files if ".restem" not in f.parts)
     return {str(f.relative_to(tree.results)): content_of(f) for f in kept}
 
@@ -82,7 +86,17 @@ def study(tree: Any, cluster: Any, faults: Any, chance: random.Random, left: int
     raise SystemExit("the study did not end: a wait without end, or a fault that stays")
 
 
-def main(count: int) -> None:
+def copied(planted: Any, to: Path, config: Path | None) -> Any:
+    """Return a copy of the planted tree, with a configuration's study where one is given."""
+    tree = planted.copy(to)
+    if config:
+        text = config.read_text()
+        (tree.root / "study.yaml").write_text(text)
+        tree.results = tree.root / "results" / yaml.safe_load(text)["study"]
+    return tree
+
+
+def main(count: int, config: Path | None = None) -> None:
     """Print how many final states were wrong."""
     trees = module("workflow_trees", TESTS / "workflow" / "conftest.py")
     cluster_module = module("virtual_cluster", TESTS / "cluster" / "cluster.py")
@@ -90,16 +104,18 @@ def main(count: int) -> None:
     chance = random.Random(SEED)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         planted = trees.plant(Path(folder) / "planted")
-        reference = planted.copy(Path(folder) / "reference")
-        reference.make()
+        reference = copied(planted, Path(folder) / "reference", config)
+        if reference.start("--cores", "2").wait():
+            sys.exit((reference.root / "started.log").read_text())
         cluster = cluster_module.Cluster(Path(folder) / "slurm")
         cluster.up()
         os.environ.update(cluster.environment)
         suffered = wrong = doubled = 0
         try:
             while suffered < count:
-                tree = planted.copy(Path(folder) / "tree")
-                suffered += study(tree, cluster, faults, chance, min(count - suffered, 5))
+                tree = copied(planted, Path(folder) / "tree", config)
+                left = min(count - suffered, FAULTS_A_STUDY)
+                suffered += study(tree, cluster, faults, chance, left)
                 wrong += contents(tree) != contents(reference)
                 doubled += wrong_draws(tree)
                 shutil.rmtree(tree.root)
@@ -109,4 +125,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 25)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 25, *map(Path, sys.argv[2:3]))

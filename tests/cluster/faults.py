@@ -33,6 +33,11 @@ def cancel_the_job(cluster: Any, job: str, process: Any) -> None:
     cluster.client("scancel", job)
 
 
+def let_its_time_run_out(cluster: Any, job: str, process: Any) -> None:
+    """Leave the job a minute in all, of which the profile's signal leaves it nothing."""
+    cluster.client("scontrol", "update", f"jobid={job}", "timelimit=1")
+
+
 def drain(cluster: Any, node: str) -> None:
     """Let no new job start on a node."""
     cluster.client("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
@@ -74,6 +79,7 @@ FAULTS: tuple[Fault, ...] = (
     kill_the_job,
     requeue_the_job,
     cancel_the_job,
+    let_its_time_run_out,
     drain_its_node,
     lose_its_node,
     restart_the_controller,

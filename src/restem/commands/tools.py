@@ -20,13 +20,18 @@ def images() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder with the wheels of the locks; pip collects them if it is left out.",
 )
-def build(name: str, mirror: str | None, wheels: Path | None) -> None:
+@click.option(
+    "--from-debian",
+    is_flag=True,
+    help="Base it on Debian from the mirror, where no registry of containers can be reached.",
+)
+def build(name: str, mirror: str | None, wheels: Path | None, from_debian: bool) -> None:
     """Build one image of containers/ from its definition and the locks."""
     from restem.deployment.images import Image
     from restem.deployment.images import build as make
 
     image = Image(name, ROOT)
-    make(image, mirror, wheels)
+    make(image, mirror, wheels, from_debian)
     click.echo(f"built {image.path}")
 
 

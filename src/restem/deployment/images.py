@@ -24,6 +24,15 @@ from restem.provenance import digest, file_digest, lock_digest
 
 FOLDER = Path("containers")
 LOCKS = re.compile(r"-r envs/([\w-]+\.txt)")
+HEADER = re.compile(r"^(?:\w+: .*\n)+", re.MULTILINE)  # of a definition: what it is based on
+DEBIAN = """Bootstrap: debootstrap
+OSVersion: bookworm
+MirrorURL: {{ MIRROR }}
+Include: bash ca-certificates
+
+%arguments
+    MIRROR=file:///give-a-mirror
+"""
 PACKING = ("--mksquashfs-args", "-comp zstd -Xcompression-level 3")
 
 
@@ -85,35 +94,42 @@ def verified(image: Image) -> str:
     return str(record["sha256"])
 
 
-def build(image: Image, mirror: str | None, wheels: Path | None) -> None:
+def build(image: Image, mirror: str | None, wheels: Path | None, from_debian: bool = False) -> None:
     """Build an image from its definition, run its tests, and record its content.
 
     mirror: of Debian, for images that are bootstrapped from it; this machine's own if left out.
     wheels: a folder with the wheels of the locks; they are collected with pip if it is left out.
+    from_debian: take Debian from the mirror as the base, whatever base the definition names.
     """
-    definition = image.definition
-    _need_builder("debootstrap" in definition.read_text())
+    definition = image.definition.read_text()
+    if from_debian and "debootstrap" not in definition:
+        definition = HEADER.sub(DEBIAN, definition, count=1)
+    _need_builder("debootstrap" in definition)
     with tempfile.TemporaryDirectory(dir=image.path.parent, prefix=".build-") as folder:
         collected = wheels or _wheels(image.locks, Path(folder) / "wheels")
         options = ["--fakeroot", *PACKING, "--bind", f"{collected.resolve()}:/mnt"]
-        if "{{ MIRROR }}" in definition.read_text():
+        if "{{ MIRROR }}" in definition:
             options += ["--build-arg", f"MIRROR={mirror or _mirror()}"]
-        made = Path(folder) / "image.sif"
+        recipe, made = Path(folder) / f"{image.name}.def", Path(folder) / "image.sif"
+        recipe.write_text(definition)
         _spython().build(
-            recipe=str(definition), image=str(made), sudo=False, options=options, quiet=False
+            recipe=str(recipe), image=str(made), sudo=False, options=options, quiet=False
         )
         if not made.is_file():
             raise RestemError(
-                "apptainer did not build the image", str(definition), "read what it printed above"
+                "apptainer did not build the image",
+                str(image.definition),
+                "read what it printed above",
             )
         made.replace(image.path)
-    _write_record(image)
+    _write_record(image, HEADER.search(definition))
 
 
-def _write_record(image: Image) -> None:
+def _write_record(image: Image, header: "re.Match[str] | None") -> None:
     path = image.path
     content = {
         "image": image.name,
+        "base": header[0].split("\n")[:2] if header else [],
         "sha256": file_digest(path),
         "seen": [path.stat().st_size, path.stat().st_mtime_ns],
         "labels": labels(path),

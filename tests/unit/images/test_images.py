@@ -2,9 +2,12 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from restem.artifacts import read_json
 from restem.deployment import images
 from restem.deployment.images import Image
 from restem.errors import RestemError
@@ -67,6 +70,30 @@ def test_what_apptainer_says_of_a_failed_build_is_shown(
         images.build(Image("train", clone), None, clone)
     assert "FATAL: no such host" in "".join(capfd.readouterr())
     assert not list((clone / "containers").glob("*.sif"))
+
+
+@pytest.mark.parametrize("name", ["cpu", "train", "sample"])
+def test_from_debian_only_the_base_is_another(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def build(recipe: str, image: str, **more: Any) -> None:
+        asked.update(more, definition=Path(recipe).read_text())
+        Path(image).touch()
+
+    monkeypatch.setattr(images, "_spython", lambda: SimpleNamespace(build=build))
+    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    monkeypatch.setattr(images, "labels", lambda path: {})
+    image = Image(name, clone)
+    images.build(image, "http://mirror.invalid/debian", clone, from_debian=True)
+    stated = image.definition.read_text()
+    assert "Bootstrap: debootstrap" in asked["definition"]
+    assert "docker" not in asked["definition"]
+    for part in ("%post", "%environment", "%labels", "%test"):
+        assert asked["definition"].partition(part)[2] == stated.partition(part)[2] != ""
+    assert "MIRROR=http://mirror.invalid/debian" in asked["options"]
+    assert read_json(image.record)["base"][0] == "Bootstrap: debootstrap"
 
 
 def test_without_a_driver_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
