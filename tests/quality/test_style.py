@@ -50,7 +50,8 @@ def test_what_torch_needs_on_gpus_is_locked_as_its_cuda_build_wants_it() -> None
         for name in ("cuda", "vllm")
     )  # fmt: skip
     assert {"nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-nccl-cu13", "triton"} <= cuda.keys()
-    assert {name: vllm.get(name) for name in cuda} == cuda
+    exact = {name: version for name, version in cuda.items() if not name.startswith("cuda-bind")}
+    assert {name: vllm.get(name) for name in exact} == exact
 
 
 def test_no_lock_is_edited_by_hand() -> None:
