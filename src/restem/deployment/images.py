@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from restem.provenance import digest, file_digest, lock_digest
 
 FOLDER = Path("containers")
 LOCKS = re.compile(r"-r envs/([\w-]+\.txt)")
+ON_GPUS = ("cuda.txt", "vllm.txt")  # locks of images that hold torch's CUDA build
 HEADER = re.compile(r"^(?:\w+: .*\n)+", re.MULTILINE)  # of a definition: what it is based on
 DEBIAN = """Bootstrap: debootstrap
 OSVersion: bookworm
@@ -107,6 +109,7 @@ def build(image: Image, mirror: str | None, wheels: Path | None, from_debian: bo
     _need_builder("debootstrap" in definition)
     with tempfile.TemporaryDirectory(dir=image.path.parent, prefix=".build-") as folder:
         collected = wheels or _wheels(image.locks, Path(folder) / "wheels")
+        _check_torch(image, collected)
         options = ["--fakeroot", *PACKING, "--bind", f"{collected.resolve()}:/mnt"]
         if "{{ MIRROR }}" in definition:
             options += ["--build-arg", f"MIRROR={mirror or _mirror()}"]
@@ -189,6 +192,23 @@ def _wheels(locks: Sequence[Path], folder: Path) -> Path:
             "read what it printed above; --wheels takes a folder that was filled elsewhere",
         )
     return folder
+
+
+def _check_torch(image: Image, wheels: Path) -> None:
+    """Refuse the wrong build of torch: one version has several, and the index decides which."""
+    for wheel in wheels.glob("torch-*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+            told = archive.read(names[0]).decode()
+        cuda = "Requires-Dist: nvidia-" in told
+        if cuda != any(lock.name in ON_GPUS for lock in image.locks):
+            wanted = "CPU" if cuda else "CUDA"
+            raise RestemError(
+                f"{wheel.name} is not torch's {wanted} build, which the image {image.name} needs",
+                str(wheels),
+                f"let pip take torch from an index that has its {wanted} build (PIP_INDEX_URL, "
+                "PIP_EXTRA_INDEX_URL), or give --wheels",
+            )
 
 
 def _mirror() -> str:

@@ -1,6 +1,7 @@
 """What is missing for containers is said: no apptainer, no fakeroot, no driver, no image."""
 
 import shutil
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,6 +95,30 @@ def test_from_debian_only_the_base_is_another(
         assert asked["definition"].partition(part)[2] == stated.partition(part)[2] != ""
     assert "MIRROR=http://mirror.invalid/debian" in asked["options"]
     assert read_json(image.record)["base"][0] == "Bootstrap: debootstrap"
+
+
+@pytest.mark.parametrize(
+    ("name", "requires", "wanted"),
+    [("cpu", "nvidia-cudnn-cu13==9.20", "CPU"), ("train", "sympy", "CUDA"),
+     ("sample", "sympy", "CUDA"), ("cpu", "sympy", None), ("train", "nvidia-nccl-cu13", None)],
+)  # fmt: skip
+def test_the_wrong_build_of_torch_is_refused_before_anything_is_built(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str, requires: str, wanted: str | None
+) -> None:
+    with zipfile.ZipFile(clone / "torch-2.13.0-cp311-cp311-linux_x86_64.whl", "w") as wheel:
+        wheel.writestr("torch-2.13.0.dist-info/METADATA", f"Requires-Dist: {requires}\n")
+    built = SimpleNamespace(build=lambda recipe, image, **more: Path(image).touch())
+    monkeypatch.setattr(images, "_spython", lambda: built)
+    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    monkeypatch.setattr(images, "labels", lambda path: {})
+    image = Image(name, clone)
+    if wanted is None:
+        images.build(image, "file:///mirror", clone)
+        assert image.path.is_file()
+        return
+    with pytest.raises(RestemError, match=f"is not torch's {wanted} build"):
+        images.build(image, "file:///mirror", clone)
+    assert not image.path.exists()
 
 
 def test_without_a_driver_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
