@@ -223,7 +223,7 @@ class Tree:
 def plant(root: Path) -> Tree:
     """Copy what a clone has of the working tree, and add the tiny model and study."""
     root.mkdir(parents=True)
-    ignored = shutil.ignore_patterns("__pycache__", "*.sif")
+    ignored = shutil.ignore_patterns("__pycache__", "*.sif", ".build-*")
     for name in NEEDED:
         source, target = REPOSITORY / name, root / name
         if source.is_symlink():
