@@ -81,10 +81,11 @@ def commands(results: Path) -> Iterator[float]:
 
 
 def people_read(tree: Path) -> dict[str, bytes]:
-    """Return the bytes of every table and figure of a study."""
+    """Return the bytes of every table and figure of a study; MLflow names its copies at random."""
     kinds = ("table.md", "*.svg", "*.pdf", "*.png")
     files = (path for kind in kinds for path in (tree / "results").rglob(kind))
-    return {str(path.relative_to(tree)): path.read_bytes() for path in files}
+    shown = (path for path in files if "tracking" not in path.parts)
+    return {str(path.relative_to(tree)): path.read_bytes() for path in shown}
 
 
 def where_it_went(

@@ -43,10 +43,13 @@ def module(name: str, path: Path) -> Any:
 
 
 def contents(tree: Any) -> dict[str, str]:
-    """Return the content of every artifact, and of the tables and figures that people read."""
+    """Return the content of every artifact, and of the tables and figures that people read.
+
+    MLflow's own copies are left out: they lie below the random names of its runs.
+    """
     kinds = ("*.parquet", "policy.json", "table.md", "table.csv", "*.svg", "*.pdf", "*.png")
     files = (f for kind in kinds for f in tree.results.rglob(kind))
-    kept = (f for f in files if ".restem" not in f.parts)
+    kept = (f for f in files if not {".restem", "tracking"} & set(f.parts))
     return {str(f.relative_to(tree.results)): content_of(f) for f in kept}
 
 
