@@ -18,6 +18,7 @@ from restem.deployment.images import Image, use_gpus_and_links, verified
 from restem.deployment.scheduling import (
     groups_checked_in_one_walk,
     one_alarm_at_a_time,
+    resources_known_by_signature,
 )
 from restem.provenance import code_digest, lock_digest
 from restem.workflow import Draws, Policy, Walk
@@ -201,4 +202,5 @@ if CONTAINED:
 
 one_alarm_at_a_time()
 groups_checked_in_one_walk()
+resources_known_by_signature()
 notice_what_people_did()

@@ -5,14 +5,18 @@ later, for its limit of jobs per second. Every finished job makes it look too, s
 an endless chain of alarms: after 300 jobs it looks hundreds of times a second, a thread each time.
 
 A group of jobs may not depend on itself. Snakemake follows the ancestors of every grouped job,
-twice, to see that, which takes seconds at the size of the paper.
+twice, to see that, which takes seconds at the size of the paper. So does looking up the signature
+of a resource for every job.
 """
 
 import threading
 from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
+from inspect import signature
 from typing import Any
 
+from snakemake.common import overwrite_function_params
+from snakemake.resources import Resource
 from snakemake.scheduling.job_scheduler import JobScheduler
 
 Check = Callable[..., None]
@@ -31,6 +35,11 @@ def groups_checked_in_one_walk() -> None:
         originals = (DAG.validate_group, DAG._check_groups)
         DAG.validate_group = _leave_to_the_walk
         DAG._check_groups = lambda dag: _check_groups(dag, *originals)
+
+
+def resources_known_by_signature() -> None:
+    """Let this process look up once what a resource is evaluated from."""
+    overwrite_function_params(Resource.evaluate, signature(Resource.evaluate).parameters)
 
 
 def _set_alarm(scheduler: Any, seconds: float) -> None:

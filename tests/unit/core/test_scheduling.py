@@ -6,9 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from snakemake.common import get_input_function_aux_params
+from snakemake.resources import Resource
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from restem.deployment.scheduling import one_alarm_at_a_time
+from restem.deployment.scheduling import one_alarm_at_a_time, resources_known_by_signature
 
 
 @pytest.fixture
@@ -89,3 +91,16 @@ def test_some_of_these_groups_are_refused_and_some_are_not(tmp_path: Path) -> No
     walk = "groups_checked_in_one_walk()"
     assert planned(tmp_path, walk, "a=x", "b=x")[0] == 1
     assert planned(tmp_path, walk, "a=x", "b=x", "c=x")[0] == 0
+
+
+def test_a_resource_is_evaluated_from_the_same_things_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Snakemake asks for the parameters of `evaluate`, bound to one resource after the other."""
+    evaluated = Resource("mem_mb", lambda wildcards, attempt: 100 * attempt).evaluate
+    given = {"attempt": 2, "threads": 1}
+    before = get_input_function_aux_params(evaluated, given)
+    monkeypatch.setattr(Resource.evaluate, "_overwrite_params", None, raising=False)
+    resources_known_by_signature()
+    assert get_input_function_aux_params(evaluated, given) == before == given
+    assert evaluated(None, **given).value == 200
