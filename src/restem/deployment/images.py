@@ -197,9 +197,14 @@ def _wheels(locks: Sequence[Path], folder: Path) -> Path:
 def _check_torch(image: Image, wheels: Path) -> None:
     """Refuse the wrong build of torch: one version has several, and the index decides which."""
     for wheel in wheels.glob("torch-*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-            told = archive.read(names[0]).decode()
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                [name] = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+                told = archive.read(name).decode()
+        except (zipfile.BadZipFile, ValueError) as problem:
+            raise RestemError(
+                f"the wheel cannot be read: {problem}", str(wheel), "collect the wheels again"
+            ) from problem
         cuda = "Requires-Dist: nvidia-" in told
         if cuda != any(lock.name in ON_GPUS for lock in image.locks):
             wanted = "CPU" if cuda else "CUDA"

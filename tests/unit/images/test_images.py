@@ -121,6 +121,17 @@ def test_the_wrong_build_of_torch_is_refused_before_anything_is_built(
     assert not image.path.exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
+def test_a_truncated_wheel_is_named(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (clone / "torch-2.13.0-cp311-cp311-linux_x86_64.whl").write_bytes(content)
+    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    with pytest.raises(RestemError, match="the wheel cannot be read") as told:
+        images.build(Image("train", clone), "file:///mirror", clone)
+    assert "torch-2.13.0" in str(told.value)
+
+
 def test_without_a_driver_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     if Path("/proc/driver/nvidia/version").exists():
         assert "NVRM" in images.driver()
