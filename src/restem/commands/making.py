@@ -73,6 +73,10 @@ def make(
             "out --code when you run a stage by hand",
         )
     listed = {k: [v] if isinstance(v, Path) else list(v) for k, v in inputs.items()}
+    if missing := [path for paths in listed.values() for path in paths if not path.exists()]:
+        raise RestemError(
+            "an input is not there", str(missing[0]), "make it first, or correct the path"
+        )
     contents = {name: [content_of(path) for path in paths] for name, paths in listed.items()}
     recipe = Recipe(stage, settings, code, options["environment"], contents)
     # A put-back receipt would leave the spool of an outage unpublished for ever.

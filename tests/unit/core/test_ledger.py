@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from restem.artifacts import Job, Recipe
+from restem.cli import cli
 from restem.errors import RestemError
 from restem.ledger import Cost, cost_of_samples, parameters_of, read_costs, sums, total
 from restem.policies import read_policy, write_policy
@@ -94,3 +96,14 @@ def test_amounts_are_written_to_be_compared() -> None:
     page = markdown(sums({"study": {"all": ["x"]}}, {"x": Cost(draws=3)}), "embedded model")
     assert "embedded model" in page
     assert "| all | 3 |" in page
+
+
+def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Whatever the command: stages that are run by hand get wrong paths."""
+    settings = json.dumps({"policy": "p", "draws": []})
+    given = ["--policy", str(tmp_path / "none.json"), "--settings", settings]
+    result = CliRunner().invoke(cli, ["costs", *given, "--output", str(tmp_path / "c.parquet")])
+    assert isinstance(result.exception, RestemError)
+    assert "an input is not there" in str(result.exception)
+    assert "none.json" in str(result.exception)
+    assert not (tmp_path / "c.parquet").exists()
