@@ -5,6 +5,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 Fault = Callable[[Any, str, "subprocess.Popen[bytes]"], None]
@@ -75,6 +77,29 @@ def kill_the_run(cluster: Any, job: str, process: Any) -> None:
     process.wait()
 
 
+def fill_the_disk(cluster: Any, job: str, process: Any) -> None:
+    """Leave no room for results for a while; they must lie on a disk of their own."""
+    results = _tree(process) / "results"
+    assert os.path.ismount(results), f"{results} is not a disk that may be filled"
+    filler = results / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as stream:
+        while stream.write(bytes(1 << 20)):
+            pass
+    time.sleep(20)
+    filler.unlink()
+
+
+def take_the_image_away(cluster: Any, job: str, process: Any) -> None:
+    """Leave no image for a while; jobs that start meanwhile fail."""
+    images = list((_tree(process) / "containers").glob("*.sif"))
+    assert images, "no image is there that could be missed"
+    for image in images:
+        image.rename(image.with_suffix(".away"))
+    time.sleep(20)
+    for image in images:
+        image.with_suffix(".away").rename(image)
+
+
 FAULTS: tuple[Fault, ...] = (
     kill_the_job,
     requeue_the_job,
@@ -86,9 +111,11 @@ FAULTS: tuple[Fault, ...] = (
     restart_its_node,
     terminate_the_run,
     kill_the_run,
+    fill_the_disk,
+    take_the_image_away,
 )
 
-# One of each kind; benchmarks/faults.py draws from all of them.
+# One of each kind, for tests; benchmarks/faults.py draws from all of them.
 QUICK = (kill_the_job, requeue_the_job, lose_its_node, restart_the_controller, terminate_the_run)
 
 
@@ -101,6 +128,11 @@ def heal(cluster: Any) -> None:
         state = cluster.client("sinfo", "-h", "-n", node, "-o", "%T", "-p", "cpu")
         if state.startswith(("drain", "down")):
             cluster.client("scontrol", "update", f"nodename={node}", "state=resume")
+
+
+def _tree(process: "subprocess.Popen[bytes]") -> Path:
+    """Return the folder that a run works in."""
+    return Path(f"/proc/{process.pid}/cwd").readlink()
 
 
 def _node(cluster: Any, job: str) -> str:
