@@ -8,7 +8,7 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _parsed(
 def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
     """Name the package's modules that a tree imports, with the packages on the way to them."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -100,6 +100,16 @@ def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
             names.update({base, *(f"{base}.{alias.name}" for alias in node.names)})
     inside = {name for name in names if name.split(".")[0] == PACKAGE}
     return {name for name in _with_packages(inside) if _source(name, root).is_file()}
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield a tree and all statements in it; expressions hold none, so they are passed over."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, name, ())
 
 
 def _with_packages(names: Iterable[str]) -> set[str]:
@@ -116,7 +126,7 @@ def _absolute(node: ast.ImportFrom, importer: str, root: Path) -> str:
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]

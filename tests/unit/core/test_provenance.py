@@ -120,6 +120,26 @@ def test_the_code_digest_is_changed_by(root: Path, name: str) -> None:
     assert of(root, stage) != before
 
 
+HOMES = (
+    "if x:\n    pass\nelse:\n    {}",
+    "for x in y:\n    pass\nelse:\n    {}",
+    "while x:\n    {}",
+    "with x:\n    {}",
+    "try:\n    {}\nfinally:\n    pass",
+    "try:\n    pass\nexcept E:\n    {}",
+    "try:\n    pass\nexcept* E:\n    {}",
+    "try:\n    pass\nfinally:\n    {}",
+    "match x:\n    case 1:\n        {}",
+    "class A:\n    async def f(self):\n        async with x:\n            {}",
+)
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_an_import_is_seen_wherever_it_stands(root: Path, home: str) -> None:
+    (root / "stages/one.py").write_text(home.format("from restem.late import VALUE"))
+    assert "restem.late" in closure(["restem.stages.one"], root)
+
+
 def test_an_edit_that_keeps_size_and_time_of_another_module_is_seen(root: Path) -> None:
     before = of(root, "one")
     edit(root, "shared.py", "return 2 * x", "return 3 * x")
