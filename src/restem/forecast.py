@@ -27,6 +27,7 @@ from restem.tasks.task import few_shot_prefix
 from restem.workflow import Walk
 
 HOUR: Final = 3600
+_FLOAT: Final = 4  # bytes of a weight, of its gradient, and of each of AdamW's two moments
 COLUMNS: Final = ("draws", "prompt_tokens", "generated_tokens", "trained_tokens", "flops")
 
 
@@ -85,6 +86,21 @@ class Forecast:
         order = list(self.walk.study.models)
         keys = sorted(works, key=lambda key: (order.index(key[0]), key[1]))
         return [Row(*key, tables[key], total(works[key])) for key in keys]
+
+    def memory(self) -> dict[str, float]:
+        """Return the bytes that a process of fine-tuning holds at least, by model.
+
+        The moments are shared among the processes. With adapters the weights are nearly all.
+        Activations are not counted.
+        """
+        held: dict[str, float] = {}
+        for policy in self.walk.trained:
+            if self.walk.method(policy).m_step.kind == "fine_tune":
+                training = self._training(policy)
+                numbers = 1.0 if training.lora else 2 + 2 / training.processes
+                least = _FLOAT * numbers * self.parameters[policy.model]
+                held[policy.model] = max(least, held.get(policy.model, 0))
+        return held
 
     def _works(self) -> Iterator[tuple[str, str, int, Cost]]:
         """Yield model, kind of work, tables and cost of everything that a GPU makes."""
@@ -201,8 +217,9 @@ class Forecast:
         )
 
 
-def text(walk: Walk, rows: list[Row], assumed: Assumed) -> str:
+def text(forecast: Forecast) -> str:
     """Write a forecast as Markdown, its assumptions below it."""
+    rows, assumed = forecast.rows(), forecast.assumed
     head = ("model", "work", "tables", *(name.replace("_", " ") for name in COLUMNS), "GPU-hours")
     whole = Row("all", "", sum(row.tables for row in rows), total(row.cost for row in rows))
     lines = [_line(head), _line((":--", ":--", *["--:"] * (len(head) - 2)))]
@@ -211,9 +228,12 @@ def text(walk: Walk, rows: list[Row], assumed: Assumed) -> str:
         hours = amount(row.cost.gpu_seconds / HOUR)
         lines.append(_line((row.model, row.work, str(row.tables), *amounts, hours)))
     stated = ", ".join(f"{f.name} {getattr(assumed, f.name):g}" for f in fields(assumed))
-    return "\n".join(
-        [f"# What {walk.study.study} would take — a forecast\n", *lines, f"\nAssumed: {stated}."]
-    )
+    held = ", ".join(f"{name} {size / 1e9:.3g} GB" for name, size in forecast.memory().items())
+    title = f"# What {forecast.walk.study.study} would take — a forecast\n"
+    notes = [f"\nAssumed: {stated}."]
+    if held:
+        notes.append(f"Held by a process of fine-tuning, without activations: {held}.")
+    return "\n".join([title, *lines, *notes])
 
 
 def _line(cells: tuple[str, ...]) -> str:

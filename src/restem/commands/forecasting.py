@@ -61,5 +61,4 @@ def forecast(configfile: Path, parameters: Sequence[tuple[str, float]], **assume
     from restem.workflow import Walk
 
     walk = Walk(load_study(read_yaml(configfile), Path("config")))
-    about = Assumed(**assumed)
-    click.echo(text(walk, Forecast(walk, dict(parameters), about).rows(), about))
+    click.echo(text(Forecast(walk, dict(parameters), Assumed(**assumed))))

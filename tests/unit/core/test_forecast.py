@@ -103,6 +103,17 @@ def test_frozen_weights_train_no_token_and_prompts_are_tried() -> None:
     assert prompt["validation in training"].draws > 0
 
 
+def test_processes_share_the_moments_and_adapters_need_the_weights_alone() -> None:
+    def held(**training: Any) -> dict[str, float]:
+        return Forecast(one(DRAWN, training=training), PARAMETERS, Assumed()).memory()
+
+    assert held() == {"S": 16 * 1000}
+    assert held(processes=4) == {"S": 10 * 1000}
+    assert held(lora={"rank": 4}) == {"S": 4 * 1000}
+    frozen = one({**DRAWN, "m_step": {"kind": "shots"}})
+    assert Forecast(frozen, PARAMETERS, Assumed()).memory() == {}
+
+
 def test_a_search_costs_its_continuations_and_rollouts() -> None:
     search = {"beams": 2, "expansions": 3, "rollouts": 4, "step_tokens": 2}
     found = costs(one({"e_step": {"decoding": "explore", "search": search}}), length=0.5)
@@ -112,13 +123,15 @@ def test_a_search_costs_its_continuations_and_rollouts() -> None:
 
 def test_the_demo_has_a_forecast_whose_last_line_adds_up() -> None:
     of = Walk(load_study(read_yaml(CONFIG / "demo.yaml"), CONFIG))
-    rows = Forecast(of, dict.fromkeys(of.study.models, 1e6), Assumed()).rows()
+    forecast = Forecast(of, dict.fromkeys(of.study.models, 1e6), Assumed())
+    rows = forecast.rows()
     assert {row.model for row in rows} == set(of.study.models)
-    page = text(of, rows, Assumed()).splitlines()
+    page = text(forecast).splitlines()
     [whole] = [line for line in page if line.startswith("| all |")]
     assert f" {amount(total(row.cost for row in rows).flops)} |" in whole
-    assert len(page) == len(rows) + 7
-    assert "solved 0.5" in page[-1]
+    assert len(page) == len(rows) + 8
+    assert "solved 0.5" in page[-2]
+    assert "S 0.016 GB" in page[-1]
 
 
 @pytest.mark.parametrize(
