@@ -1,11 +1,14 @@
-"""What SLURM adds: a study on one machine, and the same through the profile on the virtual SLURM.
+"""What SLURM adds, and what the image adds: a study on one machine, through SLURM, and contained.
 
+    restem images build cpu                                   # once
     python -P benchmarks/cluster.py [config/demo.yaml]        # as root
 
-Both run two jobs at a time on this machine. For the run through SLURM it says where a job's time
+All three run two jobs at a time on this machine; the second and the third through the profile on
+the virtual SLURM, the third in the CPU image. For the runs through SLURM it says where a job's time
 goes: SLURM starts it, Snakemake starts again inside it, the command works, the run notices that it
-has ended (the plugin asks every so many seconds), and what it freed is submitted. SLURM tells times
-in whole seconds, so that only means and sums mean something. Tables and figures must be the same.
+has ended (the plugin asks every so many seconds), and what it freed is submitted. Groups, which run
+several commands, are left out of that. SLURM tells times in whole seconds, so that only means and
+sums mean something. Tables and figures must be the same.
 """
 
 import csv
@@ -22,6 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from restem.deployment.images import Image, verified
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 NEEDED = ("Snakefile", "rules", "config", "profiles", "envs", "containers", "src")
@@ -29,9 +34,13 @@ ASK_EVERY = 2  # seconds; the plugin's default is 40
 LOCAL = ["--cores", "2"]
 SLURM = ["--profile", "profiles/slurm", "--jobs", "2", "--latency-wait", "5"]
 SLURM += ["--restem-slurm-init-seconds-before-status-checks", str(ASK_EVERY)]
-SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid (\d+)")
+IN_IMAGE = ["--software-deployment-method", "apptainer", "--config", "images={torch: cpu}"]
+ANY_SUBMITTED = "has been submitted with SLURM jobid"
+SUBMITTED = re.compile(rf"Job (\d+) {ANY_SUBMITTED} (\d+)")  # no group: its name is no number
 ENDED = re.compile(r"Finished jobid: (\d+)")
-MADE_BY_LOCAL_RULES = ("problems", "figures", "tracking", "table")
+IN_AN_IMAGE = "Activating singularity image"
+GROUPED = ("rewards", "metrics")
+MADE_BY_LOCAL_RULES = ("problems", "figures", "tracking", "table", "costs", "paper", "index")
 
 
 def virtual_cluster(folder: Path) -> Any:
@@ -42,6 +51,19 @@ def virtual_cluster(folder: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.Cluster(folder)
+
+
+def planted(tree: Path, image: Image) -> Path:
+    """Return a new folder with what a clone has, and the image."""
+    tree.mkdir()
+    for part in NEEDED:
+        if (ROOT / part).is_dir():
+            ignored = shutil.ignore_patterns("*.sif", ".build-*")
+            shutil.copytree(ROOT / part, tree / part, ignore=ignored)
+        else:
+            shutil.copy2(ROOT / part, tree / part)
+    shutil.copy2(image.path, tree / "containers")
+    return tree
 
 
 def run(tree: Path, study: str, arguments: list[str]) -> tuple[float, list[tuple[float, str]]]:
@@ -73,9 +95,10 @@ def clock(cluster: Any) -> dict[str, tuple[int, int, int]]:
 
 
 def commands(results: Path) -> Iterator[float]:
-    """Yield the seconds of every command that a submitted job ran."""
+    """Yield the seconds of every command that was a submitted job of its own."""
+    others = {*MADE_BY_LOCAL_RULES, *GROUPED}
     for path in results.rglob("*.tsv"):
-        if path.parent.name not in MADE_BY_LOCAL_RULES and path.stem not in MADE_BY_LOCAL_RULES:
+        if not {path.parent.name, path.stem} & others:
             with path.open() as stream:
                 yield float(next(csv.DictReader(stream, delimiter="\t"))["s"])
 
@@ -91,7 +114,7 @@ def people_read(tree: Path) -> dict[str, bytes]:
 def where_it_went(
     lines: list[tuple[float, str]], times: dict[str, tuple[int, int, int]], results: Path
 ) -> tuple[dict[str, float], int]:
-    """Return the mean seconds that a submitted job spends on each part of its way."""
+    """Return the mean seconds that a job spends on each part of its way, and how many jobs."""
     number, noticed, reactions = {}, {}, []
     free_since = lines[0][0]
     for at, line in lines:
@@ -102,48 +125,65 @@ def where_it_went(
         elif found := ENDED.search(line):
             noticed[found[1]] = free_since = at
     jobs = {name: times[number[name]] for name in number}
-    inside = sum(end - start for _, start, end in jobs.values())
+    seconds = list(commands(results))
+    assert len(seconds) == len(jobs), f"{len(seconds)} commands in {len(jobs)} jobs"
+    inside = statistics.fmean(end - start for _, start, end in jobs.values())
+    working = statistics.fmean(seconds)
     return {
         "a place is free until the job is submitted": statistics.fmean(reactions[1:]),
         "submitted until SLURM starts it": statistics.fmean(s - v for v, s, _ in jobs.values()),
-        "inside the job, before and after the command": (inside - sum(commands(results)))
-        / len(jobs),
-        "the command": sum(commands(results)) / len(jobs),
+        "inside the job, before and after the command": inside - working,
+        "the command": working,
         f"ended until the run notices, asking every {ASK_EVERY} s": statistics.fmean(
             noticed[name] - times[number[name]][2] for name in number
         ),
     }, len(jobs)
 
 
+def through_slurm(
+    tree: Path, study: str, cluster: Any, options: list[str]
+) -> tuple[float, dict[str, bytes]]:
+    """Run the study through the profile, print where its time went; return seconds and results."""
+    seconds, lines = run(tree, study, [*SLURM, *options])
+    parts, jobs = where_it_went(lines, clock(cluster), tree / "results")
+    logs = list((tree / ".snakemake/slurm_logs").rglob("*.log"))
+    inside = {IN_AN_IMAGE in log.read_text() for log in logs}
+    where = (
+        "in an image" if inside == {True} else "without image" if True not in inside else "mixed"
+    )
+    submitted = sum(ANY_SUBMITTED in line for _, line in lines)
+    print(f"through SLURM: {seconds:.0f} s, {submitted} jobs, {where}")
+    print(f"mean seconds of the {jobs} that are no groups:")
+    for part, mean in parts.items():
+        print(f"  {mean:6.2f}  {part}", flush=True)
+    return seconds, people_read(tree)
+
+
 def main(study: str) -> None:
-    """Print where the time goes, and one line with the ratio."""
+    """Print where the time goes, and one line for each run through SLURM with its ratio."""
+    image = Image("cpu", ROOT)
+    verified(image)
     with tempfile.TemporaryDirectory(prefix="restem-") as name:
         folder = Path(name)
-        for tree in ("local", "slurm"):
-            (folder / tree).mkdir()
-            for part in NEEDED:
-                copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-                copy(ROOT / part, folder / tree / part)
-        alone, _ = run(folder / "local", study, LOCAL)
+        local = planted(folder / "local", image)
+        alone, _ = run(local, study, LOCAL)
         print(f"on one machine: {alone:.0f} s", flush=True)
+        expected = people_read(local)
         cluster = virtual_cluster(folder / "c")
         cluster.up()
         os.environ.update(cluster.environment)
         try:
-            through, lines = run(folder / "slurm", study, SLURM)
-            parts, jobs = where_it_went(lines, clock(cluster), folder / "slurm/results")
-            same = people_read(folder / "local") == people_read(folder / "slurm") != {}
+            for name, options in (("slurm", []), ("image", IN_IMAGE)):
+                tree = planted(folder / name, image)
+                seconds, found = through_slurm(tree, study, cluster, options)
+                other = sorted(p for p in expected | found if expected.get(p) != found.get(p))
+                if other or not found:
+                    sys.exit(f"tables or figures are other ones: {', '.join(other) or 'none made'}")
+                ratio = f"ratio={seconds / alone:.2f}"
+                print(f"the same bytes in {len(found)} tables and figures")
+                print(f"bench cluster {name}: {ratio} ours={seconds:.0f}s peer={alone:.0f}s")
         finally:
             cluster.down()
-    if not same:
-        sys.exit("through SLURM the study's tables or figures are other ones")
-    print(f"through SLURM: {through:.0f} s, {jobs} jobs; a job's mean seconds:")
-    for part, seconds in parts.items():
-        print(f"  {seconds:6.2f}  {part}")
-    print(
-        f"bench cluster: ratio={through / alone:.2f} min={through / alone:.2f} "
-        f"max={through / alone:.2f} ours={through:.0f}s peer={alone:.0f}s"
-    )
 
 
 if __name__ == "__main__":
