@@ -16,9 +16,10 @@ from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, use_gpus_and_links, verified
 from restem.deployment.scheduling import (
+    commands_written_once,
     groups_checked_in_one_walk,
     one_alarm_at_a_time,
-    resources_known_by_signature,
+    signatures_looked_up_once,
 )
 from restem.provenance import code_digest, lock_digest
 from restem.workflow import Draws, Policy, Walk
@@ -202,5 +203,7 @@ if CONTAINED:
 
 one_alarm_at_a_time()
 groups_checked_in_one_walk()
-resources_known_by_signature()
+signatures_looked_up_once()
+if workflow.dryrun:
+    commands_written_once()
 notice_what_people_did()

@@ -143,7 +143,7 @@ class Walk(Lineage):
 
     @cached_property
     def _evaluated_set(self) -> set[Draws]:
-        return set(self.evaluations())
+        return set(self._evaluated)
 
     def sampled(self) -> list[Draws]:
         """List all completions of the study, drawn for an E-step or for an evaluation."""
@@ -163,6 +163,10 @@ class Walk(Lineage):
 
     def evaluations(self) -> list[Draws]:
         """List the completions that are evaluated: each address once."""
+        return self._evaluated.copy()
+
+    @cached_property
+    def _evaluated(self) -> list[Draws]:
         return list(dict.fromkeys(self.all_evaluated()))
 
     def all_evaluated(self) -> Iterator[Draws]:

@@ -1,21 +1,25 @@
-"""Keep Snakemake's main process quiet: one alarm at a time, one walk to check all groups.
+"""Keep Snakemake's main process quiet: one alarm at a time, and nothing that it looks up twice.
 
 After each look at its jobs the scheduler (Snakemake 9.27) sets an alarm to look again a second
 later, for its limit of jobs per second. Every finished job makes it look too, so that each begins
 an endless chain of alarms: after 300 jobs it looks hundreds of times a second, a thread each time.
 
 A group of jobs may not depend on itself. Snakemake follows the ancestors of every grouped job,
-twice, to see that, which takes seconds at the size of the paper. So does looking up the signature
-of a resource for every job.
+twice, to see that, which takes seconds at the size of the paper. So do looking up the signature of
+every function of a rule and of every resource for every job, and writing out each job's command
+three times in a dry run.
 """
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from inspect import signature
 from typing import Any
 
-from snakemake.common import overwrite_function_params
+from snakemake import common
+from snakemake.common import get_function_params, overwrite_function_params
 from snakemake.resources import Resource
 from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -37,9 +41,19 @@ def groups_checked_in_one_walk() -> None:
         DAG._check_groups = lambda dag: _check_groups(dag, *originals)
 
 
-def resources_known_by_signature() -> None:
-    """Let this process look up once what a resource is evaluated from."""
+def signatures_looked_up_once() -> None:
+    """Let this process look up once what a function of a rule or of a resource is called with."""
     overwrite_function_params(Resource.evaluate, signature(Resource.evaluate).parameters)
+    common.get_function_params = _kept_params
+
+
+def commands_written_once() -> None:
+    """Let this process write a job's shell command once; for dry runs, in which nothing changes."""
+    from snakemake.jobs import Job  # only a running Snakemake can import it
+
+    write = Job.shellcmd.fget
+    assert write is not None
+    Job.shellcmd = property(lru_cache(maxsize=1)(write))  # the uses follow on each other
 
 
 def _set_alarm(scheduler: Any, seconds: float) -> None:
@@ -54,6 +68,13 @@ def _set_alarm(scheduler: Any, seconds: float) -> None:
 def _ring(scheduler: Any) -> None:
     scheduler.restem_alarm = None  # the look that follows sets the next one
     scheduler._open_jobs.release()
+
+
+def _kept_params(function: Callable[..., Any]) -> Any:
+    parameters = get_function_params(function)
+    with suppress(AttributeError):  # bound methods and builtins keep nothing
+        overwrite_function_params(function, parameters)
+    return parameters
 
 
 def _leave_to_the_walk(dag: Any, group: Any) -> None:

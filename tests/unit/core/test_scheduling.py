@@ -1,16 +1,18 @@
 """Snakemake sets one alarm at a time, and groups that depend on themselves are refused."""
 
+import inspect
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from snakemake import common
 from snakemake.common import get_input_function_aux_params
 from snakemake.resources import Resource
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from restem.deployment.scheduling import one_alarm_at_a_time, resources_known_by_signature
+from restem.deployment.scheduling import one_alarm_at_a_time, signatures_looked_up_once
 
 
 @pytest.fixture
@@ -101,6 +103,45 @@ def test_a_resource_is_evaluated_from_the_same_things_as_before(
     given = {"attempt": 2, "threads": 1}
     before = get_input_function_aux_params(evaluated, given)
     monkeypatch.setattr(Resource.evaluate, "_overwrite_params", None, raising=False)
-    resources_known_by_signature()
+    monkeypatch.setattr(common, "get_function_params", common.get_function_params)
+    signatures_looked_up_once()
     assert get_input_function_aux_params(evaluated, given) == before == given
     assert evaluated(None, **given).value == 200
+
+
+def test_a_function_is_looked_into_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sizes(wildcards: object, attempt: int, **others: int) -> dict[str, int]:
+        return {"attempt": attempt, **others}
+
+    monkeypatch.setattr(common, "get_function_params", common.get_function_params)
+    signatures_looked_up_once()
+    given = {"attempt": 2, "threads": 1}
+    assert get_input_function_aux_params(sizes, given) == given
+    monkeypatch.setattr(inspect, "signature", None)
+    assert get_input_function_aux_params(sizes, given) == given
+
+
+COMMANDS = """
+from restem.deployment.scheduling import commands_written_once
+{once}
+rule all:
+    input: "x-1.txt", "x-2.txt"
+rule a:
+    output: "x-{{n}}.txt"
+    params: twice=lambda wildcards: 2 * int(wildcards.n)
+    shell: "echo {{params.twice}} for {{wildcards.n}} > {{output}}"
+"""
+
+
+def test_a_command_that_is_written_once_is_the_same(tmp_path: Path) -> None:
+    told = []
+    for once in ("", "commands_written_once()"):
+        (tmp_path / "Snakefile").write_text(COMMANDS.format(once=once))
+        command = [sys.executable, "-m", "snakemake", "-n", "--printshellcmds"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        told.append(sorted(line for line in done.stdout.splitlines() if " echo " in line))
+    assert told[0] == told[1]
+    assert [line.split() for line in told[1]] == [
+        ["Shell", "command:", "echo", "2", "for", "1", ">", "x-1.txt"],
+        ["Shell", "command:", "echo", "4", "for", "2", ">", "x-2.txt"],
+    ]
