@@ -90,14 +90,15 @@ class Forecast:
     def memory(self) -> dict[str, float]:
         """Return the bytes that a process of fine-tuning holds at least, by model.
 
-        The moments are shared among the processes. With adapters the weights are nearly all.
-        Activations are not counted.
+        The moments are shared among the processes, gradients and weights where training says so.
+        With adapters the weights are nearly all. Activations are not counted.
         """
         held: dict[str, float] = {}
         for policy in self.walk.trained:
             if self.walk.method(policy).m_step.kind == "fine_tune":
                 training = self._training(policy)
-                numbers = 1.0 if training.lora else 2 + 2 / training.processes
+                whole = 1.0 if training.shard == "optimizer" else 1 / training.processes
+                numbers = whole if training.lora else 2 * whole + 2 / training.processes
                 least = _FLOAT * numbers * self.parameters[policy.model]
                 held[policy.model] = max(least, held.get(policy.model, 0))
         return held

@@ -8,20 +8,22 @@ import pytest
 
 from restem.policies import read_policy
 
-pytestmark = pytest.mark.workflow
+pytestmark = pytest.mark.cluster
 
 TWO_NODES = [f"fine_tune_policy:{one}" for one in ("nodes=2", "gpu=0", "gres=gpu:1")]
 POLICY = "results/tiny/chain/T/sft-terse/seed-0/iter-1/policy.json"
 
 
+@pytest.mark.parametrize("shard", ["optimizer", "weights"])
 def test_two_nodes_take_the_steps_of_one(
+    shard: str,
     cluster: Any,
     fresh: Any,
     finished: Any,
     submit: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fresh.configure(lambda study: study["training"].update(processes=2))
+    fresh.configure(lambda study: study["training"].update(processes=2, shard=shard))
     # The nodes are one machine here, which reaches itself on loopback for sure.
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")

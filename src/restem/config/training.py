@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from restem.config.strict import Strict
 
@@ -84,6 +84,12 @@ class Training(Strict):
         description="processes that share a step's examples and the optimiser's state, each with "
         "an accelerator of its own where there are any; in a SLURM job evenly over its nodes",
     )
+    shard: Literal["optimizer", "weights"] = Field(
+        default="optimizer",
+        description="what several processes share out. optimizer: AdamW's moments (ZeRO stage 1); "
+        "weights: gradients and weights too (stage 3, torch's FSDP), for models that one "
+        "accelerator cannot hold; a prefix is then computed once a pass, not once a step",
+    )
     lora: Lora | None = Field(
         default=None, description="train adapters of low rank only; null: all weights"
     )
@@ -120,3 +126,11 @@ class Training(Strict):
     end_of_text: bool = Field(
         default=False, description="append the tokenizer's end-of-text token to every target"
     )
+
+    @model_validator(mode="after")
+    def _shared_among_several(self) -> "Training":
+        if self.shard == "weights" and self.processes == 1:
+            raise ValueError(
+                "shard: weights wants processes that share them; give processes: 2 or more"
+            )
+        return self

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,27 +40,37 @@ def fine_tune(
     loss is not finite.
     """
     began = time.monotonic()
-    with _reproducible(seed, threads), group(device) as (processes, own_device):
+    with _reproducible(seed, threads), group(device, settings.shard) as processes:
         if settings.lora and not settings.lora.merged:
             require_whole(start)
-        model, tokenizer = load_policy(start)
+        with processes.in_turn():
+            model, tokenizer, adapted = _loaded(start, settings)
+            processes.hold(model)
         rows, skipped = encoded(examples, tokenizer, settings, context_tokens(model))
-        if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        adapted = with_adapters(model, settings.lora) if settings.lora else None
-        model.to(own_device)
         run = Run(model, tokenizer, rows, settings, seed, validate, progress, keeper, processes)
         run.report.skipped = skipped
         run.train()
+        fitted = processes.gather(model)
         if processes.rank == 0:
+            if fitted is not None:
+                model, tokenizer, adapted = _loaded(start, settings)
+                model.load_state_dict(fitted, strict=False)
             if adapted is None:
                 save_policy(model, tokenizer, out)
             else:
                 save = save_merged if settings.lora and settings.lora.merged else save_alone
                 save(adapted, tokenizer, start, out)
     run.report.wall_seconds = time.monotonic() - began
-    run.report.peak_memory_bytes = peak_memory_bytes(model.device)
+    run.report.peak_memory_bytes = peak_memory_bytes(torch.device(processes.device))
     return run.report
+
+
+def _loaded(start: Path, settings: Training) -> tuple[Any, Any, Any]:
+    """Return model, tokenizer, and the model with adapters around it where there are any."""
+    model, tokenizer = load_policy(start)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model, tokenizer, with_adapters(model, settings.lora) if settings.lora else None
 
 
 @contextmanager

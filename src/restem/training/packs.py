@@ -54,10 +54,14 @@ class _Row:
     share: float
 
 
-def packs(examples: Sequence[Encoded], settings: Training, mass: float) -> list[Pack]:
+def packs(
+    examples: Sequence[Encoded], settings: Training, mass: float, far: bool = True
+) -> list[Pack]:
     """Lay out examples that together, or with those of other processes, make one step.
 
-    mass: see `loss_mass`. No pass is longer than settings.pass_tokens, unless one example is.
+    mass: see `loss_mass`. far: let a prefix run by itself where the examples that share it need
+    several passes; else each of these repeats it. No pass is longer than settings.pass_tokens,
+    unless one example is.
     """
     rows = [_Row(example, _share(example, settings.normalise) / mass) for example in examples]
     limit = settings.pass_tokens
@@ -65,7 +69,7 @@ def packs(examples: Sequence[Encoded], settings: Training, mass: float) -> list[
         families: dict[str, list[_Row]] = {}
         for row in rows:
             families.setdefault(row.example.family, []).append(row)
-        return [_tree(family, limit) for family in families.values()]
+        return [_tree(family, limit, far) for family in families.values()]
     if not rows:
         return []
     make = _packed if settings.layout == "packed" else _padded
@@ -144,16 +148,29 @@ class _Layout:
         )
 
 
-def _tree(rows: Sequence[_Row], limit: int) -> Pack:
+def idle(count: int, padded: bool) -> Pack:
+    """Return passes that change nothing, of one token that is padding and predicts nothing."""
+    nothing, one = torch.zeros(0, dtype=torch.long), torch.zeros((1, 1), dtype=torch.long)
+    parts = () if padded else (Part((0, 1), (0, 1), causal=True),)
+    weights = torch.zeros(0, dtype=torch.float64)
+    empty = Pass(one, one, parts, nothing, nothing, weights, prefix=0, prompts=0, padding=1)
+    return Pack(nothing, [empty] * count)
+
+
+def _tree(rows: Sequence[_Row], limit: int, far: bool) -> Pack:
     """Share one prefix and every prompt; the prefix runs by itself where one pass is too short."""
     shared = shared_length([row.example.prompt for row in rows])
     prefix = rows[0].example.prompt[:shared]
     groups: dict[tuple[int, ...], list[_Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row.example.prompt), []).append(row)
+    nothing = torch.zeros(0, dtype=torch.long)
+    if not far:
+        parts = _filled(list(groups.values()), shared, max(1, limit - shared))
+        return Pack(nothing, [_tree_pass(part, prefix, True) for part in parts])
     filled = list(_filled(list(groups.values()), shared, limit))
     if len(filled) == 1 and _length(filled[0], shared) + shared <= limit:
-        return Pack(torch.zeros(0, dtype=torch.long), [_tree_pass(filled[0], prefix, True)])
+        return Pack(nothing, [_tree_pass(filled[0], prefix, True)])
     return Pack(torch.tensor(prefix), [_tree_pass(part, prefix, False) for part in filled])
 
 

@@ -2,12 +2,13 @@
 
 Weights are replicated; the optimiser's state is sharded: a parameter belongs to one process, which
 alone keeps its moments and updates it (ZeRO stage 1, Rajbhandari et al. 2020, arXiv 1910.02054).
-`torchrun` starts the processes; what they compute is the single process's step up to rounding.
+`restem.training.sharding` shards the weights too. `torchrun` starts the processes; what they
+compute is the single process's step up to rounding.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ import torch
 import torch.distributed as distributed
 
 from restem.training.examples import Encoded
+from restem.training.packs import Pack
+from restem.training.state import Keeper
 
 # A process waits for the others as long as a validation takes.
 _PATIENCE: Final = timedelta(days=2)
@@ -25,6 +28,53 @@ class Group:
     """The processes of one run; by default this one alone, for which all calls are trivial."""
 
     rank, size = 0, 1
+    device = "cpu"
+    far_prefixes = True  # whether a prefix may run by itself, before the passes that share it
+
+    @property
+    def place(self) -> int:
+        """Return which of the saved values is this process's."""
+        return self.rank
+
+    @property
+    def keeps(self) -> bool:
+        """Tell whether this process keeps the best weights."""
+        return self.rank == 0
+
+    def in_turn(self) -> AbstractContextManager[None]:
+        """Let the processes load a whole model when there is room for it: all at once."""
+        return nullcontext()
+
+    def hold(self, model: Any) -> None:
+        """Keep what this process needs of a model that it has loaded: all of it."""
+        model.to(self.device)
+
+    def trained(self, model: Any) -> dict[str, torch.Tensor]:
+        """Return the weights that are trained, by name."""
+        return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+    def level(self, laid_out: list[Pack], padded: bool) -> list[Pack]:
+        """Return a step's passes, as many as the other processes need to have beside them."""
+        return laid_out
+
+    def norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the L2 norm of the whole gradient."""
+        return torch.nn.utils.get_total_norm(gradients)
+
+    def own(self, keeper: Keeper) -> Keeper:
+        """Return what keeps this process's states."""
+        return keeper
+
+    def least(self, number: int) -> int:
+        """Return the least number among processes that keep states of their own."""
+        return number
+
+    def meet(self) -> None:
+        """Wait for the processes that keep states of their own."""
+
+    def gather(self, model: Any) -> dict[str, torch.Tensor] | None:
+        """Return all trained weights to the first process, where no process has them."""
+        return None
 
     def part(self, examples: Sequence[Encoded]) -> Sequence[Encoded]:
         """Return this process's share of a step: neighbours by prompt, about as many tokens."""
@@ -113,15 +163,24 @@ class Processes(Group):
 
 
 @contextmanager
-def group(device: str) -> Iterator[tuple[Group, str]]:
-    """Join the processes that torchrun started, or be the only one; return the device to use."""
+def group(device: str, shard: str = "optimizer") -> Iterator[Group]:
+    """Join the processes that torchrun started, or be the only one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Group(), device
+        alone = Group()
+        alone.device = device
+        yield alone
         return
     own = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+    if device == "cuda":
+        torch.cuda.set_device(own)
     distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
     try:
-        yield Processes(own), own
+        if shard == "weights":
+            from restem.training.sharding import Sharded
+
+            yield Sharded(own)
+        else:
+            yield Processes(own)
     finally:
         distributed.destroy_process_group()
 

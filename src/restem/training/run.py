@@ -47,12 +47,13 @@ class Run:
     ) -> None:
         self.model, self.tokenizer, self.rows = model, tokenizer, rows
         self.settings, self.seed = settings, seed
-        self.validate, self.progress, self.keeper = validate, progress, keeper
+        self.validate, self.progress = validate, progress
         self.steps_per_epoch = math.ceil(len(rows) / settings.batch_size)
         steps = settings.steps or settings.epochs_max * self.steps_per_epoch
         self.report = TrainingReport(len(rows), {}, steps)
-        self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.processes = processes or Group()
+        self.trained = self.processes.trained(model)
+        self.keeper = keeper and self.processes.own(keeper)
         parameters = list(self.trained.values())
         self.owners = self.processes.owner(parameters)
         pairs = zip(parameters, self.owners, strict=True)
@@ -107,18 +108,22 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         mass = loss_mass(batch, self.settings.normalise)
-        laid_out = packs(self.processes.part(batch), self.settings, mass)
+        laid_out = packs(
+            self.processes.part(batch), self.settings, mass, self.processes.far_prefixes
+        )
+        laid_out = self.processes.level(laid_out, self.settings.layout == "padded")
         self.model.zero_grad()
         (loss,) = self.processes.total([self._accumulate(laid_out)])
         self._check(loss, "loss")
         self.processes.sum_gradients(list(self.trained.values()))
+        norm = self.processes.norm([p.grad for p in self.trained.values() if p.grad is not None])
         limit = self.settings.gradient_clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), limit).item()
-        self._check(norm, "gradient's norm")
+        torch.nn.utils.clip_grads_with_norm_(self.trained.values(), limit, norm)
+        self._check(norm.item(), "gradient's norm")
         self.optimizer.step()
         self.processes.spread(list(self.trained.values()), self.owners)
         self.report.losses.append(loss)
-        self.report.gradient_norms.append(norm)
+        self.report.gradient_norms.append(norm.item())
         self._count(laid_out)
 
     def _count(self, laid_out: Sequence[Pack]) -> None:
@@ -168,7 +173,7 @@ class Run:
 
     def _keep(self) -> None:
         self.report.kept_step = self.report.steps
-        if self.settings.stop == "validation_reward" and self.processes.rank == 0:
+        if self.settings.stop == "validation_reward" and self.processes.keeps:
             self.kept = {name: p.detach().cpu().clone() for name, p in self.trained.items()}
 
     def _exhausted(self) -> bool:
@@ -196,27 +201,39 @@ class Run:
             "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         }
         all_own = self.processes.gathered(own)
-        if self.processes.rank == 0:
+        if all_own:
             whole = {"report": asdict(self.report), "weights": dict(self.trained)}
-            self.keeper.save({**whole, "kept": self.kept, "processes": all_own})
+            state = {**whole, "kept": self.kept, "processes": all_own}
+            self.keeper.save(state, self.processes.meet)
 
     def _tell(self, line: str) -> None:
         if self.processes.rank == 0:
             self.progress(line)
 
     def _resume(self) -> None:
-        state = self.keeper.load() if self.keeper else None
+        state = self._newest() if self.keeper else None
         if state is None:
             return
         self.report = TrainingReport.of(state["report"])
         self._set_weights(state["weights"])
         self.kept = state["kept"]
-        own = state["processes"][self.processes.rank]
+        own = state["processes"][self.processes.place]
         self.optimizer.load_state_dict(own["optimizer"])
         torch.set_rng_state(own["random"])
         if own["random_cuda"] is not None:
             torch.cuda.set_rng_state(own["random_cuda"], self.model.device)
         self._tell(f"resumed after step {self.report.steps} of {self.report.steps_planned}")
+
+    def _newest(self) -> dict[str, Any] | None:
+        """Return the newest state that all processes have: a kill may have left one behind."""
+        assert self.keeper is not None
+        states = self.keeper.states()
+        state = next(states, None)
+        least = self.processes.least(_steps(state))
+        while _steps(state) > least:
+            state = next(states, None)
+        (differ,) = self.processes.any(_steps(state) != least)
+        return None if differ else state
 
 
 class _Order:
@@ -241,6 +258,11 @@ class _Order:
             )
             self._epoch += 1
         return self._batches[place]
+
+
+def _steps(state: dict[str, Any] | None) -> int:
+    """Count the steps of a state; -1 for none."""
+    return -1 if state is None else len(state["report"]["losses"])
 
 
 def _optimizer(parameters: Sequence[torch.Tensor], settings: Training) -> torch.optim.Optimizer:

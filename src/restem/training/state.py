@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +35,13 @@ class Keeper:
     """Save and find the state of one run.
 
     folder: for states only; key: names the run's recipe, a state of another one is swept; seconds:
-    time between two saves.
+    time between two saves; part: of a state that several processes save, each its own.
     """
 
     folder: Path
     key: str
     seconds: float
+    part: str = "whole"
 
     def __post_init__(self) -> None:
         self._saved_at = time.monotonic()
@@ -51,8 +52,11 @@ class Keeper:
         """Tell whether it is time to save."""
         return time.monotonic() - self._saved_at >= self.seconds
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Replace the state; its file's name tells its content, so damage is noticed."""
+    def save(self, state: dict[str, Any], all_saved: Callable[[], object] = lambda: None) -> None:
+        """Replace the state; its file's name tells its content, so damage is noticed.
+
+        all_saved: returns when all parts are there, so that older ones may go.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f"{self._prefix}{os.getpid()}.tmp"
         try:
@@ -64,15 +68,15 @@ class Keeper:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+        all_saved()
         self._remove({path})
         self._saved_at = time.monotonic()
 
-    def load(self) -> dict[str, Any] | None:
-        """Return the newest state that is whole, or None."""
+    def states(self) -> Iterator[dict[str, Any]]:
+        """Yield the states that are whole, the newest first."""
         for path in reversed(self._states()):
             if path.name == f"{self._prefix}{file_digest(path)}.pt":
-                return dict(torch.load(path, map_location="cpu", weights_only=True))
-        return None
+                yield dict(torch.load(path, map_location="cpu", weights_only=True))
 
     def sweep(self) -> None:
         """Remove all states."""
@@ -80,6 +84,10 @@ class Keeper:
 
     @property
     def _prefix(self) -> str:
+        return f"{self._recipe}{self.part}-"
+
+    @property
+    def _recipe(self) -> str:
         return f"{self.key[:32]}-"
 
     def _states(self) -> list[Path]:
@@ -88,7 +96,9 @@ class Keeper:
 
     def _remove(self, but: set[Path]) -> None:
         for path in set(self.folder.glob("*")) - but:
-            path.unlink(missing_ok=True)
+            of_another_part = path.name.startswith(self._recipe)
+            if path.name.startswith(self._prefix) or not of_another_part:
+                path.unlink(missing_ok=True)
 
 
 class Signals:

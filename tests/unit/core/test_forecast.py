@@ -109,7 +109,9 @@ def test_processes_share_the_moments_and_adapters_need_the_weights_alone() -> No
 
     assert held() == {"S": 16 * 1000}
     assert held(processes=4) == {"S": 10 * 1000}
+    assert held(processes=4, shard="weights") == {"S": 4 * 1000}
     assert held(lora={"rank": 4}) == {"S": 4 * 1000}
+    assert held(lora={"rank": 4}, processes=4, shard="weights") == {"S": 1000}
     frozen = one({**DRAWN, "m_step": {"kind": "shots"}})
     assert Forecast(frozen, PARAMETERS, Assumed()).memory() == {}
 

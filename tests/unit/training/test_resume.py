@@ -38,9 +38,9 @@ class Trainer:
         saves = 0
         save = keeper.save
 
-        def counted(state: dict[str, Any]) -> None:
+        def counted(state: dict[str, Any], *others: Any) -> None:
             nonlocal saves
-            save(state)
+            save(state, *others)
             saves += 1
             if saves == die_at_save:
                 raise Kill
