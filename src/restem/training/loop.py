@@ -50,7 +50,7 @@ def fine_tune(
         run = Run(model, tokenizer, rows, settings, seed, validate, progress, keeper, processes)
         run.report.skipped = skipped
         run.train()
-        fitted = processes.gather(model)
+        fitted = processes.whole()
         if processes.rank == 0:
             if fitted is not None:
                 model, tokenizer, adapted = _loaded(start, settings)

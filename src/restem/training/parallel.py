@@ -31,15 +31,7 @@ class Group:
     device = "cpu"
     far_prefixes = True  # whether a prefix may run by itself, before the passes that share it
 
-    @property
-    def place(self) -> int:
-        """Return which of the saved values is this process's."""
-        return self.rank
-
-    @property
-    def keeps(self) -> bool:
-        """Tell whether this process keeps the best weights."""
-        return self.rank == 0
+    # ---- a model and its weights ----
 
     def in_turn(self) -> AbstractContextManager[None]:
         """Let the processes load a whole model when there is room for it: all at once."""
@@ -53,28 +45,15 @@ class Group:
         """Return the weights that are trained, by name."""
         return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
-    def level(self, laid_out: list[Pack], padded: bool) -> list[Pack]:
-        """Return a step's passes, as many as the other processes need to have beside them."""
-        return laid_out
+    def owner(self, parameters: Sequence[torch.Tensor]) -> list[int]:
+        """Return which process updates each parameter: the largest first, to the emptiest."""
+        loads, owners = [0] * self.size, [0] * len(parameters)
+        for place in sorted(range(len(parameters)), key=lambda k: -parameters[k].numel()):
+            owners[place] = loads.index(min(loads))
+            loads[owners[place]] += parameters[place].numel()
+        return owners
 
-    def norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the L2 norm of the whole gradient."""
-        return torch.nn.utils.get_total_norm(gradients)
-
-    def own(self, keeper: Keeper) -> Keeper:
-        """Return what keeps this process's states."""
-        return keeper
-
-    def least(self, number: int) -> int:
-        """Return the least number among processes that keep states of their own."""
-        return number
-
-    def meet(self) -> None:
-        """Wait for the processes that keep states of their own."""
-
-    def gather(self, model: Any) -> dict[str, torch.Tensor] | None:
-        """Return all trained weights to the first process, where no process has them."""
-        return None
+    # ---- a step ----
 
     def part(self, examples: Sequence[Encoded]) -> Sequence[Encoded]:
         """Return this process's share of a step: neighbours by prompt, about as many tokens."""
@@ -89,13 +68,21 @@ class Group:
             before += cost
         return found
 
-    def owner(self, parameters: Sequence[torch.Tensor]) -> list[int]:
-        """Return which process updates each parameter: the largest first, to the emptiest."""
-        loads, owners = [0] * self.size, [0] * len(parameters)
-        for place in sorted(range(len(parameters)), key=lambda k: -parameters[k].numel()):
-            owners[place] = loads.index(min(loads))
-            loads[owners[place]] += parameters[place].numel()
-        return owners
+    def level(self, laid_out: list[Pack], padded: bool) -> list[Pack]:
+        """Return a step's passes, as many as the other processes need to have beside them."""
+        return laid_out
+
+    def sum_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
+        """Replace every gradient by its sum over the processes."""
+
+    def norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the L2 norm of the whole gradient."""
+        return torch.nn.utils.get_total_norm(gradients)
+
+    def spread(self, parameters: Sequence[torch.Tensor], owners: Sequence[int]) -> None:
+        """Give every process the parameters that others have updated."""
+
+    # ---- what all processes agree on ----
 
     def total(self, values: Sequence[float]) -> list[float]:
         """Sum each value over the processes."""
@@ -105,19 +92,40 @@ class Group:
         """Tell of each flag whether it is set in any process."""
         return [value > 0 for value in self.total([float(flag) for flag in flags])]
 
-    def sum_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
-        """Replace every gradient by its sum over the processes."""
-
-    def spread(self, parameters: Sequence[torch.Tensor], owners: Sequence[int]) -> None:
-        """Give every process the parameters that others have updated."""
-
     def said(self, speak: Callable[[], float]) -> float:
         """Return what the first process says."""
         return speak()
 
+    # ---- what is kept, saved and found again ----
+
+    @property
+    def keeps(self) -> bool:
+        """Tell whether this process keeps the best weights."""
+        return self.rank == 0
+
     def gathered(self, value: Any) -> list[Any]:
         """Return the values of all processes to the first one, none to the others."""
         return [value]
+
+    @property
+    def place(self) -> int:
+        """Return which of the saved values is this process's."""
+        return self.rank
+
+    def own(self, keeper: Keeper) -> Keeper:
+        """Return what keeps this process's states."""
+        return keeper
+
+    def meet(self) -> None:
+        """Wait for the processes that keep states of their own."""
+
+    def least(self, number: int) -> int:
+        """Return the least number among processes that keep states of their own."""
+        return number
+
+    def whole(self) -> dict[str, torch.Tensor] | None:
+        """Return all trained weights to the first process, where no process has them."""
+        return None
 
 
 class Processes(Group):

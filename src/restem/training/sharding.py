@@ -28,7 +28,7 @@ class Sharded(Processes):
     def __init__(self, device: str) -> None:
         super().__init__(device)
         self._mesh = init_device_mesh(torch.device(device).type, (self.size,))
-        self._whole: dict[str, Any] = {}
+        self._parameters: dict[str, Any] = {}
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
@@ -60,8 +60,8 @@ class Sharded(Processes):
         """
         with torch.no_grad():
             model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=self.device))
-        self._whole = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        parts = {name: p.to_local().detach() for name, p in self._whole.items()}
+        self._parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        parts = {name: p.to_local().detach() for name, p in self._parameters.items()}
         return {name: part.requires_grad_() for name, part in parts.items()}
 
     def owner(self, parameters: Sequence[torch.Tensor]) -> list[int]:
@@ -78,7 +78,7 @@ class Sharded(Processes):
 
     def sum_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
         """Give the parts their gradients, which FSDP has summed over the processes."""
-        for part, whole in zip(parameters, self._whole.values(), strict=True):
+        for part, whole in zip(parameters, self._parameters.values(), strict=True):
             part.grad = None if whole.grad is None else whole.grad.to_local()
 
     def norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -113,10 +113,10 @@ class Sharded(Processes):
         """Wait for the other processes."""
         distributed.barrier()
 
-    def gather(self, model: Any) -> dict[str, torch.Tensor] | None:
+    def whole(self) -> dict[str, torch.Tensor] | None:
         """Return all trained weights, whole, to the first process."""
         found = {}
-        for name, parameter in self._whole.items():
+        for name, parameter in self._parameters.items():
             whole = parameter.full_tensor().detach()
             if self.rank == 0:
                 found[name] = whole.cpu()
