@@ -17,6 +17,7 @@ from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, use_gpus_and_links, verified
 from restem.deployment.scheduling import (
     commands_written_once,
+    garbage_looked_for_seldom,
     groups_checked_in_one_walk,
     one_alarm_at_a_time,
     signatures_looked_up_once,
@@ -201,6 +202,7 @@ IMAGE_DIGESTS = verified_images() if CONTAINED else {}
 if CONTAINED:
     use_gpus_and_links(Path(workflow.basedir))
 
+garbage_looked_for_seldom()
 one_alarm_at_a_time()
 groups_checked_in_one_walk()
 signatures_looked_up_once()
