@@ -14,7 +14,7 @@ from restem import artifacts, recipes, reporting
 from restem.arguments import as_argument
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
-from restem.deployment.images import Image, use_gpus_and_links, verified
+from restem.deployment.images import Image, tell_apptainer, verified
 from restem.deployment.scheduling import (
     commands_written_once,
     garbage_looked_for_seldom,
@@ -200,7 +200,7 @@ ENGINES = {model.engine.name for model in STUDY.models.values()}
 IMAGES = sorted({STUDY.images.of(name) for name in ("data", "model", *ENGINES)})
 IMAGE_DIGESTS = verified_images() if CONTAINED else {}
 if CONTAINED:
-    use_gpus_and_links(Path(workflow.basedir))
+    tell_apptainer(Path(workflow.basedir))
 
 garbage_looked_for_seldom()
 one_alarm_at_a_time()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from restem.deployment.images import Image, build, labels, verified
+from restem.deployment.images import Image, build, labels, tell_apptainer, verified
 
 pytestmark = pytest.mark.cluster
 
@@ -35,6 +35,19 @@ def with_image(fresh: Any, cpu_image: Image) -> Any:
     return fresh
 
 
+def check_its_sandbox(cpu_image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probe every wall in the image; CI is root, who needs a user namespace for that."""
+    for name in ("APPTAINER_FAKEROOT", "APPTAINER_BIND", "APPTAINER_NV"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    tell_apptainer(ROOT)
+    check = ["python", "-m", "restem.cli", "sandbox", "check"]
+    inside = ["apptainer", "exec", "--bind", str(ROOT), "--env", f"PYTHONPATH={ROOT / 'src'}"]
+    done = subprocess.run([*inside, str(cpu_image.path), *check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all walls stand" in done.stdout
+
+
 def check_what_it_says(cpu_image: Image) -> None:
     """Compare the image's label and its packages with what it was built from."""
     assert labels(cpu_image.path)["restem.image"] == "cpu"
@@ -52,8 +65,10 @@ def test_an_image_is_what_it_says_and_a_study_in_it_gives_the_same_bytes(
     finished: Any,
     people_read: Callable[[Any], dict[str, bytes]],
     submit: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     check_what_it_says(cpu_image)  # one test, so that one worker builds
+    check_its_sandbox(cpu_image, monkeypatch)
     told = submit(with_image, *CONTAINED, *IN_CPU_IMAGE)
     assert "Activating singularity image" in told
     assert people_read(with_image) == people_read(finished)

@@ -240,15 +240,18 @@ def driver() -> str:
     return path.read_text().splitlines()[0]
 
 
-def use_gpus_and_links(root: Path) -> None:
-    """Tell apptainer, through the environment, of GPUs that are ours and of linked folders.
+def tell_apptainer(root: Path) -> None:
+    """Tell apptainer, through the environment, how jobs run in its containers.
 
     A job sees GPUs where SLURM hands them out, or where there is no SLURM. Folders that are links
-    out of the clone are bound, since the container sees the clone only.
+    out of the clone are bound, since the container sees the clone only. Root has no capabilities
+    in a container, and the sandbox of programs needs some: it gets them in a user namespace.
     """
     ours = os.environ.get("CUDA_VISIBLE_DEVICES") or not os.environ.get("SLURM_JOB_ID")
     if ours and (os.environ.get("SLURM_JOB_ID") or Path("/dev/nvidiactl").exists()):
         os.environ["APPTAINER_NV"] = "1"
+    if os.geteuid() == 0:
+        os.environ.setdefault("APPTAINER_FAKEROOT", "1")
     links = [str(p.resolve()) for p in root.iterdir() if p.is_symlink() and p.is_dir()]
     bound = os.environ.get("APPTAINER_BIND", "").split(",")
     os.environ["APPTAINER_BIND"] = ",".join(dict.fromkeys(filter(None, [*bound, *links])))

@@ -154,7 +154,21 @@ def test_gpus_are_given_to_jobs_that_asked(
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     (clone / "data").symlink_to("/usr/share")
-    images.use_gpus_and_links(clone)
+    monkeypatch.setenv("APPTAINER_FAKEROOT", "0")  # what a user says stays
+    images.tell_apptainer(clone)
+    assert images.os.environ["APPTAINER_FAKEROOT"] == "0"
     assert images.os.environ.get("APPTAINER_NV") == expected
     assert images.os.environ["APPTAINER_BIND"] == "/scratch,/usr/share"
     monkeypatch.delenv("APPTAINER_NV", raising=False)
+
+
+@pytest.mark.parametrize(("user", "expected"), [(0, "1"), (1000, None)])
+def test_root_gets_a_user_namespace_and_a_user_has_one(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, user: int, expected: str | None
+) -> None:
+    for name in ("APPTAINER_FAKEROOT", "APPTAINER_NV", "APPTAINER_BIND"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(images.os, "geteuid", lambda: user)
+    images.tell_apptainer(clone)
+    assert images.os.environ.get("APPTAINER_FAKEROOT") == expected
