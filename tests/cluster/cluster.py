@@ -208,7 +208,7 @@ class Cluster:
         return int(number) if _started(int(number)) == started else None
 
     def _left_behind(self) -> Iterator[int]:
-        """Find the step daemons of this cluster, which outlive their node by design."""
+        """Find step daemons, which outlive their node by design, and jobs that lost theirs."""
         ours = f"SLURM_CONF={self.root}/slurm.conf".encode()
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -216,7 +216,8 @@ class Cluster:
                 variables = (folder / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if program == "slurmstepd" and ours in variables:
+            in_a_job = any(each.startswith(b"SLURM_JOB_ID=") for each in variables)
+            if (program == "slurmstepd" or in_a_job) and ours in variables:
                 yield int(folder.name)
 
     def _says(self, *command: str) -> str:
