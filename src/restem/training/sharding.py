@@ -15,6 +15,7 @@ import torch.distributed as distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
+from restem.errors import RestemError
 from restem.training.packs import Pack, idle
 from restem.training.parallel import Processes
 from restem.training.state import Keeper
@@ -42,9 +43,19 @@ class Sharded(Processes):
                 distributed.barrier()
 
     def hold(self, model: Any) -> None:
-        """Keep this process's part of a model that all processes have loaded."""
+        """Keep this process's part of a model that all processes have loaded.
+
+        Raises RestemError when the model does not say which modules its layers are.
+        """
         layers = set(model._no_split_modules or ())
         parts = [part for part in model.modules() if type(part).__name__ in layers]
+        if not parts:
+            raise RestemError(
+                "the model does not say which modules its layers are, so that it would be whole "
+                "in every process",
+                f"{type(model).__name__}, training.shard",
+                "set training.shard to optimizer, or train adapters",
+            )
         for part in [*parts, model]:
             fully_shard(part, mesh=self._mesh, reshard_after_forward=True)
         for part in model.modules():

@@ -17,6 +17,7 @@ from restem.training.examples import Encoded, Example
 from restem.training.loop import fine_tune
 from restem.training.parallel import Group, Processes
 from restem.training.report import TrainingReport
+from restem.training.run import Validate
 from restem.training.state import Keeper
 
 EXAMPLES = [Example("cd# ", a + b, f"{b}{a}##", 1.0) for a in "abcdef" for b in "abc"]
@@ -27,10 +28,16 @@ def reward(model: Any, tokenizer: Any) -> float:
     return float(model.get_output_embeddings().weight.double().abs().sum()) % 1
 
 
-def trained(base: Path, out: Path, settings: Training, state: Path | None = None) -> TrainingReport:
+def trained(
+    base: Path,
+    out: Path,
+    settings: Training,
+    state: Path | None = None,
+    validate: Validate = reward,
+) -> TrainingReport:
     keeper = Keeper(state, "k", 0.0) if state else None
     said: list[str] = []
-    return fine_tune(base, EXAMPLES, settings, 0, 1, reward, out, said.append, keeper=keeper)
+    return fine_tune(base, EXAMPLES, settings, 0, 1, validate, out, said.append, keeper=keeper)
 
 
 def in_two_processes(work: Callable[[int], None], seconds: float | None = None) -> list[int]:

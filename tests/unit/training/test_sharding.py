@@ -1,6 +1,7 @@
 """Two processes that share out the weights compute what one computes that holds them all."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from restem.config.training import Lora, Training
+from restem.errors import RestemError
 from restem.training.checkpoints import load_policy
 from restem.training.loop import fine_tune
 from restem.training.parallel import group
-from restem.training.report import TrainingReport
 from restem.training.state import Keeper
 from tests.unit.training.test_parallel import EXAMPLES, SETTINGS, in_two_processes
+from tests.unit.training.test_parallel import trained as train_in_test
 
 SHARED = SETTINGS.model_copy(update={"processes": 2, "shard": "weights"})
 FILES = ("model.safetensors", "config.json")
@@ -28,10 +30,7 @@ def reward(model: Any, tokenizer: Any) -> float:
     return float(sum(each.double().abs().sum() for each in logits)) % 1
 
 
-def trained(base: Path, out: Path, settings: Training, state: Path | None = None) -> TrainingReport:
-    keeper = Keeper(state, "k", 0.0) if state else None
-    said: list[str] = []
-    return fine_tune(base, EXAMPLES, settings, 0, 1, reward, out, said.append, keeper=keeper)
+trained = partial(train_in_test, validate=reward)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +38,7 @@ def trained(base: Path, out: Path, settings: Training, state: Path | None = None
     [
         {},
         {"lora": Lora(rank=2)},
-        {"lora": Lora(rank=2, merged=False)},
+        {"lora": Lora(rank=1, merged=False)},  # the second process has no part of some weights
         {"layout": "packed", "stop": "epochs"},
         {"layout": "padded", "gradient_checkpointing": True},
         {"batch_size": 1},  # one of the two has nothing to do
@@ -137,6 +136,17 @@ def test_a_state_that_one_of_them_had_not_saved_is_not_taken(
     assert in_two_processes(again) == [0, 0]
     assert seen.read_text().startswith("resumed after step 3 ") == (not lost)
     assert "step 0 of" in seen.read_text() or not lost
+
+
+def test_a_model_that_names_no_layers_is_refused(base: Path) -> None:
+    def work(rank: int) -> None:
+        with group("cpu", "weights") as processes:
+            model, _ = load_policy(base)
+            model._no_split_modules = None
+            with pytest.raises(RestemError, match="which modules its layers are"):
+                processes.hold(model)
+
+    assert in_two_processes(work) == [0, 0]
 
 
 def test_one_process_has_nobody_to_share_with() -> None:
