@@ -3,16 +3,22 @@
 # unpacked. It needs a newer C library, which gets a folder of its own; the system keeps its own.
 set -euo pipefail
 
+for program in debootstrap fakeroot mksquashfs newuidmap patchelf squashfuse; do
+    command -v "$program" >/dev/null && continue
+    apt-get update --quiet
+    # squashfuse mounts images where root has a user namespace and the kernel may not.
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends \
+        ca-certificates debootstrap fakeroot libseccomp2 libsqlite3-0 patchelf squashfs-tools \
+        squashfuse uidmap
+    break
+done
 command -v apptainer >/dev/null && { apptainer --version; exit 0; }
+
 library=/usr/lib/apptainer-libc
 helpers=/usr/lib/x86_64-linux-gnu/apptainer
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-
-apt-get update --quiet
-DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends \
-    ca-certificates debootstrap fakeroot libseccomp2 libsqlite3-0 patchelf squashfs-tools uidmap
 
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' \
     | sed -n 1p)
