@@ -27,9 +27,9 @@ from typing import Any
 
 import yaml
 
-from restem.artifacts import content_of
+from restem.artifacts.store import content_of
+from restem.artifacts.tables import read_rows
 from restem.deployment.images import Image, verified
-from restem.tables import read_rows
 
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests"

@@ -22,9 +22,10 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from restem.artifacts.tables import content_digest, read_provenance, read_table
 from restem.cli import main as restem
-from restem.sampling import drawing, transformers_engine
-from restem.tables import content_digest, read_provenance, read_table
+from restem.sampling import drawing
+from restem.sampling.transformers import engine as transformers_engine
 
 PROBLEMS, DRAWS = 16, 8
 DATA = {"source": {"kind": "embedded", "pool": 20}, "test": PROBLEMS, "shots": 1}

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from math_verify import parse, verify
 
+from restem.answers.markers import last_boxed
 from restem.config.reward import Reward
-from restem.rewards.markers import last_boxed
 from restem.rewards.math import open_verifier
 from restem.rewards.verifier import Attempt
 

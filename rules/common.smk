@@ -15,15 +15,15 @@ from restem.arguments import as_argument
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, tell_apptainer, verified
-from restem.deployment.scheduling import (
+from restem.deployment.snakemake_patches import (
     commands_written_once,
     garbage_looked_for_seldom,
     groups_checked_in_one_walk,
     one_alarm_at_a_time,
     signatures_looked_up_once,
 )
-from restem.provenance import code_digest, lock_digest
-from restem.workflow import Draws, Policy, Walk
+from restem.artifacts.digests import code_digest, lock_digest
+from restem.study.graph import Draws, Policy, Walk
 
 with fail_readably():
     STUDY = load_study(config, Path(workflow.basedir) / "config")
@@ -35,7 +35,7 @@ ENVIRONMENTS = Path(workflow.basedir) / "envs"
 RESULTS = Path("results") / STUDY.study
 
 
-# Decodings may carry a view (see `restem.addresses`); which rule makes what follows from it.
+# Decodings may carry a view (see `restem.study.addresses`); which rule makes what follows from it.
 PLAIN = r"[^/+]+(\+(hint|batch-\d+-\d+))?"
 SEARCHED = r"[^/+]+\+beam"
 FROZEN = "|".join(map(re.escape, WALK.frozen)) or "none of them"

@@ -1,7 +1,7 @@
 """Which files the jobs read that no wildcard tells, and all artifacts of each kind."""
 
 from restem.errors import RestemError
-from restem.models.registry import load_source
+from restem.policies.sources import load_source
 from restem.tasks.registry import load_task
 from restem.tasks.splits import input_files
 

@@ -11,7 +11,7 @@ REQUIRED = "RESTEM_TOOLS_REQUIRED"  # set in CI: a missing program fails there i
 NEEDS = {
     "cluster": ("munged", "slurmctld", "slurmd", "sbatch"),
     "cluster/test_images.py": ("apptainer",),
-    "unit/report/test_browser.py": ("chromium",),
+    "unit/pages/test_browser.py": ("chromium",),
     "unit/sandbox": ("bwrap",),
     "unit/rewards/test_code.py": ("bwrap",),
     "unit/tasks/test_code_tasks.py": ("bwrap",),

@@ -5,7 +5,7 @@ import json
 import zlib
 from typing import Any, Final
 
-from restem.provenance import canonical_json
+from restem.artifacts.digests import canonical_json
 
 # Linux takes 131,071 bytes as one argument; the settings of a large study's ledger have more.
 _LONGEST: Final = 30_000

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from restem.artifacts import Job
+from restem.artifacts.store import Job
 from restem.commands.forecasting import forecast
 from restem.commands.making import FILE, FOLDER, cli, fail_readably
 from restem.commands.making import listed as _list
@@ -281,7 +281,7 @@ import restem.commands.reports  # noqa: E402, F401 - its commands follow those o
 @click.option("--output", type=FILE, help="File to write; else it is printed.")
 def schema(output: Path | None) -> None:
     """Print the JSON schema of a study file."""
-    from restem.artifacts import write_text
+    from restem.artifacts.store import write_text
     from restem.config.load import schema as text
 
     if output:
@@ -297,7 +297,7 @@ def schema(output: Path | None) -> None:
 @click.option("--details", is_flag=True, help="Also write what was extracted and compared.")
 def grade(task: str, source: Path, output: Path, details: bool) -> None:
     """Grade JSON lines without a workflow: one verdict a line, in order."""
-    from restem.grade import grade_file
+    from restem.tools.grade import grade_file
 
     counts = grade_file(task, source, output, details)
     click.echo("grade: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
@@ -319,7 +319,7 @@ def audit(
     seed: int,
 ) -> None:
     """Compare the math verifier with a second grader (Math-Verify) on a sample."""
-    from restem import audit as second
+    from restem.tools import compare_graders as second
 
     if source and not rewards:
         counts = second.audit_pairs(source, output, sample, seed)
@@ -347,7 +347,7 @@ def merge(base: Path, adapter: Path, output: Path) -> None:
 @click.option("--problem", default=None, help="Show all that is known of one problem's rows.")
 def show(path: Path, rows: int, problem: str | None) -> None:
     """Print any artifact for a human: what it holds, a completion with its verdict, provenance."""
-    from restem.show import show as text
+    from restem.tools.show import show as text
 
     click.echo(text(path, rows, problem))
 
@@ -358,7 +358,7 @@ def show(path: Path, rows: int, problem: str | None) -> None:
 @click.option("--images", is_flag=True, help="Plan a run in container images.")
 def plan(targets: tuple[str, ...], configfile: Path | None, images: bool) -> None:
     """Say what a run would do: what is stale, what changed (key, file, module), at what cost."""
-    from restem.plan import plan as text
+    from restem.tools.plan import plan as text
 
     click.echo(text(targets, configfile, images))
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from restem.provenance import lock_digest
+from restem.artifacts.digests import lock_digest
 
 # stage -> lock file in envs/; a change there makes exactly these stages stale
 FAMILIES = {
@@ -50,9 +50,9 @@ def modules(stage: str, settings: Mapping[str, Any]) -> list[str]:
         if key in settings and stage != "metrics"  # which has the name of a task, not its module
     ]
     if "source" in settings:
-        plugins.append(f"restem.models.{settings['source']['kind']}")
+        plugins.append(f"restem.policies.sources.{settings['source']['kind']}")
     if stage in DRAWING:
-        plugins.append(f"restem.sampling.{_engine(settings)}_engine")
+        plugins.append(f"restem.sampling.{_engine(settings)}.engine")
     return [f"restem.stages.{stage}", *plugins]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import virtual_faults as faults
 
-from restem.tables import read_rows
+from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.cluster
 

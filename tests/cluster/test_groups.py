@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from restem.tables import read_rows
+from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.cluster
 

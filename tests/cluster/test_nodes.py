@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from restem.policies import read_policy
+from restem.policies.manifest import read_policy
 
 pytestmark = pytest.mark.cluster
 

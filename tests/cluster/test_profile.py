@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts import content_of
+from restem.artifacts.store import content_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from restem.tables import read_rows
+from restem.artifacts.tables import read_rows
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

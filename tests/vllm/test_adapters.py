@@ -12,9 +12,9 @@ from restem.config.training import Lora
 from restem.embedded import weights
 from restem.embedded.world import PROMPT, problems
 from restem.errors import RestemError
+from restem.policies.checkpoint import load_policy
 from restem.sampling.engine import Request
 from restem.sampling.loading import load_engine
-from restem.training.checkpoints import load_policy
 from restem.training.lora import save_alone, with_adapters
 
 # Warnings of another project's libraries are not ours to fail on.

@@ -14,9 +14,9 @@ from restem.config.models import EngineSettings
 from restem.embedded import weights
 from restem.embedded.world import PROMPT, problems
 from restem.errors import RestemError
-from restem.sampling.choice import kept
 from restem.sampling.engine import BadPrompts, Completion, Request, draw_seed
 from restem.sampling.loading import load_engine
+from restem.sampling.transformers.choice import kept
 
 # Warnings of another project's libraries are not ours to fail on.
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from restem.policies import read_policy
-from restem.tables import read_rows
+from restem.artifacts.tables import read_rows
+from restem.policies.manifest import read_policy
 
 pytestmark = pytest.mark.workflow
 

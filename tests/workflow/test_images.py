@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts import write_json
+from restem.artifacts.digests import file_digest
+from restem.artifacts.store import write_json
 from restem.deployment.images import Image
-from restem.provenance import file_digest
 
 pytestmark = pytest.mark.workflow
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts import content_of
-from restem.tables import read_rows
+from restem.artifacts.store import content_of
+from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.workflow
 

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from restem.artifacts import content_of, read_json
-from restem.tables import read_provenance, read_rows
+from restem.artifacts.store import content_of, read_json
+from restem.artifacts.tables import read_provenance, read_rows
 
 pytestmark = pytest.mark.workflow
 

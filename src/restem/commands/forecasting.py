@@ -56,9 +56,9 @@ class ModelSize(click.ParamType[tuple[str, float]]):
 @click.option("--training", default=0.35, type=SHARE, help="Share of the peak in training.")
 def forecast(configfile: Path, parameters: Sequence[tuple[str, float]], **assumed: float) -> None:
     """Say what a study would take: tokens, FLOPs and GPU-hours by model and kind of work."""
+    from restem.accounts.forecast import Assumed, Forecast, text
     from restem.config.load import load_study, read_yaml
-    from restem.forecast import Assumed, Forecast, text
-    from restem.workflow import Walk
+    from restem.study.graph import Walk
 
     walk = Walk(load_study(read_yaml(configfile), Path("config")))
     click.echo(text(Forecast(walk, dict(parameters), Assumed(**assumed))))

@@ -11,10 +11,10 @@ import click
 
 from restem import recipes
 from restem.arguments import from_argument
-from restem.artifacts import Job, Recipe, content_of, produce
+from restem.artifacts.digests import code_digests, digest
+from restem.artifacts.store import Job, Recipe, content_of, produce
 from restem.config.errors import validate
 from restem.errors import RestemError
-from restem.provenance import code_digests, digest
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from restem.artifacts import Job
+from restem.artifacts.digests import file_digest
+from restem.artifacts.store import Job
 from restem.commands.making import FILE, cli
 from restem.commands.making import listed as _list
 from restem.commands.making import make as _make
 from restem.commands.making import stage as _stage
-from restem.provenance import file_digest
 
 
 @_stage
@@ -216,7 +216,7 @@ def page(
 @click.option("--output", type=FILE, required=True, help="The archive, a .tar.gz.")
 def archive(results: Path, output: Path) -> None:
     """Bundle the estimates of a study (results/<study>), so that figures rebuild anywhere."""
-    from restem.archive import archive as pack
+    from restem.tools.archive import archive as pack
 
     digests = pack(results, output)
     click.echo(f"{output}: {len(digests)} files, sha256 {file_digest(output)}")
@@ -228,7 +228,7 @@ def archive(results: Path, output: Path) -> None:
 @click.pass_context
 def redraw(context: click.Context, bundle: Path, output: Path) -> None:
     """Unpack an archive, check it, and draw all of its figures again; nothing else is run."""
-    from restem.archive import commands, unpack
+    from restem.tools.archive import commands, unpack
 
     manifest = unpack(bundle, output)
     for command in commands(manifest, output):

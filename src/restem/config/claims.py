@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from restem.config.strict import Strict
+from restem.config.base import Strict
 
 ORIGINS = ("first-try", "rationalised")
 SIDE = r"^[^/]+/(base|[^/]+/(last|[0-9]+))(@(train|test|first-try|rationalised))?$"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from restem.config.strict import Strict
+from restem.config.base import Strict
 
 OverlapKind = Literal["exact", "normalised", "ngram", "fuzzy"]
 Split = Literal["train", "validation", "test", "shots"]

@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from restem.config.strict import Strict
+from restem.config.base import Strict
 
 
 class Decoding(Strict):

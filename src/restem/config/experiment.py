@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from restem.config.strict import Strict
+from restem.config.base import Strict
 from restem.config.variant import Evaluation, Variant
 
 NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from restem.config.base import merge
 from restem.config.errors import validate
-from restem.config.merging import merge
 from restem.config.study import Study
 from restem.errors import RestemError
 

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from restem.config.base import Strict
 from restem.config.selection import Selection
-from restem.config.strict import Strict
 
 
 class Search(Strict):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from restem.config.strict import Strict
+from restem.config.base import Strict
 
 
 class HubModel(Strict):

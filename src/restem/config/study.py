@@ -7,20 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from restem.config.ancestors import bad_ancestors
-from restem.config.audit import Audit
+from restem.config.base import Strict, merge
 from restem.config.claims import Claim
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
 from restem.config.experiment import NAME, Experiment, Name
-from restem.config.images import Images
-from restem.config.merging import merge
 from restem.config.method import Method
-from restem.config.metrics import Metrics
+from restem.config.metrics import Audit, Metrics
 from restem.config.models import Model
 from restem.config.reward import Reward
-from restem.config.strict import Strict
-from restem.config.tracking import Tracking
+from restem.config.services import Images, Tracking
 from restem.config.training import Training
 from restem.config.variant import Evaluation, Variant
 

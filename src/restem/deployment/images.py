@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import read_json, write_json
+from restem.artifacts.digests import digest, file_digest, lock_digest
+from restem.artifacts.store import read_json, write_json
 from restem.errors import RestemError
-from restem.provenance import digest, file_digest, lock_digest
 
 FOLDER = Path("containers")
 LOCKS = re.compile(r"-r envs/([\w-]+\.txt)")

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from restem.figures import marks as published
 from restem.figures import series, style
 from restem.statistics.evaluation import BASE
 
@@ -25,7 +24,7 @@ def draw(
     split: str = "test",
     quantity: str = "accuracy",
     confidence: float = 0.95,
-    marks: published.Marks = (),
+    marks: style.Marks = (),
     unmarked: int = 0,
 ) -> Figure:
     """Draw one panel per task: a line per model and method, a level per SFT variant.
@@ -38,13 +37,13 @@ def draw(
     figure, panels = style.panels(1, len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         _panel(axes, [row for row in rows if row["task"] == task], rows)
-        published.draw_marks(axes, marks, task)
+        style.draw_marks(axes, marks, task)
         role = "" if home is None else " · trained on" if task == home else " · transfer"
         sizes = series.sizes(row for row in series.whole(rows) if row["task"] == task)
         style.label_panel(axes, f"{task}{role}", sizes)
         style.percent_axis(axes, f"{split} {_worded(quantity)}")
         style.iteration_axis(axes, _last(rows), 0.3 + _STEP * len(_levels(rows)))
-    footnotes = [_footnote(rows, confidence), *published.footnotes(marks, unmarked)]
+    footnotes = [_footnote(rows, confidence), *style.footnotes(marks, unmarked)]
     footnotes += series.remarks(rows)
     title = f"{split.capitalize()} {quantity} by iteration"
     return style.finish(figure, title, note, _legend(rows), footnotes)

@@ -6,7 +6,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from restem.figures import marks as published
 from restem.figures import series, style
 from restem.statistics.evaluation import BASE, is_reference
 
@@ -22,7 +21,7 @@ def draw(
     split: str = "test",
     last: bool = False,
     confidence: float = 0.95,
-    marks: published.Marks = (),
+    marks: style.Marks = (),
     unmarked: int = 0,
 ) -> Figure:
     """Draw one panel per task and model: a point with its interval for every policy.
@@ -36,12 +35,12 @@ def draw(
     for axes, (task, model) in zip(panels, addresses, strict=True):
         mine = [row for row in rows if (row["task"], row["model"]) == (task, model)]
         _panel(axes, mine, last)
-        published.draw_marks(axes, marks, task)
+        style.draw_marks(axes, marks, task)
         style.label_panel(axes, f"{task} · {model}", series.sizes(series.whole(mine)))
         if model == models[0]:  # the others share its axis
             style.percent_axis(axes, f"{split} {_worded(rows, quantity)}")
     notes = [series.interval_note(confidence), "Small dots: single training seeds."]
-    notes += [*published.footnotes(marks, unmarked), *series.remarks(rows)]
+    notes += [*style.footnotes(marks, unmarked), *series.remarks(rows)]
     return style.finish(figure, title, note, [], notes)
 
 

@@ -9,10 +9,10 @@ import io
 import math
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -190,3 +190,31 @@ def _add_legend(
             borderaxespad=0.2,
             columnspacing=1.6,
         )
+
+
+Marks: TypeAlias = Sequence[Mapping[str, Any]]
+
+
+def draw_marks(axes: Axes, marks: Marks, task: str) -> None:
+    """Draw a dotted line for each number of a task, with its label on the line."""
+    for mark in marks:
+        if mark["task"] == task:
+            axes.axhline(mark["value"], color=GREY, linestyle=":", linewidth=0.9, zorder=1)
+            axes.annotate(
+                mark["label"], (1, mark["value"]), xycoords=("axes fraction", "data"),
+                fontsize=6, color=GREY, ha="right", va="bottom",
+            )  # fmt: skip
+
+
+def footnotes(marks: Marks, unmarked: int) -> list[str]:
+    """Say where the marks are from, and that some were left out."""
+    told = []
+    if marks:
+        told.append(
+            "Dotted: numbers that the paper states of PaLM 2 (config/paper/published.yaml)."
+        )
+    if unmarked:
+        told.append(
+            "The paper's own numbers are of another task than the one here, so they are not drawn."
+        )
+    return told

@@ -20,8 +20,7 @@ from restem.rewards.code_judge import BrokenTestsError, Judgement, Workers, judg
 from restem.rewards.code_spec import Spec, read_spec
 from restem.rewards.held_back import deciding
 from restem.rewards.program import readings
-from restem.rewards.verdict import INFRASTRUCTURE, Outcome, Verdict
-from restem.rewards.verifier import Attempt
+from restem.rewards.verifier import INFRASTRUCTURE, Attempt, Outcome, Verdict
 from restem.sandbox.limits import Limits
 from restem.sandbox.probe import require_walls
 from restem.sandbox.worker import Worker

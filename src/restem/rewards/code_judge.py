@@ -10,9 +10,8 @@ from restem.rewards.code_asserts import RECORDER, Case, recorded, take_apart
 from restem.rewards.code_spec import Spec
 from restem.rewards.compare import as_sequences, equal, printed, truth
 from restem.rewards.program import before_entry
-from restem.sandbox.errors import Failure, ProgramError
 from restem.sandbox.inside.wire import pack
-from restem.sandbox.limits import Limits
+from restem.sandbox.limits import Failure, Limits, ProgramError
 from restem.sandbox.scripts import run_script
 from restem.sandbox.session import Session, open_session
 from restem.sandbox.worker import Worker

@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from restem.config.strict import Strict
+from restem.config.base import Strict
 from restem.errors import RestemError
 
 

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from restem.config.reward import Reward
-from restem.rewards.verdict import Verdict
-from restem.rewards.verifier import Attempt
+from restem.rewards.verifier import Attempt, Verdict
 
 MARKER: Final = "answer is "
 

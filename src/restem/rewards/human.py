@@ -15,8 +15,7 @@ from typing import Final, NoReturn
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.sheet import Entry, Line, read, same_text, text_of
-from restem.rewards.verdict import Outcome, Verdict
-from restem.rewards.verifier import Verifier
+from restem.rewards.verifier import Outcome, Verdict, Verifier
 
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+|,[0-9]{1,2})?")  # 2, 2.5, and 2,5 of a comma locale
 _NAMED: Final = 10  # rows that a message tells of

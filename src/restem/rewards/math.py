@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from restem.answers.compare import Comparison
+from restem.answers.extraction import MARKERS, extract, markers_of
+from restem.answers.normalise import Form, normalise
+from restem.answers.rational import parse_rational
+from restem.answers.workers import LIMITS, Limits, Pair, Reply, Workers, open_workers
 from restem.config.reward import Reward
-from restem.rewards.equality.compare import Comparison
-from restem.rewards.extraction import MARKERS, extract, markers_of
-from restem.rewards.normalise import Form, normalise
-from restem.rewards.rational import parse_rational
-from restem.rewards.verdict import Outcome, Verdict
-from restem.rewards.verifier import Attempt
-from restem.rewards.workers import LIMITS, Limits, Pair, Reply, Workers, open_workers
+from restem.rewards.verifier import Attempt, Outcome, Verdict
 
 VERSION: Final = "2"
 MAX_ANSWER_CHARACTERS: Final = 1000

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from restem.config.decoding import Decoding
 from restem.sampling.engine import BadPrompts, Completion, Engine, Request
-from restem.sampling.ledger import Ledger
 from restem.sampling.pool import Key, Pool, key
 from restem.sampling.progress import Progress
+from restem.sampling.usage import Ledger
 
 SAVE_SECONDS: Final = 20.0
 

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import hidden
+from restem.artifacts.store import hidden
+from restem.artifacts.tables import read_provenance, read_table, table, write_table
 from restem.errors import RestemError
-from restem.tables import read_provenance, read_table, table, write_table
 
 Row = Mapping[str, Any]
 Key = tuple[str, int, int]

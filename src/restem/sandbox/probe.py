@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
-from restem.sandbox.errors import ProgramError, SandboxError, WorkerError
-from restem.sandbox.limits import Limits
+from restem.sandbox.limits import Limits, ProgramError, SandboxError, WorkerError
 from restem.sandbox.root import UID
 from restem.sandbox.scripts import run_script
 from restem.sandbox.worker import Worker

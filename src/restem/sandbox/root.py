@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from restem.sandbox import inside
-from restem.sandbox.errors import SandboxError
 from restem.sandbox.inside import driver, wire, zygote
+from restem.sandbox.limits import SandboxError
 from restem.sandbox.seccomp import filter_code
 
 UID: Final = 65534

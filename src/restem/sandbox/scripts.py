@@ -7,9 +7,8 @@ import signal
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from restem.sandbox.errors import ProgramError, WorkerError
 from restem.sandbox.guard import CHECK_SECONDS, Excess, Guard
-from restem.sandbox.limits import Limits
+from restem.sandbox.limits import Limits, ProgramError, WorkerError
 from restem.sandbox.worker import End, Run, Worker
 
 

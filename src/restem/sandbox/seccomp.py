@@ -9,7 +9,7 @@ import os
 import struct
 from typing import Final
 
-from restem.sandbox.errors import SandboxError
+from restem.sandbox.limits import SandboxError
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000

@@ -8,10 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from restem.sandbox.errors import ProgramError, WorkerError
 from restem.sandbox.guard import CHECK_SECONDS, Guard
 from restem.sandbox.inside.wire import FRAME
-from restem.sandbox.limits import Limits
+from restem.sandbox.limits import Limits, ProgramError, WorkerError
 from restem.sandbox.scripts import raise_for
 from restem.sandbox.worker import Run, Worker
 

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from restem.sandbox.errors import SandboxError, WorkerError
 from restem.sandbox.inside import wire
-from restem.sandbox.limits import Limits
+from restem.sandbox.limits import Limits, SandboxError, WorkerError
 from restem.sandbox.root import command
 from restem.sandbox.watch import Usage, family, host_pid, usage
 

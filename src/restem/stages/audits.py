@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job, write_text
+from restem.artifacts.store import Job, write_text
+from restem.artifacts.tables import read_rows, table, write_table
+from restem.config.base import Strict
 from restem.config.metrics import Metrics
-from restem.config.strict import Strict
-from restem.report.audit import markdown
-from restem.statistics.audits import audits
-from restem.tables import read_rows, table, write_table
+from restem.pages.false_positives import markdown
+from restem.statistics.false_positives import audits
 
 
 class Settings(Strict):

@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from restem.artifacts import Job
+from restem.artifacts.store import Job
+from restem.config.base import Strict
 from restem.config.models import ModelSource
-from restem.config.strict import Strict
-from restem.models.registry import load_source
-from restem.policies import write_policy
+from restem.policies.manifest import write_policy
+from restem.policies.sources import load_source
 
 
 class Settings(Strict):

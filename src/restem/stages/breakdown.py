@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.artifacts import Job
+from restem.artifacts.store import Job
+from restem.artifacts.tables import table, write_table
+from restem.config.base import Strict
 from restem.config.metrics import Metrics
-from restem.config.strict import Strict
 from restem.statistics.aliases import Address, all_rows
 from restem.statistics.groups import break_down
-from restem.tables import table, write_table
 
 
 class Settings(Strict):

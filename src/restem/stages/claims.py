@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.artifacts import Job, write_text
+from restem.artifacts.store import Job, write_text
+from restem.artifacts.tables import read_rows, table, write_table
+from restem.config.base import Strict
 from restem.config.claims import Claim
 from restem.config.metrics import Metrics
-from restem.config.strict import Strict
-from restem.report.claims import markdown
+from restem.pages.claims import markdown
 from restem.statistics.aliases import Address, all_rows
 from restem.statistics.claims import judge
 from restem.statistics.verdicts import as_rows
-from restem.tables import read_rows, table, write_table
 
 
 class Settings(Strict):

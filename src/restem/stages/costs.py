@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.artifacts import Job
-from restem.config.strict import Strict
+from restem.accounts.costs import cost_of_policy, cost_of_samples, parameters_of, total
+from restem.artifacts.store import Job
+from restem.artifacts.tables import table, write_table
+from restem.config.base import Strict
 from restem.errors import RestemError
-from restem.ledger import cost_of_policy, cost_of_samples, parameters_of, total
-from restem.policies import read_policy
-from restem.tables import table, write_table
+from restem.policies.manifest import read_policy
 
 
 class Settings(Strict):

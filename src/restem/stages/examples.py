@@ -6,16 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job
+from restem.answers.form import answer_form
+from restem.artifacts.store import Job
+from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.config.base import Strict
 from restem.config.selection import Selection
-from restem.config.strict import Strict
 from restem.errors import RestemError
-from restem.rewards.form import answer_form
-from restem.selection import Drawn, decide
-from restem.tables import KEPT, read_rows, table, write_table
-from restem.tasks.problem import Problem
+from restem.selection.decide import Drawn, decide
+from restem.tasks.problem import Problem, read_problems
 from restem.tasks.registry import load_task
-from restem.tasks.table import read_problems
 from restem.tasks.task import Task, few_shot_prefix
 
 NO_DRAW = -1

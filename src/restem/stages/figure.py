@@ -5,9 +5,9 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
-from restem.artifacts import Job
-from restem.config.strict import Strict
-from restem.tables import read_rows
+from restem.artifacts.store import Job
+from restem.artifacts.tables import read_rows
+from restem.config.base import Strict
 
 
 class Settings(Strict):

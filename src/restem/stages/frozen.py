@@ -6,21 +6,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job
+from restem.artifacts.store import Job
+from restem.artifacts.tables import KEPT, read_rows
+from restem.config.base import Strict
 from restem.config.decoding import Decoding
 from restem.config.method import MStep
 from restem.config.models import EngineSettings
 from restem.config.reward import Reward
-from restem.config.strict import Strict
 from restem.errors import RestemError
-from restem.grading import Grader, open_grader
-from restem.methods.prompts import Shot, best, choose, write
-from restem.policies import CHECKPOINT, PolicyManifest, read_policy, verify_checkpoint, write_policy
+from restem.policies.manifest import (
+    CHECKPOINT,
+    PolicyManifest,
+    read_policy,
+    verify_checkpoint,
+    write_policy,
+)
+from restem.policies.prompts import Shot, best, choose, write
 from restem.rewards.verifier import Attempt
-from restem.tables import KEPT, read_rows
-from restem.tasks.problem import Problem
+from restem.tasks.grading import Grader, open_grader
+from restem.tasks.problem import Problem, read_problems
 from restem.tasks.registry import load_task
-from restem.tasks.table import read_problems
 
 
 class Settings(Strict):
@@ -81,7 +86,7 @@ def _reason(settings: Settings, shots: Sequence[Shot]) -> str | None:
 def _interpolate(
     settings: Settings, base: PolicyManifest, tuned: PolicyManifest, checkpoint: Path
 ) -> dict[str, Any]:
-    from restem.training.interpolation import interpolate
+    from restem.policies.interpolation import interpolate
 
     share = settings.m_step.share
     interpolate(verify_checkpoint(base), verify_checkpoint(tuned), share, checkpoint)

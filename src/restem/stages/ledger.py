@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.artifacts import Job, write_text
-from restem.config.strict import Strict
-from restem.ledger import read_costs, sums
-from restem.report.ledger import markdown
-from restem.tables import table, write_table
+from restem.accounts.costs import read_costs, sums
+from restem.artifacts.store import Job, write_text
+from restem.artifacts.tables import table, write_table
+from restem.config.base import Strict
+from restem.pages.ledger import markdown
 
 
 class Settings(Strict):

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from restem.artifacts import Job, write_text
+from restem.artifacts.store import Job, write_text
+from restem.config.base import Strict
 from restem.config.method import Method
-from restem.config.strict import Strict
-from restem.report.methods import markdown
+from restem.pages.methods import markdown
 
 
 class Settings(Strict):

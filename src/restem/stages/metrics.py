@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job
-from restem.config.strict import Strict
+from restem.answers.form import answer_form
+from restem.artifacts.store import Job
+from restem.artifacts.tables import read_rows, table, write_table
+from restem.config.base import Strict
 from restem.errors import RestemError
-from restem.policies import read_policy
-from restem.rewards.form import answer_form
+from restem.policies.manifest import read_policy
 from restem.statistics.votes import ballot_of, written
-from restem.tables import read_rows, table, write_table
-from restem.tasks.problem import Problem
-from restem.tasks.table import read_problems
+from restem.tasks.problem import Problem, read_problems
 
 
 class Settings(Strict):

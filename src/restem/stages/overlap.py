@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-from restem.artifacts import Job
-from restem.config.strict import Strict
-from restem.tables import table, write_table
+from restem.artifacts.store import Job
+from restem.artifacts.tables import table, write_table
+from restem.config.base import Strict
 from restem.tasks.overlap import overlaps
-from restem.tasks.table import read_problems
+from restem.tasks.problem import read_problems
 
 
 class Settings(Strict):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job, write_text
-from restem.config.strict import Strict
-from restem.report.page import Figure, html
-from restem.tables import read_rows
+from restem.artifacts.store import Job, write_text
+from restem.artifacts.tables import read_rows
+from restem.config.base import Strict
+from restem.pages.index import Figure, html
 
 
 class Settings(Strict):

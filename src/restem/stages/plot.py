@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job
-from restem.config.strict import Strict
+from restem.artifacts.store import Job
+from restem.artifacts.tables import read_rows
+from restem.config.base import Strict
 from restem.errors import RestemError
-from restem.tables import read_rows
 
 
 class Settings(Strict):

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job
-from restem.config.strict import Strict
+from restem.artifacts.store import Job
+from restem.artifacts.tables import read_rows, table, write_table
+from restem.config.base import Strict
 from restem.errors import RestemError
 from restem.rewards.human import Points, read_points
 from restem.sampling.rows import of_shard
-from restem.tables import read_rows, table, write_table
 from restem.tasks.grading_sheet import entries_of
-from restem.tasks.table import read_problems
+from restem.tasks.problem import read_problems
 
 
 class Settings(Strict):

@@ -9,21 +9,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job, hidden, read_json, write_json, write_text
+from restem.artifacts.digests import digest
+from restem.artifacts.store import Job, hidden, read_json, write_json, write_text
+from restem.artifacts.tables import KEPT, read_rows
+from restem.config.base import Strict
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.config.reward import Reward
-from restem.config.strict import Strict
 from restem.config.training import Training
 from restem.errors import RestemError
-from restem.grading import Grader, open_grader
-from restem.policies import CHECKPOINT, read_policy, verify_checkpoint, write_policy
-from restem.provenance import digest
+from restem.policies.manifest import CHECKPOINT, read_policy, verify_checkpoint, write_policy
 from restem.rewards.verifier import Attempt
-from restem.tables import KEPT, read_rows
-from restem.tasks.problem import Problem
+from restem.tasks.grading import Grader, open_grader
+from restem.tasks.problem import Problem, read_problems
 from restem.tasks.registry import load_task
-from restem.tasks.table import read_problems
 from restem.tasks.task import few_shot_prefix
 from restem.training.launch import nodes_of_job, torchrun
 
@@ -64,7 +63,7 @@ def run(
         write_policy(output, job.provenance, {"examples": 0}, halted=reason)
         print(f"policy: halted, {reason}", flush=True)
         return
-    from restem.training.card import write_card
+    from restem.policies.card import write_card
 
     verify_checkpoint(manifest)
     _some(validation)
@@ -218,7 +217,7 @@ def _validation(
 ) -> Callable[[Any, Any], float]:
     """Return a function that draws on the validation split, and averages the reward."""
     from restem.sampling.engine import Request, draw_seed
-    from restem.sampling.transformers_engine import TransformersEngine
+    from restem.sampling.transformers.engine import TransformersEngine
 
     task, decoding = load_task(settings.task), settings.validation
     gold = {problem.id: problem.answer or "" for problem in problems}

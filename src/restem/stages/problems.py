@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from restem.artifacts import Job
+from restem.artifacts.store import Job
+from restem.artifacts.tables import table, write_table
+from restem.config.base import Strict
 from restem.config.data import Split, TaskData
-from restem.config.strict import Strict
-from restem.tables import table, write_table
+from restem.tasks.problem import to_row
 from restem.tasks.registry import load_task
 from restem.tasks.splits import load_split
-from restem.tasks.table import to_row
 
 
 class Settings(Strict):

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from restem.artifacts import Job
+from restem.answers.equations import equations, holds
+from restem.artifacts.store import Job
+from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.config.base import Strict
 from restem.config.reward import Reward
-from restem.config.strict import Strict
 from restem.errors import RestemError
-from restem.grading import open_grader
-from restem.methods.equations import equations, holds
 from restem.rewards.held_back import held
-from restem.rewards.second import second_replies
+from restem.rewards.second_grader import second_replies
 from restem.rewards.verifier import Attempt
-from restem.tables import KEPT, read_rows, table, write_table
-from restem.tasks.table import read_problems
+from restem.tasks.grading import open_grader
+from restem.tasks.problem import read_problems
 
 FIRST_TRY: Final = "first try"
 RATIONALISED: Final = "rationalised"

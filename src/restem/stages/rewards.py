@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job
+from restem.artifacts.store import Job
+from restem.artifacts.tables import read_rows, table, write_table
+from restem.config.base import Strict
 from restem.config.reward import Reward
-from restem.config.strict import Strict
 from restem.errors import RestemError
-from restem.grading import open_grader
-from restem.rewards.verdict import Verdict
-from restem.rewards.verifier import Attempt
-from restem.tables import read_rows, table, write_table
-from restem.tasks.table import read_problems
+from restem.rewards.verifier import Attempt, Verdict
+from restem.tasks.grading import open_grader
+from restem.tasks.problem import read_problems
 
 
 class Settings(Strict):

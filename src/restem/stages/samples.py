@@ -4,23 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from restem.artifacts import Job
+from restem.artifacts.digests import digest
+from restem.artifacts.store import Job
+from restem.artifacts.tables import read_rows, table, write_table
+from restem.config.base import Strict
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
-from restem.config.strict import Strict
 from restem.errors import RestemError
-from restem.policies import PolicyManifest, read_policy, verify_checkpoint
-from restem.provenance import digest
+from restem.policies.manifest import PolicyManifest, read_policy, verify_checkpoint
 from restem.sampling.drawing import Drawing, narrowed
 from restem.sampling.engine import BadPrompts, Completion, Engine, Request, draw_seed
-from restem.sampling.ledger import Ledger, summed
 from restem.sampling.pool import Key, Pool
 from restem.sampling.progress import Progress
 from restem.sampling.rows import of_shard, row_of
-from restem.tables import read_rows, table, write_table
-from restem.tasks.problem import SHOT, Problem
+from restem.sampling.usage import Ledger, summed
+from restem.tasks.problem import SHOT, Problem, read_problems
 from restem.tasks.registry import load_task
-from restem.tasks.table import read_problems
 from restem.tasks.task import Task, few_shot_prefix, hinted
 
 _NAMED = 20  # problems that a message lists by id

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.artifacts import Job
+from restem.artifacts.store import Job
+from restem.artifacts.tables import table, write_table
+from restem.config.base import Strict
 from restem.config.decoding import Decoding
 from restem.config.method import Search
 from restem.config.models import EngineSettings
 from restem.config.reward import Reward
-from restem.config.strict import Strict
-from restem.grading import open_grader
-from restem.policies import read_policy, verify_checkpoint
+from restem.policies.manifest import read_policy, verify_checkpoint
 from restem.rewards.verifier import Attempt
 from restem.sampling.beam import BeamSearch
 from restem.sampling.engine import Request, draw_seed
 from restem.sampling.loading import load_engine
 from restem.sampling.rows import of_shard, row_of
-from restem.tables import table, write_table
+from restem.tasks.grading import open_grader
+from restem.tasks.problem import read_problems
 from restem.tasks.registry import load_task
-from restem.tasks.table import read_problems
 from restem.tasks.task import few_shot_prefix
 
 

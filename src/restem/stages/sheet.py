@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.artifacts import Job, write_bytes
-from restem.config.strict import Strict
+from restem.artifacts.store import Job, write_bytes
+from restem.artifacts.tables import read_rows
+from restem.config.base import Strict
 from restem.rewards.sheet import write
-from restem.tables import read_rows
 from restem.tasks.grading_sheet import entries_of
-from restem.tasks.table import read_problems
+from restem.tasks.problem import read_problems
 
 
 class Settings(Strict):

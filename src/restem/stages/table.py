@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from restem.artifacts import Job
-from restem.config.strict import Strict
-from restem.figures import report_table
+from restem.artifacts.store import Job
+from restem.artifacts.tables import read_rows
+from restem.config.base import Strict
+from restem.pages import table as report_table
 from restem.statistics.evaluation import is_reference
-from restem.tables import read_rows
 
 
 class Settings(Strict):

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts import Job, write_json
-from restem.config.strict import Strict
-from restem.config.tracking import Tracking
-from restem.policies import PolicyManifest, read_policy
-from restem.provenance import flat
-from restem.tables import read_rows
-from restem.tracking import PolicyRun, publish
+from restem.artifacts.digests import flat
+from restem.artifacts.store import Job, write_json
+from restem.artifacts.tables import read_rows
+from restem.config.base import Strict
+from restem.config.services import Tracking
+from restem.policies.manifest import PolicyManifest, read_policy
+from restem.tracking.publish import PolicyRun, publish
 
 SHOWN = ("training", "reward", "validation", "seed", "source")
 

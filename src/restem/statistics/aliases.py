@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.tables import read_rows
+from restem.artifacts.tables import read_rows
 
 Address = dict[str, Any]
 Aliases = Sequence[tuple[Address, Address]]  # (owner, other name)

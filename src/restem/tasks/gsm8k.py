@@ -7,9 +7,9 @@ are one paragraph that ends in `The answer is N.`, so the human solutions are pu
 import re
 from typing import Final
 
+from restem.answers.markers import ANSWER_IS, find
 from restem.config.data import DataSource, HubSource
 from restem.errors import RestemError
-from restem.rewards.markers import ANSWER_IS, find
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader, Row
 from restem.tasks.task import Task

@@ -6,9 +6,9 @@ solutions end in a sentence with the final answer, so the human solutions get th
 
 from typing import Final
 
+from restem.answers.markers import last_boxed
 from restem.config.data import DataSource, HubSource
 from restem.errors import RestemError
-from restem.rewards.markers import last_boxed
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader, Row
 from restem.tasks.task import Task

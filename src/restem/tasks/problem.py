@@ -1,6 +1,9 @@
 """A problem, whatever benchmark it comes from."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from restem.artifacts.tables import read_rows
 
 SHOT = "shot"
 INTRO = "intro"  # of a few-shot example: what stands before it in the prompt
@@ -21,3 +24,18 @@ class Problem:
     level: int | None = None
     subject: str = ""
     solutions: dict[str, str] = field(default_factory=dict)
+
+
+def to_row(problem: Problem) -> dict[str, object]:
+    """Return the row of a problem."""
+    solutions = [{"source": k, "text": v} for k, v in problem.solutions.items()]
+    return {**vars(problem), "solutions": solutions}
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """Read a table of problems."""
+    rows = read_rows(path, "problems")
+    return [
+        Problem(**{**row, "solutions": {s["source"]: s["text"] for s in row["solutions"]}})
+        for row in rows
+    ]

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from restem.answers.markers import find
 from restem.config.data import DataSource, EmbeddedSource
 from restem.embedded import world
 from restem.errors import RestemError
-from restem.rewards.markers import find
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader
 from restem.tasks.task import Task

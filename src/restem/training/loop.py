@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from restem.config.training import Training
+from restem.policies.checkpoint import load_policy, save_policy
 from restem.sampling.tokens import context_tokens
-from restem.training.checkpoints import load_policy, save_policy
 from restem.training.examples import Example, encoded
 from restem.training.lora import require_whole, save_alone, save_merged, with_adapters
 from restem.training.parallel import group

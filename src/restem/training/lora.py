@@ -11,11 +11,11 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
-from restem.adapters import BASE, CONFIG, NAME, WEIGHTS, base_of, weights_of
-from restem.artifacts import read_json, write_json
+from restem.artifacts.store import read_json, write_json
 from restem.config.training import Lora
 from restem.errors import RestemError
-from restem.training.checkpoints import load_policy, save_policy
+from restem.policies.adapter import BASE, CONFIG, NAME, WEIGHTS, base_of, weights_of
+from restem.policies.checkpoint import load_policy, save_policy
 
 ADAPTER: Final = "adapter"
 

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from restem.config.training import Training
 from restem.errors import RestemError
 from restem.training.batches import epoch_order
-from restem.training.cost import Cost
 from restem.training.examples import Encoded
+from restem.training.flops import Cost
 from restem.training.loss import accumulate
 from restem.training.packs import Pack, loss_mass, packs
 from restem.training.parallel import Group

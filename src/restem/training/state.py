@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import torch
 
-from restem.provenance import file_digest
+from restem.artifacts.digests import file_digest
 
 ENDED: Final = 128 + signal.SIGTERM
 

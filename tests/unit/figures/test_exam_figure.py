@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from restem.errors import RestemError
-from restem.figures import exam, pass_at_k, report_table, style
+from restem.figures import exam, pass_at_k, style
+from restem.pages import table as report_table
 
 OPTIONS: dict[str, Any] = {"exam": "hungarian", "against": "gsm8k"}
 

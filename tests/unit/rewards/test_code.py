@@ -5,13 +5,13 @@ import pytest
 
 from restem.config.reward import Code, Reward
 from restem.errors import RestemError
-from restem.grading import Grader
 from restem.rewards import code
 from restem.rewards.code import open_verifier
 from restem.rewards.code_spec import Spec, read_spec
 from restem.rewards.verifier import Attempt
-from restem.sandbox.errors import WorkerError
+from restem.sandbox.limits import WorkerError
 from restem.sandbox.worker import Worker
+from restem.tasks.grading import Grader
 
 TRIPLE = Spec(
     kind="calls", entry="f", inputs=[[1], [2], [3]], expected=[3, 6, 9], compare="exact"

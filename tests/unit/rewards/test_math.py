@@ -13,18 +13,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from restem.answers.expression import parse_expression
+from restem.answers.extraction import MARKERS
+from restem.answers.symbolic import build
+from restem.answers.tokens import tokenize
+from restem.answers.tree import symbol
+from restem.artifacts.digests import closure
 from restem.config.reward import Reward
 from restem.errors import RestemError
-from restem.provenance import closure
-from restem.rewards.equality.expression import parse_expression
-from restem.rewards.equality.symbolic import build
-from restem.rewards.equality.tokens import tokenize
-from restem.rewards.equality.tree import symbol
-from restem.rewards.extraction import MARKERS
 from restem.rewards.math import compare, grade, open_verifier
 from restem.rewards.registry import load_verifier
-from restem.rewards.verdict import Verdict
-from restem.rewards.verifier import Attempt
+from restem.rewards.verifier import Attempt, Verdict
 
 EQUAL = [
     ("0.5", "1/2"), ("0.5", r"\frac12"), (r"\frac{2}{4}", r"\dfrac12"), ("1.50", "1.5"),
@@ -172,8 +171,8 @@ SYMPY_CONSTRUCTORS = {
 
 
 def sources_of_the_math_verifier():
-    for name in closure(["restem.rewards.math", "restem.rewards.equality.worker"]):
-        if name.startswith("restem.rewards"):
+    for name in closure(["restem.rewards.math", "restem.answers.worker"]):
+        if name.startswith(("restem.answers", "restem.rewards")):
             yield Path(importlib.util.find_spec(name).origin)
 
 

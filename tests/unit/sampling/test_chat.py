@@ -7,7 +7,7 @@ from restem.errors import RestemError
 from restem.sampling.chat import as_chat
 from restem.sampling.engine import Request
 from restem.sampling.tokens import encode_prompts
-from restem.sampling.transformers_engine import TransformersEngine
+from restem.sampling.transformers.engine import TransformersEngine
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ '#' if m.role == 'user' else 'd' }}"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from restem.config.decoding import Decoding
-from restem.sampling.choice import choose, kept, log_probabilities
+from restem.sampling.transformers.choice import choose, kept, log_probabilities
 
 SETTINGS = [
     Decoding(draws=1, temperature=t, top_k=k, top_p=p, min_p=m, max_tokens=1)

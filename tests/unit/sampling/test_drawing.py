@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.digests import digest
 from restem.config.decoding import Decoding
-from restem.provenance import digest
 from restem.sampling import drawing
 from restem.sampling.drawing import Drawing, narrowed, units
 from restem.sampling.engine import BadPrompts, Completion, PromptTooLong, Request, Usage, draw_seed
-from restem.sampling.ledger import Ledger, summed
 from restem.sampling.pool import Key, Pool
 from restem.sampling.progress import Progress
+from restem.sampling.usage import Ledger, summed
 
 DECODING = Decoding(draws=4, temperature=1, max_tokens=9)
 

@@ -1,6 +1,6 @@
 import torch
 
-from restem.sampling.streams import mixed, uniforms
+from restem.sampling.transformers.choice import mixed, uniforms
 
 # Published first outputs of SplitMix64 for this seed.
 SEED = 1234567

@@ -17,7 +17,7 @@ from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
 from restem.sampling.engine import Completion, PromptTooLong, Request, draw_seed
-from restem.sampling.transformers_engine import TransformersEngine, load
+from restem.sampling.transformers.engine import TransformersEngine, load
 
 PREFIX = "ab# cd\nfa #b ccd\n"
 PROMPTS = ["a", "fed cab#", "bb", "ddd fa", "c#c#c# de", "ab ab ab ab ab", "f"]

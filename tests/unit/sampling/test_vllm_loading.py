@@ -7,7 +7,7 @@ import pytest
 
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
-from restem.sampling import vllm_engine
+from restem.sampling.vllm import engine as vllm_engine
 
 SETTINGS = EngineSettings(name="vllm", rows=64)
 

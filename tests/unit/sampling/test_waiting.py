@@ -1,5 +1,5 @@
 from restem.sampling.engine import Request
-from restem.sampling.waiting import Item, Waiting, alike
+from restem.sampling.transformers.waiting import Item, Waiting, alike
 
 
 def item(name: str, draws: int, tokens: int = 3) -> Item:

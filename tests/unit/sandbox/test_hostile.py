@@ -5,8 +5,7 @@ import pytest
 
 from restem.rewards.code_judge import judge
 from restem.rewards.code_spec import Spec
-from restem.sandbox.errors import ProgramError
-from restem.sandbox.limits import Limits
+from restem.sandbox.limits import Limits, ProgramError
 from restem.sandbox.scripts import run_script
 
 HOSTILE = runpy.run_path(str(Path(__file__).with_name("hostile.py")))

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from restem.cli import cli
 from restem.sandbox import probe, root
-from restem.sandbox.errors import SandboxError
+from restem.sandbox.limits import SandboxError
 from restem.sandbox.probe import WALLS, findings, require_walls
 
 SOURCE = Path(root.__file__).parents[2]

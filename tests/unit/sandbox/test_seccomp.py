@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from restem.sandbox.errors import SandboxError
+from restem.sandbox.limits import SandboxError
 from restem.sandbox.seccomp import filter_code
 
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000

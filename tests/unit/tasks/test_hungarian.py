@@ -8,12 +8,12 @@ import pytest
 
 from restem.config.data import TaskData
 from restem.errors import RestemError
-from restem.grade import grade_pairs
 from restem.tasks.grading_sheet import entries_of
 from restem.tasks.problem import POINTS
 from restem.tasks.registry import load_task
 from restem.tasks.splits import load_split
 from restem.tasks.task import few_shot_prefix
+from restem.tools.grade import grade_pairs
 
 TASK = load_task("hungarian")
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from restem.config.tracking import Tracking
+from restem.config.services import Tracking
 from restem.errors import RestemError
-from restem.tracking import PolicyRun, publish, tracking_uri
+from restem.tracking.publish import PolicyRun, publish, tracking_uri
 
 Client = Any
 

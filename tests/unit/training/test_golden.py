@@ -10,7 +10,7 @@ import pytest
 from restem.config.data import EmbeddedSource
 from restem.config.models import EmbeddedModel
 from restem.config.training import Training
-from restem.models import embedded
+from restem.policies.sources import embedded
 from restem.tasks.registry import load_task
 from restem.tasks.sources import Reader
 from restem.tasks.task import few_shot_prefix

@@ -10,8 +10,8 @@ from transformers import LlamaForCausalLM
 
 from restem.config.training import Training
 from restem.errors import RestemError
+from restem.policies.interpolation import interpolate
 from restem.training.examples import Example
-from restem.training.interpolation import interpolate
 from restem.training.loop import fine_tune
 
 

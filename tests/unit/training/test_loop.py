@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM
 from restem.config.decoding import Decoding
 from restem.config.training import Training
 from restem.errors import RestemError
+from restem.policies.checkpoint import load_policy
 from restem.sampling.engine import Request
-from restem.sampling.transformers_engine import TransformersEngine
-from restem.training.checkpoints import load_policy
+from restem.sampling.transformers.engine import TransformersEngine
 from restem.training.examples import EmptyExamples, Example
 from restem.training.loop import fine_tune
 from restem.training.report import TrainingReport

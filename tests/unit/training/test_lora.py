@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from restem.config.training import Lora, Training
 from restem.errors import RestemError
-from restem.training.checkpoints import load_policy
+from restem.policies.checkpoint import load_policy
 from restem.training.examples import Encoded, Example
 from restem.training.loop import fine_tune
 from restem.training.lora import merge, with_adapters

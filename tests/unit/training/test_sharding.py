@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from restem.config.training import Lora, Training
 from restem.errors import RestemError
-from restem.training.checkpoints import load_policy
+from restem.policies.checkpoint import load_policy
 from restem.training.loop import fine_tune
 from restem.training.parallel import group
 from restem.training.state import Keeper

@@ -1,0 +1,1 @@
+"""What a study costs: tokens, FLOPs and time, measured and forecast."""

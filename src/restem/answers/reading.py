@@ -1,0 +1,366 @@
+r"""Read the form of an answer: what stands around its expressions.
+
+A bare list is unordered, as MATH's lists of solutions are; brackets keep their order and their
+kind; `x=5` keeps its label. An answer that has no such form is text, or UnreadableError.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import Final
+
+from restem.answers.expression import parse_expression
+from restem.answers.forms import (
+    Based,
+    Form,
+    Group,
+    Listing,
+    Matrix,
+    NamedSet,
+    Ratio,
+    Relation,
+    Scalar,
+    SetOperation,
+    Text,
+)
+from restem.answers.scalars import scalar
+from restem.answers.tokens import Token, tokenize
+from restem.answers.tree import Node, UnreadableError, make, number
+
+MAX_NESTING: Final = 8
+MAX_SIGNS: Final = 4
+MAX_ITEMS: Final = 60
+
+
+_WORDS = re.compile(r"\s*[A-Za-z][A-Za-z'’. -]*[A-Za-z.]\s*")
+_TIME = re.compile(
+    r"""\A[\s$]*(?:\\(?:text|mbox|textrm)\{\s*)?
+    ([0-9]{1,2}(?:\s*\\?!?\s*:\s*\\?!?\s*[0-9]{2}){1,2})
+    (?:[\s~,]|\\[,;\ ]|\\(?:text|mbox|textrm|mathrm)\{)*
+    ([ap])\s*\.?\s*m\b[\s.}$]*\Z""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_MATRICES: Final = {
+    **dict.fromkeys(("pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"), "matrix"),
+    **dict.fromkeys(("vmatrix", "Vmatrix"), "vmatrix"),
+}  # fmt: skip
+_NOTHING: Final = frozenset(
+    ("none", "no solution", "no solutions", "no real solution", "no real solutions", "empty set",
+     "the empty set", "empty", "no such value", "no such values", "no values", "no value")
+)  # fmt: skip
+_REALS: Final = frozenset(
+    ("all real numbers", "all reals", "all real", "the real numbers", "real numbers", "reals",
+     "the set of all real numbers", "any real number", "all real values")
+)  # fmt: skip
+_NUMERALS: Final = {
+    name: value
+    for value, name in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+         "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+         "nineteen", "twenty")
+    )
+}  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def read(answer: str) -> Form:
+    """Return the form of an answer. Raises UnreadableError when it has none that is known."""
+    if found := _TIME.search(answer):
+        return Text(re.sub(r"[^0-9:]", "", found[1]) + f" {found[2].lower()}m")
+    words = answer.strip().strip("$").strip(" .")
+    if _WORDS.fullmatch(words) and (form := _words(words)):
+        return form
+    return _listing(_trimmed(tokenize(answer)), 0)
+
+
+def _words(text: str) -> Form | None:
+    r"""Read words that stand without \text, if they are words: not xy, not sin."""
+    plain = simplified(text)
+    if plain in _NOTHING or plain in _REALS or plain in _NUMERALS:
+        return named_text(text)
+    tokens = tokenize(text)
+    worded = any(token.kind == "text" for token in tokens)
+    return Text(plain) if worded and {t.kind for t in tokens} <= {"text", "unit"} else None
+
+
+def named_text(text: str) -> Form:
+    """Read words: names of sets and small numbers have a meaning."""
+    plain = simplified(text)
+    if plain in _NOTHING:
+        return NamedSet("empty")
+    if plain in _REALS:
+        return NamedSet("R")
+    if plain in _NUMERALS:
+        return Scalar(number(_NUMERALS[plain]))
+    return Text(plain)
+
+
+def simplified(text: str) -> str:
+    """Return words in lower case with single blanks, without dots and articles."""
+    plain = " ".join(re.sub(r"[^a-z0-9:+/'’-]+", " ", text.lower().replace(".", "")).split())
+    return re.sub(r"^(?:the|an?) ", "", plain)
+
+
+def _trimmed(tokens: list[Token]) -> list[Token]:
+    """Drop punctuation at the end, the sign of approximation at the start, spaces of text."""
+    kept = [token for token in tokens if token.kind != "space"]
+    for place in range(1, len(kept) - 1):
+        before, token, after = kept[place - 1 : place + 2]
+        if token.value == "U" and (before.kind, after.kind) == ("close", "open"):
+            kept[place] = Token("cup", "")  # (0,1) U (2,3)
+    while kept and kept[-1].kind in ("point", "separator") and not _dotted(kept):
+        kept.pop()
+    if kept and (kept[0].kind, kept[0].value) in (("relation", "~"), ("relation", "=")):
+        kept = kept[1:]
+    if not kept:
+        raise UnreadableError("nothing")
+    return kept
+
+
+def _dotted(tokens: Sequence[Token]) -> bool:
+    return len(tokens) > 3 and all(token.kind == "point" for token in tokens[-3:])
+
+
+def _split(
+    tokens: Sequence[Token], separates: Callable[[Token], bool]
+) -> tuple[list[list[Token]], list[Token]]:
+    """Cut at the separators outside brackets; return the pieces and the separators."""
+    pieces: list[list[Token]] = [[]]
+    cuts: list[Token] = []
+    depth = 0
+    for token in tokens:
+        depth += (token.kind in ("open", "begin")) - (token.kind in ("close", "end"))
+        if depth < 0:
+            raise UnreadableError("a bracket is closed that was not opened")
+        if depth == 0 and separates(token):
+            pieces.append([])
+            cuts.append(token)
+        else:
+            pieces[-1].append(token)
+    return pieces, cuts
+
+
+def _of_kind(kind: str) -> Callable[[Token], bool]:
+    return lambda token: token.kind == kind
+
+
+def _listing(tokens: Sequence[Token], depth: int) -> Form:
+    """Read items between separators; one item is itself."""
+    if depth > MAX_NESTING:
+        raise UnreadableError("nested too deeply")
+    pieces, cuts = _split(tokens, _of_kind("separator"))
+    pieces = [piece for piece in pieces if piece]  # "2, and 3" has two cuts in a row
+    if len(pieces) > MAX_ITEMS or not pieces:
+        raise UnreadableError("too many items, or none")
+    items = [form for piece in pieces for form in _signed_items(piece, depth)]
+    if len(items) == 1:
+        return items[0]
+    words = {cut.value for cut in cuts}
+    return Listing(tuple(items), "or" if "or" in words else "and" if "and" in words else ",")
+
+
+def _signed_items(tokens: Sequence[Token], depth: int) -> Iterator[Form]:
+    r"""Read an item once for each choice of its signs \pm; \mp is the opposite of them all."""
+    inside = tokens[0] == Token("open", "set") and _wrapped(tokens)  # a set's items have their own
+    places = [i for i, token in enumerate(tokens) if _is_sign(token, "pm") and not inside]
+    if len(places) > MAX_SIGNS:
+        raise UnreadableError("too many signs")
+    opposed = any(_is_sign(token, "mp") for token in tokens) and not inside
+    for choice in _choices(len(places), opposed):
+        signed = list(tokens)
+        for place, sign in zip(places, choice, strict=False):
+            signed[place] = Token("operator", sign)
+        opposite = Token("operator", "-" if choice[:1] == ("+",) else "+")
+        if opposed:
+            signed = [opposite if _is_sign(token, "mp") else token for token in signed]
+        yield _item(signed, depth)
+
+
+def _choices(signs: int, opposed: bool) -> Iterator[tuple[str, ...]]:
+    if opposed:  # all signs go together, and one is enough to go against
+        return iter([("+",) * max(1, signs), ("-",) * max(1, signs)])
+    return product("+-", repeat=signs)
+
+
+def _is_sign(token: Token, name: str) -> bool:
+    return token.kind == "operator" and token.value == name
+
+
+def _item(tokens: Sequence[Token], depth: int) -> Form:
+    """Read one answer: a relation, sets combined, or a single thing."""
+    parts, cuts = _split(tokens, _of_kind("cup"))
+    if cuts and all(any(token.kind == "relation" for token in part) for part in parts):
+        return SetOperation("cup", tuple(_item(part, depth + 1) for part in parts))
+    sides, operators = _split(tokens, _of_kind("relation"))
+    if operators:
+        filled = [side for side in sides if side]
+        if len(filled) < 2:
+            raise UnreadableError("a relation with an empty side")
+        forms = tuple(_side(side, depth + 1) for side in sides)
+        return Relation(forms, tuple(token.value for token in operators))
+    if len(tokens) > 2 and tokens[0].kind == "set" and _is_sign(tokens[1], "-"):
+        tokens = [tokens[0], Token("setminus", ""), *tokens[2:]]  # R - {2}
+    for kind in ("cup", "setminus", "cap"):
+        parts, cuts = _split(tokens, _of_kind(kind))
+        if cuts:
+            return SetOperation(kind, tuple(_item(part, depth + 1) for part in parts))
+    return _single(tokens, depth)
+
+
+def _side(tokens: Sequence[Token], depth: int) -> Form:
+    if not tokens:
+        raise UnreadableError("a relation with an empty side")
+    return _item(tokens, depth)
+
+
+def _single(tokens: Sequence[Token], depth: int) -> Form:
+    if not tokens or depth > MAX_NESTING:
+        raise UnreadableError("nothing, or nested too deeply")
+    if tokens[0].kind == "set" and len(tokens) == 1:
+        return NamedSet(tokens[0].value)
+    if all(token.kind in ("text", "unit", "point", "ratio", "number") for token in tokens):
+        if any(token.kind == "text" for token in tokens) and tokens[0].kind != "number":
+            return named_text(" ".join(token.value for token in tokens))
+    reader = _reader(tokens)
+    return reader(tokens, depth)
+
+
+def _reader(tokens: Sequence[Token]) -> Callable[[Sequence[Token], int], Form]:
+    """Choose how to read a single thing by its first token and its brackets."""
+    if any(token.kind == "begin" for token in tokens):
+        return _matrix
+    if any(token.kind == "ratio" for token in tokens) and tokens[0].kind != "open":
+        return _ratio
+    if _wrapped(tokens):
+        return _group
+    if _subscripted(tokens):
+        return _based
+    return scalar
+
+
+def _wrapped(tokens: Sequence[Token]) -> bool:
+    """Tell whether one pair of brackets holds everything; the pair may be mixed: [0,1)."""
+    if (tokens[0].kind, tokens[-1].kind) != ("open", "close"):
+        return False
+    depth = 0
+    for token in tokens[1:-1]:
+        depth += (token.kind == "open") - (token.kind == "close")
+        if depth < 0:
+            return False
+    if depth or len(tokens) < 2:
+        return False
+    ends = {tokens[0].value, tokens[-1].value}
+    if ends == {"{"}:  # {1, 2} is a set where \\{ was meant, {1} is nothing but 1
+        return len(_split(tokens[1:-1], _of_kind("separator"))[0]) > 1
+    return ends <= {"(", "[", "<", "set"}
+
+
+def _group(tokens: Sequence[Token], depth: int) -> Form:
+    opening, closing = ("set" if end.value == "{" else end.value for end in (tokens[0], tokens[-1]))
+    inner = tokens[1:-1]
+    if not inner:
+        return NamedSet("empty") if opening == "set" else _refuse("empty brackets")
+    if opening == "set" and (form := _set_builder(inner, depth)):
+        return form
+    form = _listing(inner, depth + 1)
+    if isinstance(form, Listing) and form.word == ",":
+        return Group(opening, closing, form.items)
+    if opening == closing == "set":
+        return Group("set", "set", form.items if isinstance(form, Listing) else (form,))
+    if opening == closing and isinstance(form, Scalar | Text | Based | Relation | Listing):
+        return form  # (x+1), (A), (x>3)
+    return _refuse("brackets around one thing")
+
+
+def _refuse(reason: str) -> Form:
+    raise UnreadableError(reason)
+
+
+def _set_builder(inner: Sequence[Token], depth: int) -> Form | None:
+    """Read { x | x > 3 } and { x : x > 3 } as its condition."""
+    for kind in ("bar", "ratio"):
+        parts, cuts = _split(inner, _of_kind(kind))
+        if len(cuts) == 1 and len(parts[0]) in (1, 3) and parts[0][0].kind == "symbol":
+            return _listing(parts[1], depth + 1)
+    return None
+
+
+def _ratio(tokens: Sequence[Token], depth: int) -> Form:
+    """Read 1:2:3; with a.m. or p.m. behind it, a time."""
+    if tokens[-1].kind in ("text", "unit"):
+        return Text(
+            simplified(
+                "".join(t.value + ":" * (t.kind == "ratio") for t in tokens).replace("::", ":")
+            )
+        )
+    parts, _ = _split(tokens, _of_kind("ratio"))
+    return Ratio(tuple(parse_expression(part) for part in parts))
+
+
+def _subscripted(tokens: Sequence[Token]) -> bool:
+    """Tell digits with a base behind them: 101_2, -(101)_2, 1A_{16}."""
+    places = [i for i, token in enumerate(tokens) if token.value == "_"]
+    if len(places) != 1:
+        return False
+    head = [token for token in tokens[: places[0]] if token.value not in ("(", "{")]
+    head = head[1:] if head and head[0].value == "-" else head
+    return any(t.kind == "number" for t in head) and all(map(_is_digits, head))
+
+
+def _is_digits(token: Token) -> bool:
+    return token.kind in ("number", "point") or (token.kind == "symbol" and token.value.isupper())
+
+
+def _based(tokens: Sequence[Token], _: int) -> Form:
+    kinds = [token.kind for token in tokens]
+    if kinds.count("open") != kinds.count("close"):
+        raise UnreadableError("a bracket that is left open")
+    place = next(i for i, token in enumerate(tokens) if token.value == "_")
+    head = (token for token in tokens[:place] if token.value not in ("(", "{"))
+    digits = "".join("." if token.kind == "point" else token.value for token in head)
+    base = [token.value for token in tokens[place + 1 :] if token.value not in "{}("]
+    written = "".join(base).lower()
+    if not (written in _NUMERALS or (written.isdigit() and len(written) < 4)):
+        raise UnreadableError("a base that is no number")
+    return Based(digits, _NUMERALS.get(written) or int(written))
+
+
+def _matrix(tokens: Sequence[Token], depth: int) -> Form:
+    """Read a matrix, with a factor before it."""
+    start = next(i for i, token in enumerate(tokens) if token.kind == "begin")
+    end = next((i for i, token in enumerate(tokens) if token.kind == "end"), None)
+    if end is None or tokens[end].value != tokens[start].value:
+        raise UnreadableError("a matrix that does not end")
+    before, after = tokens[:start], tokens[end + 1 :]
+    while before and before[-1].kind == "open" and after and after[0].kind in ("close", "point"):
+        before, after = before[:-1], after[1:]
+    kind = _MATRICES.get(tokens[start].value)
+    if kind is None or after or any(t.kind == "begin" for t in tokens[start + 1 :]):
+        raise UnreadableError("not one matrix")
+    rows, _ = _split(tokens[start + 1 : end], _of_kind("row"))
+    factor = _factor(before)
+    cells = tuple(tuple(_cells(row, factor, depth)) for row in rows if row)
+    if not cells or len({len(row) for row in cells}) != 1:
+        raise UnreadableError("rows of different lengths")
+    return Matrix(cells, kind)
+
+
+def _factor(before: Sequence[Token]) -> Node | None:
+    """Read the factor before a matrix."""
+    while before and before[-1].value == "*":
+        before = before[:-1]
+    if len(before) == 1 and before[0].value == "-":
+        return number(-1)
+    return parse_expression(before) if before else None
+
+
+def _cells(row: Sequence[Token], factor: Node | None, depth: int) -> Iterator[Form]:
+    for cell in _split(row, _of_kind("cell"))[0]:
+        form = _single(cell, depth + 1)
+        if factor is None:
+            yield form
+        elif isinstance(form, Scalar):
+            yield Scalar(make("mul", factor, form.node), form.unit)
+        else:
+            raise UnreadableError("a factor before something that is no number")

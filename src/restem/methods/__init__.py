@@ -1,1 +1,0 @@
-"""The small mechanisms that single methods need, each named after its paper."""

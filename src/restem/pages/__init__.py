@@ -1,0 +1,1 @@
+"""What people read: tables and pages in Markdown, HTML and for the terminal."""

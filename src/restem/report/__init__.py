@@ -1,1 +1,0 @@
-"""Pages for people, made from tables alone."""

@@ -1,0 +1,1 @@
+"""Our own engine: batched decoding with transformers, on CPUs and GPUs."""

@@ -1,0 +1,1 @@
+"""Which completions a policy is trained on, and with which weight."""

@@ -1,0 +1,1 @@
+"""What a study means: its policies, who samples for whom, and the settings of each stage."""

@@ -1,0 +1,409 @@
+"""The walk of a study: which policies exist, what feeds each, and which slice each stage reads.
+
+Snakemake knows files; this module knows the study. The rules ask it for the inputs and the
+settings of an address, so that no rule holds logic. Policies whose whole recipe is equal are one
+artifact: the variant that the study lists first owns it, the others point to it.
+"""
+
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import restem.figures
+from restem.artifacts.digests import digest
+from restem.config.errors import nearest
+from restem.config.method import Search
+from restem.config.study import Study
+from restem.config.variant import Evaluation
+from restem.errors import RestemError
+from restem.study.addresses import BASE, BEAM, HINT, Draws, Policy, Source
+from restem.study.lineage import MODEL, Lineage
+from restem.tasks.registry import load_task
+
+__all__ = ["Draws", "Policy", "Walk"]
+
+
+class Walk(Lineage):
+    """All artifacts of a study, by address."""
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study)
+        self._recipes: dict[Policy, str] = {}
+        self._check_modules()
+
+    def _check_modules(self) -> None:
+        """Refuse a task or a figure that there is no module for."""
+        for name, block in self.study.tasks.items():
+            if block.graded and not self.by_hand(name):
+                raise RestemError(
+                    "nobody grades this task: it has a verifier",
+                    f"tasks.{name}.graded",
+                    "leave the key out",
+                )
+        for name, variant in self.study.variants.items():
+            if self.by_hand(variant.task):
+                raise RestemError(
+                    f"{variant.task} is graded by a human, so nothing can be trained on it",
+                    f"variants.{name}.task",
+                    "train on another task, and evaluate on this one",
+                )
+        known = [module.name for module in pkgutil.iter_modules(restem.figures.__path__)]
+        plots = [p for e in self.study.experiments.values() for p in e.figures.values()]
+        for name in [*self.study.figures, *(figure.module for figure in plots)]:
+            if name not in known:
+                raise RestemError(
+                    f"there is no figure {name!r}{nearest(name, known)}",
+                    "figures",
+                    "name a figure that is there, or add a module with a function draw",
+                )
+
+    @cached_property
+    def owners(self) -> dict[Policy, Policy]:
+        """Map every stated policy to the one whose artifact it is."""
+        first: dict[str, Policy] = {}
+        return {p: first.setdefault(self.recipe(p), p) for p in self.stated}
+
+    @property
+    def trained(self) -> list[Policy]:
+        """List the policies that are trained: each recipe once."""
+        return list(dict.fromkeys(self.owners.values()))
+
+    @property
+    def aliases(self) -> list[tuple[Policy, Policy]]:
+        """List (owner, other name) for every policy that shares another's artifact."""
+        return [(owner, policy) for policy, owner in self.owners.items() if owner != policy]
+
+    def owner(self, policy: Policy) -> Policy:
+        """Return the policy whose artifact an address stands for."""
+        return policy if policy.variant == BASE else self.owners[policy]
+
+    def start(self, policy: Policy) -> Policy:
+        """Return the policy whose weights fine-tuning starts from."""
+        return self.owner(self.stated_start(policy))
+
+    def stated_start(self, policy: Policy) -> Policy:
+        """Return the policy that an M-step starts from, as stated."""
+        method = self.method(policy)
+        return self.origin(policy, "last" if method.m_step.kind == "interpolate" else method.start)
+
+    def anchors(self, policy: Policy) -> list[Policy]:
+        """List the policies that an M-step reads besides its start."""
+        interpolates = self.method(policy).m_step.kind == "interpolate"
+        return [self.base(policy.model)] if interpolates else []
+
+    def feeds(self, policy: Policy) -> list[Draws]:
+        """List the completions that a policy's examples are selected from."""
+        return [self._owned(source.draws) for source in self.sources(policy)]
+
+    def e_step(self, policy: Policy) -> Draws | None:
+        """Return the completions that are drawn for a policy's iteration."""
+        drawn = [source.draws for source in self.sources(policy) if source.name == MODEL]
+        return self._owned(drawn[0]) if drawn else None
+
+    def draws(self, policy: Policy, task: str, split: str, decoding: str, seed: int) -> Draws:
+        """Return the address of completions; greedy ones do not depend on a seed."""
+        greedy = self.study.decodings[decoding].greedy
+        return Draws(self.owner(policy), task, split, decoding, 0 if greedy else seed)
+
+    def _owned(self, draws: Draws) -> Draws:
+        return replace(draws, policy=self.owner(draws.policy))
+
+    def first_try(self, draws: Draws) -> Draws | None:
+        """Return the completions that a second try, with hints, comes after."""
+        return self._first_tries.get(draws)
+
+    @cached_property
+    def _first_tries(self) -> dict[Draws, Draws]:
+        found: dict[Draws, Draws] = {}
+        for policy in self.trained:
+            before = self.e_step(policy)
+            for source in self.sources(policy):
+                if source.name == HINT and source.age == 0 and before:
+                    found.setdefault(self._owned(source.draws), before)
+        return found
+
+    @cached_property
+    def _wanted(self) -> dict[Draws, int]:
+        """Map what selections look at to the most draws that one of them wants."""
+        most: dict[Draws, int] = {}
+        for policy in self.trained:
+            for source in self.sources(policy):
+                draws = self._owned(source.draws)
+                most[draws] = max(most.get(draws, 0), self.wanted_draws(policy, source))
+        return most
+
+    def count(self, draws: Draws) -> int:
+        """Return how many draws of each problem an address holds: as many as any use wants."""
+        measured = self.study.decodings[draws.decoding].draws
+        wanted = self._wanted.get(draws, 0)
+        return max(wanted, measured) if draws in self._evaluated_set or not wanted else wanted
+
+    @cached_property
+    def _evaluated_set(self) -> set[Draws]:
+        return set(self._evaluated)
+
+    def sampled(self) -> list[Draws]:
+        """List all completions of the study, drawn for an E-step or for an evaluation."""
+        steps = [draws for policy in self.trained for draws in self.feeds(policy)]
+        return list(dict.fromkeys([*steps, *self.evaluations()]))
+
+    def drawn_from(self, policy: Policy) -> list[Draws]:
+        """List all completions of the study that are drawn from a policy."""
+        return self._drawn_from.get(policy, [])
+
+    @cached_property
+    def _drawn_from(self) -> dict[Policy, list[Draws]]:
+        found: dict[Policy, list[Draws]] = {}
+        for draws in self.sampled():
+            found.setdefault(draws.policy, []).append(draws)
+        return found
+
+    def evaluations(self) -> list[Draws]:
+        """List the completions that are evaluated: each address once."""
+        return self._evaluated.copy()
+
+    @cached_property
+    def _evaluated(self) -> list[Draws]:
+        return list(dict.fromkeys(self.all_evaluated()))
+
+    def all_evaluated(self) -> Iterator[Draws]:
+        """List the completions of every evaluation of every policy, as often as they are used."""
+        return (d for e in self.study.evaluations for d in self.evaluated(e))
+
+    def by_hand(self, task: str) -> bool:
+        """Tell whether a human grades the completions of a task."""
+        return load_task(self.module(task)).by_hand
+
+    def filled(self, draws: Draws) -> Path | None:
+        """Return where the filled sheet of some completions is looked for."""
+        folder = self.study.tasks[draws.task].graded
+        return folder / draws.path / "sheet.csv" if folder else None
+
+    def judged(self, draws: Draws) -> bool:
+        """Tell whether verdicts can be had: from a verifier, or from a sheet that lies there."""
+        sheet = self.filled(draws)
+        return sheet.is_file() if sheet else not self.by_hand(draws.task)
+
+    def shards(self, split: str) -> list[str]:
+        """Name the shards of a split; how many there are is a matter of scheduling only."""
+        count = self.study.shards.get(split, 1)  # type: ignore[call-overload]
+        return [f"{index}-of-{count}" for index in range(1, count + 1)]
+
+    def evaluated(self, evaluation: Evaluation) -> Iterator[Draws]:
+        """List the completions of one evaluation, for every policy that it is of."""
+        models = self.study.models_on(evaluation.task, evaluation.models)
+        policies = [self.base(model) for model in models]
+        policies += [p for p in self.stated if p.model in models and _wants(evaluation, p)]
+        for p in policies:
+            if evaluation.iterations == "last" and p.variant != BASE and not self.is_last(p):
+                continue
+            yield self.draws(p, evaluation.task, evaluation.split, evaluation.decoding, p.seed)
+
+    # ---- recipes: all that decides a policy, so that equal ones are found ----
+
+    def recipe(self, policy: Policy) -> str:
+        """Return the digest of everything that decides a policy, back to the base model."""
+        if policy not in self._recipes:
+            self._recipes[policy] = digest(self._recipe(policy))
+        return self._recipes[policy]
+
+    def _recipe(self, policy: Policy) -> dict[str, Any]:
+        if policy.variant == BASE:
+            return self.base_settings(policy.model)
+        return {
+            "start": self.recipe(self.stated_start(policy)),
+            "anchors": [self.recipe(anchor) for anchor in self.anchors(policy)],
+            "examples": self._examples_recipe(policy),
+            "training": self.policy_settings(policy),
+        }
+
+    def _examples_recipe(self, policy: Policy) -> dict[str, Any]:
+        left_out = {"draws", "times", "accumulate"}  # the sources say it
+        selection = self.selection(policy).model_dump(mode="json", exclude=left_out)
+        settings = self._selection_settings(policy) | {"selection": selection}
+        sources = [self._source_recipe(policy, source) for source in self.sources(policy)]
+        return {"settings": settings, "data": self._data(policy.task), "sources": sources}
+
+    def _source_recipe(self, policy: Policy, source: Source) -> dict[str, Any]:
+        decoding = self.study.decodings[source.draws.decoding].model_dump(mode="json")
+        drawn = decoding | {"draws": self.wanted_draws(policy, source)}
+        step = self.method(policy).e_step
+        return {
+            "name": [source.name, source.age],
+            "generator": self.recipe(source.draws.policy),
+            "drawn": drawn | {"name": source.draws.label, "seed": source.draws.seed},
+            "search": step.search.model_dump(mode="json") if step and step.search else None,
+        }
+
+    def _data(self, task: str) -> dict[str, Any]:
+        block = self.study.tasks[task].model_dump(mode="json", exclude={"human"})
+        return {"task": task, **block}
+
+    # ---- settings: the slice of configuration that each stage reads ----
+
+    def module(self, task: str) -> str:
+        """Return the module in restem.tasks that a task of the study uses."""
+        return self.study.tasks[task].module or task
+
+    def problems_settings(self, task: str, split: str) -> dict[str, Any]:
+        """Return what loading one split reads."""
+        stated = self.study.tasks[task].data.model_dump(mode="json", exclude_defaults=True)
+        others = {"train", "validation", "test", "shots"} - {split}
+        data = {key: value for key, value in stated.items() if key not in others}
+        return {"task": self.module(task), "split": split, "data": data}
+
+    def overlap_settings(self) -> dict[str, Any]:
+        """Return what the overlap report reads: the names of the tables, in order."""
+        return {"tables": [[task, split] for task, split in self.splits()]}
+
+    def splits(self) -> list[tuple[str, str]]:
+        """List the (task, split) that the study uses, apart from the few-shot prompts."""
+        used = {(e.task, e.split) for e in self.study.evaluations}
+        for variant in self.study.variants.values():
+            used |= {(variant.task, "train"), (variant.task, "validation")}
+        return sorted(used)
+
+    def base_settings(self, model: str) -> dict[str, Any]:
+        """Return what making a base policy reads."""
+        return {"source": self.study.models[model].source.model_dump(mode="json")}
+
+    def samples_settings(self, draws: Draws) -> dict[str, Any]:
+        """Return what drawing completions reads."""
+        decoding = self.study.decodings[draws.decoding]
+        more = {"window": list(draws.window)} if draws.window else {}
+        return (
+            more
+            | {
+                "task": self.module(draws.task),
+                "engine": self._engine(draws.policy.model),
+                "decoding": decoding.model_dump(mode="json", exclude_defaults=True)
+                | {"draws": self.count(draws)},
+                "address": [draws.split, draws.decoding, draws.seed],
+            }
+            | ({"hint": True} if draws.view == HINT else {})
+            | ({"prompt": "chat"} if self.study.models[draws.policy.model].prompt == "chat" else {})
+        )
+
+    def search_settings(self, draws: Draws) -> dict[str, Any]:
+        """Return what searching for solutions reads."""
+        search = self.search_of(draws)
+        assert search is not None
+        stated = {"search": search.model_dump(mode="json")}
+        return (
+            self.samples_settings(draws) | self.rewards_settings(draws.task, draws.split) | stated
+        )
+
+    def search_of(self, draws: Draws) -> Search | None:
+        """Return how some completions are searched for; None where they are drawn one by one."""
+        if draws.view != BEAM:
+            return None
+        return next(
+            step.search
+            for policy in self.trained
+            for source in self.sources(policy)
+            if self._owned(source.draws) == draws and (step := self.method(policy).e_step)
+        )
+
+    def _engine(self, model: str) -> dict[str, Any]:
+        return self.study.models[model].engine.model_dump(mode="json", exclude_defaults=True)
+
+    def rewards_settings(self, task: str, split: str) -> dict[str, Any]:
+        """Return what verification reads; tests are held back where policies are trained."""
+        unread = None if split == "train" else {"code": {"held_back"}}
+        stated = self.study.tasks[task].reward
+        reward = stated.model_dump(mode="json", exclude_defaults=True, exclude=unread)
+        reward = {key: value for key, value in reward.items() if value != {}}
+        module = self.module(task)
+        return {"task": module, "verifier": load_task(module).verifier, "reward": reward}
+
+    def examples_settings(self, policy: Policy) -> dict[str, Any]:
+        """Return what selection reads; human solutions alone need no seed."""
+        more: dict[str, Any] = {}
+        sources = self.sources(policy)
+        if [source.name for source in sources] not in ([], [MODEL]):
+            more["sources"] = [[source.name, source.age] for source in sources]
+        wanted = [self.wanted_draws(policy, source) for source in sources]
+        if wanted != [self.count(draws) for draws in self.feeds(policy)]:
+            more["drawn"] = wanted
+        return self._selection_settings(policy) | more
+
+    def _selection_settings(self, policy: Policy) -> dict[str, Any]:
+        selection = self.selection(policy)
+        unread = {
+            "draws",
+            "times",
+            "accumulate",
+        }  # they decide what is drawn and listed as a source
+        stated = selection.model_dump(mode="json", exclude_defaults=True, exclude=unread)
+        random = {"seed": [policy.seed, policy.iteration]} if selection.model_data else {}
+        return {"task": self.module(policy.task), "selection": stated, **random}
+
+    def policy_settings(self, policy: Policy) -> dict[str, Any]:
+        """Return what the M-step reads."""
+        method = self.method(policy)
+        training = self.study.training_of(policy.variant, policy.model)
+        decoding = self.study.decodings[self.study.validation_decoding]
+        stated = training.model_dump(mode="json", exclude_defaults=True)
+        if steps := self.steps(policy):
+            stated["steps"] = steps
+        m_step = method.m_step.model_dump(mode="json", exclude_defaults=True)
+        fitted = {"m_step": m_step} if m_step else {"training": stated}
+        return fitted | {
+            **self.rewards_settings(policy.task, "validation"),
+            "engine": self._engine(policy.model),
+            "validation": decoding.model_dump(mode="json", exclude_defaults=True)
+            | {"draws": decoding.draws},
+            "seed": policy.seed,
+        }
+
+    def steps(self, policy: Policy) -> int | None:
+        """Return the optimiser steps that a method fixes for a policy; None: training decides."""
+        growth = self.method(policy).steps
+        return growth.at(policy.iteration) if growth else None
+
+    @property
+    def frozen(self) -> list[str]:
+        """List the variants whose policies are made without fitting weights."""
+        method_of = self.study.method_of
+        return [n for n in self.study.variants if method_of(n).m_step.kind != "fine_tune"]
+
+    def metrics_settings(self, draws: Draws) -> dict[str, Any]:
+        """Return the address that the metrics of some completions carry."""
+        address = asdict(draws.policy) | {"train_task": draws.policy.task}
+        measured = {"task": draws.task, "split": draws.split, "decoding": draws.decoding}
+        return address | measured
+
+    def summary_settings(self) -> dict[str, Any]:
+        """Return what the summary reads: estimators, and which names share an artifact."""
+        aliases = [[asdict(owner), asdict(policy)] for owner, policy in self.aliases]
+        metrics = self.study.metrics.model_dump(mode="json", exclude_defaults=True)
+        return {"metrics": metrics, "aliases": aliases}
+
+    def tracking_settings(self) -> dict[str, Any]:
+        """Return what publishing reads."""
+        tracking = self.study.tracking.model_dump(mode="json", exclude_defaults=True)
+        return {"study": self.study.study, "note": self.note, "tracking": tracking}
+
+    def figure_settings(self, figure: str) -> dict[str, Any]:
+        """Return what one figure reads."""
+        return {"figure": figure, **self.table_settings()}
+
+    def table_settings(self) -> dict[str, Any]:
+        """Return what every presentation reads: its label, and the task that was trained on."""
+        trained = [variant.task for variant in self.study.variants.values()]
+        home = (trained or [self.study.evaluations[0].task])[0]
+        confidence = self.study.metrics.confidence
+        return {"note": self.note, "home": home, "confidence": confidence}
+
+    @property
+    def note(self) -> str:
+        """Return the label that every table and figure of the study carries."""
+        kinds = {model.source.kind for model in self.study.models.values()}
+        return "embedded model" if "embedded" in kinds else ", ".join(sorted(self.study.models))
+
+
+def _wants(evaluation: Evaluation, policy: Policy) -> bool:
+    return evaluation.variants is None or policy.variant in evaluation.variants

@@ -1,0 +1,150 @@
+"""What a study states of its policies: which there are, who draws for each, what each starts from.
+
+Addresses here are as stated; which of them are one artifact is `restem.study.graph`'s matter.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+
+from restem.config.method import Method
+from restem.config.selection import Selection
+from restem.config.study import Study
+from restem.config.variant import Variant
+from restem.study.addresses import BASE, BEAM, HINT, PRETRAINED, Draws, Policy, Source
+
+HUMAN = "human"
+MODEL = "model"
+REFERENCE = "reference"  # says which problems may be used; nothing of it becomes an example
+
+
+class Lineage:
+    """The policies of a study and their ancestors."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def base(self, model: str) -> Policy:
+        """Return the base policy of a model."""
+        return Policy(PRETRAINED, model, BASE, 0, 0)
+
+    @cached_property
+    def stated(self) -> list[Policy]:
+        """List every trained policy that the study states, in its order, shared or not."""
+        return [
+            Policy(variant.task, model, name, seed, iteration)
+            for name, variant in self.study.variants.items()
+            for model in self.study.models_on(variant.task, variant.models)
+            for seed in self.study.seeds
+            for iteration in range(1, self.iterations(name) + 1)
+        ]
+
+    @cached_property
+    def stated_set(self) -> set[Policy]:
+        """Return the stated policies as a set."""
+        return set(self.stated)
+
+    def iterations(self, variant: str) -> int:
+        """Return the number of a variant's iterations."""
+        stated = self.study.variants[variant]
+        return stated.iterations or self.study.method_of(variant).iterations
+
+    def last(self, variant: str, model: str, seed: int) -> Policy:
+        """Return the policy of a variant's last iteration."""
+        task = self.study.variants[variant].task
+        return Policy(task, model, variant, seed, self.iterations(variant))
+
+    def is_last(self, policy: Policy) -> bool:
+        """Tell whether no later iteration is stated."""
+        return replace(policy, iteration=policy.iteration + 1) not in self.stated_set
+
+    def origin(self, policy: Policy, which: str) -> Policy:
+        """Return the policy that base, last, sft or teacher names, seen from another one."""
+        if which == BASE:
+            return self.base(policy.model)
+        if which == "teacher":
+            return self._teacher(policy)
+        if which == "last" and policy.iteration > 1:
+            return replace(policy, iteration=policy.iteration - 1)
+        variant = self.variant(policy)
+        if self.method(policy).initial == "sft" and variant.sft:
+            return self.last(variant.sft, policy.model, policy.seed)
+        return self.base(policy.model)
+
+    def generator(self, policy: Policy) -> Policy | None:
+        """Return the policy that draws for an iteration, or None where nothing is drawn."""
+        step = self.method(policy).e_step
+        if step is None:
+            return None
+        grow = (policy.iteration - 1) // step.every * step.every + 1
+        return self.origin(replace(policy, iteration=grow), step.generator)
+
+    def sources(self, policy: Policy) -> list[Source]:
+        """List what a policy's examples are selected from, this iteration's draws first."""
+        found = list(self._drawn(policy))
+        matched = self.method(policy).matched
+        if matched is not None:
+            reference = self._on_train(policy, self.base(policy.model), matched)
+            found.append(Source(REFERENCE, 0, reference))
+        return found
+
+    def _drawn(self, policy: Policy) -> Iterator[Source]:
+        """Walk back over the iterations whose draws are looked at, each address once."""
+        method = self.method(policy)
+        reach = method.selection.accumulate
+        first = 1 if reach == "all" else max(1, policy.iteration - reach + 1)
+        seen: set[Draws] = set()
+        for iteration in range(policy.iteration, first - 1, -1):
+            for name, draws in self._e_step(replace(policy, iteration=iteration)):
+                if draws not in seen:
+                    seen.add(draws)
+                    yield Source(name, policy.iteration - iteration, draws)
+
+    def _e_step(self, policy: Policy) -> Iterator[tuple[str, Draws]]:
+        step, generator = self.method(policy).e_step, self.generator(policy)
+        if step is None or generator is None:
+            return
+        draws = self._on_train(policy, generator, step.decoding)
+        if step.search:
+            draws = replace(draws, view=BEAM)
+        if step.batch:
+            first = step.batch * ((policy.iteration - 1) // step.every)
+            draws = replace(draws, view=f"batch-{first}-{step.batch}")
+        yield MODEL, draws
+        if step.hint:
+            yield HINT, replace(self._on_train(policy, generator, step.hint), view=HINT)
+
+    def _on_train(self, policy: Policy, generator: Policy, decoding: str) -> Draws:
+        seed = 0 if self.study.decodings[decoding].greedy else policy.seed
+        return Draws(generator, policy.task, "train", decoding, seed)
+
+    def wanted_draws(self, policy: Policy, source: Source) -> int:
+        """Return how many draws of each problem a policy looks at in one of its sources."""
+        decoding = self.study.decodings[source.draws.decoding]
+        if source.name == MODEL:
+            selection = self.method(policy).selection
+            return selection.draws or selection.times * decoding.draws
+        return decoding.draws
+
+    def _teacher(self, policy: Policy) -> Policy:
+        teacher = self.variant(policy).teacher
+        assert teacher is not None, "the study was checked for this"
+        if teacher.variant is None:
+            return self.base(teacher.model)
+        last = self.last(teacher.variant, teacher.model, policy.seed)
+        return replace(last, iteration=teacher.iteration or last.iteration)
+
+    def selection(self, policy: Policy) -> Selection:
+        """Return how a policy's examples are selected, with what only a study can say."""
+        selection = self.method(policy).selection_at(policy.iteration)
+        if selection.human != HUMAN:
+            return selection
+        return selection.model_copy(update={"human": self.study.tasks[policy.task].human})
+
+    def variant(self, policy: Policy) -> Variant:
+        """Return what the study says of a policy's variant."""
+        return self.study.variants[policy.variant]
+
+    def method(self, policy: Policy) -> Method:
+        """Return the method of a policy's variant."""
+        return self.study.method_of(policy.variant)

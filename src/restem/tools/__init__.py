@@ -1,0 +1,1 @@
+"""Commands that are no stage: grading files, planning, showing and archiving artifacts."""

@@ -1,0 +1,110 @@
+"""Re-grade a sample with an independent second grader, and write where the two disagree.
+
+The second grader is Math-Verify, in worker processes with the limits of our own. It reads the
+extracted answers, so that a disagreement is one about equality and not about extraction.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restem.artifacts.store import write_text
+from restem.artifacts.tables import read_rows
+from restem.errors import RestemError
+from restem.rewards.second_grader import second_replies
+from restem.tasks.problem import read_problems
+from restem.tools.grade import grade_pairs, read_pairs
+
+
+@dataclass(frozen=True)
+class Case:
+    """One graded answer. id: where it comes from; ours: our verdict, with the layer."""
+
+    id: str
+    gold: str
+    answer: str
+    ours: str
+    layer: str
+
+
+def audit_rewards(
+    rewards: Path, problems: Path, output: Path, sample: int, seed: int
+) -> Counter[str]:
+    """Audit a table of rewards against the problems that it was graded with."""
+    gold = {problem.id: problem.answer for problem in read_problems(problems)}
+    rows = [row for row in read_rows(rewards, "rewards") if row["extracted"] is not None]
+    cases = [
+        Case(
+            f"{row['problem_id']} {row['draw']}",
+            _known(gold, row["problem_id"], problems),
+            row["extracted"],
+            row["verdict"],
+            row["layer"],
+        )
+        for row in _sampled(rows, sample, seed)
+    ]
+    return _write(cases, output)
+
+
+def audit_pairs(source: Path, output: Path, sample: int, seed: int) -> Counter[str]:
+    """Audit JSON lines of `id`, `gold` and `candidate`, graded here first."""
+    read = _sampled(list(read_pairs(source)), sample, seed)
+    verdicts = grade_pairs([(gold, candidate) for _, gold, candidate in read])
+    cases = [
+        Case(str(name), gold, verdict.extracted, verdict.verdict, verdict.layer)
+        for (name, gold, _), verdict in zip(read, verdicts, strict=True)
+        if verdict.extracted is not None
+    ]
+    return _write(cases, output)
+
+
+def _known(gold: dict[str, str | None], problem: str, where: Path) -> str:
+    answer = gold.get(problem)
+    if answer is None:
+        raise RestemError(
+            f"problem {problem!r} has no gold answer",
+            str(where),
+            "name the table of problems that the rewards were made with",
+        )
+    return answer
+
+
+def _sampled(rows: Sequence[Any], size: int, seed: int) -> list[Any]:
+    """Choose rows at random, in their own order; all of them when there are not more."""
+    if len(rows) <= size:
+        return list(rows)
+    return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), size))]
+
+
+def _write(cases: Sequence[Case], output: Path) -> Counter[str]:
+    """Ask the second grader; write the disagreements; count all four outcomes."""
+    replies = second_replies([(case.gold, case.answer) for case in cases], "restem audit")
+    counts: Counter[str] = Counter()
+    lines = []
+    for case, reply in zip(cases, replies, strict=True):
+        outcome = _outcome(case.ours == "correct", reply.equal)
+        counts[outcome] += 1
+        if outcome != "agree":
+            lines.append(json.dumps({**vars(case), "theirs": reply.layer, "outcome": outcome}))
+    write_text(output, "".join(f"{line}\n" for line in lines))
+    return counts
+
+
+def _outcome(ours: bool, theirs: bool | None) -> str:
+    if theirs is None:
+        return "theirs failed"
+    if ours == theirs:
+        return "agree"
+    return "only ours accepts" if ours else "only theirs accepts"
+
+
+def summary(counts: Counter[str]) -> Iterator[str]:
+    """Tell the counts as lines, with the share of agreement."""
+    total = sum(counts.values())
+    yield f"audit: {total} answers, {counts['agree']} judged alike"
+    for outcome in ("only ours accepts", "only theirs accepts", "theirs failed"):
+        yield f"  {outcome}: {counts[outcome]}"

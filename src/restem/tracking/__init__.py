@@ -1,0 +1,1 @@
+"""MLflow: publishing what was made."""

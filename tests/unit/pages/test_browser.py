@@ -1,0 +1,115 @@
+"""The page of a study, looked at in a real browser: figures are drawn, links lead somewhere."""
+
+import json
+import re
+import subprocess
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restem.config.load import load_study, read_yaml
+from restem.pages.index import Figure, html
+from restem.study.graph import Walk
+from restem.study.reporting import page_settings
+
+CONFIG = Path(__file__).parents[3] / "config"
+DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="90"><rect width="9"/></svg>'
+# A page of our own that loads the study's page, and writes down what a reader would meet.
+READER = """<!DOCTYPE html><iframe src="index.html" style="width: WIDTHpx; height: 900px"></iframe>
+<script>
+addEventListener("load", () => {
+  const page = document.querySelector("iframe").contentDocument, root = page.documentElement;
+  document.body.textContent = JSON.stringify({
+    undrawn: [...page.images].filter(i => !i.naturalWidth).map(i => i.getAttribute("src")),
+    drawn: [...page.images].filter(i => i.naturalWidth && i.clientWidth).length,
+    links: [...page.links].map(a => a.getAttribute("href")),
+    ids: [...page.querySelectorAll("[id]")].map(e => e.id),
+    wider: root.scrollWidth - root.clientWidth,
+    fetched: page.defaultView.performance.getEntriesByType("resource").map(e => e.name),
+    told: page.body.innerText,
+  });
+});
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of the paper with the tiny models, all files that it names beside it."""
+    settings = page_settings(Walk(load_study(read_yaml(CONFIG / "paper/mini.yaml"), CONFIG)))
+    claims = {claim["id"]: claim for claim in settings["claims"]}
+    nothing = dict.fromkeys(("k", "contrast", "low", "high", "test", "estimate"))
+    findings = [
+        {"claim": name, "verdict": "untested", "reason": "not <run>", "problems": 0, "seeds": 0}
+        | nothing
+        for name in claims
+    ]
+    figures = [Figure(**known, path=f"paper/{known['name']}.svg") for known in settings["figures"]]
+    text = html(
+        settings["study"],
+        settings["description"],
+        settings["note"],
+        figures,
+        claims,
+        findings,
+        [],
+        "| method | " + "a long heading | " * 40 + "\n| :-- |" + " :-- |" * 40,
+        settings["sharing"],
+        settings["more"],
+    )
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "index.html").write_text(text)
+    for link in re.findall(r'(?:href|src)="([^"#]+)"', text):
+        (folder / link).parent.mkdir(exist_ok=True)
+        (folder / link).write_text(DRAWING)
+    return folder / "index.html"
+
+
+def looked_at(page: Path, width: int = 1200) -> dict[str, Any]:
+    """Return what a reader meets on a page in a window of a width [pixels]."""
+    reader = page.with_name(f"reader-{width}.html")
+    reader.write_text(READER.replace("WIDTH", str(width)))
+    told = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        + ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        + ["--disable-quic", "--allow-file-access-from-files", f"--user-data-dir={page.parent}/b"]
+        + ["--virtual-time-budget=20000", "--dump-dom", reader.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    body = re.search(r"<body>(.*)</body>", told, re.DOTALL)
+    assert body is not None, told
+    seen: dict[str, Any] = json.loads(unescape(body[1]))
+    return seen
+
+
+def test_every_figure_is_drawn_and_every_link_leads_somewhere(page: Path) -> None:
+    seen = looked_at(page)
+    assert seen["undrawn"] == []
+    assert seen["drawn"] == page.read_text().count("<img ") > 10
+    inside = {link[1:] for link in seen["links"] if link.startswith("#")}
+    assert inside and inside <= set(seen["ids"])
+    assert all((page.parent / link).exists() for link in seen["links"] if link[0] != "#")
+    assert "not <run>" in seen["told"]
+
+
+def test_nothing_is_fetched_from_elsewhere(page: Path) -> None:
+    assert all(name.startswith(page.parent.as_uri()) for name in looked_at(page)["fetched"])
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_page_fits_its_window(page: Path, width: int) -> None:
+    """Wide tables scroll by themselves; the page as a whole never does sideways."""
+    assert looked_at(page, width)["wider"] == 0
+
+
+def test_a_figure_that_is_missing_is_noticed(page: Path) -> None:
+    first = next(page.parent.glob("paper/*.svg"))
+    kept = first.read_text()
+    first.unlink()
+    undrawn = looked_at(page)["undrawn"]
+    first.write_text(kept)
+    assert undrawn == [f"paper/{first.name}"]

@@ -1,0 +1,78 @@
+"""TRICE: the memory is the last right proposal, and the control variate has expectation zero."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from restem.artifacts.tables import KEPT
+from restem.config.selection import Selection
+from restem.selection.decide import Decision, Drawn, decide
+from restem.selection.trice import FORGOTTEN, UNREMEMBERED
+
+TRICE = Selection(weight="control_variate", accumulate="all", cap=None)
+
+
+def one(problem: str, age: int, right: bool, draw: int = 0) -> Drawn:
+    verdict = "correct" if right else "incorrect"
+    return Drawn(problem, draw, f"{problem}{age}", verdict, float(right), age=age)
+
+
+def weights(*drawn: Drawn) -> dict[tuple[str, int], Any]:
+    found: list[Decision] = decide(drawn, TRICE, [0, 1])
+    assert {d.drawn for d in found} == set(drawn)
+    assert len(found) == len(drawn)
+    return {
+        (d.drawn.problem_id, d.drawn.age): d.weight if d.decision == KEPT else d.decision
+        for d in found
+    }
+
+
+def test_a_first_right_proposal_is_accepted_with_one_minus_the_others_acceptance() -> None:
+    found = weights(one("a", 0, True), one("b", 0, True), one("c", 0, False))
+    assert found == {("a", 0): 0.5, ("b", 0): 0.5, ("c", 0): UNREMEMBERED}
+
+
+def test_a_rejected_proposal_leaves_the_memory_and_is_pushed_away() -> None:
+    found = weights(one("a", 0, False), one("a", 1, True), one("b", 0, True))
+    assert found == {("a", 0): -1.0, ("a", 1): 1.0, ("b", 0): 1.0}
+
+
+def test_the_memory_is_the_youngest_right_one() -> None:
+    found = weights(one("a", 0, False), one("a", 1, False), one("a", 2, True), one("a", 3, True))
+    assert found[("a", 2)] == 1.0
+    assert found[("a", 1)] == found[("a", 3)] == FORGOTTEN
+
+
+def test_an_accepted_proposal_replaces_the_memory() -> None:
+    found = weights(one("a", 0, True), one("a", 1, True), one("b", 0, False), one("b", 1, True))
+    assert found == {("a", 0): 1.0, ("a", 1): FORGOTTEN, ("b", 0): -1.0, ("b", 1): 1.0}
+
+
+def test_when_everything_is_accepted_the_gradient_vanishes() -> None:
+    """The estimate's variance goes to zero as the model gets everything right."""
+    assert set(weights(*(one(name, 0, True) for name in "abcd")).values()) == {0.0}
+
+
+@pytest.mark.parametrize("states", [[True, True, False], [True, False, False, False]])
+def test_weights_of_a_problem_sum_to_one_minus_the_others_acceptance(states: list[bool]) -> None:
+    """Memory minus beta times proposal, whatever was accepted."""
+    drawn = [one(f"p{i}", 0, right) for i, right in enumerate(states)]
+    drawn += [one(f"p{i}", 1, True) for i in range(len(states))]
+    totals: Counter[str] = Counter()
+    for (problem, _), weight in weights(*drawn).items():
+        totals[problem] += weight if isinstance(weight, float) else 0
+    for i, right in enumerate(states):
+        others = (sum(states) - right) / (len(states) - 1)
+        assert totals[f"p{i}"] == pytest.approx(1 - others)
+
+
+def test_only_the_first_draw_of_an_iteration_is_the_proposal() -> None:
+    found = weights(one("a", 0, True), one("b", 0, False), one("b", 1, True))
+    again = decide(
+        [one("a", 0, True), one("b", 0, False), one("b", 0, True, draw=1), one("b", 1, True)],
+        TRICE,
+        [0, 1],
+    )
+    first = {(d.drawn.problem_id, d.drawn.age): d.weight for d in again if d.drawn.draw == 0}
+    assert first == found

@@ -1,0 +1,185 @@
+"""The stages of the special methods, on small tables and a tiny random model."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restem.artifacts.store import Job, Recipe
+from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.policies.manifest import read_policy, write_policy
+from restem.stages import examples, frozen
+from restem.stages.samples import of_window, unsolved
+from restem.tasks.problem import Problem, to_row
+from restem.tasks.registry import load_task
+from restem.tasks.task import hinted
+
+PROBLEMS = [
+    Problem(f"p{i}", f"Let $a={i}$. Find $a$.", str(i), solutions={"careful": f"{i}"})
+    for i in range(4)
+]
+
+
+def job(stage: str, settings: dict[str, Any]) -> Job:
+    return Job(Recipe(stage, settings, {}, "none", {}), {})
+
+
+def write_problems(path: Path, problems: list[Problem]) -> Path:
+    write_table(path, "problems", table("problems", map(to_row, problems)), {})
+    return path
+
+
+def write_drawn(folder: Path, name: str, rewards: dict[tuple[str, int], float]) -> tuple[Any, Any]:
+    samples = [
+        {"problem_id": p, "draw": d, "seed": 0, "completion": f"{name} {p} {d}", "tokens": 1}
+        | {"prompt_tokens": 1, "finish_reason": "stop", "logprob": -1.0, "request": ""}
+        for p, d in rewards
+    ]
+    verdicts = [
+        {"problem_id": p, "draw": d, "reward": r, "fraction": r, "layer": "", "flexible": ""}
+        | {"verdict": "correct" if r else "incorrect", "extracted": str(r), "detail": None}
+        for (p, d), r in rewards.items()
+    ]
+    for kind, rows in (("samples", samples), ("rewards", verdicts)):
+        write_table(folder / f"{name}.{kind}", kind, table(kind, rows), {})
+    return folder / f"{name}.samples", folder / f"{name}.rewards"
+
+
+def select(folder: Path, settings: dict[str, Any], *drawn: tuple[Path, Path]) -> list[Any]:
+    problems = write_problems(folder / "problems", PROBLEMS)
+    shots = write_problems(folder / "shots", [])
+    samples, rewards = [list(paths) for paths in zip(*drawn, strict=True)] or [[], []]
+    output = folder / "examples"
+    settings = {"task": "chain", "seed": [0, 1], **settings}
+    examples.run(job("examples", settings), samples, rewards, problems, shots, output)
+    return read_rows(output, "examples")
+
+
+def kept(rows: list[Any]) -> list[tuple[str, str, int]]:
+    return [(r["problem_id"], r["source"], r["draw"]) for r in rows if r["decision"] == KEPT]
+
+
+# ---- STaR: the hint is in the question, never in the example ----
+
+
+def test_a_hinted_question_holds_the_answer() -> None:
+    assert "42" in hinted(load_task("math"), Problem("p", "What is it?", "42"))
+    assert hinted(load_task("chain"), PROBLEMS[3]).count("3") == 2
+
+
+def test_the_second_try_is_for_what_the_first_did_not_solve(tmp_path: Path) -> None:
+    _, rewards = write_drawn(tmp_path, "first", {("p0", 0): 1.0, ("p1", 0): 0.0, ("p1", 1): 0.0})
+    assert [p.id for p in unsolved(PROBLEMS, [rewards])] == ["p1", "p2", "p3"]
+    assert unsolved(PROBLEMS, []) == PROBLEMS
+
+
+def test_rationalised_examples_show_the_plain_question(tmp_path: Path) -> None:
+    plain = write_drawn(tmp_path, "plain", {("p0", 0): 1.0, ("p3", 0): 0.0})
+    again = write_drawn(tmp_path, "again", {("p3", 0): 1.0})
+    settings = {"selection": {"cap": 1}, "sources": [["model", 0], ["hint", 0]]}
+    rows = select(tmp_path, settings, plain, again)
+    assert kept(rows) == [("p0", "model", 0), ("p3", "hint", 0)]
+    [example] = [row for row in rows if row["source"] == "hint"]
+    assert example["prompt"] == load_task("chain").question(PROBLEMS[3].question)
+    assert example["prompt"] != hinted(load_task("chain"), PROBLEMS[3])
+    assert example["target"].strip() == "again p3 0"
+
+
+# ---- matched questions, subsets, shared draws ----
+
+
+def test_human_solutions_are_matched_to_what_the_base_solved(tmp_path: Path) -> None:
+    base = write_drawn(tmp_path, "base", {("p0", 0): 0.0, ("p2", 0): 1.0, ("p2", 1): 1.0})
+    selection = {"model_data": False, "human": "careful"}
+    rows = select(tmp_path, {"selection": selection, "sources": [["reference", 0]]}, base)
+    assert kept(rows) == [("p2", "human:careful", -1)]
+
+
+def test_a_reference_says_which_problems_and_gives_no_example(tmp_path: Path) -> None:
+    mine = write_drawn(tmp_path, "mine", {("p0", 0): 1.0, ("p2", 0): 1.0})
+    base = write_drawn(tmp_path, "base", {("p2", 0): 1.0, ("p3", 0): 1.0})
+    settings = {"selection": {}, "sources": [["model", 0], ["reference", 0]]}
+    assert kept(select(tmp_path, settings, mine, base)) == [("p2", "model", 0)]
+
+
+def test_a_subset_is_the_first_problems_and_a_larger_one_includes_it(tmp_path: Path) -> None:
+    drawn = write_drawn(tmp_path, "d", {(f"p{i}", 0): 1.0 for i in range(4)})
+    found = [
+        [name for name, _, _ in kept(select(tmp_path, {"selection": {"problems": n}}, drawn))]
+        for n in (1, 2, 4)
+    ]
+    assert found == [["p0"], ["p0", "p1"], ["p0", "p1", "p2", "p3"]]
+
+
+def test_draws_that_others_asked_for_leave_no_trace(tmp_path: Path) -> None:
+    """More draws of one method must not re-train another: its table keeps its bytes."""
+    few = write_drawn(tmp_path, "x", {("p0", d): 1.0 for d in range(2)})
+    alone = select(tmp_path, {"selection": {}}, few)
+    many = write_drawn(tmp_path, "x", {("p0", d): 1.0 for d in range(6)})
+    assert select(tmp_path, {"selection": {}, "drawn": [2]}, many) == alone
+
+
+def test_older_draws_are_listed_under_their_age(tmp_path: Path) -> None:
+    now = write_drawn(tmp_path, "now", {("p0", 0): 1.0})
+    before = write_drawn(tmp_path, "before", {("p0", 0): 1.0})
+    settings = {"selection": {}, "sources": [["model", 0], ["model", 1]]}
+    found = kept(select(tmp_path, settings, now, before))
+    assert found == [("p0", "model", 0), ("p0", "model:1", 0)]
+
+
+# ---- batches ----
+
+
+@pytest.mark.parametrize(
+    ("window", "ids"),
+    [(None, "0123"), ((0, 2), "01"), ((2, 2), "23"), ((3, 2), "30"), ((8, 3), "012")],
+)
+def test_batches_follow_each_other_and_begin_again(window: Any, ids: str) -> None:
+    assert [problem.id[1] for problem in of_window(PROBLEMS, window)] == list(ids)
+
+
+def test_a_batch_larger_than_the_split_is_the_split() -> None:
+    assert of_window(PROBLEMS, (0, 9)) == PROBLEMS
+
+
+# ---- prompts over frozen weights ----
+
+
+def frozen_policy(folder: Path, m_step: dict[str, Any], rows: list[Any]) -> Any:
+    start = folder / "start" / "policy.json"
+    (folder / "start" / "checkpoint").mkdir(parents=True, exist_ok=True)
+    (folder / "start" / "checkpoint" / "model.safetensors").write_bytes(b"weights")
+    write_policy(start, {}, {})
+    write_table(folder / "examples", "examples", table("examples", rows), {})
+    settings = {
+        "task": "chain", "verifier": "math", "reward": {}, "engine": {}, "seed": 0,
+        "validation": {"draws": 1, "temperature": 0, "max_tokens": 4}, "m_step": m_step,
+    }  # fmt: skip
+    validation = write_problems(folder / "validation", PROBLEMS[:1])
+    output, checkpoint = folder / "new" / "policy.json", folder / "new" / "checkpoint"
+    frozen.run(
+        job("frozen", settings), folder / "examples", start, [], validation, 1, output, checkpoint
+    )
+    return read_policy(output)
+
+
+def example(name: str, **more: Any) -> dict[str, Any]:
+    row = {"problem_id": name, "source": "model", "draw": 0, "decision": KEPT, "weight": 1.0}
+    return {**row, "prefix": "", "prompt": f"Q {name}\n", "target": f"A {name}\n", **more}
+
+
+def test_in_context_learning_keeps_the_weights_and_brings_a_prompt(tmp_path: Path) -> None:
+    rows = [example("p0"), example("p1"), example("p2", decision="incorrect", weight=0.0)]
+    policy = frozen_policy(tmp_path, {"kind": "shots", "shots": 8}, rows)
+    prefix = policy.prefix("chain")
+    assert prefix.count("Q ") == 2
+    assert "p2" not in prefix
+    assert policy.prefix("story") is None
+    start = read_policy(tmp_path / "start" / "policy.json")
+    assert policy.files == start.files
+    assert policy.content != start.content
+
+
+def test_a_prompt_without_a_correct_example_halts(tmp_path: Path) -> None:
+    policy = frozen_policy(tmp_path, {"kind": "shots"}, [example("p0", decision="incorrect")])
+    assert policy.halted

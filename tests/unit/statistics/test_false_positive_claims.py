@@ -1,0 +1,111 @@
+"""Claims on false positives get the verdict that the audit's rates and intervals give."""
+
+import math
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from restem.config.claims import Claim
+from restem.config.metrics import Metrics
+from restem.statistics.false_positives import judge_rates, wilson
+from restem.statistics.verdicts import worded
+
+SETTINGS = Metrics(ks=(1,))
+SIDES = {"plus": ["L/star/last@rationalised"], "minus": ["L/star/last@first-try"]}
+
+
+def rate(origin: str, rejected: int, n: int = 200, **more: Any) -> dict[str, Any]:
+    low, high = wilson(rejected / n, n, SETTINGS.confidence)
+    return {
+        "task": "math", "model": "L", "variant": "star", "iteration": 1, "seed": None, "seeds": 1,
+        "check": "equations", "origin": origin, "problems": n, "estimate": rejected / n,
+        "low": low, "high": high, **more,
+    }  # fmt: skip
+
+
+def claim(**changes: Any) -> Claim:
+    about = {"id": "N3", "says": "More are wrong.", "where": "here", "task": "math"}
+    kind = {"quantity": "false_positives", "check": "equations", "tests": [SIDES]}
+    return Claim.model_validate({**about, **kind, **changes})
+
+
+def verdict(*rates: dict[str, Any], **changes: Any) -> str:
+    outcome = judge_rates(claim(**changes), rates, SETTINGS)
+    return outcome.verdict
+
+
+@pytest.mark.parametrize(
+    ("rationalised", "first", "expect", "expected"),
+    [
+        (60, 20, "above", "supported"),
+        (20, 60, "above", "contradicted"),
+        (22, 20, "above", "inconclusive"),
+        (20, 60, "below", "supported"),
+        (0, 0, "above", "inconclusive"),
+        (0, 200, "below", "supported"),
+    ],
+)
+def test_a_verdict_follows_the_interval_of_the_difference(
+    rationalised: int, first: int, expect: str, expected: str
+) -> None:
+    rates = rate("rationalised", rationalised), rate("first try", first)
+    assert verdict(*rates, expect=expect) == expected
+
+
+def test_the_interval_of_a_difference_is_newcombes() -> None:
+    # Newcombe (1998), table II: 56/70 - 48/80, method 10: 0.0524 to 0.3339.
+    rates = [rate("rationalised", 56, 70), rate("first try", 48, 80)]
+    outcome = judge_rates(claim(), rates, SETTINGS)
+    [found] = outcome.findings
+    assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
+    assert math.isclose(found.estimate, 0.2)
+    assert found.problems == 70
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        [],
+        [rate("first try", 5)],
+        [rate("first try", 5), rate("rationalised", 5, check="second grader")],
+        [rate("first try", 5), rate("rationalised", 5, seed=0)],
+        [rate("first try", 5), rate("rationalised", 5, estimate=None)],
+    ],
+)
+def test_without_a_rate_of_each_side_a_claim_is_untested(rates: list[dict[str, Any]]) -> None:
+    outcome = judge_rates(claim(), rates, SETTINGS)
+    assert outcome.verdict == "untested"
+    assert "L/star/last@rationalised by equations" in worded(outcome, 0.95)
+
+
+def test_last_is_the_last_iteration_that_was_audited() -> None:
+    early = rate("rationalised", 0), rate("first try", 100)
+    late = rate("rationalised", 100, iteration=3), rate("first try", 0, iteration=3)
+    assert verdict(*early, *late) == "supported"
+
+
+def test_many_tests_make_a_contradiction_harder() -> None:
+    rates = rate("rationalised", 20), rate("first try", 37)
+    assert verdict(*rates) == "contradicted"
+    assert verdict(*rates, tests=[SIDES] * 9) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"check": None}, "name what rejects"),
+        ({"quantity": "accuracy"}, "name what rejects"),
+        ({"quantity": "accuracy", "check": None}, "@first-try or @rationalised"),
+        ({"tests": [{"plus": ["L/star/last"]}]}, "@first-try or @rationalised"),
+        ({"tests": [{"plus": ["L/base@first-try"]}]}, "a base model"),
+        ({"tests": [{**SIDES, "k": [2]}]}, "no k and no groups"),
+        ({"split": "train"}, "of what policies are trained on"),
+        ({"decoding": "nucleus"}, "of what policies are trained on"),
+    ],
+)
+def test_a_claim_that_no_audit_could_answer_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        claim(**changes)

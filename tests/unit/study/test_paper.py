@@ -1,0 +1,319 @@
+"""The experiments of the paper: one definition for all scales, shared work, presets as tables."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from restem.config.claims import Claim
+from restem.config.load import load_published, load_study, presets
+from restem.config.method import Method
+from restem.errors import RestemError
+from restem.pages.index import Figure, html
+from restem.pages.methods import PROPERTIES, markdown, properties
+from restem.statistics.evaluation import is_reference, summarise
+from restem.study.graph import Walk
+from restem.study.reporting import (
+    claims_settings,
+    costs_settings,
+    ledger_settings,
+    methods_settings,
+    page_settings,
+    plot,
+    plot_settings,
+    plots,
+    policies_of,
+    sharing,
+)
+
+CONFIG = Path(__file__).parents[3] / "config"
+STUDIES = ("mini", "qwen2.5", "llama3.2")
+PUBLISHED = load_published(CONFIG)
+
+
+def stated(name: str) -> dict[str, Any]:
+    study: dict[str, Any] = yaml.safe_load((CONFIG / "paper" / f"{name}.yaml").read_text())
+    return study
+
+
+def walk(name: str, **changes: Any) -> Walk:
+    return Walk(load_study({**copy.deepcopy(stated(name)), **changes}, CONFIG))
+
+
+@pytest.fixture(scope="module")
+def mini() -> Walk:
+    return walk("mini")
+
+
+# ---- one definition, several scales ----
+
+
+def test_every_scale_runs_the_same_experiments() -> None:
+    mini, first, second = (stated(name)["experiments"] for name in STUDIES)
+    assert mini == first == second
+    assert set(mini) == {path.stem for path in (CONFIG / "paper" / "experiments").glob("*.yaml")}
+    for name in STUDIES:
+        assert set(stated(name)["models"]) - {"S-code", "L-code", "S-logic"} == {"S", "L"}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_scale_is_valid_and_trains_the_same_variants(name: str, mini: Walk) -> None:
+    assert mini.study.variants.items() <= walk(name).study.variants.items()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_is_trained_on_human_solutions_alone_is_named_as_a_reference(name: str) -> None:
+    """Figures draw references as levels, and lifts over them are estimated."""
+    study = walk(name).study
+    methods = {variant: study.method_of(variant) for variant in study.variants}
+    by_hand = {v for v, m in methods.items() if m.m_step.kind == "fine_tune" and not m.e_step}
+    assert by_hand == {variant for variant in methods if is_reference(variant)}
+
+
+@pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
+def test_models_are_pinned_to_a_commit(name: str) -> None:
+    for model in stated(name)["models"].values():
+        assert len(model["source"]["revision"]) == 40
+        assert "Instruct" not in model["source"]["id"]
+
+
+def test_one_name_means_one_thing() -> None:
+    clash = {"rest-em": {"method": "rest-em", "task": "math", "iterations": 1}}
+    with pytest.raises(RestemError, match="is another one elsewhere"):
+        walk("mini", variants=clash)
+
+
+# ---- sharing ----
+
+
+def test_nothing_is_drawn_or_trained_twice(mini: Walk) -> None:
+    recipes = [mini.recipe(policy) for policy in mini.trained]
+    assert len(recipes) == len(set(recipes))
+    addresses = [draws.path for draws in mini.sampled()]
+    assert len(addresses) == len(set(addresses))
+
+
+def test_sharing_saves_what_it_says(mini: Walk) -> None:
+    counts = sharing(mini)
+    assert counts["fine-tunings"]["shared"] == len(mini.trained) < len(mini.stated)
+    assert len(mini.stated) < counts["fine-tunings"]["by itself"]
+    assert counts["sampling runs"]["shared"] < counts["sampling runs"]["by itself"]
+    assert counts["evaluations"]["shared"] < counts["evaluations"]["by itself"]
+
+
+def test_an_experiment_by_itself_needs_what_its_variants_and_their_ancestors_need() -> None:
+    """F8L: four variants of one iteration, two models, one sampling run each, none shared."""
+    counts = sharing(walk("mini", experiments=["F8L"], claims=[]))
+    assert counts["fine-tunings"] == {"by itself": 8, "shared": 8}
+    assert counts["sampling runs"] == {"by itself": 8, "shared": 2}
+    assert counts["evaluations"] == {"by itself": 10, "shared": 10}
+
+
+def test_all_questions_one_iteration_and_no_noise_are_the_first_iteration(mini: Walk) -> None:
+    shared = {policy.variant: owner.variant for owner, policy in mini.aliases}
+    assert shared["questions-100"] == shared["noise-0"] == "rest-em"
+
+
+def test_an_experiment_alone_trains_the_same_policies(mini: Walk) -> None:
+    alone = walk("mini", experiments=["F2"], claims=[])
+    for policy in alone.trained:
+        assert alone.recipe(policy) == mini.recipe(policy)
+        assert alone.policy_settings(policy) == mini.policy_settings(policy)
+
+
+# ---- no test problem in selection or stopping ----
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_test_problem_enters_selection_or_stopping(name: str) -> None:
+    study = walk(name)
+    for policy in study.trained:
+        assert {draws.split for draws in study.feeds(policy)} <= {"train"}
+        told = str(study.policy_settings(policy)) + str(study.examples_settings(policy))
+        assert "'test'" not in told
+    rules = "".join(p.read_text() for p in (CONFIG.parent / "rules").glob("*.smk"))
+    for rule in ("select_examples", "fine_tune_policy", "assemble_policy"):
+        inputs = rules.split(f"rule {rule}:")[1].split("output:")[0]
+        assert "test" not in inputs
+        assert "{split}" not in inputs
+
+
+# ---- figures, marks, claims, ledger ----
+
+
+def test_every_figure_has_settings_and_marks_are_cited(mini: Walk) -> None:
+    for name in plots(mini):
+        settings = plot_settings(mini, PUBLISHED, name)
+        assert settings["marks"] == []  # the embedded tasks are not the paper's
+    for entry in PUBLISHED["entries"].values():
+        assert set(entry) == {"task", "value", "label", "source"}
+        assert 0 < entry["value"] < 1
+
+
+def test_marks_are_drawn_beside_the_same_task_only() -> None:
+    settings = plot_settings(walk("qwen2.5"), PUBLISHED, "N1")
+    assert [mark["value"] for mark in settings["marks"]] == [0.4402, 0.4882]
+    assert settings["unmarked"] == 0
+
+
+def test_an_unknown_figure_is_refused_with_the_nearest(mini: Walk) -> None:
+    with pytest.raises(RestemError, match="did you mean 'F8"):
+        plot(mini, "F8")
+
+
+def test_the_ledger_knows_everything_that_it_sums_once(mini: Walk) -> None:
+    settings = ledger_settings(mini)
+    counted = [costs_settings(mini, policy) for policy in policies_of(mini)]
+    known = [name for one in counted for name in (one["policy"], *one["draws"])]
+    used = {
+        path for named in settings["groups"].values() for paths in named.values() for path in paths
+    }
+    assert used == set(known)
+    assert len(known) == len(set(known))
+    assert set(settings["groups"]["experiment"]) == set(mini.study.experiments)
+
+
+@pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
+def test_shards_by_the_dozen_give_no_job_a_thousand_inputs_but_for_the_targets(name: str) -> None:
+    plan = walk(name, shards={"train": 16, "test": 32})
+    longest = max(
+        sum(len(plan.shards(draws.split)) for draws in plan.drawn_from(policy))
+        for policy in policies_of(plan)
+    )
+    assert max(longest, len(policies_of(plan)), len(plan.evaluations())) < 1000
+
+
+def test_a_policy_costs_what_its_ancestors_cost(mini: Walk) -> None:
+    groups = ledger_settings(mini)["groups"]["policy"]
+    assert set(groups["S/rest-em/1"]) < set(groups["S/rest-em/2"]) < set(groups["S/rest-em/last"])
+    assert any("/L/" in path for path in groups["S/distill/last"])
+    assert len(groups["S/base"]) == 1
+
+
+def test_every_claim_names_policies_that_some_experiment_trains(mini: Walk) -> None:
+    files = (CONFIG / "paper" / "experiments").glob("*.yaml")
+    known = {name for path in files for name in yaml.safe_load(path.read_text())["variants"]}
+    for claim in claims_settings(mini)["claims"]:
+        for test in claim["tests"]:
+            for side in (*test["plus"], *test.get("minus", [])):
+                variant = side.split("@")[0].split("/")[1]
+                assert variant in known | {"base"}, claim["id"]
+
+
+def test_claims_are_tested_on_what_the_tiny_study_measures(mini: Walk) -> None:
+    measured: set[tuple[str, ...]] = {
+        (f"{d.policy.model}/{d.policy.variant}", d.task, d.split, d.decoding)
+        for evaluation in mini.study.evaluations
+        for d in mini.evaluated(evaluation)
+    }
+    owned = {(f"{p.model}/{p.variant}", f"{o.model}/{o.variant}") for o, p in mini.aliases}
+    measured |= {(name, *rest) for name, owner in owned for of, *rest in measured if of == owner}
+    missing = set()
+    for claim in mini.study.tested_claims:
+        for test in claim.tests if claim.quantity != "false_positives" else ():
+            for side in (*test.plus, *test.minus):
+                policy, _, split = side.partition("@")
+                name = "/".join(policy.split("/")[:2])
+                asked = (name, test.task or claim.task, split or claim.split, claim.decoding)
+                if asked not in measured:
+                    missing.add(claim.id)
+    assert not missing
+
+
+def test_a_stand_in_is_on_its_task_alone() -> None:
+    test = {"plus": ["L/v/last"], "minus": ["L/base"]}
+    claim = Claim.model_validate(
+        {"id": "X", "says": "So.", "where": "here", "task": "apps"}
+        | {"tests": [test, {**test, "task": "math"}]}
+    )
+    here, elsewhere = claim.tested_with({"apps": {"L": "T"}}).tests
+    assert (here.plus, here.minus) == (["T/v/last"], ["T/base"])
+    assert (elsewhere.plus, elsewhere.minus) == (["L/v/last"], ["L/base"])
+    assert claim.tested_with({}) == claim
+
+
+@pytest.mark.parametrize(
+    ("stand_ins", "expected"),
+    [
+        ({"app": {"L": "S-code"}}, "stand_ins: 'app' is not defined; did you mean 'apps'?"),
+        ({"apps": {"L": "S-cod"}}, "stand_ins.apps: 'S-cod' is not defined; did you mean"),
+        ({"apps": {"L": "S"}}, "stand_ins.apps: 'S' is not defined"),  # not for this task
+    ],
+)
+def test_a_stand_in_must_be_there(stand_ins: dict[str, Any], expected: str) -> None:
+    with pytest.raises(RestemError, match=re.escape(expected)):
+        walk("mini", stand_ins=stand_ins)
+
+
+# ---- table 1 ----
+
+TABLE_1 = {  # rest-em, rest, star, rft: arXiv 2312.06585v4, table 1
+    "starts from a fine-tuned model": "✗✓✗✗",
+    "uses rationalisations for unsolved questions": "✗✗✓✗",
+    "temperature sampling for exploration": "✓✓✗✓",
+    "multiple iterations": "✓✓✓✗",
+}
+
+
+def test_table_1_follows_from_the_presets(mini: Walk) -> None:
+    methods = {n: Method.model_validate(m) for n, m in presets(CONFIG / "methods").items()}
+    temperatures = methods_settings(mini, PUBLISHED)["temperatures"]
+    found = {n: properties(methods[n], temperatures) for n in ("rest-em", "rest", "star", "rft")}
+    for name, row in TABLE_1.items():
+        assert "".join(by[name] for by in found.values()) == row, name
+    base = [by["fine-tunes from the base model in each iteration"] for by in found.values()]
+    assert base == ["✓", "✗", "✓", "n/a"]
+
+
+def test_the_table_has_every_preset_and_marks_what_is_cited(mini: Walk) -> None:
+    settings = methods_settings(mini, PUBLISHED)
+    methods = {n: Method.model_validate(m) for n, m in settings["methods"].items()}
+    text = markdown(methods, settings["temperatures"], settings["cited"])
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines[2:6]] == [
+        "| rest-em",
+        "| rest",
+        "| star",
+        "| rft",
+    ]
+    assert len(lines) == 2 + len(methods)
+    assert text.count("(cited)") == len(settings["cited"]) + 1
+    assert all(line.count(" | ") == len(PROPERTIES) + len(settings["cited"]) for line in lines)
+
+
+# ---- the page ----
+
+
+def test_the_page_shows_every_figure_and_claim_and_is_escaped(mini: Walk) -> None:
+    settings = page_settings(mini)
+    claims = {c["id"]: c for c in settings["claims"]}
+    first = next(iter(claims))
+    findings = [
+        {"claim": first, "verdict": "untested", "reason": "<none>", "estimate": None}
+        | dict.fromkeys(("k", "contrast", "low", "high", "test"))
+        | {"problems": 0, "seeds": 0}
+    ]
+    figures = [Figure(**known, path=f"paper/{known['name']}.svg") for known in settings["figures"]]
+    text = html(
+        "a & b", "", settings["note"], figures, claims, findings, [], "", settings["sharing"]
+    )
+    assert "a &amp; b" in text
+    assert "&lt;none&gt;" in text
+    assert text.count("<figure ") == len(figures)
+    assert "<script" not in text
+    assert "http" not in text
+
+
+def test_summaries_of_votes_are_made_where_they_are_asked_for(mini: Walk) -> None:
+    rows = [
+        {"task": "math", "split": "test", "model": "S", "variant": "base", "seed": 0, "k": None}
+        | {"iteration": 0, "decoding": "vote", "problem_id": f"p{i}", "draws": 16, "correct": 8}
+        | {"halted": None, "choices": " ".join(["0"] * 9 + ["1"] * 7), "right": "0"}
+        for i in range(4)
+    ]
+    found = {row["quantity"]: row["estimate"] for row in summarise(rows, mini.study.metrics)}
+    assert found["maj@16"] == 1.0
+    assert found["pass@1"] == 0.5

@@ -1,0 +1,109 @@
+"""An archive is the same bytes for the same results, is checked, and redraws its figures."""
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from restem.artifacts.store import read_seal
+from restem.artifacts.tables import table, write_table
+from restem.cli import cli
+from restem.errors import RestemError
+from restem.tools.archive import MANIFEST, archive, commands, unpack
+
+ROW: dict[str, Any] = {
+    "task": "math", "split": "test", "model": "S", "decoding": "greedy", "quantity": "accuracy",
+    "problems": 50, "draws": 1, "seeds": 1, "seed": None, "k": 1, "low": 0.2, "high": 0.4,
+    "halted": None,
+}  # fmt: skip
+SETTINGS = {
+    "figure": "comparison", "table": "summary", "note": "n", "home": "math", "confidence": 0.95,
+    "kept": {}, "options": {}, "marks": [], "unmarked": 0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "study"
+    rows = [
+        ROW | {"variant": "base", "iteration": 0, "estimate": 0.3},
+        ROW | {"variant": "rest-em", "iteration": 1, "estimate": 0.35},
+    ]
+    write_table(folder / "summary.parquet", "summary", table("summary", rows), {})
+    outputs = [str(folder / "paper" / f"F1.{kind}") for kind in ("pdf", "svg", "png")]
+    estimates = ["--estimates", str(folder / "summary.parquet")]
+    command = ["plot", *estimates, "--output", *outputs, "--settings", json.dumps(SETTINGS)]
+    done = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert done.exit_code == 0
+    return folder
+
+
+def test_equal_results_give_equal_bytes(results: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        archive(results, tmp_path / f"{name}.tar.gz")
+    assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
+
+
+def test_figures_are_drawn_again_as_they_were(results: Path, tmp_path: Path) -> None:
+    archive(results, tmp_path / "a.tar.gz")
+    manifest = unpack(tmp_path / "a.tar.gz", tmp_path / "elsewhere")
+    assert len(list(commands(manifest, tmp_path / "elsewhere"))) == 1
+    command = ["redraw", str(tmp_path / "a.tar.gz"), "--output", str(tmp_path / "again")]
+    done = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert done.exit_code == 0
+    for kind in ("pdf", "svg", "png"):
+        name = f"paper/F1.{kind}"
+        assert (tmp_path / "again" / name).read_bytes() == (results / name).read_bytes()
+    assert read_seal(tmp_path / "again/paper/F1.pdf") is not None  # drawn, not only unpacked
+
+
+def test_a_changed_file_is_refused(results: Path, tmp_path: Path) -> None:
+    archive(results, tmp_path / "a.tar.gz")
+    with tarfile.open(tmp_path / "a.tar.gz") as packed:
+        packed.extractall(tmp_path / "x", filter="data")
+    (tmp_path / "x" / "summary.parquet").write_bytes(b"other")
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed:
+        for name in (MANIFEST, "summary.parquet", "paper"):
+            packed.add(tmp_path / "x" / name, name)
+    with pytest.raises(RestemError, match="manifest"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "y")
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_truncated_archive_is_refused_and_writes_nothing(
+    results: Path, tmp_path: Path, share: float
+) -> None:
+    archive(results, tmp_path / "a.tar.gz")
+    whole = (tmp_path / "a.tar.gz").read_bytes()
+    (tmp_path / "b.tar.gz").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(RestemError, match="archive"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "y")
+    assert not (tmp_path / "y").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("stage", "policy"), ("outputs", ["../../x.pdf"]), ("input", ["summary", "/etc/passwd"])],
+)
+def test_an_archive_runs_and_writes_nothing_but_its_figures(
+    results: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    archive(results, tmp_path / "a.tar.gz")
+    with tarfile.open(tmp_path / "a.tar.gz") as packed:
+        packed.extractall(tmp_path / "x", filter="data")
+    manifest = json.loads((tmp_path / "x" / MANIFEST).read_text())
+    manifest["figures"][0][key] = value
+    (tmp_path / "x" / MANIFEST).write_text(json.dumps(manifest))
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed:
+        for name in (MANIFEST, "summary.parquet", "paper"):
+            packed.add(tmp_path / "x" / name, name)
+    with pytest.raises(RestemError, match="more than drawing"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "y")
+
+
+def test_a_study_without_estimates_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RestemError, match="no estimates"):
+        archive(tmp_path, tmp_path / "a.tar.gz")
