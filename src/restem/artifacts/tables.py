@@ -107,7 +107,7 @@ SCHEMAS: dict[str, Any] = {
         + [("verdict", pa.string()), ("outcome", pa.string())],
         [("detail", pa.string())],
     ),
-    "audit": _schema(
+    "false_positives": _schema(
         [("task", pa.string()), ("model", pa.string()), ("variant", pa.string())]
         + [("iteration", pa.int32()), ("check", pa.string()), ("origin", pa.string())]
         + [(name, pa.int32()) for name in ("seeds", "kept", "audited", "problems", "undecided")]

@@ -19,10 +19,10 @@ from restem.artifacts.store import read_seal, write_bytes
 from restem.errors import RestemError
 
 MANIFEST: Final = "manifest.json"
-TABLES: Final = ("summary", "lifts", "breakdown", "claims", "ledger", "overlap", "audit")
+TABLES: Final = ("summary", "lifts", "breakdown", "claims", "ledger", "overlap", "false_positives")
 # Folder of the figures, stage that draws them, name of its input.
 DRAWN: Final = (("figures", "figure", "summary"), ("paper", "plot", "estimates"))
-PAGES: Final = ("claims.md", "ledger.md", "audit.md", "table.md", "table.csv", "index.html")
+PAGES: Final = ("claims.md", "ledger.md", "false_positives.md", "table.md", "table.csv", "index.html")
 
 
 def archive(results: Path, output: Path) -> dict[str, str]:
