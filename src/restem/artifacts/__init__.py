@@ -1,1 +1,1 @@
-"""What a stage leaves behind: tables, seals, and the digests that decide whether it is stale."""
+"""Artifacts: tables, seals, and the digests that decide whether an artifact is stale."""

@@ -1,7 +1,14 @@
-"""Digests: what a stage was told, which code it ran, in which environment, on which inputs.
+"""Compute the digests that decide whether an artifact is stale.
 
-A digest answers one question only: is this still the same? Comments, docstrings, formatting and
-the order of keys never change one.
+An artifact is stale when the digest of something that determines its content has changed:
+
+- settings: `digest` of the part of the configuration that its stage reads;
+- code: `code_digest` of the stage's module and of all modules of this package that it imports;
+- environment: `lock_digest` of the lock file that lists the installed packages;
+- inputs: the content of each file that the stage reads (`restem.artifacts.store.content_of`).
+
+Only changes of meaning change a digest. Comments, docstrings, formatting and the order of keys
+do not count.
 """
 
 import ast
@@ -10,6 +17,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 
 from restem.errors import RestemError
@@ -35,37 +43,52 @@ def file_digest(path: Path) -> str:
 
 
 def lock_digest(path: Path) -> str:
-    """Return the digest of a lock file's requirements; comments and blank lines do not count."""
+    """Return the digest of a lock file's requirements, ignoring comments, blank lines and order."""
     lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in path.read_text().splitlines())
     return digest(sorted(line for line in lines if line))
 
 
 def code_digest(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> str:
-    """Return the digest of the import closure of some modules, inside the package only."""
+    """Return the digest of some modules and everything that they import from this package."""
     return digest(code_digests(modules, root))
 
 
 def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str, str]:
-    """Return the digest of every module that some modules import, by dotted name.
+    """Return the digest of every module in the import closure of some modules, by dotted name.
 
-    Imports inside functions count; imports by name at run time cannot be seen, so whoever loads
-    a plug-in that way names its module here.
+    The closure is limited to this package. It includes imports inside functions. Modules that are
+    imported by name at run time (plug-ins) cannot be seen and must be listed in `modules`.
+    Raises RestemError when a module does not exist.
     """
-    found: dict[str, str] = {}
-    waiting = sorted(_with_packages(modules))
-    while waiting:
-        name = waiting.pop()
-        if name in found:
+    digests: dict[str, str] = {}
+    queue = sorted(_with_packages(modules))
+    while queue:
+        name = queue.pop()
+        if name in digests:
             continue
-        logic, imported = _module(_source(name, root), name, root)
-        found[name] = logic
-        waiting.extend(imported)
-    return found
+        source = _source(name, root)
+        if not source.is_file():
+            raise RestemError(f"module {name!r} not found", str(source), "correct the name")
+        stat = source.stat()
+        digests[name], imports = _parse(source, name, root, stat.st_mtime_ns, stat.st_size)
+        queue.extend(imports)
+    return digests
 
 
 def closure(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> list[str]:
-    """Return the dotted names of all modules that some modules import, themselves included."""
+    """Return the sorted names of all modules that some modules import, including themselves."""
     return sorted(code_digests(modules, root))
+
+
+def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Flatten nested mappings into one with dotted keys, to show which key changed."""
+    items: dict[str, object] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            items.update(flat(item, f"{prefix}{key}."))
+        else:
+            items[f"{prefix}{key}"] = item
+    return items
 
 
 def _source(name: str, root: Path) -> Path:
@@ -73,72 +96,52 @@ def _source(name: str, root: Path) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _module(source: Path, name: str, root: Path) -> tuple[str, tuple[str, ...]]:
-    if not source.is_file():
-        raise RestemError(f"there is no module {name!r}", str(source), "correct the name")
-    stat = source.stat()
-    return _parsed(source, name, root, stat.st_mtime_ns, stat.st_size)
-
-
 @cache
-def _parsed(
+def _parse(
     source: Path, name: str, root: Path, mtime_ns: int, size: int
 ) -> tuple[str, tuple[str, ...]]:
+    """Return a module's digest and its imports; time and size are there for the cache alone."""
     tree = ast.parse(source.read_text(), filename=str(source))
-    imported = tuple(sorted(_imports(tree, name, root)))
-    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest(), imported
+    imports = tuple(sorted(_imports(tree, name, root)))
+    _remove_docstrings(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 
 
 def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
-    """Name the package's modules that a tree imports, with the packages on the way to them."""
+    """Return the modules of this package that a tree imports, and the packages around them.
+
+    `from a import b` may import a module `a.b` or a name in `a`, so both are tried as modules.
+    """
+    is_package = _source(importer, root).name == "__init__.py"
+    package = importer if is_package else importer.rpartition(".")[0]
     names: set[str] = set()
     for node in _statements(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, importer, root)
+            base = resolve_name("." * node.level + (node.module or ""), package)
             names.update({base, *(f"{base}.{alias.name}" for alias in node.names)})
     inside = {name for name in names if name.split(".")[0] == PACKAGE}
     return {name for name in _with_packages(inside) if _source(name, root).is_file()}
 
 
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield a tree and all statements in it; expressions hold none, so they are passed over."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-            waiting += getattr(node, name, ())
-
-
 def _with_packages(names: Iterable[str]) -> set[str]:
-    """Add the packages that are imported on the way to some modules."""
+    """Add the packages around some modules, because importing `a.b` also runs `a/__init__.py`."""
     return {".".join(n.split(".")[:i]) for n in names for i in range(1, n.count(".") + 2)}
 
 
-def _absolute(node: ast.ImportFrom, importer: str, root: Path) -> str:
-    if not node.level:
-        return node.module or ""
-    here = importer.split(".")
-    keep = len(here) - node.level + (_source(importer, root).name == "__init__.py")
-    return ".".join([*here[:keep], *([node.module] if node.module else [])])
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield a tree and all its statements; skipping expressions is faster than `ast.walk`."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            stack += getattr(node, field, ())
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _remove_docstrings(tree: ast.Module) -> None:
     for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
-    return tree
-
-
-def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Spread nested mappings into dotted keys, for telling which key changed."""
-    rows: dict[str, object] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping) and item:
-            rows.update(flat(item, f"{prefix}{key}."))
-        else:
-            rows[f"{prefix}{key}"] = item
-    return rows

@@ -1,15 +1,22 @@
-"""Make an artifact once: lock it, put it back if nothing changed, seal it when it is made.
+"""Make each artifact once: restore it if nothing changed, otherwise make it and seal it.
 
-Snakemake deletes a job's outputs before the job starts, and re-runs all that lies below a job
-that re-ran. So beside its outputs every job leaves, in an undeclared folder `.restem`:
+How staleness works. Every job has three entries in a folder `.restem` beside its outputs, of which
+Snakemake does not know. They are named after the job's first output:
 
-- a *seal*: the recipe (settings, code, environment, contents of the inputs) and the hashes of
-  what was written;
-- a *kept* copy: hard links to the outputs, which survive the deletion and cost no space.
+- `<output>.seal.json`, the *seal*: the recipe (settings, code, environment, content of the inputs)
+  that the outputs were made with, and the size, time and sha256 of every file that was written;
+- `<output>.kept`, the *kept copy*: hard links to the outputs, which take no space;
+- `<output>.lock`, which a process holds while it makes the outputs.
 
-A job whose recipe equals the seal's puts the kept outputs back in milliseconds. That is the early
-cut-off inside one invocation: a stage that re-ran and wrote the same rows leaves those below
-nothing to compute. A hand-edited file no longer matches its seal and is made again.
+Snakemake chooses the jobs to run. It deletes the outputs of a job before the job starts, and after
+a job it runs every job downstream. So each job first compares its recipe with the seal. If they
+are equal, it restores the outputs from the kept copy within milliseconds; if not, it computes. A
+recipe contains the content of the inputs and not their times. Therefore a job that ran again and
+wrote the same content causes no work downstream.
+
+Snakemake does not see every edit of an output, so `mark_damaged` compares all files with their
+seals before a run. Where they differ, it raises the seal's count of remakes. The count is a
+parameter of the Snakemake job (see `remakes`), and changed parameters make Snakemake run the job.
 """
 
 import fcntl
@@ -25,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import digest, file_digest
-from restem.artifacts.tables import read_provenance
+from restem.artifacts.tables import read_provenance, replace_atomically
 from restem.errors import RestemError
 
 HIDDEN = ".restem"
@@ -34,10 +41,11 @@ RECOMPUTE = "RESTEM_RECOMPUTE"
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides the content of an artifact.
+    """Everything that determines the content of an artifact.
 
-    settings: the stage's slice of configuration; code: digest by module; inputs: content digest
-    by input name, in the order in which the stage reads them.
+    settings: the part of the configuration that the stage reads; code: digest by module;
+    environment: digest of the lock file; inputs: content digests by input name, in the order in
+    which the stage reads the files.
     """
 
     stage: str
@@ -53,13 +61,17 @@ class Recipe:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Return what an artifact records of its making: digests, and the settings in full."""
+        """Return what an artifact records about its origin: digests, and the settings in full."""
         return {**asdict(self), "code": digest(dict(self.code)), "key": self.key}
 
 
 @dataclass
 class Job:
-    """One making of outputs under a recipe; `reused` says that nothing is left to compute."""
+    """One run of a stage under a recipe.
+
+    reused: the outputs have been restored, so there is nothing to compute. notes: what the stage
+    adds to the seal, such as run times and counts, which differ from run to run.
+    """
 
     recipe: Recipe
     outputs: Mapping[str, Path]
@@ -68,36 +80,37 @@ class Job:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Return what the outputs record of their making."""
+        """Return what the outputs record about their origin."""
         return self.recipe.provenance
 
 
 @contextmanager
 def produce(recipe: Recipe, outputs: Mapping[str, Path], reuse: bool = True) -> Iterator[Job]:
-    """Hold the lock on some outputs while they are put back or made, then seal them.
+    """Lock some outputs, restore them or let the body make them, and seal them.
 
-    The first output names the seal. A stage that also acts on the world outside is not reused.
-    Raises RestemError when the body leaves an output unmade.
+    The first output gives the seal its name. reuse: false for a stage with effects outside its
+    outputs, such as publishing, which has to run every time.
+    Raises RestemError if the body does not make every output.
     """
     job = Job(recipe, outputs)
-    first = next(iter(outputs.values()))
-    with _lock(first):
-        started, cpu = time.monotonic(), time.process_time()
-        job.reused = reuse and not os.environ.get(RECOMPUTE) and _put_back(recipe, outputs)
+    with _lock(next(iter(outputs.values()))):
+        started, cpu_started = time.monotonic(), time.process_time()
+        job.reused = reuse and not os.environ.get(RECOMPUTE) and _restore(recipe, outputs)
         yield job
         if not job.reused:
-            job.notes |= {"cpu_seconds": round(time.process_time() - cpu, 3), "gpus": _gpus()}
+            cpu_seconds = round(time.process_time() - cpu_started, 3)
+            job.notes |= {"cpu_seconds": cpu_seconds, "gpus": _gpus_used()}
             _seal(job, time.monotonic() - started)
 
 
-def _gpus() -> int:
-    """Count the GPUs that this process used: one, if torch was loaded and touched one."""
+def _gpus_used() -> int:
+    """Return 1 if this process has loaded torch and used a GPU, else 0."""
     torch = sys.modules.get("torch")
     return int(torch is not None and bool(torch.cuda.is_initialized()))
 
 
 def content_of(path: Path) -> str:
-    """Return the content digest of an artifact: rows of a table, weights of a policy, bytes."""
+    """Return the content digest of an artifact: rows of a table, weights of a policy, or bytes."""
     if path.suffix == ".parquet":
         return str(read_provenance(path)["content"])
     if path.name == "policy.json":
@@ -106,116 +119,115 @@ def content_of(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, and name the file when it is missing or damaged."""
-    way_out = "run the rule that makes it again"
+    """Read a JSON object. Raises RestemError with the file's name if it is missing or damaged."""
+    fix = "run the rule that makes it again"
     try:
-        stored = json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except (OSError, ValueError) as problem:
-        raise RestemError(f"the file cannot be read: {problem}", str(path), way_out) from problem
-    if not isinstance(stored, dict):
-        raise RestemError("the file does not hold a JSON object", str(path), way_out)
-    return stored
+        raise RestemError(f"the file cannot be read: {problem}", str(path), fix) from problem
+    if not isinstance(value, dict):
+        raise RestemError("the file does not hold a JSON object", str(path), fix)
+    return value
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object readably and atomically."""
+    """Write a JSON object atomically, indented and with sorted keys."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file to a temporary name, sync it, rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a file atomically."""
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def hidden(path: Path) -> Path:
-    """Return the undeclared folder beside an output, where its seal and progress live."""
+    """Return the folder beside an output for its seal and for the progress of its job."""
     return path.parent / HIDDEN
 
 
-def seal_path(first_output: Path) -> Path:
-    """Return where the seal of a job lies, given the job's first output."""
-    return hidden(first_output) / f"{first_output.name}.seal.json"
-
-
 def read_seal(first_output: Path) -> dict[str, Any] | None:
-    """Return the seal of a job, or None where there is none that can be read."""
-    return _read_seal(seal_path(first_output))
+    """Return a job's seal, given its first output; None if it is missing or unreadable.
 
-
-def _read_seal(path: Path) -> dict[str, Any] | None:
-    """Return a seal; a damaged one counts as none, so that its artifact is made again."""
+    An artifact without a readable seal is made again.
+    """
     try:
-        stored = json.loads(path.read_text())
+        seal = json.loads(_state(first_output, "seal.json").read_text())
     except (OSError, ValueError):
         return None
-    known = isinstance(stored, dict) and stored.keys() >= {"key", "first", "outputs", "remakes"}
-    return stored if known else None
+    required = {"key", "first", "outputs", "remakes"}
+    return seal if isinstance(seal, dict) and seal.keys() >= required else None
 
 
 def mark_damaged(root: Path) -> list[Path]:
-    """Mark the seals of all jobs whose files are not what was written, and list their outputs.
+    """Mark the seals below a folder whose files were edited; return the jobs' first outputs.
 
-    A mark raises the job's count of remakes once, which makes the job stale (see `remakes`). A job
-    whose outputs were all deleted does not count: Snakemake sees that itself.
+    Marking raises the seal's count of remakes, once per edit, which makes the job stale (see
+    `remakes`). Snakemake itself sees a job whose outputs are all deleted; that is not damage.
     """
-    found = []
-    for folder, seal in _seals(root):
-        if _is_damaged(folder, seal) and not _is_being_made(folder / seal["first"]):
-            found.append(folder / seal["first"])
-            if not seal["damaged"]:
-                marked = {**seal, "damaged": True, "remakes": seal["remakes"] + 1}
-                write_json(seal_path(found[-1]), marked)
-    return found
+    damaged = []
+    for first_output, seal in _seals(root):
+        outputs = _recorded_outputs(first_output, seal)
+        if not any(path.exists() for path, _ in outputs):
+            continue
+        if all(_is_intact(path, record) for path, record in outputs) or _is_locked(first_output):
+            continue
+        damaged.append(first_output)
+        if not seal["damaged"]:
+            marked = {**seal, "damaged": True, "remakes": seal["remakes"] + 1}
+            write_json(_state(first_output, "seal.json"), marked)
+    return damaged
 
 
 def remakes(first_output: Path) -> int:
-    """Return how often an artifact was, or has to be, made again because somebody edited it."""
+    """Return how often edits of an artifact have made it necessary to make it again."""
     seal = read_seal(first_output)
     return int(seal["remakes"]) if seal else 0
 
 
 def forget_deleted(root: Path) -> None:
-    """Drop the kept copies of outputs that somebody deleted, so that the space is freed."""
-    for folder, seal in _seals(root):
-        if not any((folder / output["path"]).exists() for output in seal["outputs"].values()):
-            shutil.rmtree(_kept(folder / seal["first"]), ignore_errors=True)
+    """Delete the kept copies of outputs that somebody has deleted, to free the disk space."""
+    for first_output, seal in _seals(root):
+        if not any(path.exists() for path, _ in _recorded_outputs(first_output, seal)):
+            shutil.rmtree(_state(first_output, "kept"), ignore_errors=True)
 
 
 def _seals(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield every seal below a folder with the folder that its outputs lie in."""
+    """Yield the first output and the seal of every sealed job below a folder."""
     for path in sorted(root.glob(f"**/{HIDDEN}/*.seal.json")):
-        seal = _read_seal(path)
-        if seal is not None:
-            yield path.parent.parent, seal
+        first_output = path.parent.parent / path.name.removesuffix(".seal.json")
+        if seal := read_seal(first_output):
+            yield first_output, seal
 
 
-def _is_damaged(folder: Path, seal: Mapping[str, Any]) -> bool:
-    outputs = [(folder / output["path"], output) for output in seal["outputs"].values()]
-    if not any(path.exists() for path, _ in outputs):
-        return False
-    return not all(_intact(path, output) for path, output in outputs)
+def _state(first_output: Path, kind: str) -> Path:
+    """Return the path of a job's seal (`seal.json`), kept copy (`kept`) or lock (`lock`)."""
+    return hidden(first_output) / f"{first_output.name}.{kind}"
 
 
-def _intact(path: Path, output: Mapping[str, Any]) -> bool:
-    """Compare files with their seal: by size and time where these agree, else by content."""
+def _recorded_outputs(
+    first_output: Path, seal: Mapping[str, Any]
+) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Return the path of every sealed output and what the seal records about it."""
+    records = seal["outputs"].values()
+    return [(first_output.parent / record["path"], record) for record in records]
+
+
+def _is_intact(path: Path, record: Mapping[str, Any]) -> bool:
+    """Tell whether an output is as it was sealed; contents are read only if times differ.
+
+    A file that was added to a folder is a change, unless its name starts with a dot: systems
+    leave such files behind.
+    """
     visible = {name for name in _files(path) if not Path(name).name.startswith(".")}
-    if not path.exists() or not visible <= output["files"].keys():
+    if not path.exists() or not visible <= record["files"].keys():
         return False
-    for name, (size, mtime_ns, sha256) in output["files"].items():
+    for name, (size, mtime_ns, sha256) in record["files"].items():
         file = path / name if name else path
         if not file.is_file() or file.stat().st_size != size:
             return False
@@ -225,22 +237,22 @@ def _intact(path: Path, output: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def _lock(first: Path) -> Iterator[None]:
-    """Let one process at a time make an output; an orphan of a killed run may still be at it."""
-    hidden(first).mkdir(parents=True, exist_ok=True)
-    with (hidden(first) / f"{first.name}.lock").open("w") as stream:
+def _lock(first_output: Path) -> Iterator[None]:
+    """Let one process at a time make an output; a killed run may have left one that still works."""
+    hidden(first_output).mkdir(parents=True, exist_ok=True)
+    with _state(first_output, "lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting: another process is writing {first}", flush=True)
+            print(f"waiting: another process is writing {first_output}", flush=True)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
-def _is_being_made(first: Path) -> bool:
-    """Tell whether a running job holds the lock: what it has not finished is not damaged."""
+def _is_locked(first_output: Path) -> bool:
+    """Tell whether a job is making the output now, so that an unfinished file is not damage."""
     try:
-        with (hidden(first) / f"{first.name}.lock").open() as stream:
+        with _state(first_output, "lock").open() as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -249,29 +261,35 @@ def _is_being_made(first: Path) -> bool:
     return False
 
 
-def _kept(first: Path) -> Path:
-    return hidden(first) / f"{first.name}.kept"
-
-
-def _put_back(recipe: Recipe, outputs: Mapping[str, Path]) -> bool:
-    first = next(iter(outputs.values()))
-    seal = read_seal(first)
+def _restore(recipe: Recipe, outputs: Mapping[str, Path]) -> bool:
+    """Restore the outputs if they were sealed under this recipe; tell whether that succeeded."""
+    first_output = next(iter(outputs.values()))
+    seal = read_seal(first_output)
     if seal is None or seal["key"] != recipe.key or set(seal["outputs"]) != set(outputs):
         return False
-    if not all(_restore(_kept(first) / n, p, seal["outputs"][n]) for n, p in outputs.items()):
+    kept, records = _state(first_output, "kept"), seal["outputs"]
+    if not all(_restore_output(kept / n, path, records[n]) for n, path in outputs.items()):
         return False
-    described = {"outputs": _described(outputs, first.parent), "damaged": False}
-    write_json(seal_path(first), seal | described)
-    print(f"reused {first}: settings, code, environment and inputs are what they were", flush=True)
+    renewed = {"outputs": _records(outputs, first_output.parent), "damaged": False}
+    write_json(_state(first_output, "seal.json"), seal | renewed)
+    print(
+        f"reused {first_output}: settings, code, environment and inputs are unchanged", flush=True
+    )
     return True
 
 
-def _restore(kept: Path, path: Path, output: Mapping[str, Any]) -> bool:
-    """Make one output stand where it should, from itself or from its kept copy."""
-    if not (path.exists() and _intact(path, output)):
-        if not (kept.exists() and _intact(kept, output)):
+def _restore_output(kept: Path, path: Path, record: Mapping[str, Any]) -> bool:
+    """Replace an output by its kept copy unless it is intact; tell whether it is intact now.
+
+    Its time is set to now, because Snakemake expects outputs that are newer than their inputs.
+    """
+    if not _is_intact(path, record):
+        if not _is_intact(kept, record):
             return False
-        _remove(path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
         _link(kept, path)
     for file in _files(path).values():
         os.utime(file)
@@ -279,26 +297,34 @@ def _restore(kept: Path, path: Path, output: Mapping[str, Any]) -> bool:
 
 
 def _seal(job: Job, seconds: float) -> None:
+    """Keep a copy of a job's outputs, then write its seal."""
     for name, path in job.outputs.items():
         if not path.exists():
             raise RestemError(f"output {name!r} was not made", str(path), "this is a bug; report")
-    first = next(iter(job.outputs.values()))
-    kept = _kept(first)
+    first_output = next(iter(job.outputs.values()))
+    kept = _state(first_output, "kept")
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
     try:
         for name, path in job.outputs.items():
             _link(path, kept / name)
-    except OSError:  # a file system without hard links: nothing is kept, all else works
+    except OSError:  # the file system has no hard links: outputs cannot be reused, that is all
         shutil.rmtree(kept, ignore_errors=True)
-    recipe = {**asdict(job.recipe), "key": job.recipe.key}
-    made = {"first": first.name, "seconds": round(seconds, 3), "notes": job.notes}
-    made |= {"damaged": False, "remakes": remakes(first)}
-    outputs = _described(job.outputs, first.parent)
-    write_json(seal_path(first), {**recipe, **made, "outputs": outputs})
+    seal = {
+        **asdict(job.recipe),
+        "key": job.recipe.key,
+        "first": first_output.name,
+        "seconds": round(seconds, 3),
+        "notes": job.notes,
+        "damaged": False,
+        "remakes": remakes(first_output),
+        "outputs": _records(job.outputs, first_output.parent),
+    }
+    write_json(_state(first_output, "seal.json"), seal)
 
 
-def _described(outputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
+def _records(outputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
+    """Return what a seal records about outputs: by file, size [bytes], time [ns] and sha256."""
     return {
         name: {
             "path": os.path.relpath(path, folder),
@@ -312,7 +338,7 @@ def _described(outputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
 
 
 def _files(path: Path) -> dict[str, Path]:
-    """List the files of an output by their path inside it; a plain file has the name ''."""
+    """Return the files of an output by their path inside it, which is '' for a plain file."""
     if path.is_file():
         return {"": path}
     inside = (file for file in sorted(path.rglob("*")) if file.is_file())
@@ -320,16 +346,10 @@ def _files(path: Path) -> dict[str, Path]:
 
 
 def _link(source: Path, target: Path) -> None:
+    """Copy a file or folder by hard links, which raises OSError where there are none."""
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
     for relative, file in _files(source).items():
-        place = target / relative if relative else target
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.link(file, place)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        link = target / relative if relative else target
+        link.parent.mkdir(parents=True, exist_ok=True)
+        os.link(file, link)

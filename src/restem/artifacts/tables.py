@@ -1,14 +1,15 @@
-"""The schemas of the artifacts that are tables: read with checks, write atomically.
+"""Schemas of the artifacts that are tables, checked when read and written atomically.
 
-Every table is one Parquet file. Its metadata key `restem` holds the provenance as JSON; the
-content digest of a table covers its rows and leaves the provenance out, so that two runs that
-made the same rows have made the same artifact.
+Every table is one Parquet file. Its metadata has a key `restem` with the provenance as JSON. The
+content digest covers the rows but not the provenance: two runs that make the same rows make the
+same artifact.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,154 +22,151 @@ from restem.errors import RestemError
 SCHEMA_VERSION = 1
 KEPT = "kept"  # the decision of an example that is trained on
 
-_solutions = pa.list_(pa.struct([("source", pa.string()), ("text", pa.string())]))
+_TEXT, _INT, _LONG, _FLOAT = pa.string(), pa.int32(), pa.int64(), pa.float64()
+_SOLUTIONS = pa.list_(pa.struct([("source", _TEXT), ("text", _TEXT)]))
 
 
-def _schema(required: Sequence[tuple[str, Any]], optional: Sequence[tuple[str, Any]] = ()) -> Any:
-    fields = [pa.field(name, kind, nullable=False) for name, kind in required]
-    return pa.schema([*fields, *(pa.field(name, kind) for name, kind in optional)])
+def _schema(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> Any:
+    fields = [pa.field(name, kind, nullable=False) for name, kind in required.items()]
+    return pa.schema([*fields, *(pa.field(name, kind) for name, kind in (optional or {}).items())])
 
 
-_address = [
-    ("task", pa.string()),
-    ("split", pa.string()),
-    ("model", pa.string()),
-    ("variant", pa.string()),
-    ("iteration", pa.int32()),
-    ("decoding", pa.string()),
-]
+# fmt: off
+_ADDRESS = {"task": _TEXT, "split": _TEXT, "model": _TEXT, "variant": _TEXT, "iteration": _INT,
+            "decoding": _TEXT}
+_INTERVAL = {"estimate": _FLOAT, "low": _FLOAT, "high": _FLOAT}
+_COSTS = {"draws": _LONG, "prompt_tokens": _LONG, "cached_tokens": _LONG,
+          "generated_tokens": _LONG, "trained_tokens": _LONG,
+          "flops": _FLOAT, "seconds": _FLOAT, "cpu_seconds": _FLOAT, "gpu_seconds": _FLOAT}
 
-_cost = [
-    *((name, pa.int64()) for name in ("draws", "prompt_tokens", "cached_tokens")),
-    *((name, pa.int64()) for name in ("generated_tokens", "trained_tokens")),
-    *((name, pa.float64()) for name in ("flops", "seconds", "cpu_seconds", "gpu_seconds")),
-]
+# Of every table, the required columns, then those whose cells may be empty.
 SCHEMAS: dict[str, Any] = {
     "problems": _schema(
-        [("id", pa.string()), ("question", pa.string()), ("subject", pa.string())]
-        + [("solutions", _solutions)],
-        [("answer", pa.string()), ("level", pa.int32())],
+        {"id": _TEXT, "question": _TEXT, "subject": _TEXT, "solutions": _SOLUTIONS},
+        {"answer": _TEXT, "level": _INT},
     ),
     "overlap": _schema(
-        [("left_task", pa.string()), ("left_split", pa.string()), ("left_id", pa.string())]
-        + [("right_task", pa.string()), ("right_split", pa.string()), ("right_id", pa.string())]
-        + [("kind", pa.string()), ("score", pa.float64())],
+        {"left_task": _TEXT, "left_split": _TEXT, "left_id": _TEXT,
+         "right_task": _TEXT, "right_split": _TEXT, "right_id": _TEXT,
+         "kind": _TEXT, "score": _FLOAT},
     ),
     "samples": _schema(
-        [("problem_id", pa.string()), ("draw", pa.int32()), ("seed", pa.int64())]
-        + [("completion", pa.string()), ("tokens", pa.int32()), ("prompt_tokens", pa.int32())]
-        + [("finish_reason", pa.string()), ("logprob", pa.float64()), ("request", pa.string())],
-        [("stop_reason", pa.string()), ("engine", pa.string())],
+        {"problem_id": _TEXT, "draw": _INT, "seed": _LONG,
+         "completion": _TEXT, "tokens": _INT, "prompt_tokens": _INT,
+         "finish_reason": _TEXT, "logprob": _FLOAT, "request": _TEXT},
+        {"stop_reason": _TEXT, "engine": _TEXT},
     ),
     "rewards": _schema(
-        [("problem_id", pa.string()), ("draw", pa.int32()), ("reward", pa.float64())]
-        + [("fraction", pa.float64()), ("verdict", pa.string()), ("layer", pa.string())]
-        + [("flexible", pa.string())],
-        [("extracted", pa.string()), ("detail", pa.string())]
-        + [("of", pa.float64())],  # points, where a human gives them
+        {"problem_id": _TEXT, "draw": _INT, "reward": _FLOAT, "fraction": _FLOAT,
+         "verdict": _TEXT, "layer": _TEXT, "flexible": _TEXT},
+        {"extracted": _TEXT, "detail": _TEXT, "of": _FLOAT},  # of: points that a human can give
     ),
     "examples": _schema(
-        [("problem_id", pa.string()), ("source", pa.string()), ("draw", pa.int32())]
-        + [("decision", pa.string()), ("weight", pa.float64())],
-        [("prefix", pa.string()), ("prompt", pa.string()), ("target", pa.string())],
+        {"problem_id": _TEXT, "source": _TEXT, "draw": _INT, "decision": _TEXT, "weight": _FLOAT},
+        {"prefix": _TEXT, "prompt": _TEXT, "target": _TEXT},
     ),
     "metrics": _schema(
-        [*_address, ("seed", pa.int32()), ("problem_id", pa.string()), ("subject", pa.string())]
-        + [("draws", pa.int32()), ("correct", pa.int32()), ("unextractable", pa.int32())]
-        + [("completion_tokens_mean", pa.float64())],
-        [("level", pa.int32()), ("halted", pa.string())]
-        + [("choices", pa.string()), ("right", pa.string())]  # see restem.statistics.votes
-        + [("points", pa.float64()), ("of", pa.float64())],  # where a human gives them: their mean
+        {**_ADDRESS, "seed": _INT, "problem_id": _TEXT, "subject": _TEXT, "draws": _INT,
+         "correct": _INT, "unextractable": _INT, "completion_tokens_mean": _FLOAT},
+        {"level": _INT, "halted": _TEXT,
+         "choices": _TEXT, "right": _TEXT,  # see restem.statistics.votes
+         "points": _FLOAT, "of": _FLOAT},  # means, where a human gives points
     ),
     "summary": _schema(
-        [*_address, ("quantity", pa.string()), ("problems", pa.int32()), ("draws", pa.int32())]
-        + [("seeds", pa.int32())],
-        [("seed", pa.int32()), ("k", pa.int32()), ("estimate", pa.float64())]
-        + [("low", pa.float64()), ("high", pa.float64()), ("halted", pa.string())],
+        {**_ADDRESS, "quantity": _TEXT, "problems": _INT, "draws": _INT, "seeds": _INT},
+        {"seed": _INT, "k": _INT, **_INTERVAL, "halted": _TEXT},
     ),
     "breakdown": _schema(
-        [*_address, ("kind", pa.string()), ("group", pa.string()), ("quantity", pa.string())]
-        + [("problems", pa.int32()), ("seeds", pa.int32())],
-        [("reference", pa.string()), ("estimate", pa.float64())]
-        + [("low", pa.float64()), ("high", pa.float64())],
+        {**_ADDRESS, "kind": _TEXT, "group": _TEXT, "quantity": _TEXT, "problems": _INT,
+         "seeds": _INT},
+        {"reference": _TEXT, **_INTERVAL},
     ),
     "claims": _schema(
-        [("claim", pa.string()), ("verdict", pa.string()), ("problems", pa.int32())]
-        + [("seeds", pa.int32())],
-        [("k", pa.int32()), ("contrast", pa.string()), ("test", pa.string())]
-        + [("estimate", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]
-        + [("reason", pa.string())],
+        {"claim": _TEXT, "verdict": _TEXT, "problems": _INT, "seeds": _INT},
+        {"k": _INT, "contrast": _TEXT, "test": _TEXT, **_INTERVAL, "reason": _TEXT},
     ),
-    "costs": _schema([("name", pa.string()), *_cost]),
-    "ledger": _schema([("scope", pa.string()), ("name", pa.string()), *_cost]),
+    "costs": _schema({"name": _TEXT, **_COSTS}),
+    "ledger": _schema({"scope": _TEXT, "name": _TEXT, **_COSTS}),
     "recheck": _schema(
-        [("problem_id", pa.string()), ("source", pa.string()), ("draw", pa.int32())]
-        + [("origin", pa.string()), ("kept", pa.int32()), ("check", pa.string())]
-        + [("verdict", pa.string()), ("outcome", pa.string())],
-        [("detail", pa.string())],
+        {"problem_id": _TEXT, "source": _TEXT, "draw": _INT, "origin": _TEXT, "kept": _INT,
+         "check": _TEXT, "verdict": _TEXT, "outcome": _TEXT},
+        {"detail": _TEXT},
     ),
     "false_positives": _schema(
-        [("task", pa.string()), ("model", pa.string()), ("variant", pa.string())]
-        + [("iteration", pa.int32()), ("check", pa.string()), ("origin", pa.string())]
-        + [(name, pa.int32()) for name in ("seeds", "kept", "audited", "problems", "undecided")]
-        + [("rejected", pa.int32()), ("known", pa.int32())],
-        [("seed", pa.int32()), ("estimate", pa.float64())]
-        + [("low", pa.float64()), ("high", pa.float64())],
+        {"task": _TEXT, "model": _TEXT, "variant": _TEXT, "iteration": _INT, "check": _TEXT,
+         "origin": _TEXT, "seeds": _INT, "kept": _INT, "audited": _INT, "problems": _INT,
+         "undecided": _INT, "rejected": _INT, "known": _INT},
+        {"seed": _INT, **_INTERVAL},
     ),
     "lifts": _schema(
-        [*_address, ("reference", pa.string()), ("quantity", pa.string())]
-        + [("problems", pa.int32()), ("seeds", pa.int32())],
-        [("estimate", pa.float64()), ("low", pa.float64()), ("high", pa.float64())],
+        {**_ADDRESS, "reference": _TEXT, "quantity": _TEXT, "problems": _INT, "seeds": _INT},
+        _INTERVAL,
     ),
 }
+# fmt: on
 
 
 def table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Build a table of one kind from rows; a missing or mistyped cell is an error."""
-    data = list(rows)
+    """Build a table of one kind. Raises RestemError if a cell is missing or of the wrong type."""
     try:
-        built = pa.Table.from_pylist(data, schema=SCHEMAS[kind])
-        built.validate(full=True)
+        content = pa.Table.from_pylist(list(rows), schema=SCHEMAS[kind])
+        content.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
         raise RestemError(
             f"a row does not fit the schema of {kind}", str(problem), "this is a bug; report it"
         ) from problem
-    _refuse_nulls(built, kind, f"new {kind} table")
-    return built
+    _refuse_nulls(content, kind, f"new {kind} table")
+    return content
 
 
 def write_table(path: Path, kind: str, content: pa.Table, provenance: Mapping[str, Any]) -> None:
-    """Write a table with its provenance: to a temporary name, synced, then renamed."""
+    """Write a table with its provenance, atomically."""
     meta = {"schema": kind, "version": SCHEMA_VERSION, "content": content_digest(content)}
-    described = {"restem": json.dumps({**meta, **provenance}, sort_keys=True)}
+    metadata = {"restem": json.dumps({**meta, **provenance}, sort_keys=True)}
+    with replace_atomically(path) as temporary:
+        pq.write_table(content.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+@contextmanager
+def replace_atomically(path: Path) -> Iterator[Path]:
+    """Let the body write a temporary file, then sync it to disk and rename it to its final name.
+
+    Nobody sees half a file: if the body fails, the old one stays. Missing folders are made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        pq.write_table(content.replace_schema_metadata(described), temporary, compression="zstd")
-        sync(temporary)
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def read_table(path: Path, kind: str) -> pa.Table:
-    """Read a table of one kind, and refuse a file that is damaged or of another kind."""
-    content = _open(path)
-    meta = provenance_of(content, path)
+    """Read a table of one kind. Raises RestemError if it is missing, damaged or another kind."""
+    if not path.is_file():
+        raise RestemError("the table is missing", str(path), "run the rule that makes it")
+    try:
+        content = pq.read_table(path, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as problem:
+        raise _damaged(path, str(problem)) from problem
+    meta = _provenance(content.schema.metadata, path)
     if meta.get("schema") != kind or meta.get("version") != SCHEMA_VERSION:
         raise RestemError(
-            f"this is not a version {SCHEMA_VERSION} {kind} table but "
+            f"this is not a {kind} table of version {SCHEMA_VERSION} but "
             f"{meta.get('schema')!r} version {meta.get('version')!r}",
             str(path),
             "pass the file that the rule names, or delete it and let the workflow make it again",
         )
-    bare = content.replace_schema_metadata(None)
-    if not bare.schema.equals(SCHEMAS[kind]):
-        raise _damaged(path, f"its columns differ from the schema of {kind}: {bare.schema}")
-    _refuse_nulls(bare, kind, str(path))
-    if content_digest(bare) != meta.get("content"):
+    content = content.replace_schema_metadata(None)
+    if not content.schema.equals(SCHEMAS[kind]):
+        raise _damaged(path, f"its columns differ from the schema of {kind}: {content.schema}")
+    _refuse_nulls(content, kind, str(path))
+    if content_digest(content) != meta.get("content"):
         raise _damaged(path, "its rows are not those that were written")
-    return bare
+    return content
 
 
 def read_rows(path: Path, kind: str) -> list[dict[str, Any]]:
@@ -178,37 +176,32 @@ def read_rows(path: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Return what a table's metadata says about its making."""
+    """Return what a table records about its origin, from its metadata alone."""
     try:
         return _provenance(pq.read_schema(path).metadata, path)
     except (pa.ArrowInvalid, OSError) as problem:
         raise _damaged(path, str(problem)) from problem
 
 
-def provenance_of(content: pa.Table, path: Path) -> dict[str, Any]:
-    """Return the provenance that a table in memory carries."""
-    return _provenance(content.schema.metadata, path)
-
-
 def content_digest(content: pa.Table) -> str:
-    """Return the sha256 of a table's column names and values, whatever its layout in memory."""
+    """Return the sha256 of a table's column names and values, independent of its memory layout."""
     hasher = hashlib.sha256(json.dumps(content.schema.names).encode())
     for column in content.columns:
-        _feed(hasher, column.combine_chunks())
+        _update(hasher, column.combine_chunks())
     return hasher.hexdigest()
 
 
-def _feed(hasher: Any, values: Any) -> None:
+def _update(hasher: Any, values: Any) -> None:
     """Hash which values are missing, then lengths and contents, level by level."""
     if isinstance(values, pa.ChunkedArray):
         values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
     hasher.update(values.is_null().to_numpy(zero_copy_only=False).tobytes())
     if pa.types.is_list(values.type):
         hasher.update(values.value_lengths().fill_null(0).to_numpy().tobytes())
-        _feed(hasher, values.flatten())
+        _update(hasher, values.flatten())
     elif pa.types.is_struct(values.type):
         for part in values.flatten():
-            _feed(hasher, part)
+            _update(hasher, part)
     elif pa.types.is_string(values.type):
         filled = values.fill_null("")
         hasher.update(pc.binary_length(filled).to_numpy().tobytes())
@@ -217,24 +210,9 @@ def _feed(hasher: Any, values: Any) -> None:
         hasher.update(values.fill_null(0).to_numpy().tobytes())
 
 
-def sync(path: Path) -> None:
-    """Flush a file to the disk, so that a rename never exposes half of it."""
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
-def _open(path: Path) -> pa.Table:
-    if not path.is_file():
-        raise RestemError("the table is missing", str(path), "run the rule that makes it")
-    try:
-        return pq.read_table(path, partitioning=None)
-    except (pa.ArrowInvalid, OSError) as problem:
-        raise _damaged(path, str(problem)) from problem
-
-
 def _provenance(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str, Any]:
     if not metadata or b"restem" not in metadata:
-        raise _damaged(path, "it carries no provenance, so restem did not write it")
+        raise _damaged(path, "it has no provenance, so restem did not write it")
     try:
         stored = json.loads(metadata[b"restem"])
     except ValueError as problem:
@@ -249,7 +227,7 @@ def _refuse_nulls(content: pa.Table, kind: str, where: str) -> None:
         if not field.nullable and content[field.name].null_count:
             row = content[field.name].is_null().to_pylist().index(True)
             raise RestemError(
-                f"column {field.name!r} of a {kind} table is empty",
+                f"a required cell in column {field.name!r} of a {kind} table is empty",
                 f"{where}, row {row}",
                 "delete the file and let the workflow make it again",
             )
@@ -259,5 +237,5 @@ def _damaged(path: Path, problem: str) -> RestemError:
     return RestemError(
         f"the table is damaged: {problem}",
         str(path),
-        "run snakemake again: a file that is not what was written is made anew",
+        "run snakemake again: it makes a changed file again",
     )

@@ -1,13 +1,13 @@
-"""What several tests of artifacts share."""
+"""Fixtures for tests of artifacts."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.unit.artifacts.bench import Bench
+from tests.unit.artifacts.example_stage import ExampleStage
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def stage(tmp_path: Path) -> ExampleStage:
     (tmp_path / "out").mkdir()
-    return Bench(tmp_path / "out")
+    return ExampleStage(tmp_path / "out")

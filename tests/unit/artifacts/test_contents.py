@@ -1,4 +1,4 @@
-"""The content of a file is what a reader of it gets; text and JSON are written whole or not."""
+"""The content digest of an artifact ignores its provenance; files are written atomically."""
 
 import json
 import os

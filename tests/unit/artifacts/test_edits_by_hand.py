@@ -1,4 +1,4 @@
-"""What people do to an artifact is noticed once: edits, replacements, deletions."""
+"""Edits, replacements and deletions of an artifact are noticed, each once."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from restem.artifacts.store import HIDDEN, forget_deleted, mark_damaged, produce, remakes
-from tests.unit.artifacts.bench import RECIPE, Bench
+from tests.unit.artifacts.example_stage import RECIPE, ExampleStage
 
 
 def edit_in_place(path: Path) -> None:
@@ -33,145 +33,145 @@ def replace_file(path: Path) -> None:
 EDITS: list[Callable[[Path], None]] = [edit_in_place, edit_keeping_the_time, replace_file]
 
 
-def test_a_file_edited_in_place_is_not_put_back(bench: Bench) -> None:
-    bench.make()
-    before = bench.contents()[1]
-    edit_in_place(bench.weights)
+def test_a_file_edited_in_place_is_not_restored(stage: ExampleStage) -> None:
+    stage.make()
+    before = stage.contents()[1]
+    edit_in_place(stage.weights)
     assert (
-        bench.root / HIDDEN / "policy.json.kept/checkpoint/deep/model.bin"
+        stage.root / HIDDEN / "policy.json.kept/checkpoint/deep/model.bin"
     ).read_text() != before
-    assert not bench.make()
-    assert bench.contents()[1] == before
+    assert not stage.make()
+    assert stage.contents()[1] == before
 
 
-def test_a_replaced_file_is_put_back_as_it_was(bench: Bench) -> None:
-    bench.make()
-    before = bench.contents()
-    replace_file(bench.weights)
-    assert bench.make(deleted=False)
-    assert bench.contents() == before
-    assert bench.made == 1
+def test_a_replaced_file_is_restored(stage: ExampleStage) -> None:
+    stage.make()
+    before = stage.contents()
+    replace_file(stage.weights)
+    assert stage.make(deleted=False)
+    assert stage.contents() == before
+    assert stage.runs == 1
 
 
-def test_a_surplus_file_in_a_folder_is_swept(bench: Bench) -> None:
-    bench.make()
-    (bench.outputs["checkpoint"] / "adapter.safetensors").write_text("surprise")
-    assert mark_damaged(bench.root) == [bench.file]
-    assert bench.make(deleted=False)
-    assert not (bench.outputs["checkpoint"] / "adapter.safetensors").exists()
+def test_a_file_added_to_a_folder_is_removed(stage: ExampleStage) -> None:
+    stage.make()
+    (stage.outputs["checkpoint"] / "adapter.safetensors").write_text("surprise")
+    assert mark_damaged(stage.root) == [stage.file]
+    assert stage.make(deleted=False)
+    assert not (stage.outputs["checkpoint"] / "adapter.safetensors").exists()
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
 @pytest.mark.parametrize("which", ["file", "weights"])
-def test_an_edit_raises_the_remakes_once(
-    bench: Bench, edit: Callable[[Path], None], which: str
+def test_an_edit_raises_the_count_of_remakes_once(
+    stage: ExampleStage, edit: Callable[[Path], None], which: str
 ) -> None:
-    bench.make()
-    assert remakes(bench.file) == 0
-    assert mark_damaged(bench.root) == []
-    edit(getattr(bench, which))
+    stage.make()
+    assert remakes(stage.file) == 0
+    assert mark_damaged(stage.root) == []
+    edit(getattr(stage, which))
     for _ in range(3):
-        assert mark_damaged(bench.root) == [bench.file]
-        assert remakes(bench.file) == 1
+        assert mark_damaged(stage.root) == [stage.file]
+        assert remakes(stage.file) == 1
 
 
-def test_every_edit_raises_the_remakes(bench: Bench) -> None:
-    bench.make()
+def test_every_edit_raises_the_count_of_remakes(stage: ExampleStage) -> None:
+    stage.make()
     for count in (1, 2, 3):
-        edit_in_place(bench.weights)
-        mark_damaged(bench.root)
-        assert remakes(bench.file) == count
-        bench.make()
-        assert mark_damaged(bench.root) == []
-        assert remakes(bench.file) == count
+        edit_in_place(stage.weights)
+        mark_damaged(stage.root)
+        assert remakes(stage.file) == count
+        stage.make()
+        assert mark_damaged(stage.root) == []
+        assert remakes(stage.file) == count
 
 
-def test_an_edit_after_a_put_back_is_seen(bench: Bench) -> None:
-    bench.make()
-    replace_file(bench.weights)
-    mark_damaged(bench.root)
-    assert bench.make()
-    replace_file(bench.weights)
-    assert mark_damaged(bench.root) == [bench.file]
-    assert remakes(bench.file) == 2
+def test_an_edit_after_a_restoration_is_noticed(stage: ExampleStage) -> None:
+    stage.make()
+    replace_file(stage.weights)
+    mark_damaged(stage.root)
+    assert stage.make()
+    replace_file(stage.weights)
+    assert mark_damaged(stage.root) == [stage.file]
+    assert remakes(stage.file) == 2
 
 
-def test_what_a_running_job_has_not_finished_is_no_edit(bench: Bench) -> None:
-    bench.make()
-    bench.delete()
-    with produce(replace(RECIPE, environment="another"), bench.outputs) as job:
-        bench.write(job)
-        bench.file.unlink()
-        assert mark_damaged(bench.root) == []
-        bench.write(job)
-    assert remakes(bench.file) == 0
+def test_outputs_of_a_running_job_are_not_damaged(stage: ExampleStage) -> None:
+    stage.make()
+    stage.delete()
+    with produce(replace(RECIPE, environment="another"), stage.outputs) as job:
+        stage.write(job)
+        stage.file.unlink()
+        assert mark_damaged(stage.root) == []
+        stage.write(job)
+    assert remakes(stage.file) == 0
 
 
-def test_hidden_files_that_a_system_leaves_are_no_edit(bench: Bench) -> None:
-    bench.make()
-    (bench.outputs["checkpoint"] / ".nfs0001").write_text("still open somewhere")
-    assert mark_damaged(bench.root) == []
+def test_hidden_files_added_by_the_system_are_no_edit(stage: ExampleStage) -> None:
+    stage.make()
+    (stage.outputs["checkpoint"] / ".nfs0001").write_text("still open somewhere")
+    assert mark_damaged(stage.root) == []
 
 
-def test_touching_a_file_is_no_edit(bench: Bench) -> None:
-    bench.make()
-    for path in (bench.file, bench.weights):
+def test_touching_a_file_is_no_edit(stage: ExampleStage) -> None:
+    stage.make()
+    for path in (stage.file, stage.weights):
         path.touch()
-    assert mark_damaged(bench.root) == []
+    assert mark_damaged(stage.root) == []
 
 
-def test_rewriting_the_same_bytes_is_no_edit(bench: Bench) -> None:
-    bench.make()
-    content = bench.weights.read_text()
-    bench.weights.unlink()
-    bench.weights.write_text(content)
-    assert mark_damaged(bench.root) == []
+def test_rewriting_the_same_bytes_is_no_edit(stage: ExampleStage) -> None:
+    stage.make()
+    content = stage.weights.read_text()
+    stage.weights.unlink()
+    stage.weights.write_text(content)
+    assert mark_damaged(stage.root) == []
 
 
-def test_outputs_that_are_all_deleted_are_for_snakemake_to_see(bench: Bench) -> None:
-    bench.make()
-    bench.delete()
-    assert mark_damaged(bench.root) == []
+def test_outputs_that_are_all_deleted_are_left_to_snakemake(stage: ExampleStage) -> None:
+    stage.make()
+    stage.delete()
+    assert mark_damaged(stage.root) == []
 
 
-@pytest.mark.parametrize("gone", ["policy", "checkpoint"])
-def test_one_deleted_output_of_several_counts_as_damage(bench: Bench, gone: str) -> None:
-    """Snakemake looks only at the outputs that something below asks for."""
-    bench.make()
-    path = bench.outputs[gone]
+@pytest.mark.parametrize("deleted", ["policy", "checkpoint"])
+def test_one_deleted_output_of_several_counts_as_damage(stage: ExampleStage, deleted: str) -> None:
+    """Snakemake checks only the outputs that a job downstream needs."""
+    stage.make()
+    path = stage.outputs[deleted]
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert mark_damaged(bench.root) == [bench.file]
-    assert bench.make(deleted=False)
-    assert mark_damaged(bench.root) == []
+    assert mark_damaged(stage.root) == [stage.file]
+    assert stage.make(deleted=False)
+    assert mark_damaged(stage.root) == []
 
 
-def test_a_deleted_file_inside_a_folder_counts_as_damage(bench: Bench) -> None:
-    bench.make()
-    bench.weights.unlink()
-    assert mark_damaged(bench.root) == [bench.file]
+def test_a_deleted_file_inside_a_folder_counts_as_damage(stage: ExampleStage) -> None:
+    stage.make()
+    stage.weights.unlink()
+    assert mark_damaged(stage.root) == [stage.file]
 
 
-def test_snakemakes_own_time_stamp_in_a_folder_does_not_count(bench: Bench) -> None:
-    bench.make()
-    (bench.outputs["checkpoint"] / ".snakemake_timestamp").touch()
-    assert mark_damaged(bench.root) == []
+def test_snakemakes_own_time_stamp_in_a_folder_is_no_edit(stage: ExampleStage) -> None:
+    stage.make()
+    (stage.outputs["checkpoint"] / ".snakemake_timestamp").touch()
+    assert mark_damaged(stage.root) == []
 
 
-def test_deleting_all_outputs_frees_their_space(bench: Bench) -> None:
-    bench.make()
-    kept = bench.root / HIDDEN / "policy.json.kept"
-    forget_deleted(bench.root)
+def test_deleting_all_outputs_frees_their_space(stage: ExampleStage) -> None:
+    stage.make()
+    kept = stage.root / HIDDEN / "policy.json.kept"
+    forget_deleted(stage.root)
     assert kept.exists()
-    bench.file.unlink()
-    forget_deleted(bench.root)
+    stage.file.unlink()
+    forget_deleted(stage.root)
     assert kept.exists()
-    bench.delete()
-    forget_deleted(bench.root)
+    stage.delete()
+    forget_deleted(stage.root)
     assert not kept.exists()
 
 
-def test_deleting_the_whole_folder_is_fine(bench: Bench) -> None:
-    bench.make()
-    shutil.rmtree(bench.root)
-    assert mark_damaged(bench.root) == []
-    forget_deleted(bench.root)
+def test_deleting_the_whole_folder_is_fine(stage: ExampleStage) -> None:
+    stage.make()
+    shutil.rmtree(stage.root)
+    assert mark_damaged(stage.root) == []
+    forget_deleted(stage.root)

@@ -1,5 +1,6 @@
-"""Tables: what is written is what is read, and anything else is refused with the file's name."""
+"""Tables are read as they were written; anything else is refused with the file's name."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Return cells of an Arrow type, with those that are easily confused."""
+    """Return cells of an Arrow type, including those that are easily confused."""
     if pa.types.is_list(kind):
         return st.lists(st.fixed_dictionaries({"source": text, "text": text}), max_size=3)
     if pa.types.is_string(kind):
@@ -43,7 +44,7 @@ def rows_of(kind: str, **sizes: int) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 
 def example(kind: str, count: int = 3) -> list[dict[str, Any]]:
-    """Return rows of a kind without chance."""
+    """Return fixed rows of a kind."""
 
     def cell(field: Any, row: int) -> Any:
         if pa.types.is_list(field.type):
@@ -115,7 +116,7 @@ def test_the_content_digest_changes_with_order_and_number_of_rows(
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("left", "right"),
     [
         (["ab", ""], ["a", "b"]),
         ([None, "a"], ["a", None]),
@@ -123,28 +124,28 @@ def test_the_content_digest_changes_with_order_and_number_of_rows(
         (["é"], ["e\u0301"]),
     ],
 )
-def test_strings_that_join_alike_differ(one: list[Any], other: list[Any]) -> None:
+def test_strings_that_join_alike_differ(left: list[Any], right: list[Any]) -> None:
     def digest(answers: list[Any]) -> str:
         rows = [{**row, "answer": a} for row, a in zip(example("problems"), answers, strict=False)]
         return content_digest(table("problems", rows))
 
-    assert digest(one) != digest(other)
+    assert digest(left) != digest(right)
 
 
 def test_solutions_of_different_problems_are_not_confused() -> None:
     def digest(*counts: int) -> str:
-        given_ = [[{"source": "s", "text": "t"}] * count for count in counts]
-        pairs = zip(example("problems", len(counts)), given_, strict=True)
+        solutions = [[{"source": "s", "text": "t"}] * count for count in counts]
+        pairs = zip(example("problems", len(counts)), solutions, strict=True)
         return content_digest(table("problems", [{**row, "solutions": s} for row, s in pairs]))
 
     assert len({digest(2, 0), digest(1, 1), digest(0, 2)}) == 3
 
 
-def test_a_table_under_other_column_names_is_other_content() -> None:
+def test_column_names_are_content() -> None:
     assert content_digest(pa.table({"a": [1]})) != content_digest(pa.table({"b": [1]}))
 
 
-def test_provenance_is_no_content(tmp_path: Path) -> None:
+def test_provenance_is_not_content(tmp_path: Path) -> None:
     content = table("rewards", example("rewards"))
     write_table(tmp_path / "a", "rewards", content, {"seconds": 1})
     write_table(tmp_path / "b", "rewards", content, {"seconds": 2})
@@ -196,7 +197,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metadata", [b"not json", b"[]", b"7", b"{}"])
-def test_provenance_that_says_nothing_is_refused(tmp_path: Path, metadata: bytes) -> None:
+def test_unreadable_provenance_is_refused(tmp_path: Path, metadata: bytes) -> None:
     path = tmp_path / "odd.parquet"
     content = table("rewards", example("rewards")).replace_schema_metadata({b"restem": metadata})
     pq.write_table(content, path)
@@ -226,7 +227,7 @@ def rewritten(path: Path, change: Any) -> Path:
 def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:
     path = rewritten(written(tmp_path), lambda t: t.drop_columns(["layer"]))
     assert "columns differ" in refused(path)
-    path = rewritten(written(tmp_path), lambda t: t.append_column("more", [[1, 2, 3]]))
+    path = rewritten(written(tmp_path), lambda t: t.append_column("extra", [[1, 2, 3]]))
     assert "columns differ" in refused(path)
 
 
@@ -282,16 +283,19 @@ def test_a_failing_write_leaves_the_old_file(
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_nothing_of_a_new_table_is_seen_before_it_is_whole(
+def test_a_new_table_appears_only_when_it_is_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
-    monkeypatch.setattr(tables, "sync", lambda path: seen.append((path, path.stat().st_size)))
     path = tmp_path / "new" / "a.parquet"
+    synced = []
+
+    def sync(descriptor: int) -> None:
+        assert not path.exists()
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", sync)
     write_table(path, "rewards", table("rewards", example("rewards")), {})
-    [(temporary, size)] = seen
-    assert temporary != path
-    assert size == path.stat().st_size
+    assert synced == [path.stat().st_size]
 
 
 def test_equal_rows_make_equal_bytes(tmp_path: Path) -> None:

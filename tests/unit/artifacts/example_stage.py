@@ -1,4 +1,4 @@
-"""A job with a file and a folder as outputs, for tests of artifacts."""
+"""A stage with a file and a folder as outputs, for tests of artifacts."""
 
 import shutil
 from pathlib import Path
@@ -7,20 +7,20 @@ from restem.artifacts.store import Job, Recipe, produce, write_text
 
 RECIPE = Recipe(
     stage="rewards",
-    settings={"reward": {"policy": "strict"}, "task": "chain"},
+    settings={"reward": {"extraction": "strict"}, "task": "chain"},
     code={"restem.stages.rewards": "c0de", "restem.artifacts.tables": "7ab1e"},
     environment="10cc",
     inputs={"samples": ["5a"], "problems": ["9b", "9c"]},
 )
 
 
-class Bench:
-    """Make a table file and a checkpoint folder, and count how often that was work."""
+class ExampleStage:
+    """Make a manifest and a checkpoint folder, and count how often that was computed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.outputs = {"policy": root / "policy.json", "checkpoint": root / "checkpoint"}
-        self.made = 0
+        self.runs = 0
         self.text = "weights"
 
     @property
@@ -37,17 +37,17 @@ class Bench:
         shutil.rmtree(self.outputs["checkpoint"], ignore_errors=True)
 
     def make(self, recipe: Recipe = RECIPE, deleted: bool = True) -> bool:
-        """Make the outputs, and return whether they were put back."""
+        """Make the outputs; return whether they were restored instead of computed."""
         if deleted:
             self.delete()
         with produce(recipe, self.outputs) as job:
             if not job.reused:
-                self.made += 1
+                self.runs += 1
                 self.write(job)
         return job.reused
 
     def write(self, job: Job) -> None:
-        write_text(self.file, f'{{"made": {self.made}}}\n')
+        write_text(self.file, f'{{"run": {self.runs}}}\n')
         self.weights.parent.mkdir(parents=True, exist_ok=True)
         self.weights.write_text(self.text)
 
