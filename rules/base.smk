@@ -13,9 +13,9 @@ rule make_base:
     benchmark:
         "<base>/policy.tsv"
     container:
-        image_of("model")
+        image_of("base")
     params:
-        **stage("base", base_slice, "make_base"),
+        **stage("base"),
     shell:
         "restem base"
         " --files {input.files:q}"

@@ -12,7 +12,7 @@ rule break_down_metrics:
     benchmark:
         "<results>/breakdown.tsv"
     params:
-        **stage("breakdown", breakdown_slice, "break_down_metrics"),
+        **stage("breakdown"),
     shell:
         "restem breakdown"
         " --metrics {input.metrics:q}"
@@ -23,10 +23,10 @@ rule break_down_metrics:
 
 
 rule count_costs:
-    """Count what a policy cost to make, and all that was drawn from it."""
+    """Count what a policy cost to make, and all completions sampled from it."""
     input:
         policy="<policy>/policy.json",
-        samples=drawn_from_policy,
+        samples=sampled_from_policy,
     output:
         costs="<policy>/costs.parquet",
     log:
@@ -34,7 +34,7 @@ rule count_costs:
     benchmark:
         "<policy>/costs.tsv"
     params:
-        **stage("costs", costs_slice, "count_costs"),
+        **stage("costs"),
     shell:
         "restem costs"
         " --policy {input.policy:q}"
@@ -45,7 +45,7 @@ rule count_costs:
         " 2>&1 | tee {log:q}"
 
 
-rule keep_ledger:
+rule sum_costs:
     """Add up what every policy, variant and experiment cost."""
     input:
         costs=all_costs(),
@@ -57,7 +57,7 @@ rule keep_ledger:
     benchmark:
         "<results>/ledger.tsv"
     params:
-        **stage("ledger", ledger_slice, "keep_ledger"),
+        **stage("ledger"),
     shell:
         "restem ledger"
         " --costs {input.costs:q}"
@@ -68,12 +68,12 @@ rule keep_ledger:
         " 2>&1 | tee {log:q}"
 
 
-rule judge_claims:
+rule test_claims:
     """Test the claims of the paper."""
     input:
         metrics=all_metrics(),
         ledger="<results>/ledger.parquet",
-        audit=the_audit(),
+        false_positives=table_of_false_positives(),
     output:
         claims="<results>/claims.parquet",
         page=report(
@@ -87,12 +87,12 @@ rule judge_claims:
     benchmark:
         "<results>/claims.tsv"
     params:
-        **stage("claims", claims_slice, "judge_claims"),
+        **stage("claims"),
     shell:
         "restem claims"
         " --metrics {input.metrics:q}"
         " --ledger {input.ledger:q}"
-        " --audit {input.audit:q}"
+        " --false-positives {input.false_positives:q}"
         " --output {output.claims:q}"
         " --page {output.page:q}"
         " --settings {params.settings:q}"

@@ -1,8 +1,7 @@
 """What the rules share: the study, the digests that decide staleness, addresses and images."""
 
 import os
-import re
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from snakemake.common import overwrite_function_params
 from snakemake.io import apply_wildcards, update_wildcard_constraints
 from snakemake.settings.types import DeploymentMethod
 
-from restem import artifacts, recipes, reporting
-from restem.arguments import as_argument
+from restem.artifacts import store
+from restem.artifacts.digests import code_digest, lock_digest
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, tell_apptainer, verified
@@ -22,28 +21,19 @@ from restem.deployment.snakemake_patches import (
     one_alarm_at_a_time,
     signatures_looked_up_once,
 )
-from restem.artifacts.digests import code_digest, lock_digest
-from restem.study.graph import Draws, Policy, Walk
+from restem.stages.declaration import load_stage
+from restem.stages.execution import as_argument
+from restem.study import slices
+from restem.study.addresses import Draws, Policy
+from restem.study.graph import StudyGraph
 
 with fail_readably():
     STUDY = load_study(config, Path(workflow.basedir) / "config")
-    WALK = Walk(STUDY)
-    PUBLISHED = load_published(Path(workflow.basedir) / "config")
-    AUDITED = reporting.audited(WALK)
+    GRAPH = StudyGraph(STUDY, load_published(Path(workflow.basedir) / "config"))
+    RECHECKED = slices.rechecked(GRAPH)
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"
 RESULTS = Path("results") / STUDY.study
-
-
-# Decodings may carry a view (see `restem.study.addresses`); which rule makes what follows from it.
-PLAIN = r"[^/+]+(\+(hint|batch-\d+-\d+))?"
-SEARCHED = r"[^/+]+\+beam"
-FROZEN = "|".join(map(re.escape, WALK.frozen)) or "none of them"
-FITTED = rf"(?!({FROZEN})/)[^/]+"
-BY_HAND = (
-    "|".join(re.escape(t) for t in STUDY.tasks if WALK.by_hand(t)) or "none of them"
-)
-CHECKED = rf"(?!({BY_HAND})/)[^/]+"
 
 
 wildcard_constraints:
@@ -58,9 +48,8 @@ wildcard_constraints:
     draw_seed=r"\d+",
     shard=r"\d+-of-\d+",
     image="[a-z]+",
-    recipe="[0-9a-f]{12}",
-    figure="[a-z_]+",
-    plot="[A-Z][A-Za-z0-9-]*",
+    digest="[0-9a-f]{12}",
+    figure="[A-Za-z0-9][A-Za-z0-9._-]*",
 
 
 POLICY = "<results>/{task}/{model}/{variant}/seed-{seed}/iter-{iteration}"
@@ -84,62 +73,71 @@ def digest_of_lock(family):
     return lock_digest(ENVIRONMENTS / f"{family}.txt")
 
 
-def stage(name, settings, rule):
-    """Return the parameters that decide staleness of a rule's jobs, each as one string.
+def stage(name):
+    """Return the parameters that decide staleness of a stage's jobs, each as one string.
 
-    Snakemake compares parameters as a set without names, hence one canonical string; it
-    leaves out those that take more than wildcards. The count of remakes changes only when
-    somebody edits an artifact by hand.
+    The stage's declaration (restem.stages) and its slice of the configuration
+    (restem.study.slices) say what they are. Snakemake compares parameters as a set without names,
+    hence one canonical string each; it leaves out those that take more than wildcards. The count
+    of remakes changes only when somebody edits an artifact by hand.
     """
 
-    known = {}
+    slice_of_stage = cache_by_wildcards(partial(getattr(slices, name), GRAPH))
 
-    def told(wildcards):
-        address = tuple(wildcards.items())
-        if address not in known:
-            known[address] = settings(wildcards)
-        return known[address]
+    def settings(wildcards):
+        return as_argument(slice_of_stage(wildcards))
 
-    def slice_of(wildcards):
-        return as_argument(told(wildcards))
+    def code(wildcards):
+        modules = load_stage(name).modules(slice_of_stage(wildcards))
+        return digest_of_code(tuple(modules))
 
-    def code_of(wildcards):
-        return digest_of_code(tuple(recipes.modules(name, told(wildcards))))
+    def environment(wildcards):
+        family = load_stage(name).family(slice_of_stage(wildcards))
+        lock = digest_of_lock(family)
+        return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(family)]}" if CONTAINED else lock
 
-    def environment_of(wildcards):
-        return environment(name, told(wildcards))
+    @cache
+    def first_output():
+        """Return the first output of the rule that has these parameters."""
+        return next(r.output[0] for r in workflow.rules if settings in r.params)
 
-    def remakes_of(wildcards):
-        first = apply_wildcards(workflow.get_rule(rule).output[0], wildcards)
-        return f"remakes: {artifacts.remakes(Path(first))}"
+    def remakes(wildcards):
+        first = apply_wildcards(first_output(), wildcards)
+        return f"remakes: {store.remakes(Path(first))}"
 
-    parameters = {
-        "settings": slice_of,
-        "code": code_of,
-        "environment": environment_of,
-        "remakes": remakes_of,
-    }
-    for function in parameters.values():  # Snakemake would look again for every job
+    functions = (settings, code, environment, remakes)
+    for function in functions:  # Snakemake would look at the signature again for every job
         overwrite_function_params(function, signature(function).parameters)
-    return parameters
+    return {function.__name__: function for function in functions}
 
 
-def environment(name, settings):
-    """Return the digest of a stage's lock, and that of its image where images are used."""
-    family = recipes.family(name, settings)
-    lock = digest_of_lock(family)
-    return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(family)]}" if CONTAINED else lock
+def cache_by_wildcards(function):
+    """Let a function of wildcards compute each result once."""
+    results = {}
+
+    def cached(wildcards):
+        key = tuple(wildcards.items())
+        if key not in results:
+            results[key] = function(wildcards)
+        return results[key]
+
+    return cached
+
+
+def image_of(name):
+    """Return a function that names the image of a stage's jobs, where images are used."""
+
+    def path(wildcards):
+        settings = getattr(slices, name)(GRAPH, wildcards)
+        return image_of_family(load_stage(name).family(settings))
+
+    return path
 
 
 @cache
-def image_of(family):
-    """Return the image that stages of a family of locked packages run in, where images are used."""
+def image_of_family(family):
+    """Return the image that holds a family of locked packages."""
     return str(image_named(STUDY.images.of(family)).path)
-
-
-def image_of_draws(wildcards):
-    """Return the path of the image of a policy's engine."""
-    return image_of(recipes.family("samples", samples_slice(wildcards)))
 
 
 def image_named(name):
@@ -163,36 +161,12 @@ def verified_images():
         return {name: verified(image_named(name)) for name in IMAGES}
 
 
-def policy_of(wildcards):
-    """Return the policy that a job's wildcards address."""
-    return Policy(
-        wildcards.task,
-        wildcards.model,
-        wildcards.variant,
-        int(wildcards.seed),
-        int(wildcards.iteration),
-    )
-
-
-def draws_of(wildcards):
-    """Return the completions that a job's wildcards address."""
-    decoding, _, view = wildcards.decoding.partition("+")
-    return Draws(
-        policy_of(wildcards),
-        wildcards.on,
-        wildcards.split,
-        decoding,
-        int(wildcards.draw_seed),
-        view,
-    )
-
-
 def notice_what_people_did():
     """Mark artifacts that were edited by hand; free the space of those that were deleted."""
     if workflow.is_main_process:
-        artifacts.mark_damaged(RESULTS)
+        store.mark_damaged(RESULTS)
         if not workflow.dryrun:
-            artifacts.forget_deleted(RESULTS)
+            store.forget_deleted(RESULTS)
 
 
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method

@@ -15,7 +15,7 @@ rule select_examples:
     benchmark:
         "<policy>/examples.tsv"
     params:
-        **stage("examples", examples_slice, "select_examples"),
+        **stage("examples"),
     shell:
         "restem examples"
         " --samples {input.samples:q}"

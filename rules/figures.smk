@@ -1,10 +1,10 @@
-"""figures: everything that a reader looks at, from the summary alone."""
+"""figures: everything that a reader looks at, from tables of estimates alone."""
 
 
-rule draw_figure:
-    """Draw one figure in three formats."""
+rule plot_figure:
+    """Plot one figure in three formats."""
     input:
-        summary="<results>/summary.parquet",
+        estimates=estimates_of_figure,
     output:
         pdf="<results>/figures/{figure}.pdf",
         svg="<results>/figures/{figure}.svg",
@@ -19,37 +19,9 @@ rule draw_figure:
     benchmark:
         "<results>/figures/{figure}.tsv"
     params:
-        **stage("figure", figure_slice, "draw_figure"),
+        **stage("figure"),
     shell:
         "restem figure"
-        " --summary {input.summary:q}"
-        " --output {output.pdf:q} {output.svg:q} {output.png:q}"
-        " --settings {params.settings:q}"
-        " --code {params.code} --environment {params.environment}"
-        " 2>&1 | tee {log:q}"
-
-
-rule draw_plot:
-    """Draw one figure of an experiment in three formats."""
-    input:
-        estimates=estimates_of_plot,
-    output:
-        pdf="<results>/paper/{plot}.pdf",
-        svg="<results>/paper/{plot}.svg",
-        png=report(
-            "<results>/paper/{plot}.png",
-            caption="captions/plot.rst",
-            category="Paper",
-            labels={"figure": "{plot}"},
-        ),
-    log:
-        "<results>/paper/{plot}.log",
-    benchmark:
-        "<results>/paper/{plot}.tsv"
-    params:
-        **stage("plot", plot_slice, "draw_plot"),
-    shell:
-        "restem plot"
         " --estimates {input.estimates:q}"
         " --output {output.pdf:q} {output.svg:q} {output.png:q}"
         " --settings {params.settings:q}"
@@ -60,13 +32,13 @@ rule draw_plot:
 rule write_methods:
     """Write the table of methods by property, from the presets themselves."""
     output:
-        markdown="<results>/paper/T1.md",
+        markdown="<results>/methods.md",
     log:
-        "<results>/paper/T1.log",
+        "<results>/methods.log",
     benchmark:
-        "<results>/paper/T1.tsv"
+        "<results>/methods.tsv"
     params:
-        **stage("methods", methods_slice, "write_methods"),
+        **stage("methods"),
     shell:
         "restem methods"
         " --output {output.markdown:q}"
@@ -78,10 +50,10 @@ rule write_methods:
 rule write_page:
     """Write the page that shows figures, claims and costs; it needs no server."""
     input:
-        figures=all_plots(),
+        figures=figures_of_experiments(),
         claims="<results>/claims.parquet",
         ledger="<results>/ledger.parquet",
-        methods="<results>/paper/T1.md",
+        methods="<results>/methods.md",
     output:
         page="<results>/index.html",
     log:
@@ -89,7 +61,7 @@ rule write_page:
     benchmark:
         "<results>/index.tsv"
     params:
-        **stage("page", page_slice, "write_page"),
+        **stage("page"),
     shell:
         "restem page"
         " --figures {input.figures:q}"
@@ -103,7 +75,7 @@ rule write_page:
 
 
 rule write_table:
-    """Write the table of results for people, for LaTeX-free papers and for spreadsheets."""
+    """Write the table of results for people and for spreadsheets."""
     input:
         summary="<results>/summary.parquet",
         lifts="<results>/lifts.parquet",
@@ -120,7 +92,7 @@ rule write_table:
     benchmark:
         "<results>/table.tsv"
     params:
-        **stage("table", table_slice, "write_table"),
+        **stage("table"),
     shell:
         "restem table"
         " --summary {input.summary:q}"

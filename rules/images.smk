@@ -7,12 +7,12 @@ rule build_image:
         definition="containers/{image}.def",
         locks=locks_of_image,
     output:
-        image="containers/{image}-{recipe}.sif",
-        record="containers/{image}-{recipe}.json",
+        image="containers/{image}-{digest}.sif",
+        record="containers/{image}-{digest}.json",
     log:
-        "containers/{image}-{recipe}.log",
+        "containers/{image}-{digest}.log",
     benchmark:
-        "containers/{image}-{recipe}.tsv"
+        "containers/{image}-{digest}.tsv"
     handover: True  # Apptainer's own build: local, with all cores, in no container
     container:
         None

@@ -3,17 +3,19 @@
 from restem.errors import RestemError
 from restem.policies.sources import load_source
 from restem.tasks.registry import load_task
+from restem.study.sharing import policies_of
 from restem.tasks.splits import input_files
 
 
-def estimates_of_plot(wildcards):
-    """Return the table of estimates that a figure of an experiment is drawn from."""
-    return f"<results>/{reporting.plot(WALK, wildcards.plot).table}.parquet"
+def estimates_of_figure(wildcards):
+    """Return the table of estimates that a figure is plotted from."""
+    settings = slices.figure(GRAPH, wildcards)
+    return f"<results>/{settings.get('table', 'summary')}.parquet"
 
 
 def data_files(wildcards):
     """List the local files that a split is read from; none for embedded and hub data."""
-    task = load_task(WALK.module(wildcards.task))
+    task = load_task(GRAPH.module(wildcards.task))
     return input_files(task, STUDY.tasks[wildcards.task].data, wildcards.split)
 
 
@@ -25,18 +27,18 @@ def model_files(wildcards):
 
 def start_of_policy(wildcards):
     """Return the policy whose weights a fine-tuning starts from."""
-    return f"<results>/{WALK.start(policy_of(wildcards)).path}/policy.json"
+    return f"<results>/{GRAPH.start(Policy.of(wildcards)).path}/policy.json"
 
 
-def anchors_of_policy(wildcards):
-    """List the policies that are averaged with the start of a policy."""
-    anchors = WALK.anchors(policy_of(wildcards))
-    return [f"<results>/{policy.path}/policy.json" for policy in anchors]
+def policies_averaged_with(wildcards):
+    """List the policies whose weights are averaged with those of the start."""
+    others = GRAPH.averaged_with(Policy.of(wildcards))
+    return [f"<results>/{policy.path}/policy.json" for policy in others]
 
 
 def first_try(wildcards):
-    """List the verdict of the draws that a second try, with hints, follows."""
-    before = WALK.first_try(draws_of(wildcards))
+    """List the verdicts of the draws that a second try, with hints, follows."""
+    before = GRAPH.first_try(Draws.of(wildcards))
     if before is None:
         return []
     return [f"<results>/{before.path}/rewards/{wildcards.shard}.parquet"]
@@ -45,7 +47,7 @@ def first_try(wildcards):
 def sharded(kind, draws):
     """List the shards of the samples or rewards of some completions."""
     return [
-        f"<results>/{draws.path}/{kind}/{s}.parquet" for s in WALK.shards(draws.split)
+        f"<results>/{draws.path}/{kind}/{s}.parquet" for s in GRAPH.shards(draws.split)
     ]
 
 
@@ -53,111 +55,122 @@ def drawn_for(kind):
     """Return a function that lists the shards that a policy's examples are selected from."""
 
     def shards(wildcards):
-        feeds = WALK.feeds(policy_of(wildcards))
+        feeds = GRAPH.feeds(Policy.of(wildcards))
         return [path for draws in feeds for path in sharded(kind, draws)]
 
     return shards
 
 
-def drawn_from_policy(wildcards):
-    """List the samples of all completions that are drawn from a policy."""
-    every = WALK.drawn_from(policy_of(wildcards))
+def sampled_from_policy(wildcards):
+    """List the samples of all completions that are sampled from a policy."""
+    every = GRAPH.sampled_from(Policy.of(wildcards))
     return [path for draws in every for path in sharded("samples", draws)]
 
 
 def shards_of(kind):
     """Return a function that lists the shards that a job's wildcards address."""
-    return lambda wildcards: sharded(kind, draws_of(wildcards))
+    return lambda wildcards: sharded(kind, Draws.of(wildcards))
+
+
+def samples_to_verify(wildcards):
+    """List the shard that a verifier reads; a human's sheet answers for all shards at once."""
+    shards = sharded("samples", Draws.of(wildcards))
+    if GRAPH.by_hand(wildcards.on):
+        return shards
+    return [path for path in shards if path.endswith(f"/{wildcards.shard}.parquet")]
 
 
 def filled_sheet(wildcards):
-    """Return the filled sheet of completions that a human grades."""
-    sheet = WALK.filled(draws_of(wildcards))
+    """List the filled sheet of completions that a human grades; none for a verifier."""
+    if not GRAPH.by_hand(wildcards.on):
+        return []
+    sheet = GRAPH.filled(Draws.of(wildcards))
     if sheet is None:
         raise RestemError(
             "nobody has graded these completions",
             f"tasks.{wildcards.on}.graded",
             "make the sheets (snakemake sheets), fill them in, and name their folder there",
         )
-    return str(sheet)
+    return [str(sheet)]
 
 
 def all_sheets():
     return [
         f"<results>/{draws.path}/sheet.csv"
-        for draws in WALK.evaluations()
-        if WALK.by_hand(draws.task)
+        for draws in GRAPH.evaluations()
+        if GRAPH.by_hand(draws.task)
     ]
 
 
 def all_problems():
     return [
-        f"<results>/{task}/problems/{split}.parquet" for task, split in WALK.splits()
+        f"<results>/{task}/problems/{split}.parquet" for task, split in GRAPH.splits()
     ]
 
 
 def all_shots():
-    tasks = dict.fromkeys(task for task, _ in WALK.splits())
+    tasks = dict.fromkeys(task for task, _ in GRAPH.splits())
     return [f"<results>/{task}/problems/shots.parquet" for task in tasks]
 
 
 def all_policies():
-    policies = [*map(WALK.base, STUDY.models), *WALK.trained]
+    policies = [*map(GRAPH.base, STUDY.models), *GRAPH.trained]
     return [f"<results>/{policy.path}/policy.json" for policy in policies]
 
 
 def all_costs():
-    policies = reporting.policies_of(WALK)
+    policies = policies_of(GRAPH)
     return [f"<results>/{policy.path}/costs.parquet" for policy in policies]
 
 
 def all_examples():
-    return [f"<results>/{policy.path}/examples.parquet" for policy in WALK.trained]
+    return [f"<results>/{policy.path}/examples.parquet" for policy in GRAPH.trained]
 
 
 def all_samples():
-    return [path for draws in WALK.sampled() for path in sharded("samples", draws)]
+    return [path for draws in GRAPH.sampled() for path in sharded("samples", draws)]
 
 
 def all_rewards():
-    judged = filter(WALK.judged, WALK.sampled())
+    judged = filter(GRAPH.judged, GRAPH.sampled())
     return [path for draws in judged for path in sharded("rewards", draws)]
 
 
 def all_metrics():
     """List the metrics of what has verdicts; what waits for a human has none yet."""
-    judged = filter(WALK.judged, WALK.evaluations())
+    judged = filter(GRAPH.judged, GRAPH.evaluations())
     return [f"<results>/{draws.path}/metrics.parquet" for draws in judged]
 
 
 def all_figures():
+    """List every figure in three formats."""
     kinds = ("pdf", "svg", "png")
-    return [
-        f"<results>/figures/{name}.{kind}" for name in STUDY.figures for kind in kinds
-    ]
+    names = [*STUDY.figures, *slices.figures_of_experiments(GRAPH)]
+    return [f"<results>/figures/{name}.{kind}" for name in names for kind in kinds]
 
 
-def all_plots():
+def figures_of_experiments():
     """List the figures of the experiments, as SVG for the page."""
-    return [f"<results>/paper/{name}.svg" for name in reporting.plots(WALK)]
+    names = slices.figures_of_experiments(GRAPH)
+    return [f"<results>/figures/{name}.svg" for name in names]
 
 
-def all_reports():
+def all_pages():
     """List the pages on claims, cost and groups; only a study that asks for them has them."""
     pages = ["claims.md", "ledger.md"] if STUDY.claims else []
     pages += ["breakdown.parquet"] if STUDY.metrics.breakdowns else []
-    pages += ["audit.md"] if AUDITED else []
+    pages += ["false_positives.md"] if RECHECKED else []
     pages += ["index.html"] if STUDY.experiments and STUDY.claims else []
     return [f"<results>/{page}" for page in pages]
 
 
-def the_audit():
-    """Return the rates of false positives, which only a study with an audit has."""
-    return ["<results>/audit.parquet"] if AUDITED else []
+def table_of_false_positives():
+    """List the rates of false positives; only a study that looks for them has them."""
+    return ["<results>/false_positives.parquet"] if RECHECKED else []
 
 
 def all_rechecks():
-    return [f"<results>/{policy.path}/recheck.parquet" for policy in AUDITED]
+    return [f"<results>/{policy.path}/recheck.parquet" for policy in RECHECKED]
 
 
 def all_tables():

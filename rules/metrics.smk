@@ -15,7 +15,7 @@ rule count_correct:
     benchmark:
         "<draws>/metrics.tsv"
     params:
-        **stage("metrics", metrics_slice, "count_correct"),
+        **stage("metrics"),
     shell:
         "restem metrics"
         " --samples {input.samples:q}"
@@ -40,7 +40,7 @@ rule summarise_metrics:
     benchmark:
         "<results>/summary.tsv"
     params:
-        **stage("summary", summary_slice, "summarise_metrics"),
+        **stage("summary"),
     shell:
         "restem summary"
         " --metrics {input.metrics:q}"

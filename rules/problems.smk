@@ -12,7 +12,7 @@ rule load_problems:
     benchmark:
         "<results>/{task}/problems/{split}.tsv"
     params:
-        **stage("problems", problems_slice, "load_problems"),
+        **stage("problems"),
     shell:
         "restem problems"
         " --data {input.data:q}"
@@ -22,7 +22,7 @@ rule load_problems:
         " 2>&1 | tee {log:q}"
 
 
-rule report_overlap:
+rule measure_overlap:
     """Compare every pair of splits: exact and n-gram overlap."""
     input:
         problems=all_problems(),
@@ -33,7 +33,7 @@ rule report_overlap:
     benchmark:
         "<results>/overlap.tsv"
     params:
-        **stage("overlap", overlap_slice, "report_overlap"),
+        **stage("overlap"),
     shell:
         "restem overlap"
         " --problems {input.problems:q}"

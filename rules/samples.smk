@@ -2,23 +2,23 @@
 
 
 rule draw_samples:
-    """Draw the completions of one shard; those that were drawn before are kept."""
+    """Sample the completions of one shard; those that were sampled before are kept."""
     input:
         policy="<policy>/policy.json",
         problems="<results>/{on}/problems/{split}.parquet",
         shots="<results>/{on}/problems/shots.parquet",
         first_try=first_try,
     output:
-        samples="<drawn>/samples/{shard}.parquet",
+        samples="<draws>/samples/{shard}.parquet",
     log:
         "<draws>/samples/{shard}.log",
     benchmark:
         "<draws>/samples/{shard}.tsv"
     container:
-        image_of_draws
+        image_of("samples")
     threads: 1
     params:
-        **stage("samples", samples_slice, "draw_samples"),
+        **stage("samples"),
     shell:
         "restem samples"
         " --policy {input.policy:q}"

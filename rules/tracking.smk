@@ -1,8 +1,8 @@
-"""tracking: what was made, told to MLflow by one writer."""
+"""tracking: every policy and its metrics, published to MLflow by one writer."""
 
 
 rule publish_runs:
-    """Tell MLflow about every policy and its metrics; a server that is down loses nothing."""
+    """Publish every policy and its metrics to MLflow; a server that is down loses nothing."""
     input:
         policies=all_policies(),
         summary="<results>/summary.parquet",
@@ -14,7 +14,7 @@ rule publish_runs:
     benchmark:
         "<results>/tracking/published.tsv"
     params:
-        **stage("tracking", tracking_slice, "publish_runs"),
+        **stage("tracking"),
     shell:
         "restem tracking"
         " --policies {input.policies:q}"

@@ -1,284 +1,120 @@
-"""The `restem` command: one subcommand a stage, no logic in it.
+"""The `restem` command: one subcommand for each stage, made from its declaration, and tools.
 
-A stage's command takes its inputs, its outputs and its slice of configuration; it reads no other
-file and writes nothing else but its progress and its resume state.
+A stage's command reads the inputs and the slice of configuration that it is given, and writes its
+outputs; it reads no other file. Modules are imported only when their command is asked for.
 """
 
+import math
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import click
 
-from restem.artifacts.store import Job
-from restem.commands.forecasting import forecast
-from restem.commands.making import FILE, FOLDER, cli, fail_readably
-from restem.commands.making import listed as _list
-from restem.commands.making import make as _make
-from restem.commands.making import stage as _stage
-from restem.commands.tools import images, sandbox
-from restem.deployment import environments
+from restem.errors import RestemError
+from restem.stages.declaration import Stage, file_of, load_stage, stage_names
 
-__all__ = ["cli", "fail_readably", "main"]
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+EXISTING = click.Path(path_type=Path, exists=True)
+ROOT = Path()
+
+
+@contextmanager
+def fail_readably() -> Iterator[None]:
+    """Show a RestemError as its three parts and exit; every other error keeps its traceback."""
+    try:
+        yield
+    except RestemError as problem:
+        print(f"restem: {problem}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
 
 
 def main() -> None:
-    """Run the command line; SIGTERM ends a stage the way an exception does, so that it saves."""
+    """Run the command line; SIGTERM ends a stage as an exception does, so that it saves."""
+    from restem.deployment import environments
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with fail_readably():
         environments.enter(sys.argv[1:])
         cli()
 
 
-@_stage
-@_list("--data", "Files that the split is read from.", required=False)
-@click.option("--output", type=FILE, required=True)
-def problems(data: Sequence[Path], output: Path, **options: Any) -> None:
-    """Read one split of a task as a table."""
-    from restem.stages import problems as stage
+class Commands(click.Group):
+    """The tools that are defined here, and the stages, which are imported on demand."""
 
-    _make("problems", options, {"data": data}, {"problems": output}, lambda j: stage.run(j, output))
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all stages, then those of the tools."""
+        return [*(name.replace("_", "-") for name in stage_names()), *self.commands]
 
-
-@_stage
-@_list("--problems", "Tables of problems, in the order of the settings.")
-@click.option("--output", type=FILE, required=True)
-def overlap(problems: Sequence[Path], output: Path, **options: Any) -> None:
-    """Report how much the splits overlap."""
-    from restem.stages import overlap as stage
-
-    inputs = {"problems": problems}
-    _make("overlap", options, inputs, {"overlap": output}, lambda j: stage.run(j, problems, output))
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name."""
+        name = cmd_name.replace("-", "_")
+        if name in stage_names():
+            return command_of(load_stage(name))
+        return super().get_command(ctx, cmd_name)
 
 
-@_stage
-@_list("--files", "Local files that the model is read from.", required=False)
-@click.option("--output", type=FILE, required=True, help="policy.json")
-@click.option("--checkpoint", type=FOLDER, required=True)
-def base(files: Sequence[Path], output: Path, checkpoint: Path, **options: Any) -> None:
-    """Make a base policy: fetch, convert, unpack or pretrain it."""
-    from restem.stages import base as stage
+class StageCommand(click.Command):
+    """Read `--name A B C` as `--name A --name B --name C`, and a bare `--name` as an empty list."""
 
-    outputs = {"policy": output, "checkpoint": checkpoint}
-    _make(
-        "base", options, {"files": files}, outputs, lambda job: stage.run(job, output, checkpoint)
-    )
-
-
-@_stage
-@click.option("--policy", type=FILE, required=True)
-@click.option("--problems", type=FILE, required=True)
-@click.option("--shots", type=FILE, required=True)
-@_list("--first-try", "Verdicts of the draws that a second try, with hints, follows.", False)
-@click.option("--shard", default="1-of-1", help="Which problems: 2-of-8 is every eighth.")
-@click.option("--threads", default=1, type=click.IntRange(1))
-@click.option("--output", type=FILE, required=True)
-def samples(
-    policy: Path,
-    problems: Path,
-    shots: Path,
-    first_try: Sequence[Path],
-    shard: str,
-    threads: int,
-    output: Path,
-    **options: Any,
-) -> None:
-    """Draw completions from a policy; those drawn before are kept."""
-    from restem.stages import samples as stage
-
-    def body(job: Job) -> None:
-        stage.run(job, policy, problems, shots, first_try, shard, threads, output)
-
-    inputs = {"policy": policy, "problems": problems, "shots": shots, "first_try": first_try}
-    _make("samples", options, inputs, {"samples": output}, body)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Spread lists, then parse as usual."""
+        lists = {o for p in self.params if getattr(p, "multiple", False) for o in p.opts}
+        spread: list[str] = []
+        name = ""
+        for arg in args:
+            if arg.startswith("--"):
+                name = arg if arg in lists else ""
+                spread += [] if name else [arg]
+            else:
+                spread += [name, arg] if name else [arg]
+        return super().parse_args(ctx, spread)
 
 
-@_stage
-@click.option("--policy", type=FILE, required=True)
-@click.option("--problems", type=FILE, required=True)
-@click.option("--shots", type=FILE, required=True)
-@click.option("--shard", default="1-of-1", help="Which problems: 2-of-8 is every eighth.")
-@click.option("--threads", default=1, type=click.IntRange(1))
-@click.option("--output", type=FILE, required=True)
-def search(
-    policy: Path,
-    problems: Path,
-    shots: Path,
-    shard: str,
-    threads: int,
-    output: Path,
-    **options: Any,
-) -> None:
-    """Search for solutions with the verifier as judge, instead of drawing them."""
-    from restem.stages import search as stage
+def command_of(stage: Stage) -> click.Command:
+    """Return the command of a stage, with an option for each of its parameters."""
 
-    def body(job: Job) -> None:
-        stage.run(job, policy, problems, shots, shard, threads, output)
+    def body(settings: str, code: str | None, environment: str, **values: Any) -> None:
+        from restem.stages.execution import execute
 
-    inputs = {"policy": policy, "problems": problems, "shots": shots}
-    _make("search", options, inputs, {"samples": output}, body)
+        execute(stage, values, settings, code, environment)
+
+    options: list[click.Parameter] = [_option(stage, name) for name in stage.parameters]
+    options += [
+        click.Option(["--settings"], required=True, help="Slice of the configuration, as JSON."),
+        click.Option(["--code"], help="Expected digest of the code; refused if it differs."),
+        click.Option(["--environment"], default="unlocked", help="Digest of the lock, to record."),
+    ]
+    name = stage.name.replace("_", "-")
+    return StageCommand(name, params=options, callback=body, help=stage.run.__doc__)
 
 
-@_stage
-@click.option("--samples", type=FILE, required=True)
-@click.option("--problems", type=FILE, required=True)
-@click.option("--output", type=FILE, required=True)
-def rewards(samples: Path, problems: Path, output: Path, **options: Any) -> None:
-    """Verify completions: one verdict each."""
-    from restem.stages import rewards as stage
-
-    inputs = {"samples": samples, "problems": problems}
-    outputs = {"rewards": output}
-    _make("rewards", options, inputs, outputs, lambda j: stage.run(j, samples, problems, output))
-
-
-@_stage
-@_list("--samples", "Every shard of the completions.")
-@click.option("--problems", type=FILE, required=True)
-@click.option("--output", type=FILE, required=True, help="The sheet, a CSV file.")
-def sheet(samples: Sequence[Path], problems: Path, output: Path, **options: Any) -> None:
-    """Write a sheet on which a human gives points to completions."""
-    from restem.stages import sheet as stage
-
-    inputs = {"samples": samples, "problems": problems}
-    body = lambda job: stage.run(job, samples, problems, output)  # noqa: E731
-    _make("sheet", options, inputs, {"sheet": output}, body)
+def _option(stage: Stage, name: str) -> click.Option:
+    kind, parameter = stage.parameters[name]
+    optional = parameter.default is not parameter.empty
+    names, text = [f"--{name.replace('_', '-')}"], stage.help.get(name)
+    if file := file_of(kind):
+        path = FOLDER if file.folder else FILE
+        many = {"multiple": True} if file.several else {}
+        return click.Option(names, type=path, required=not optional, help=text, **many)
+    kind = get_args(kind)[0] if get_origin(kind) else kind
+    return click.Option(names, type=kind, default=parameter.default, show_default=True, help=text)
 
 
-@_stage
-@click.option("--sheet", type=FILE, required=True, help="The filled sheet, a CSV file.")
-@_list("--samples", "Every shard of the completions.")
-@click.option("--problems", type=FILE, required=True)
-@click.option("--shard", default="1-of-1", help="Which problems: 2-of-8 is every eighth.")
-@click.option("--output", type=FILE, required=True)
-def points(
-    sheet: Path, samples: Sequence[Path], problems: Path, shard: str, output: Path, **options: Any
-) -> None:
-    """Read the points of a filled sheet: one verdict a completion."""
-    from restem.stages import points as stage
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Self-training experiments (ReST-EM): a command for each stage, and tools.
 
-    inputs = {"sheet": sheet, "samples": samples, "problems": problems}
-    body = lambda job: stage.run(job, sheet, samples, problems, shard, output)  # noqa: E731
-    _make("points", options, inputs, {"rewards": output}, body)
-
-
-@_stage
-@_list("--samples", "Shards of the E-step.", required=False)
-@_list("--rewards", "Verdicts of the same shards.", required=False)
-@click.option("--problems", type=FILE, required=True)
-@click.option("--shots", type=FILE, required=True)
-@click.option("--output", type=FILE, required=True)
-def examples(
-    samples: Sequence[Path],
-    rewards: Sequence[Path],
-    problems: Path,
-    shots: Path,
-    output: Path,
-    **options: Any,
-) -> None:
-    """Select training examples, and record why the rest is dropped."""
-    from restem.stages import examples as stage
-
-    def body(job: Job) -> None:
-        stage.run(job, samples, rewards, problems, shots, output)
-
-    inputs = {"samples": samples, "rewards": rewards, "problems": problems, "shots": shots}
-    _make("examples", options, inputs, {"examples": output}, body)
-
-
-@_stage
-@click.option("--examples", type=FILE, required=True)
-@click.option("--start", type=FILE, required=True, help="policy.json of the weights to start from")
-@click.option("--validation", type=FILE, required=True)
-@click.option("--shots", type=FILE, required=True)
-@click.option("--threads", default=1, type=click.IntRange(1))
-@click.option("--output", type=FILE, required=True, help="policy.json")
-@click.option("--checkpoint", type=FOLDER, required=True)
-@click.option("--save-seconds", default=600.0, help="Time between saves of the resume state.")
-def policy(
-    examples: Path,
-    start: Path,
-    validation: Path,
-    shots: Path,
-    threads: int,
-    output: Path,
-    checkpoint: Path,
-    save_seconds: float,
-    **options: Any,
-) -> None:
-    """Fine-tune a policy while its validation reward improves (the M-step)."""
-    from restem.stages import policy as stage
-
-    def body(job: Job) -> None:
-        inside = (examples, start, validation, shots, threads, output, checkpoint)
-        stage.run(job, *inside, save_seconds)
-
-    inputs = {"examples": examples, "start": start, "validation": validation, "shots": shots}
-    _make("policy", options, inputs, {"policy": output, "checkpoint": checkpoint}, body)
-
-
-@_stage
-@click.option("--examples", type=FILE, required=True)
-@click.option("--start", type=FILE, required=True, help="policy.json of the frozen weights")
-@_list("--anchors", "policy.json of the weights to interpolate with.", False)
-@click.option("--validation", type=FILE, required=True)
-@click.option("--shots", type=FILE, required=True)
-@click.option("--threads", default=1, type=click.IntRange(1))
-@click.option("--output", type=FILE, required=True, help="policy.json")
-@click.option("--checkpoint", type=FOLDER, required=True)
-def frozen(
-    examples: Path,
-    start: Path,
-    anchors: Sequence[Path],
-    validation: Path,
-    shots: Path,
-    threads: int,
-    output: Path,
-    checkpoint: Path,
-    **options: Any,
-) -> None:
-    """Make a policy without fitting weights: a prompt, or a mean of two policies."""
-    from restem.stages import frozen as stage
-
-    def body(job: Job) -> None:
-        stage.run(job, examples, start, anchors, validation, threads, output, checkpoint)
-
-    inputs = {"examples": examples, "start": start, "anchors": anchors}
-    inputs |= {"validation": validation, "shots": shots}
-    _make("frozen", options, inputs, {"policy": output, "checkpoint": checkpoint}, body)
-
-
-@_stage
-@_list("--samples", "Shards of the evaluated completions.")
-@_list("--rewards", "Verdicts of the same shards.")
-@click.option("--problems", type=FILE, required=True)
-@click.option("--policy", type=FILE, required=True)
-@click.option("--output", type=FILE, required=True)
-def metrics(
-    samples: Sequence[Path],
-    rewards: Sequence[Path],
-    problems: Path,
-    policy: Path,
-    output: Path,
-    **options: Any,
-) -> None:
-    """Count the correct completions of every problem."""
-    from restem.stages import metrics as stage
-
-    def body(job: Job) -> None:
-        stage.run(job, samples, rewards, problems, policy, output)
-
-    inputs = {"samples": samples, "rewards": rewards, "problems": problems, "policy": policy}
-    _make("metrics", options, inputs, {"metrics": output}, body)
-
-
-import restem.commands.reports  # noqa: E402, F401 - its commands follow those of the walk
+    The rules of the workflow call the stages; a printed job can be pasted and run by hand.
+    """
 
 
 @cli.command()
-@click.option("--output", type=FILE, help="File to write; else it is printed.")
+@click.option("--output", type=FILE, help="File to write; printed by default.")
 def schema(output: Path | None) -> None:
     """Print the JSON schema of a study file."""
     from restem.artifacts.store import write_text
@@ -291,12 +127,12 @@ def schema(output: Path | None) -> None:
 
 
 @cli.command()
-@click.option("--task", required=True, help="Whose verifier judges: math, gsm8k, mbpp, apps ...")
+@click.option("--task", required=True, help="Task whose verifier judges: math, gsm8k, mbpp ...")
 @click.option("--input", "source", type=FILE, required=True, help="JSON lines to grade.")
 @click.option("--output", type=FILE, required=True, help="JSON lines of verdicts.")
 @click.option("--details", is_flag=True, help="Also write what was extracted and compared.")
 def grade(task: str, source: Path, output: Path, details: bool) -> None:
-    """Grade JSON lines without a workflow: one verdict a line, in order."""
+    """Grade JSON lines without a workflow: one verdict for each line, in order."""
     from restem.tools.grade import grade_file
 
     counts = grade_file(task, source, output, details)
@@ -308,9 +144,9 @@ def grade(task: str, source: Path, output: Path, details: bool) -> None:
 @click.option("--problems", type=FILE, help="The problems that the rewards were made with.")
 @click.option("--input", "source", type=FILE, help="Or JSON lines, as `restem grade` reads them.")
 @click.option("--output", type=FILE, required=True, help="JSON lines of disagreements.")
-@click.option("--sample", default=1000, type=click.IntRange(1), help="Answers to re-grade.")
-@click.option("--seed", default=0, help="Of the sample.")
-def audit(
+@click.option("--sample", default=1000, type=click.IntRange(1), help="Answers to grade again.")
+@click.option("--seed", default=0, help="Seed of the sample.")
+def compare_graders(
     rewards: Path | None,
     problems: Path | None,
     source: Path | None,
@@ -319,15 +155,15 @@ def audit(
     seed: int,
 ) -> None:
     """Compare the math verifier with a second grader (Math-Verify) on a sample."""
-    from restem.tools import compare_graders as second
+    from restem.tools import compare_graders as tool
 
     if source and not rewards:
-        counts = second.audit_pairs(source, output, sample, seed)
+        counts = tool.audit_pairs(source, output, sample, seed)
     elif rewards and problems and not source:
-        counts = second.audit_rewards(rewards, problems, output, sample, seed)
+        counts = tool.audit_rewards(rewards, problems, output, sample, seed)
     else:
         raise click.UsageError("give --rewards with --problems, or --input")
-    click.echo("\n".join(second.summary(counts)))
+    click.echo("\n".join(tool.summary(counts)))
 
 
 @cli.command()
@@ -335,18 +171,18 @@ def audit(
 @click.option("--adapter", type=FOLDER, required=True, help="Folder with adapter_config.json.")
 @click.option("--output", type=FOLDER, required=True, help="Checkpoint to write.")
 def merge(base: Path, adapter: Path, output: Path) -> None:
-    """Merge a LoRA adapter into its base: a whole checkpoint that anything can load."""
-    from restem.training.lora import merge as merged
+    """Merge a LoRA adapter into its base model: a checkpoint that anything can load."""
+    from restem.training.lora import merge as merge_adapter
 
-    merged(base, adapter, output)
+    merge_adapter(base, adapter, output)
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.argument("path", type=EXISTING)
 @click.option("--rows", default=5, type=click.IntRange(1), help="Rows of a table to show.")
-@click.option("--problem", default=None, help="Show all that is known of one problem's rows.")
+@click.option("--problem", help="Show all rows of one problem.")
 def show(path: Path, rows: int, problem: str | None) -> None:
-    """Print any artifact for a human: what it holds, a completion with its verdict, provenance."""
+    """Print an artifact: its content, a completion with its verdict, and its provenance."""
     from restem.tools.show import show as text
 
     click.echo(text(path, rows, problem))
@@ -354,18 +190,149 @@ def show(path: Path, rows: int, problem: str | None) -> None:
 
 @cli.command()
 @click.argument("targets", nargs=-1)
-@click.option("--configfile", type=FILE, help="The study; the demo if it is left out.")
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
 @click.option("--images", is_flag=True, help="Plan a run in container images.")
 def plan(targets: tuple[str, ...], configfile: Path | None, images: bool) -> None:
-    """Say what a run would do: what is stale, what changed (key, file, module), at what cost."""
+    """Show what a run would do: what is stale, what changed (key, file, module), at what cost."""
     from restem.tools.plan import plan as text
 
     click.echo(text(targets, configfile, images))
 
 
-cli.add_command(forecast)
-cli.add_command(images)
-cli.add_command(sandbox)
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--output", type=FILE, required=True, help="The archive, a .tar.gz.")
+def archive(results: Path, output: Path) -> None:
+    """Bundle the estimates of a study (results/<study>), so that figures rebuild anywhere."""
+    from restem.artifacts.digests import file_digest
+    from restem.tools.archive import archive as pack
+
+    digests = pack(results, output)
+    click.echo(f"{output}: {len(digests)} files, sha256 {file_digest(output)}")
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--output", type=FOLDER, required=True)
+def redraw(bundle: Path, output: Path) -> None:
+    """Unpack an archive, check it, and plot all of its figures again; nothing else is run."""
+    from restem.tools.archive import commands, unpack
+
+    manifest = unpack(bundle, output)
+    for command in commands(manifest, output):
+        cli.main([*command], standalone_mode=False, prog_name="restem")
+
+
+class Finite(click.FloatRange):
+    """Read a finite number in a range; click itself accepts nan in any range."""
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            raise click.BadParameter(f"{value} is not a finite number", ctx, param)
+        return number
+
+
+class ModelSize(click.ParamType[tuple[str, float]]):
+    """Read a model with its number of parameters, such as S=1.5e9."""
+
+    name = "MODEL=NUMBER"
+
+    def convert(self, value: str, param: Any, ctx: click.Context | None) -> tuple[str, float]:
+        """Return the name and the number."""
+        name, _, number = value.partition("=")
+        with suppress(ValueError):
+            if 0 < float(number) < math.inf:
+                return name, float(number)
+        expected = "a model and its number of parameters"
+        raise click.BadParameter(f"{value!r} is not like S=1.5e9: {expected}", ctx, param)
+
+
+SHARE = Finite(0, 1, min_open=True)
+POSITIVE = Finite(0, min_open=True)
+
+
+@cli.command()
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+@click.option("--parameters", multiple=True, type=ModelSize(), help="For each model: S=1.5e9.")
+@click.option("--length", default=0.5, type=SHARE, help="Mean completion, share of max_tokens.")
+@click.option("--solved", default=0.5, type=SHARE, help="Share of correct completions.")
+@click.option("--characters", default=3.0, type=POSITIVE, help="Characters of a prompt token.")
+@click.option("--peak", default=989e12, type=POSITIVE, help="FLOP/s of a GPU; H100, bfloat16.")
+@click.option("--sampling", "drawing", default=0.1, type=SHARE, help="Share of peak in sampling.")
+@click.option("--training", default=0.35, type=SHARE, help="Share of the peak in training.")
+def forecast(configfile: Path, parameters: Sequence[tuple[str, float]], **assumed: float) -> None:
+    """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
+    from restem.accounts.forecast import Assumed, Forecast, text
+    from restem.config.load import load_study, read_yaml
+    from restem.study.graph import StudyGraph
+
+    graph = StudyGraph(load_study(read_yaml(configfile), Path("config")))
+    click.echo(text(Forecast(graph, dict(parameters), Assumed(**assumed))))
+
+
+@cli.group()
+def images() -> None:
+    """Build and check container images for Apptainer."""
+
+
+@cli.group()
+def sandbox() -> None:
+    """Check the sandbox that runs programs."""
+
+
+@images.command("build")
+@click.argument("name")
+@click.option("--mirror", help="Debian mirror to bootstrap from; this machine's own by default.")
+@click.option(
+    "--wheels",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with the wheels of the locks; by default pip collects them.",
+)
+@click.option(
+    "--from-debian",
+    is_flag=True,
+    help="Base it on Debian from the mirror, where no registry of containers can be reached.",
+)
+def build_image(name: str, mirror: str | None, wheels: Path | None, from_debian: bool) -> None:
+    """Build one image of containers/ from its definition and the locks."""
+    from restem.deployment.images import Image, build
+
+    image = Image(name, ROOT)
+    build(image, mirror, wheels, from_debian)
+    click.echo(f"built {image.path}")
+
+
+@images.command("check")
+@click.argument("names", nargs=-1)
+@click.option("--gpu", is_flag=True, help="Also require a GPU driver.")
+def check_images(names: tuple[str, ...], gpu: bool) -> None:
+    """Compare images with what was built; all definitions by default."""
+    from restem.deployment.images import FOLDER as DEFINITIONS
+    from restem.deployment.images import Image, driver, verified
+
+    if gpu:
+        click.echo(driver())
+    failed = False
+    for name in names or sorted(path.stem for path in (ROOT / DEFINITIONS).glob("*.def")):
+        try:
+            image = Image(name, ROOT)
+            click.echo(f"{image.path}: as built, sha256 {verified(image)}")
+        except RestemError as problem:
+            failed = True
+            click.echo(str(problem), err=True)
+    if failed:
+        raise SystemExit(1)
+
+
+@sandbox.command("check")
+def check_sandbox() -> None:
+    """Test every wall of the sandbox on this machine; fails if one is missing."""
+    from restem.sandbox.probe import report
+
+    if not report(click.echo):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from restem.config.training import Training
 from restem.errors import RestemError
 from restem.pages.ledger import amount
 from restem.study.addresses import HINT, Draws, Policy
-from restem.study.graph import Walk
-from restem.study.lineage import REFERENCE
+from restem.study.graph import StudyGraph
+from restem.study.policy_graph import REFERENCE
 from restem.tasks.registry import load_task
 from restem.tasks.splits import load_split
 from restem.tasks.task import few_shot_prefix
@@ -70,10 +70,10 @@ class Row:
 class Forecast:
     """The cost of a study by model and kind of work."""
 
-    def __init__(self, walk: Walk, parameters: Mapping[str, float], assumed: Assumed) -> None:
+    def __init__(self, graph: StudyGraph, parameters: Mapping[str, float], assumed: Assumed) -> None:
         """Take the parameters of every model of the study; raises RestemError."""
-        self.walk, self.assumed = walk, assumed
-        self.parameters = _of_all_models(walk, parameters)
+        self.graph, self.assumed = graph, assumed
+        self.parameters = _of_all_models(graph, parameters)
         self._size = cache(self._read_size)
 
     def rows(self) -> list[Row]:
@@ -83,7 +83,7 @@ class Forecast:
         for model, work, count, cost in self._works():
             works.setdefault((model, work), []).append(cost)
             tables[model, work] = tables.get((model, work), 0) + count
-        order = list(self.walk.study.models)
+        order = list(self.graph.study.models)
         keys = sorted(works, key=lambda key: (order.index(key[0]), key[1]))
         return [Row(*key, tables[key], total(works[key])) for key in keys]
 
@@ -94,8 +94,8 @@ class Forecast:
         With adapters the weights are nearly all. Activations are not counted.
         """
         held: dict[str, float] = {}
-        for policy in self.walk.trained:
-            if self.walk.method(policy).m_step.kind == "fine_tune":
+        for policy in self.graph.trained:
+            if self.graph.method(policy).m_step.kind == "fine_tune":
                 training = self._training(policy)
                 whole = 1.0 if training.shard == "optimizer" else 1 / training.processes
                 numbers = whole if training.lora else 2 * whole + 2 / training.processes
@@ -105,12 +105,12 @@ class Forecast:
 
     def _works(self) -> Iterator[tuple[str, str, int, Cost]]:
         """Yield model, kind of work, tables and cost of everything that a GPU makes."""
-        evaluated = set(self.walk.evaluations())
-        for draws in self.walk.sampled():
+        evaluated = set(self.graph.evaluations())
+        for draws in self.graph.sampled():
             kind = "draws for evaluation" if draws in evaluated else "draws for the E-step"
-            shards = len(self.walk.shards(draws.split))
+            shards = len(self.graph.shards(draws.split))
             yield draws.policy.model, kind, shards, self.of_draws(draws)
-        for policy in self.walk.trained:
+        for policy in self.graph.trained:
             yield policy.model, "training", 1, self.of_training(policy)
             yield policy.model, "validation in training", 0, self.of_validation(policy)
 
@@ -120,11 +120,11 @@ class Forecast:
         problems: float = draws.window[1] if draws.window else size.problems
         if draws.view == HINT:
             problems *= 1 - self.assumed.solved
-        decoding = self.walk.study.decodings[draws.decoding]
+        decoding = self.graph.study.decodings[draws.decoding]
         length = self.assumed.length * decoding.max_tokens
-        search = self.walk.search_of(draws)
+        search = self.graph.search_of(draws)
         if search is None:
-            count, each = float(self.walk.count(draws)), length
+            count, each = float(self.graph.count(draws)), length
         else:
             steps = math.ceil(length / search.step_tokens)
             count = float(search.beams * search.expansions * steps)
@@ -133,7 +133,7 @@ class Forecast:
 
     def of_validation(self, policy: Policy) -> Cost:
         """Return what the validations of an M-step draw."""
-        study, m_step = self.walk.study, self.walk.method(policy).m_step
+        study, m_step = self.graph.study, self.graph.method(policy).m_step
         training = self._training(policy)
         due = {
             "fine_tune": training.epochs_max * training.validations_per_epoch + 1,
@@ -151,12 +151,12 @@ class Forecast:
 
     def of_training(self, policy: Policy) -> Cost:
         """Return what the steps of an M-step cost; none where no weights are fitted."""
-        if self.walk.method(policy).m_step.kind != "fine_tune":
+        if self.graph.method(policy).m_step.kind != "fine_tune":
             return Cost()
         training, size = self._training(policy), self._size(policy.task, "train")
         examples = self.examples(policy)
         of_epochs = training.epochs_max * math.ceil(examples / training.batch_size)
-        steps = self.walk.steps(policy) or training.steps or of_epochs
+        steps = self.graph.steps(policy) or training.steps or of_epochs
         batch = min(training.batch_size, examples)
         prefixes = 1 if training.layout == "tree" else batch
         target = size.question + self._target(policy)
@@ -167,15 +167,15 @@ class Forecast:
 
     def examples(self, policy: Policy) -> float:
         """Return how many examples selection keeps, at most."""
-        selection = self.walk.selection(policy)
+        selection = self.graph.selection(policy)
         all_problems = self._size(policy.task, "train").problems
         problems = min(all_problems, selection.problems or all_problems)
         problems = round(problems * (selection.problem_share or 1))
         kept = sum(
-            self.walk.wanted_draws(policy, source)
+            self.graph.wanted_draws(policy, source)
             * min(source.draws.window[1] if source.draws.window else problems, problems)
             * (1 if selection.threshold is None else self.assumed.solved)
-            for source in self.walk.sources(policy)
+            for source in self.graph.sources(policy)
             if source.name != REFERENCE
         )
         most = [limit for limit in (selection.cap, selection.best) if limit is not None]
@@ -183,11 +183,11 @@ class Forecast:
         return kept + (problems if selection.human else 0)
 
     def _training(self, policy: Policy) -> Training:
-        return self.walk.study.training_of(policy.variant, policy.model)
+        return self.graph.study.training_of(policy.variant, policy.model)
 
     def _target(self, policy: Policy) -> float:
         """Return the tokens of an example's solution: those of a completion."""
-        study, step = self.walk.study, self.walk.method(policy).e_step
+        study, step = self.graph.study, self.graph.method(policy).e_step
         decoding = step.decoding if step else study.validation_decoding
         return self.assumed.length * study.decodings[decoding].max_tokens
 
@@ -204,7 +204,7 @@ class Forecast:
         )
 
     def _read_size(self, task: str, split: Split) -> Size:
-        module, stated = load_task(self.walk.module(task)), self.walk.study.tasks[task].data
+        module, stated = load_task(self.graph.module(task)), self.graph.study.tasks[task].data
         data = stated.model_copy(update={"exclude_overlap": None})
         problems = load_split(module, data, split).problems
         if not problems:
@@ -230,7 +230,7 @@ def text(forecast: Forecast) -> str:
         lines.append(_line((row.model, row.work, str(row.tables), *amounts, hours)))
     stated = ", ".join(f"{f.name} {getattr(assumed, f.name):g}" for f in fields(assumed))
     held = ", ".join(f"{name} {size / 1e9:.3g} GB" for name, size in forecast.memory().items())
-    title = f"# What {forecast.walk.study.study} would take — a forecast\n"
+    title = f"# What {forecast.graph.study.study} would take — a forecast\n"
     notes = [f"\nAssumed: {stated}."]
     if held:
         notes.append(f"Held by a process of fine-tuning, without activations: {held}.")
@@ -241,8 +241,8 @@ def _line(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _of_all_models(walk: Walk, parameters: Mapping[str, float]) -> dict[str, float]:
-    models = list(walk.study.models)
+def _of_all_models(graph: StudyGraph, parameters: Mapping[str, float]) -> dict[str, float]:
+    models = list(graph.study.models)
     for name in parameters:
         if name not in models:
             raise RestemError(

@@ -1,7 +1,8 @@
 """The base of every configuration block: immutable, and unknown keys are refused."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,3 +20,24 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both else value
     return merged
+
+
+@dataclass(frozen=True)
+class Loads:
+    """A settings field whose value decides which module is loaded, which no import shows.
+
+    module: a format string; `{}` stands for the value, `{kind}` for a field of it. A field that
+    is empty or false loads nothing.
+    """
+
+    module: str
+
+    def named_by(self, value: Any) -> str:
+        """Return the dotted name of the module."""
+        fields = dict(value) if isinstance(value, Strict) else {}
+        return self.module.format(value, **fields)
+
+
+TaskModule = Annotated[str, Loads("restem.tasks.{}")]
+VerifierModule = Annotated[str, Loads("restem.rewards.{}")]
+FigureModule = Annotated[str, Loads("restem.figures.{}")]

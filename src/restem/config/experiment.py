@@ -11,11 +11,11 @@ NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
-class Plot(Strict):
+class Figure(Strict):
     """One figure: a module of restem.figures and the part of the results that it shows."""
 
     module: str = Field(description="Module in restem.figures.")
-    table: Literal["summary", "breakdown", "audit"] = Field(
+    table: Literal["summary", "breakdown", "false_positives"] = Field(
         default="summary", description="The estimates that it is drawn from."
     )
     tasks: list[str] | None = Field(default=None, description="Evaluated tasks; null for all.")
@@ -36,9 +36,9 @@ class Plot(Strict):
     )
 
     @model_validator(mode="after")
-    def _fits_its_table(self) -> "Plot":
-        if self.table == "audit" and self.decodings is not None:
-            raise ValueError("an audit is of examples, which have no decoding; leave out decodings")
+    def _fits_its_table(self) -> "Figure":
+        if self.table == "false_positives" and self.decodings is not None:
+            raise ValueError("false positives are of examples, which have no decoding: leave out decodings")
         return self
 
 
@@ -51,4 +51,4 @@ class Experiment(Strict):
         default_factory=dict, description="What it trains; equal names must mean equal things."
     )
     evaluations: list[Evaluation] = Field(default_factory=list, description="What it measures.")
-    figures: dict[Name, Plot] = Field(default_factory=dict, description="What it draws.")
+    figures: dict[Name, Figure] = Field(default_factory=dict, description="What it draws.")

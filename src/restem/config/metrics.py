@@ -43,17 +43,17 @@ class Metrics(Strict):
         return ks
 
 
-class Audit(Strict):
+class FalsePositives(Strict):
     """Judge a sample of the kept solutions a second time: how many of them are false positives?
 
-    Answers are compared by a second grader (Math-Verify, which `make audit` installs), programs run
+    Answers are compared by a second grader (Math-Verify, which `make second-grader` installs), programs run
     the tests that `reward.code.held_back` kept from their reward.
     """
 
     sample: int = Field(
         default=0,
         description="Kept solutions of each policy that are judged again: so many of those found "
-        "on the first try and so many rationalised ones. 0 for no audit.",
+        "on the first try and so many rationalised ones. 0 for none.",
         ge=0,
     )
     seed: int = Field(default=0, description="Seed of the sample.", ge=0)

@@ -14,7 +14,7 @@ from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
 from restem.config.experiment import NAME, Experiment, Name
 from restem.config.method import Method
-from restem.config.metrics import Audit, Metrics
+from restem.config.metrics import FalsePositives, Metrics
 from restem.config.models import Model
 from restem.config.reward import Reward
 from restem.config.services import Images, Tracking
@@ -85,8 +85,9 @@ class Study(Strict):
         description="By task, which model of this study claims are tested on instead of one that "
         "they name: for a study whose models are not all for all tasks.",
     )
-    audit: Audit = Field(
-        default_factory=Audit, description="Second judgement of what policies are trained on."
+    false_positives: FalsePositives = Field(
+        default_factory=FalsePositives,
+        description="Second verdict on a sample of what policies are trained on."
     )
     tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
     images: Images = Field(default_factory=Images, description="Containers by kind of stage.")
@@ -170,7 +171,7 @@ def _dangling(study: Study) -> list[str]:
         for model in names.values():
             check(f"stand_ins.{task}", model, study.models_on(task, None))
     check("validation_decoding", study.validation_decoding, study.decodings)
-    found += _chat_for_training(study) + _unfit(study) + _unaudited(study)
+    found += _chat_for_training(study) + _unfit(study) + _without_second_verdict(study)
     return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)
 
 
@@ -200,16 +201,16 @@ def _unfit(study: Study) -> list[str]:
     ]
 
 
-def _unaudited(study: Study) -> list[str]:
-    """Name the figures that an audit would have to be made for."""
-    if study.audit.sample:
+def _without_second_verdict(study: Study) -> list[str]:
+    """Name the figures of false positives in a study that looks for none."""
+    if study.false_positives.sample:
         return []
     return [
-        f"audit.sample: 0, but figure {name} of experiment {experiment} shows an audit; set it, "
+        f"false_positives.sample: 0, but figure {name} of experiment {experiment} shows them; set it, "
         "for instance to 200"
         for experiment, stated in study.experiments.items()
         for name, figure in stated.figures.items()
-        if figure.table == "audit"
+        if figure.table == "false_positives"
     ]
 
 

@@ -27,7 +27,7 @@ def second_replies(pairs: Sequence[Pair], asker: str) -> list[Reply]:
         raise RestemError(
             "Math-Verify is not installed",
             asker,
-            "install it: make audit (pip install --no-deps -r envs/audit.txt)",
+            "install it: make second-grader (pip install --no-deps -r envs/second-grader.txt)",
         )
     replies = _decided(pairs, LIMITS)
     late = [place for place, reply in enumerate(replies) if reply.layer == "timeout"]

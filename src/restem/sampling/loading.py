@@ -12,7 +12,7 @@ from restem.sampling.engine import Engine
 
 def load_engine(checkpoint: Path, settings: EngineSettings, threads: int) -> Engine:
     """Return an engine that holds the checkpoint; progress bars are left to the stage."""
-    module = importlib.import_module(f"restem.sampling.{settings.name}_engine")
+    module = importlib.import_module(f"restem.sampling.{settings.name}.engine")
     engine: Engine = module.load(checkpoint, settings, threads)
     return engine
 

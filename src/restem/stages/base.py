@@ -1,24 +1,33 @@
 """Stage base: bring a pretrained model into the one form that all other stages read."""
 
 import shutil
-from pathlib import Path
+from typing import Annotated
 
 from restem.artifacts.store import Job
-from restem.config.base import Strict
+from restem.config.base import Loads, Strict
 from restem.config.models import ModelSource
 from restem.policies.manifest import write_policy
 from restem.policies.sources import load_source
+from restem.stages.declaration import InputFiles, OutputFile, OutputFolder, stage
 
 
 class Settings(Strict):
     """What this stage reads of the configuration."""
 
-    source: ModelSource
+    source: Annotated[ModelSource, Loads("restem.policies.sources.{kind}")]
 
 
-def run(job: Job, output: Path, checkpoint: Path) -> None:
-    """Write the checkpoint of a base model and its manifest."""
-    source = Settings.model_validate(job.recipe.settings).source
+@stage(lock="model", help={"files": "Local files that the model is read from."})
+def run(
+    job: Job,
+    settings: Settings,
+    files: InputFiles = (),
+    *,
+    output: OutputFile,
+    checkpoint: OutputFolder,
+) -> None:
+    """Make the policy of a base model: fetch, convert, unpack or pretrain it."""
+    source = settings.source
     if checkpoint.exists():
         shutil.rmtree(checkpoint)
     checkpoint.mkdir(parents=True)

@@ -1,12 +1,10 @@
 """Stage breakdown: estimates and lifts in groups of problems (difficulty, subject, level)."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
 from restem.config.metrics import Metrics
+from restem.stages.declaration import InputFiles, OutputFile, stage
 from restem.statistics.aliases import Address, all_rows
 from restem.statistics.groups import break_down
 
@@ -18,9 +16,9 @@ class Settings(Strict):
     aliases: list[tuple[Address, Address]]
 
 
-def run(job: Job, metrics: Sequence[Path], output: Path) -> None:
+@stage(lock="report")
+def run(job: Job, settings: Settings, metrics: InputFiles, *, output: OutputFile) -> None:
     """Write the estimates of every group; without groups to look at, an empty table."""
-    settings = Settings.model_validate(job.recipe.settings)
     found = []
     if settings.metrics.breakdowns:
         found = break_down(all_rows(settings.aliases, metrics), settings.metrics)

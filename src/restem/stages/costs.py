@@ -9,6 +9,7 @@ from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
 from restem.errors import RestemError
 from restem.policies.manifest import read_policy
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 
 
 class Settings(Strict):
@@ -18,12 +19,14 @@ class Settings(Strict):
     draws: list[str]
 
 
-def run(job: Job, policy: Path, samples: Sequence[Path], output: Path) -> None:
+@stage(lock="report")
+def run(
+    job: Job, settings: Settings, policy: InputFile, samples: InputFiles = (), *, output: OutputFile
+) -> None:
     """Write one row for the policy itself and one for each of its completions' addresses.
 
     Raises RestemError when a table of samples is at no address of the settings.
     """
-    settings = Settings.model_validate(job.recipe.settings)
     tables: dict[str, list[Path]] = {name: [] for name in settings.draws}
     for path in samples:
         tables[_address(path, settings.draws)].append(path)

@@ -9,10 +9,11 @@ from typing import Any
 from restem.answers.form import answer_form
 from restem.artifacts.store import Job
 from restem.artifacts.tables import KEPT, read_rows, table, write_table
-from restem.config.base import Strict
+from restem.config.base import Strict, TaskModule
 from restem.config.selection import Selection
 from restem.errors import RestemError
 from restem.selection.decide import Drawn, decide
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tasks.problem import Problem, read_problems
 from restem.tasks.registry import load_task
 from restem.tasks.task import Task, few_shot_prefix
@@ -24,26 +25,28 @@ REFERENCE = "reference"
 class Settings(Strict):
     """What this stage reads of the configuration."""
 
-    task: str
+    task: TaskModule
     selection: Selection
     seed: tuple[int, ...] = ()
     sources: tuple[tuple[str, int], ...] = (("model", 0),)
     drawn: list[int] | None = None
 
 
+@stage(lock="data")
 def run(
     job: Job,
-    samples: Sequence[Path],
-    rewards: Sequence[Path],
-    problems: Path,
-    shots: Path,
-    output: Path,
+    settings: Settings,
+    samples: InputFiles = (),
+    rewards: InputFiles = (),
+    *,
+    problems: InputFile,
+    shots: InputFile,
+    output: OutputFile,
 ) -> None:
     """Write one row for each completion and each human solution: kept or not, and why.
 
     The shards of all sources come one source after the other.
     """
-    settings = Settings.model_validate(job.recipe.settings)
     task = load_task(settings.task)
     known = {problem.id: problem for problem in read_problems(problems)}
     prefix = few_shot_prefix(task, read_problems(shots))

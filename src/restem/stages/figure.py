@@ -1,33 +1,72 @@
-"""Stage figure: draw one figure from the summary, in three formats."""
+"""Stage figure: plot one figure from the part of the estimates that it shows."""
 
 import importlib
 import inspect
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
 
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows
-from restem.config.base import Strict
+from restem.config.base import FigureModule, Strict
+from restem.errors import RestemError
+from restem.stages.declaration import InputFile, OutputFiles, stage
 
 
 class Settings(Strict):
-    """The module in restem.figures, and what figures may want to know."""
+    """The module in restem.figures, which rows it gets, and what it may want to know.
 
-    figure: str
-    note: str
-    home: str
+    kept: the wanted values by column; options: more arguments of the module's function; marks:
+    numbers that a paper states, for tasks of this study; unmarked: how many were left out because
+    they are of another task.
+    """
+
+    figure: FigureModule
+    table: Literal["summary", "breakdown", "false_positives"] = "summary"
+    label: str
+    train_task: str
     confidence: float
+    kept: dict[str, list[str]] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    marks: list[dict[str, Any]] = Field(default_factory=list)
+    unmarked: int = 0
 
 
-def run(job: Job, summary: Path, outputs: Mapping[str, Path]) -> None:
-    """Draw the figure and save it as PDF, SVG and PNG."""
+@stage(
+    lock="report",
+    help={
+        "estimates": "Summary, breakdown or false positives.",
+        "output": "The figure as PDF, SVG and PNG.",
+    },
+)
+def run(job: Job, settings: Settings, estimates: InputFile, *, output: OutputFiles) -> None:
+    """Plot one figure and save it as PDF, SVG and PNG."""
     from restem.figures.style import save
 
-    settings = Settings.model_validate(job.recipe.settings)
+    rows = [row for row in read_rows(estimates, settings.table) if _shown(row, settings.kept)]
+    if settings.kept and not rows:
+        raise RestemError(
+            "no estimate is left to plot",
+            f"{estimates}: {settings.kept}",
+            "list the evaluations that the figure needs in its experiment",
+        )
     module = importlib.import_module(f"restem.figures.{settings.figure}")
-    rows = read_rows(summary, "summary")
-    offered = settings.model_dump(exclude={"figure", "note"})
-    wanted = inspect.signature(module.draw).parameters.keys() & offered.keys()
-    drawn = module.draw(rows, settings.note, **{name: offered[name] for name in wanted})
-    save(drawn, outputs["svg"].with_suffix(""))
-    print(f"figure: {outputs['png']}", flush=True)
+    parameters = inspect.signature(module.draw).parameters
+    unknown = [name for name in settings.options if name not in parameters]
+    if unknown:
+        raise RestemError(
+            f"figure {settings.figure} has no option {', '.join(unknown)}",
+            "options of the experiment's figure",
+            f"use some of {', '.join(parameters)}",
+        )
+    offered = dict(settings) | settings.options
+    wanted = {name: value for name, value in offered.items() if name in parameters}
+    wanted |= {"note": settings.label, "home": settings.train_task}
+    wanted = {name: value for name, value in wanted.items() if name in parameters}
+    save(module.draw(rows, **wanted), output[0].with_suffix(""))
+    print(f"figure: {output[0].with_suffix('')}", flush=True)
+
+
+def _shown(row: Mapping[str, Any], kept: Mapping[str, list[str]]) -> bool:
+    return all(row[column] in values for column, values in kept.items())

@@ -1,27 +1,27 @@
 """Stage ledger: what every policy, variant and experiment cost."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from restem.accounts.costs import read_costs, sums
 from restem.artifacts.store import Job, write_text
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
 from restem.pages.ledger import markdown
+from restem.stages.declaration import InputFiles, OutputFile, stage
 
 
 class Settings(Strict):
     """Which policies and completions belong to which use, by scope and name."""
 
-    note: str
+    label: str
     groups: dict[str, dict[str, list[str]]]
 
 
-def run(job: Job, costs: Sequence[Path], output: Path, page: Path) -> None:
-    """Write the sums as a table and as Markdown."""
-    settings = Settings.model_validate(job.recipe.settings)
+@stage(lock="report")
+def run(
+    job: Job, settings: Settings, costs: InputFiles, *, output: OutputFile, page: OutputFile
+) -> None:
+    """Add up what every policy, variant and experiment cost."""
     known = dict(cost for path in costs for cost in read_costs(path))
     rows = sums(settings.groups, known)
     write_table(output, "ledger", table("ledger", rows), job.provenance)
-    write_text(page, markdown(rows, settings.note))
+    write_text(page, markdown(rows, settings.label))
     print(f"ledger: {len(known)} policies and draws, {len(rows)} sums", flush=True)

@@ -1,11 +1,10 @@
 """Stage methods: the table of methods by property, from the presets themselves."""
 
-from pathlib import Path
-
 from restem.artifacts.store import Job, write_text
 from restem.config.base import Strict
 from restem.config.method import Method
 from restem.pages.methods import markdown
+from restem.stages.declaration import OutputFile, stage
 
 
 class Settings(Strict):
@@ -16,8 +15,8 @@ class Settings(Strict):
     cited: dict[str, dict[str, str]]
 
 
-def run(job: Job, output: Path) -> None:
-    """Write the table as Markdown."""
-    settings = Settings.model_validate(job.recipe.settings)
+@stage(lock="report")
+def run(job: Job, settings: Settings, *, output: OutputFile) -> None:
+    """Write the table of methods by property, from the presets themselves."""
     write_text(output, markdown(settings.methods, settings.temperatures, settings.cited))
     print(f"methods: {len(settings.methods)} presets", flush=True)

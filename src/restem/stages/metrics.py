@@ -11,6 +11,7 @@ from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import Strict
 from restem.errors import RestemError
 from restem.policies.manifest import read_policy
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.statistics.votes import ballot_of, written
 from restem.tasks.problem import Problem, read_problems
 
@@ -28,16 +29,18 @@ class Settings(Strict):
     iteration: int
 
 
+@stage(lock="report")
 def run(
     job: Job,
-    samples: Sequence[Path],
-    rewards: Sequence[Path],
-    problems: Path,
-    policy: Path,
-    output: Path,
+    settings: Settings,
+    samples: InputFiles,
+    rewards: InputFiles,
+    problems: InputFile,
+    policy: InputFile,
+    *,
+    output: OutputFile,
 ) -> None:
     """Write one row a problem; a halted policy gives one row that says why."""
-    settings = Settings.model_validate(job.recipe.settings)
     address = settings.model_dump(exclude={"train_task"})
     halted = read_policy(policy).halted
     asked = read_problems(problems)

@@ -1,12 +1,11 @@
 """Stage overlap: how much the splits of a study have in common, as an artifact."""
 
-from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
+from restem.stages.declaration import InputFiles, OutputFile, stage
 from restem.tasks.overlap import overlaps
 from restem.tasks.problem import read_problems
 
@@ -17,9 +16,9 @@ class Settings(Strict):
     tables: list[tuple[str, str]]
 
 
-def run(job: Job, problems: Sequence[Path], output: Path) -> None:
+@stage(lock="data", help={"problems": "Tables of problems, in the order of the settings."})
+def run(job: Job, settings: Settings, problems: InputFiles, *, output: OutputFile) -> None:
     """Compare every pair of splits of which one is a test split."""
-    settings = Settings.model_validate(job.recipe.settings)
     named = list(zip(settings.tables, map(read_problems, problems), strict=True))
     rows = []
     for (left, left_problems), (right, right_problems) in combinations(named, 2):

@@ -1,14 +1,13 @@
 """Stage page: one HTML file that shows figures, claims and costs, and needs no server."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from restem.artifacts.store import Job, write_text
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
 from restem.pages.index import Figure, html
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 
 
 class Settings(Strict):
@@ -16,7 +15,7 @@ class Settings(Strict):
 
     study: str
     description: str
-    note: str
+    label: str
     figures: list[dict[str, str]]
     claims: list[dict[str, Any]]
     confidence: float
@@ -25,11 +24,18 @@ class Settings(Strict):
     more: list[str]
 
 
+@stage(lock="report")
 def run(
-    job: Job, figures: Sequence[Path], claims: Path, ledger: Path, methods: Path, output: Path
+    job: Job,
+    settings: Settings,
+    figures: InputFiles = (),
+    *,
+    claims: InputFile,
+    ledger: InputFile,
+    methods: InputFile,
+    output: OutputFile,
 ) -> None:
     """Write the page; it links to figures and artifacts by paths relative to itself."""
-    settings = Settings.model_validate(job.recipe.settings)
     shown = [
         Figure(**known, path=os.path.relpath(path, output.parent))
         for known, path in zip(settings.figures, figures, strict=True)
@@ -37,7 +43,7 @@ def run(
     text = html(
         settings.study,
         settings.description,
-        settings.note,
+        settings.label,
         shown,
         {claim["id"]: claim for claim in settings.claims},
         read_rows(claims, "claims"),

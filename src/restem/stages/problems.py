@@ -1,11 +1,10 @@
 """Stage problems: read one split of a task as a table."""
 
-from pathlib import Path
-
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
-from restem.config.base import Strict
+from restem.config.base import Strict, TaskModule
 from restem.config.data import Split, TaskData
+from restem.stages.declaration import InputFiles, OutputFile, stage
 from restem.tasks.problem import to_row
 from restem.tasks.registry import load_task
 from restem.tasks.splits import load_split
@@ -14,14 +13,14 @@ from restem.tasks.splits import load_split
 class Settings(Strict):
     """What this stage reads of the configuration."""
 
-    task: str
+    task: TaskModule
     split: Split
     data: TaskData
 
 
-def run(job: Job, output: Path) -> None:
-    """Write the problems of one split; what was read and dropped goes into the provenance."""
-    settings = Settings.model_validate(job.recipe.settings)
+@stage(lock="data", help={"data": "Files that the split is read from."})
+def run(job: Job, settings: Settings, data: InputFiles = (), *, output: OutputFile) -> None:
+    """Read one split of a task as a table."""
     loaded = load_split(load_task(settings.task), settings.data, settings.split)
     read = [vars(record) for record in loaded.files]
     counts = {"problems": len(loaded.problems), "dropped": loaded.dropped}

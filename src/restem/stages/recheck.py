@@ -16,12 +16,13 @@ from typing import Any, Final
 from restem.answers.equations import equations, holds
 from restem.artifacts.store import Job
 from restem.artifacts.tables import KEPT, read_rows, table, write_table
-from restem.config.base import Strict
+from restem.config.base import Strict, TaskModule, VerifierModule
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.held_back import held
 from restem.rewards.second_grader import second_replies
 from restem.rewards.verifier import Attempt
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tasks.grading import open_grader
 from restem.tasks.problem import read_problems
 
@@ -34,8 +35,8 @@ ACCEPTED, REJECTED, UNDECIDED = "accepted", "rejected", "undecided"
 class Settings(Strict):
     """Whose solutions, from which sources, how they were rewarded, and how many are judged."""
 
-    task: str
-    verifier: str
+    task: TaskModule
+    verifier: VerifierModule
     reward: Reward
     sources: tuple[tuple[str, int], ...]
     sample: int
@@ -69,19 +70,21 @@ class Finding:
     detail: str | None = None
 
 
+@stage(lock="second-grader")
 def run(
     job: Job,
-    examples: Path,
-    samples: Sequence[Path],
-    rewards: Sequence[Path],
-    problems: Path,
-    output: Path,
+    settings: Settings,
+    examples: InputFile,
+    samples: InputFiles,
+    rewards: InputFiles,
+    problems: InputFile,
+    *,
+    output: OutputFile,
 ) -> None:
     """Write one row for each sampled solution and check.
 
     The shards of all sources come one source after the other, as for the selection.
     """
-    settings = Settings.model_validate(job.recipe.settings)
     chosen = _chosen(read_rows(examples, "examples"), settings)
     cases = list(_cases(chosen, settings, samples, rewards, problems))
     rows = [

@@ -1,16 +1,19 @@
 """Stage rewards: one verdict a completion (the E-step's second half)."""
 
+import importlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
-from restem.config.base import Strict
+from restem.config.base import Loads, Strict, TaskModule, VerifierModule
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.verifier import Attempt, Verdict
+from restem.sampling.rows import of_shard
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tasks.grading import open_grader
 from restem.tasks.problem import read_problems
 
@@ -18,28 +21,75 @@ from restem.tasks.problem import read_problems
 class Settings(Strict):
     """What this stage reads of the configuration."""
 
-    task: str
-    verifier: str
+    task: TaskModule
+    verifier: VerifierModule
     reward: Reward
+    by_hand: Annotated[bool, Loads("restem.tasks.grading_sheet")] = False
 
 
-def run(job: Job, samples: Path, problems: Path, output: Path) -> None:
-    """Write one verdict for each completion, and what the flexible policy would have said."""
-    settings = Settings.model_validate(job.recipe.settings)
-    drawn = read_rows(samples, "samples")
-    attempts = _attempts(drawn, samples, problems)
-    with open_grader(settings.task, settings.verifier, settings.reward) as grader:
-        verdicts = grader.verdicts(attempts)
-        flexible = grader.verdicts(attempts, "flexible")
-    rows = [_row(*judged) for judged in zip(drawn, verdicts, flexible, strict=True)]
+@stage(
+    lock="data",
+    help={
+        "samples": "The shard; every shard of a sheet that a human filled in.",
+        "sheet": "The filled sheet, where a human grades.",
+        "shard": "Which problems: 2-of-8 is every eighth, from the second on.",
+    },
+)
+def run(
+    job: Job,
+    settings: Settings,
+    samples: InputFiles,
+    problems: InputFile,
+    sheet: InputFiles = (),
+    *,
+    shard: str = "1-of-1",
+    output: OutputFile,
+) -> None:
+    """Verify completions: one verdict each, from the task's verifier or from a filled sheet."""
+    sampled = [row for path in samples for row in read_rows(path, "samples")]
+    if settings.by_hand:
+        rows = _graded_by_hand(sampled, problems, sheet[0], shard)
+    else:
+        rows = _verified(settings, sampled, samples, problems)
     counts = Counter(row["verdict"] for row in rows)
     provenance = {**job.provenance, "counts": dict(counts)}
     write_table(output, "rewards", table("rewards", rows), provenance)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    print(f"rewards: {told or 'nothing to verify'}", flush=True)
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    print(f"rewards: {summary or 'nothing to verify'}", flush=True)
 
 
-def _attempts(drawn: Sequence[dict[str, Any]], samples: Path, problems: Path) -> list[Attempt]:
+def _graded_by_hand(
+    sampled: Sequence[dict[str, Any]], problems: Path, sheet: Path, shard: str
+) -> list[dict[str, Any]]:
+    """Return the verdicts of one shard; the sheet must hold the completions of all shards."""
+    # Loaded by name: the code of sheets is no part of what a program verifies.
+    grading_sheet = importlib.import_module("restem.tasks.grading_sheet")
+    asked = read_problems(problems)
+    shard_ids = {problem.id for problem in of_shard(asked, shard)}
+    points = grading_sheet.points_of(sheet, sampled, asked, str(problems))
+    keys = [(row["problem_id"], row["draw"]) for row in sampled if row["problem_id"] in shard_ids]
+    rows = []
+    for key in keys:
+        verdict = points[key].verdict
+        row = _row({"problem_id": key[0], "draw": key[1]}, verdict, verdict)
+        rows.append(row | {"of": float(points[key].of)})
+    return rows
+
+
+def _verified(
+    settings: Settings, sampled: Sequence[dict[str, Any]], samples: Sequence[Path], problems: Path
+) -> list[dict[str, Any]]:
+    """Return the verdicts, and what the flexible extraction would have said."""
+    attempts = _attempts(sampled, samples, problems)
+    with open_grader(settings.task, settings.verifier, settings.reward) as grader:
+        verdicts = grader.verdicts(attempts)
+        flexible = grader.verdicts(attempts, "flexible")
+    return [_row(*judged) for judged in zip(sampled, verdicts, flexible, strict=True)]
+
+
+def _attempts(
+    drawn: Sequence[dict[str, Any]], samples: Sequence[Path], problems: Path
+) -> list[Attempt]:
     """Pair every completion with what its problem is checked against."""
     gold = {problem.id: problem.answer for problem in read_problems(problems)}
     attempts = []
@@ -48,7 +98,7 @@ def _attempts(drawn: Sequence[dict[str, Any]], samples: Path, problems: Path) ->
         if answer is None:
             raise RestemError(
                 f"problem {row['problem_id']!r} has no gold answer",
-                f"{samples} against {problems}",
+                f"{', '.join(map(str, samples))} against {problems}",
                 "draw the samples from the same problems; leave out problems without an answer",
             )
         attempts.append(Attempt(answer, row["completion"]))

@@ -1,15 +1,18 @@
-"""Stage samples: the completions that one policy draws on one split (the E-step's first half)."""
+"""Stage samples: sample completions from one policy on one split (first half of an E-step)."""
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from restem.artifacts.digests import digest
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
-from restem.config.base import Strict
+from restem.config.base import Loads, Strict, TaskModule, VerifierModule
 from restem.config.decoding import Decoding
+from restem.config.method import Search
 from restem.config.models import EngineSettings
+from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.policies.manifest import PolicyManifest, read_policy, verify_checkpoint
 from restem.sampling.drawing import Drawing, narrowed
@@ -18,6 +21,7 @@ from restem.sampling.pool import Key, Pool
 from restem.sampling.progress import Progress
 from restem.sampling.rows import of_shard, row_of
 from restem.sampling.usage import Ledger, summed
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tasks.problem import SHOT, Problem, read_problems
 from restem.tasks.registry import load_task
 from restem.tasks.task import Task, few_shot_prefix, hinted
@@ -26,20 +30,79 @@ _NAMED = 20  # problems that a message lists by id
 
 
 class Settings(Strict):
-    """What this stage reads of the configuration; the address decides the seeds."""
+    """What this stage reads of the configuration; the address decides the seeds.
 
-    task: str
+    search: how solutions are searched for with the verifier, instead of sampled one by one.
+    """
+
+    task: TaskModule
     engine: EngineSettings
     decoding: Decoding
     address: tuple[str, str, int]
     window: tuple[int, int] | None = None
     hint: bool = False
     prompt: Literal["base", "chat"] = "base"
+    search: Annotated[Search | None, Loads("restem.sampling.search")] = None
+    verifier: VerifierModule | None = None
+    reward: Reward = Reward()
 
 
+@stage(
+    lock="model",
+    engine=True,
+    help={
+        "first_try": "Verdicts of the draws that a second try, with hints, follows.",
+        "shard": "Which problems: 2-of-8 is every eighth, from the second on.",
+    },
+)
 def run(
     job: Job,
-    policy: Path,
+    settings: Settings,
+    policy: InputFile,
+    problems: InputFile,
+    shots: InputFile,
+    first_try: InputFiles = (),
+    *,
+    shard: str = "1-of-1",
+    threads: int = 1,
+    output: OutputFile,
+) -> None:
+    """Sample completions from a policy; those sampled before are kept."""
+    manifest = read_policy(policy)
+    if manifest.halted:
+        write_table(output, "samples", table("samples", []), {**job.provenance, "engine": "none"})
+        print(f"samples: none, the policy is halted: {manifest.halted}", flush=True)
+    elif settings.search:
+        chosen = of_shard(read_problems(problems), shard)
+        _search(job, settings, manifest, chosen, read_problems(shots), threads, output)
+    else:
+        _sample(job, settings, manifest, problems, shots, first_try, shard, threads, output)
+
+
+def _search(
+    job: Job,
+    settings: Settings,
+    manifest: PolicyManifest,
+    problems: Sequence[Problem],
+    shots: Sequence[Problem],
+    threads: int,
+    output: Path,
+) -> None:
+    """Write the solutions that a search with the verifier as judge finds."""
+    # Loaded by name: the code of a search is no part of what is sampled without one.
+    searching = importlib.import_module("restem.sampling.search")
+    engine = _load(manifest, settings.engine, threads)
+    prefix = manifest.prefix(settings.task) or few_shot_prefix(load_task(settings.task), shots)
+    rows = searching.search(settings, engine, manifest.content, prefix, problems)
+    provenance = {**job.provenance, "engine": engine.version}
+    write_table(output, "samples", table("samples", rows), provenance)
+    print(f"samples: {len(rows)} solutions of {len(problems)} problems found", flush=True)
+
+
+def _sample(
+    job: Job,
+    settings: Settings,
+    manifest: PolicyManifest,
     problems: Path,
     shots: Path,
     first_try: Sequence[Path],
@@ -47,13 +110,7 @@ def run(
     threads: int,
     output: Path,
 ) -> None:
-    """Write the completions of one shard; those that the pool holds are not drawn again."""
-    settings = Settings.model_validate(job.recipe.settings)
-    manifest = read_policy(policy)
-    if manifest.halted:
-        write_table(output, "samples", table("samples", []), {**job.provenance, "engine": "none"})
-        print(f"samples: none, the policy is halted: {manifest.halted}", flush=True)
-        return
+    """Write the completions of one shard; those that the pool holds are not sampled again."""
     task = load_task(settings.task)
     everything = of_window(read_problems(problems), settings.window)
     chosen = unsolved(of_shard(everything, shard), first_try)

@@ -1,12 +1,10 @@
 """Stage sheet: write what a human grades, for tasks that no program can."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from restem.artifacts.store import Job, write_bytes
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
 from restem.rewards.sheet import write
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tasks.grading_sheet import entries_of
 from restem.tasks.problem import read_problems
 
@@ -15,7 +13,10 @@ class Settings(Strict):
     """What this stage reads of the configuration: nothing."""
 
 
-def run(job: Job, samples: Sequence[Path], problems: Path, output: Path) -> None:
+@stage(lock="data", help={"output": "The sheet, a CSV file."})
+def run(
+    job: Job, settings: Settings, samples: InputFiles, problems: InputFile, *, output: OutputFile
+) -> None:
     """Write one row a completion, with its points left open.
 
     The file can only be read: who fills it in saves a copy, which no later run overwrites.

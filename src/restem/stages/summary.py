@@ -1,12 +1,10 @@
 """Stage summary: every quantity and every lift of a study, with its interval."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
 from restem.config.metrics import Metrics
+from restem.stages.declaration import InputFiles, OutputFile, stage
 from restem.statistics.aliases import Address, all_rows
 from restem.statistics.evaluation import lifts as paired_lifts
 from restem.statistics.evaluation import summarise
@@ -19,9 +17,11 @@ class Settings(Strict):
     aliases: list[tuple[Address, Address]]
 
 
-def run(job: Job, metrics: Sequence[Path], output: Path, lifts: Path) -> None:
-    """Write the summary and the lifts."""
-    settings = Settings.model_validate(job.recipe.settings)
+@stage(lock="report")
+def run(
+    job: Job, settings: Settings, metrics: InputFiles = (), *, output: OutputFile, lifts: OutputFile
+) -> None:
+    """Estimate every quantity and every lift, with intervals."""
     rows = all_rows(settings.aliases, metrics)
     summary = table("summary", summarise(rows, settings.metrics))
     write_table(output, "summary", summary, job.provenance)

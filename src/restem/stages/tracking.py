@@ -10,6 +10,7 @@ from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
 from restem.config.services import Tracking
 from restem.policies.manifest import PolicyManifest, read_policy
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tracking.publish import PolicyRun, publish
 
 SHOWN = ("training", "reward", "validation", "seed", "source")
@@ -19,15 +20,21 @@ class Settings(Strict):
     """What this stage reads of the configuration."""
 
     study: str
-    note: str
+    label: str
     tracking: Tracking
 
 
+@stage(lock="report", reuse=False)
 def run(
-    job: Job, policies: Sequence[Path], summary: Path, tables: Sequence[Path], output: Path
+    job: Job,
+    settings: Settings,
+    policies: InputFiles,
+    summary: InputFile,
+    tables: InputFiles = (),
+    *,
+    output: OutputFile,
 ) -> None:
-    """Publish every policy with its metrics; the output says how that went."""
-    settings = Settings.model_validate(job.recipe.settings)
+    """Publish every policy with its metrics to MLflow; a server that is down loses nothing."""
     rows = read_rows(summary, "summary")
     runs = [_run(read_policy(path), settings, rows, tables) for path in policies]
     report = publish(settings.study, runs, settings.tracking, output.parent / "spool")
@@ -46,7 +53,7 @@ def _run(
     place = (model, variant, seed, iteration)
     losses = policy.report.get("losses", [])
     validations = policy.report.get("validations", [])
-    tags = {"content": policy.content, "note": settings.note, "halted": policy.halted or ""}
+    tags = {"content": policy.content, "note": settings.label, "halted": policy.halted or ""}
     return PolicyRun(
         task=task,
         model=model,

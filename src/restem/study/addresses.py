@@ -1,6 +1,7 @@
-"""The addresses of a study: where a policy and what was drawn from it are found."""
+"""The addresses of a study: where a policy and the completions sampled from it are found."""
 
 from dataclasses import dataclass
+from typing import Any
 
 PRETRAINED = "pretrained"
 BASE = "base"
@@ -17,6 +18,12 @@ class Policy:
     variant: str
     seed: int
     iteration: int
+
+    @classmethod
+    def of(cls, wildcards: Any) -> "Policy":
+        """Return the policy that the wildcards of a Snakemake job address."""
+        numbers = int(wildcards.seed), int(wildcards.iteration)
+        return cls(wildcards.task, wildcards.model, wildcards.variant, *numbers)
 
     @property
     def path(self) -> str:
@@ -39,6 +46,13 @@ class Draws:
     decoding: str
     seed: int
     view: str = ""
+
+    @classmethod
+    def of(cls, wildcards: Any) -> "Draws":
+        """Return the completions that the wildcards of a Snakemake job address."""
+        decoding, _, view = wildcards.decoding.partition("+")
+        split, seed = wildcards.split, int(wildcards.draw_seed)
+        return cls(Policy.of(wildcards), wildcards.on, split, decoding, seed, view)
 
     @property
     def label(self) -> str:

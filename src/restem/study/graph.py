@@ -1,13 +1,13 @@
-"""The walk of a study: which policies exist, what feeds each, and which slice each stage reads.
+"""The graph of a study: which artifacts it has, what each is made from, and which are one.
 
 Snakemake knows files; this module knows the study. The rules ask it for the inputs and the
-settings of an address, so that no rule holds logic. Policies whose whole recipe is equal are one
-artifact: the variant that the study lists first owns it, the others point to it.
+settings of an address, so that no rule holds logic. Policies that are made alike in every respect
+are one artifact: the variant that the study lists first owns it, the others are its aliases.
 """
 
 import pkgutil
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,19 @@ from restem.config.study import Study
 from restem.config.variant import Evaluation
 from restem.errors import RestemError
 from restem.study.addresses import BASE, BEAM, HINT, Draws, Policy, Source
-from restem.study.lineage import MODEL, Lineage
+from restem.study.policy_graph import MODEL, PolicyGraph
 from restem.tasks.registry import load_task
 
-__all__ = ["Draws", "Policy", "Walk"]
+__all__ = ["Draws", "Policy", "StudyGraph"]
 
 
-class Walk(Lineage):
+class StudyGraph(PolicyGraph):
     """All artifacts of a study, by address."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, published: Mapping[str, Any] | None = None) -> None:
         super().__init__(study)
-        self._recipes: dict[Policy, str] = {}
+        self.published = published or {}
+        self._identities: dict[Policy, str] = {}
         self._check_modules()
 
     def _check_modules(self) -> None:
@@ -64,7 +65,7 @@ class Walk(Lineage):
     def owners(self) -> dict[Policy, Policy]:
         """Map every stated policy to the one whose artifact it is."""
         first: dict[str, Policy] = {}
-        return {p: first.setdefault(self.recipe(p), p) for p in self.stated}
+        return {p: first.setdefault(self.identity(p), p) for p in self.stated}
 
     @property
     def trained(self) -> list[Policy]:
@@ -89,7 +90,7 @@ class Walk(Lineage):
         method = self.method(policy)
         return self.origin(policy, "last" if method.m_step.kind == "interpolate" else method.start)
 
-    def anchors(self, policy: Policy) -> list[Policy]:
+    def averaged_with(self, policy: Policy) -> list[Policy]:
         """List the policies that an M-step reads besides its start."""
         interpolates = self.method(policy).m_step.kind == "interpolate"
         return [self.base(policy.model)] if interpolates else []
@@ -150,12 +151,12 @@ class Walk(Lineage):
         steps = [draws for policy in self.trained for draws in self.feeds(policy)]
         return list(dict.fromkeys([*steps, *self.evaluations()]))
 
-    def drawn_from(self, policy: Policy) -> list[Draws]:
+    def sampled_from(self, policy: Policy) -> list[Draws]:
         """List all completions of the study that are drawn from a policy."""
-        return self._drawn_from.get(policy, [])
+        return self._sampled_from.get(policy, [])
 
     @cached_property
-    def _drawn_from(self) -> dict[Policy, list[Draws]]:
+    def _sampled_from(self) -> dict[Policy, list[Draws]]:
         found: dict[Policy, list[Draws]] = {}
         for draws in self.sampled():
             found.setdefault(draws.policy, []).append(draws)
@@ -202,38 +203,38 @@ class Walk(Lineage):
                 continue
             yield self.draws(p, evaluation.task, evaluation.split, evaluation.decoding, p.seed)
 
-    # ---- recipes: all that decides a policy, so that equal ones are found ----
+    # ---- identity: all that decides a policy, so that equal ones are found ----
 
-    def recipe(self, policy: Policy) -> str:
+    def identity(self, policy: Policy) -> str:
         """Return the digest of everything that decides a policy, back to the base model."""
-        if policy not in self._recipes:
-            self._recipes[policy] = digest(self._recipe(policy))
-        return self._recipes[policy]
+        if policy not in self._identities:
+            self._identities[policy] = digest(self._identity(policy))
+        return self._identities[policy]
 
-    def _recipe(self, policy: Policy) -> dict[str, Any]:
+    def _identity(self, policy: Policy) -> dict[str, Any]:
         if policy.variant == BASE:
             return self.base_settings(policy.model)
         return {
-            "start": self.recipe(self.stated_start(policy)),
-            "anchors": [self.recipe(anchor) for anchor in self.anchors(policy)],
-            "examples": self._examples_recipe(policy),
+            "start": self.identity(self.stated_start(policy)),
+            "averaged_with": [self.identity(anchor) for anchor in self.averaged_with(policy)],
+            "examples": self._examples_identity(policy),
             "training": self.policy_settings(policy),
         }
 
-    def _examples_recipe(self, policy: Policy) -> dict[str, Any]:
+    def _examples_identity(self, policy: Policy) -> dict[str, Any]:
         left_out = {"draws", "times", "accumulate"}  # the sources say it
         selection = self.selection(policy).model_dump(mode="json", exclude=left_out)
         settings = self._selection_settings(policy) | {"selection": selection}
-        sources = [self._source_recipe(policy, source) for source in self.sources(policy)]
+        sources = [self._source_identity(policy, source) for source in self.sources(policy)]
         return {"settings": settings, "data": self._data(policy.task), "sources": sources}
 
-    def _source_recipe(self, policy: Policy, source: Source) -> dict[str, Any]:
+    def _source_identity(self, policy: Policy, source: Source) -> dict[str, Any]:
         decoding = self.study.decodings[source.draws.decoding].model_dump(mode="json")
         drawn = decoding | {"draws": self.wanted_draws(policy, source)}
         step = self.method(policy).e_step
         return {
             "name": [source.name, source.age],
-            "generator": self.recipe(source.draws.policy),
+            "generator": self.identity(source.draws.policy),
             "drawn": drawn | {"name": source.draws.label, "seed": source.draws.seed},
             "search": step.search.model_dump(mode="json") if step and step.search else None,
         }
@@ -254,10 +255,6 @@ class Walk(Lineage):
         others = {"train", "validation", "test", "shots"} - {split}
         data = {key: value for key, value in stated.items() if key not in others}
         return {"task": self.module(task), "split": split, "data": data}
-
-    def overlap_settings(self) -> dict[str, Any]:
-        """Return what the overlap report reads: the names of the tables, in order."""
-        return {"tables": [[task, split] for task, split in self.splits()]}
 
     def splits(self) -> list[tuple[str, str]]:
         """List the (task, split) that the study uses, apart from the few-shot prompts."""
@@ -285,16 +282,16 @@ class Walk(Lineage):
             }
             | ({"hint": True} if draws.view == HINT else {})
             | ({"prompt": "chat"} if self.study.models[draws.policy.model].prompt == "chat" else {})
+            | self._search_settings(draws)
         )
 
-    def search_settings(self, draws: Draws) -> dict[str, Any]:
-        """Return what searching for solutions reads."""
+    def _search_settings(self, draws: Draws) -> dict[str, Any]:
+        """Return what a search for solutions reads besides; nothing where there is none."""
         search = self.search_of(draws)
-        assert search is not None
-        stated = {"search": search.model_dump(mode="json")}
-        return (
-            self.samples_settings(draws) | self.rewards_settings(draws.task, draws.split) | stated
-        )
+        if search is None:
+            return {}
+        verifier = self.rewards_settings(draws.task, draws.split)
+        return verifier | {"search": search.model_dump(mode="json")}
 
     def search_of(self, draws: Draws) -> Search | None:
         """Return how some completions are searched for; None where they are drawn one by one."""
@@ -365,41 +362,7 @@ class Walk(Lineage):
         return growth.at(policy.iteration) if growth else None
 
     @property
-    def frozen(self) -> list[str]:
-        """List the variants whose policies are made without fitting weights."""
-        method_of = self.study.method_of
-        return [n for n in self.study.variants if method_of(n).m_step.kind != "fine_tune"]
-
-    def metrics_settings(self, draws: Draws) -> dict[str, Any]:
-        """Return the address that the metrics of some completions carry."""
-        address = asdict(draws.policy) | {"train_task": draws.policy.task}
-        measured = {"task": draws.task, "split": draws.split, "decoding": draws.decoding}
-        return address | measured
-
-    def summary_settings(self) -> dict[str, Any]:
-        """Return what the summary reads: estimators, and which names share an artifact."""
-        aliases = [[asdict(owner), asdict(policy)] for owner, policy in self.aliases]
-        metrics = self.study.metrics.model_dump(mode="json", exclude_defaults=True)
-        return {"metrics": metrics, "aliases": aliases}
-
-    def tracking_settings(self) -> dict[str, Any]:
-        """Return what publishing reads."""
-        tracking = self.study.tracking.model_dump(mode="json", exclude_defaults=True)
-        return {"study": self.study.study, "note": self.note, "tracking": tracking}
-
-    def figure_settings(self, figure: str) -> dict[str, Any]:
-        """Return what one figure reads."""
-        return {"figure": figure, **self.table_settings()}
-
-    def table_settings(self) -> dict[str, Any]:
-        """Return what every presentation reads: its label, and the task that was trained on."""
-        trained = [variant.task for variant in self.study.variants.values()]
-        home = (trained or [self.study.evaluations[0].task])[0]
-        confidence = self.study.metrics.confidence
-        return {"note": self.note, "home": home, "confidence": confidence}
-
-    @property
-    def note(self) -> str:
+    def label(self) -> str:
         """Return the label that every table and figure of the study carries."""
         kinds = {model.source.kind for model in self.study.models.values()}
         return "embedded model" if "embedded" in kinds else ", ".join(sorted(self.study.models))

@@ -43,7 +43,7 @@ def torchrun(processes: int, nodes: int) -> tuple[list[str], dict[str, str]]:
         raise RestemError(
             f"{processes} processes cannot be spread evenly over {nodes} nodes",
             "training.processes",
-            f"make it a multiple of {nodes}, or give fine_tune_policy another number of nodes",
+            f"make it a multiple of {nodes}, or give make_policy another number of nodes",
         )
     if shutil.which("srun") is None:
         raise RestemError(

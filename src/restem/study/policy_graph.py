@@ -1,6 +1,6 @@
-"""What a study states of its policies: which there are, who draws for each, what each starts from.
+"""The policies that a study states: who samples for each, and which weights each starts from.
 
-Addresses here are as stated; which of them are one artifact is `restem.study.graph`'s matter.
+Addresses here are as stated; `restem.study.graph` knows which of them are one artifact.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ MODEL = "model"
 REFERENCE = "reference"  # says which problems may be used; nothing of it becomes an example
 
 
-class Lineage:
+class PolicyGraph:
     """The policies of a study and their ancestors."""
 
     def __init__(self, study: Study) -> None:

@@ -1,8 +1,8 @@
-"""audit: how many of the solutions that policies are trained on are false positives."""
+"""false_positives: how many of the solutions that policies are trained on are false positives."""
 
 
 rule recheck_examples:
-    """Judge a sample of what a policy is trained on a second time."""
+    """Give a second verdict on a sample of what a policy is trained on."""
     input:
         examples="<policy>/examples.parquet",
         samples=drawn_for("samples"),
@@ -15,7 +15,7 @@ rule recheck_examples:
     benchmark:
         "<policy>/recheck.tsv"
     params:
-        **stage("recheck", recheck_slice, "recheck_examples"),
+        **stage("recheck"),
     shell:
         "restem recheck"
         " --examples {input.examples:q}"
@@ -28,28 +28,28 @@ rule recheck_examples:
         " 2>&1 | tee {log:q}"
 
 
-rule report_audit:
-    """Estimate the rates of false positives from the rechecks of all audited policies."""
+rule estimate_false_positives:
+    """Estimate the rates of false positives from the rechecks of all policies."""
     input:
         rechecks=all_rechecks(),
     output:
-        audit="<results>/audit.parquet",
+        rates="<results>/false_positives.parquet",
         page=report(
-            "<results>/audit.md",
-            caption="captions/audit.rst",
+            "<results>/false_positives.md",
+            caption="captions/false_positives.rst",
             category="Paper",
-            labels={"figure": "audit"},
+            labels={"figure": "false positives"},
         ),
     log:
-        "<results>/audit.log",
+        "<results>/false_positives.log",
     benchmark:
-        "<results>/audit.tsv"
+        "<results>/false_positives.tsv"
     params:
-        **stage("audits", audits_slice, "report_audit"),
+        **stage("false_positives"),
     shell:
-        "restem audits"
+        "restem false-positives"
         " --rechecks {input.rechecks:q}"
-        " --output {output.audit:q}"
+        " --output {output.rates:q}"
         " --page {output.page:q}"
         " --settings {params.settings:q}"
         " --code {params.code} --environment {params.environment}"

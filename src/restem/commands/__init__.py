@@ -1,1 +1,0 @@
-"""Commands that are not stages of the walk, and what all commands share."""

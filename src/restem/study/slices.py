@@ -1,0 +1,241 @@
+"""The slice of the configuration that each stage reads: nothing else makes its artifacts stale.
+
+One function for each stage, of the same name: from the graph of the study and the wildcards of a
+job to the settings that the stage's command gets.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from restem.config.errors import nearest
+from restem.config.experiment import Experiment, Figure
+from restem.errors import RestemError
+from restem.study.addresses import BASE, Draws, Policy
+from restem.study.graph import StudyGraph
+from restem.study.sharing import groups, sharing
+
+Settings = dict[str, Any]
+
+
+def problems(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return what loading one split reads."""
+    return graph.problems_settings(wildcards.task, wildcards.split)
+
+
+def overlap(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return the names of the compared tables, in order."""
+    return {"tables": [[task, split] for task, split in graph.splits()]}
+
+
+def base(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return where a base model comes from."""
+    return graph.base_settings(wildcards.model)
+
+
+def samples(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return how completions are sampled, or searched for."""
+    return graph.samples_settings(Draws.of(wildcards))
+
+
+def rewards(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return how completions are verified."""
+    by_hand = {"by_hand": True} if graph.by_hand(wildcards.on) else {}
+    return graph.rewards_settings(wildcards.on, wildcards.split) | by_hand
+
+
+def sheet(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return nothing: a sheet follows from its inputs."""
+    return {}
+
+
+def examples(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return how the examples of a policy are selected."""
+    return graph.examples_settings(Policy.of(wildcards))
+
+
+def policy(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return what the M-step of a policy reads."""
+    return graph.policy_settings(Policy.of(wildcards))
+
+
+def metrics(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return the address that the metrics of some completions carry."""
+    draws = Draws.of(wildcards)
+    address = asdict(draws.policy) | {"train_task": draws.policy.task}
+    return address | {"task": draws.task, "split": draws.split, "decoding": draws.decoding}
+
+
+def summary(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return the estimators, and which names share an artifact."""
+    aliases = [[asdict(owner), asdict(alias)] for owner, alias in graph.aliases]
+    estimators = graph.study.metrics.model_dump(mode="json", exclude_defaults=True)
+    return {"metrics": estimators, "aliases": aliases}
+
+
+def breakdown(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return what estimates in groups of problems read."""
+    return summary(graph, wildcards)
+
+
+def claims(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return the claims that are tested."""
+    tested = graph.study.tested_claims
+    listed = [claim.model_dump(mode="json", exclude_defaults=True) for claim in tested]
+    return summary(graph, wildcards) | {"label": graph.label, "claims": listed}
+
+
+def costs(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return the addresses of a policy and of all completions sampled from it."""
+    counted = Policy.of(wildcards)
+    return {"policy": counted.path, "draws": [draws.path for draws in graph.sampled_from(counted)]}
+
+
+def ledger(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return what the ledger adds up: everything that cost something, and who used it."""
+    return {"label": graph.label, "groups": groups(graph)}
+
+
+def recheck(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return what a second verdict on a policy's examples reads."""
+    checked = Policy.of(wildcards)
+    return {
+        **graph.rewards_settings(checked.task, "train"),
+        "sources": [[source.name, source.age] for source in graph.sources(checked)],
+        **graph.study.false_positives.model_dump(mode="json"),
+    }
+
+
+def false_positives(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return whose rechecks there are, in order."""
+    return {
+        "label": graph.label,
+        "metrics": graph.study.metrics.model_dump(mode="json", include={"confidence"}),
+        "without": without_second_verdict(graph),
+        "policies": [[asdict(alias) for alias in names] for names in rechecked(graph).values()],
+    }
+
+
+def rechecked(graph: StudyGraph) -> dict[Policy, list[Policy]]:
+    """Map the policies whose examples get a second verdict to their names.
+
+    These are the policies trained on a model's own solutions, where something can judge the task
+    a second time. Raises RestemError when a study asks for second verdicts and can have none.
+    """
+    if not graph.study.false_positives.sample:
+        return {}
+    without, names = without_second_verdict(graph), dict[Policy, list[Policy]]()
+    for stated in graph.stated:
+        selects = graph.selection(stated).model_data and graph.feeds(stated)
+        if selects and stated.task not in without:
+            names.setdefault(graph.owner(stated), []).append(stated)
+    if not names:
+        reasons = "; ".join(f"task {task}: {reason}" for task, reason in without.items())
+        raise RestemError(
+            "there is nothing to judge a second time",
+            f"false_positives.sample; {reasons}",
+            "correct that, train a variant on a model's solutions, or set the sample to 0",
+        )
+    return names
+
+
+def without_second_verdict(graph: StudyGraph) -> dict[str, str]:
+    """Say of every task that is trained on, but has no second verdict, why not."""
+    reasons = {}
+    for task in sorted({variant.task for variant in graph.study.variants.values()}):
+        verifier = graph.rewards_settings(task, "train")["verifier"]
+        if verifier == "code" and not graph.study.tasks[task].reward.code.held_back:
+            reasons[task] = "all tests decide the reward (set reward.code.held_back)"
+        elif verifier not in ("code", "math"):
+            reasons[task] = f"nothing checks the verifier {verifier}"
+    return reasons
+
+
+def figures_of_experiments(graph: StudyGraph) -> dict[str, tuple[Experiment, Figure]]:
+    """Return the figures of all experiments by name."""
+    experiments = graph.study.experiments.values()
+    return {name: (e, figure) for e in experiments for name, figure in e.figures.items()}
+
+
+def figure(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return what one figure shows: of an experiment, or of the whole study.
+
+    Raises RestemError with the nearest name when the study has no such figure.
+    """
+    name, of_experiments = wildcards.figure, figures_of_experiments(graph)
+    if name in of_experiments:
+        return _figure_of_experiment(graph, *of_experiments[name])
+    if name in graph.study.figures:
+        return {"figure": name, **table(graph, wildcards)}
+    raise RestemError(
+        f"no figure {name!r}{nearest(name, [*of_experiments, *graph.study.figures])}",
+        f"study {graph.study.study}",
+        "list it in `figures`, or list its experiment in `experiments`",
+    )
+
+
+def _figure_of_experiment(graph: StudyGraph, experiment: Experiment, wanted: Figure) -> Settings:
+    variants = [BASE, *(experiment.variants if wanted.variants is None else wanted.variants)]
+    shown = {"task": wanted.tasks, "variant": variants, "model": wanted.models}
+    shown["decoding"] = wanted.decodings
+    tasks = {graph.module(task): task for task in graph.study.tasks}
+    entries = [graph.published["entries"][key] for key in wanted.published]
+    marks = [
+        {"task": tasks[e["task"]], "value": e["value"], "label": e["label"]}
+        for e in entries
+        if e["task"] in tasks
+    ]
+    return {
+        "figure": wanted.module,
+        "table": wanted.table,
+        "label": graph.label,
+        "train_task": wanted.trained_on or next(v.task for v in experiment.variants.values()),
+        "confidence": graph.study.metrics.confidence,
+        "kept": {column: values for column, values in shown.items() if values is not None},
+        "options": wanted.options,
+        "marks": marks,
+        "unmarked": sum(e["task"] not in tasks for e in entries),
+    }
+
+
+def table(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return what every presentation reads: its label, and the task that was trained on."""
+    trained = [variant.task for variant in graph.study.variants.values()]
+    train_task = (trained or [graph.study.evaluations[0].task])[0]
+    confidence = graph.study.metrics.confidence
+    return {"label": graph.label, "train_task": train_task, "confidence": confidence}
+
+
+def methods(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return the presets as configured, and what papers say of theirs."""
+    stated = sorted(graph.study.methods.items())
+    return {
+        "methods": {n: m.model_dump(mode="json", exclude_unset=True) for n, m in stated},
+        "temperatures": {n: d.temperature for n, d in graph.study.decodings.items()},
+        "cited": graph.published["publications"],
+    }
+
+
+def page(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return what the page of a study shows besides tables and figures."""
+    figures = [
+        {"name": name, "title": experiment.title, "caption": experiment.caption}
+        for name, (experiment, _) in figures_of_experiments(graph).items()
+    ]
+    more = ["false_positives.parquet", "false_positives.md"] if rechecked(graph) else []
+    return {
+        "study": graph.study.study,
+        "description": graph.study.description,
+        "label": graph.label,
+        "figures": figures,
+        "claims": [claim.model_dump(mode="json") for claim in graph.study.tested_claims],
+        "confidence": graph.study.metrics.confidence,
+        "sharing": sharing(graph),
+        "seeds": len(graph.study.seeds),
+        "more": more,
+    }
+
+
+def tracking(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return where runs are published."""
+    where = graph.study.tracking.model_dump(mode="json", exclude_defaults=True)
+    return {"study": graph.study.study, "label": graph.label, "tracking": where}

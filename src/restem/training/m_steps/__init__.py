@@ -1,0 +1,55 @@
+"""What an M-step makes of the examples; one module for each `m_step.kind` of a method."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from restem.artifacts.store import hidden
+from restem.artifacts.tables import KEPT, read_rows
+from restem.config.base import Loads, Strict, TaskModule, VerifierModule
+from restem.config.decoding import Decoding
+from restem.config.method import MStep
+from restem.config.models import EngineSettings
+from restem.config.reward import Reward
+from restem.config.training import Training
+
+
+class Settings(Strict):
+    """What the stage `policy` reads of the configuration; training: only to fine-tune."""
+
+    task: TaskModule
+    verifier: VerifierModule
+    reward: Reward
+    engine: EngineSettings
+    validation: Decoding
+    seed: int
+    m_step: Annotated[MStep, Loads("restem.training.m_steps.{kind}")] = MStep()
+    training: Training = Training()
+
+
+class MStepInputs(Strict):
+    """What an M-step reads, and where it puts the checkpoint.
+
+    start, averaged_with: policy.json of the weights to start from, and of those to average with.
+    threads: of one process. save_seconds: time between two saves of the state of a fine-tuning.
+    """
+
+    settings: Settings
+    examples: Path
+    start: Path
+    averaged_with: tuple[Path, ...]
+    validation: Path
+    shots: Path
+    threads: int
+    save_seconds: float
+    output: Path
+    checkpoint: Path
+
+    @property
+    def scratch(self) -> Path:
+        """Return an undeclared folder for the state of the M-step, which ends with the stage."""
+        return hidden(self.output) / "training"
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Return the examples that were kept."""
+        rows = read_rows(self.examples, "examples")
+        return [row for row in rows if row["decision"] == KEPT]

@@ -1,0 +1,135 @@
+"""Fine-tune weights on the examples while the validation reward improves (Algorithm 1)."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from restem.artifacts.digests import digest
+from restem.artifacts.store import Job, hidden, read_json, write_json, write_text
+from restem.errors import RestemError
+from restem.policies.card import write_card
+from restem.policies.manifest import CHECKPOINT, PolicyManifest, read_policy, verify_checkpoint
+from restem.sampling.loading import device
+from restem.sampling.transformers.engine import TransformersEngine
+from restem.tasks.problem import read_problems
+from restem.tasks.registry import load_task
+from restem.tasks.task import few_shot_prefix
+from restem.training.examples import Example
+from restem.training.launch import nodes_of_job, torchrun
+from restem.training.loop import fine_tune
+from restem.training.m_steps import MStepInputs
+from restem.training.state import Keeper
+from restem.training.validation import open_validation, require_problems
+
+
+def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]:
+    """Put the checkpoint in its place; return the report of the fine-tuning."""
+    verify_checkpoint(start)
+    require_problems(read_problems(inputs.validation), str(inputs.validation))
+    training = inputs.settings.training
+    # Another number of threads rounds differently: a state of one is no state of the other.
+    key = digest([job.recipe.key, inputs.threads])
+    report = trained(inputs, key) if training.processes == 1 else _launched(inputs, key)
+    # What the clock decides is no part of the policy: equal work gives equal bytes.
+    job.notes |= {name: report.pop(name) for name in ("wall_seconds", "peak_memory_bytes")}
+    partial = _partial(inputs)
+    write_card(partial, training.model_dump(exclude_defaults=True), report, job.provenance)
+    shutil.rmtree(inputs.checkpoint, ignore_errors=True)  # Snakemake may have removed it
+    partial.rename(inputs.checkpoint)
+    best = max(point["reward"] for point in report["validations"])
+    print(f"policy: {len(report['losses'])} steps, validation reward {best:.3f}", flush=True)
+    return report
+
+
+def _partial(inputs: MStepInputs) -> Path:
+    """Return the folder in which the checkpoint is made."""
+    return inputs.output.parent / f".{CHECKPOINT}.partial"
+
+
+def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
+    """Train into a folder beside the output; return the report. key: names the saved state."""
+    names = ("prefix", "prompt", "target", "weight")
+    examples = [Example(*(row[name] for name in names)) for row in inputs.kept()]
+    settings = inputs.settings
+    prefix = few_shot_prefix(load_task(settings.task), read_problems(inputs.shots))
+    partial = _partial(inputs)
+    shutil.rmtree(partial, ignore_errors=True)
+    with open_validation(settings, read_problems(inputs.validation)) as validation:
+
+        def validate(model: Any, tokenizer: Any) -> float:
+            engine = TransformersEngine(model, tokenizer, settings.engine.rows)
+            return validation.reward(engine, prefix)
+
+        report = fine_tune(
+            read_policy(inputs.start).checkpoint,
+            examples,
+            settings.training,
+            settings.seed,
+            inputs.threads,
+            validate,
+            partial,
+            lambda line: print(f"policy: {line}", flush=True),
+            device(settings.engine.device),
+            Keeper(inputs.scratch, key, inputs.save_seconds),
+        )
+    return asdict(report)
+
+
+def _launched(inputs: MStepInputs, key: str) -> dict[str, Any]:
+    """Train in several processes under torchrun; return the report."""
+    folder = hidden(inputs.output)
+    request, answer = folder / "work.json", folder / "report.json"
+    write_text(request, inputs.model_dump_json())
+    count = inputs.settings.training.processes
+    command, variables = torchrun(count, nodes_of_job())
+    command += ["-m", __name__, str(request), key, str(answer)]
+    running = subprocess.Popen(command, env=variables | {"OMP_NUM_THREADS": str(inputs.threads)})
+    try:
+        code = running.wait()
+    finally:
+        running.terminate()
+        running.wait()
+    if code:
+        raise RestemError(
+            f"a process of the fine-tuning ended with code {code}",
+            f"training.processes = {count}",
+            "see its message above; the same command goes on from the last saved state",
+        )
+    report = read_json(answer)
+    for path in (request, answer):
+        path.unlink()
+    return report
+
+
+def _take_part(request: Path, key: str, answer: Path) -> None:
+    """Do the work of one process; the first process writes the report."""
+    inputs = MStepInputs.model_validate_json(request.read_text())
+    devices = device(inputs.settings.engine.device) == "cuda" and accelerators()
+    if devices and devices < inputs.settings.training.processes:
+        raise RestemError(
+            f"{inputs.settings.training.processes} processes but only {devices} accelerators",
+            "training.processes",
+            "use at most one process for each accelerator",
+        )
+    report = trained(inputs, key)
+    if os.environ["RANK"] == "0":
+        write_json(answer, report)
+
+
+def accelerators() -> int:
+    """Count the accelerators of this machine."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+if __name__ == "__main__":
+    try:
+        _take_part(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+    except RestemError as problem:
+        print(f"restem: {problem}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,63 @@
+"""The reward on the validation split: what decides when training stops and which prompt is best."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from restem.config.decoding import Decoding
+from restem.errors import RestemError
+from restem.rewards.verifier import Attempt
+from restem.sampling.engine import Engine, Request, draw_seed
+from restem.tasks.grading import Grader, open_grader
+from restem.tasks.problem import Problem
+from restem.tasks.registry import load_task
+
+
+class Validation:
+    """Sample on the validation split and average the reward; always with the same seeds."""
+
+    def __init__(
+        self,
+        task: str,
+        problems: Sequence[Problem],
+        decoding: Decoding,
+        seed: int,
+        grader: Grader,
+    ) -> None:
+        self._task, self._problems, self._decoding = load_task(task), problems, decoding
+        self._seed, self._grader = seed, grader
+        self._answers = {problem.id: problem.answer or "" for problem in problems}
+
+    def reward(self, engine: Engine, prefix: str) -> float:
+        """Return the mean reward of completions that follow a few-shot prompt, 0 to 1."""
+        requests = [self._request(problem, prefix) for problem in self._problems]
+        attempts = [
+            Attempt(self._answers[completion.problem_id], completion.text)
+            for group in engine.sample(requests, self._decoding, self._task.stop)
+            for completion in group
+        ]
+        verdicts = self._grader.verdicts(attempts)
+        return sum(verdict.reward for verdict in verdicts) / len(attempts)
+
+    def _request(self, problem: Problem, prefix: str) -> Request:
+        draws = tuple(range(self._decoding.draws))
+        address = ("validation", "validation", "validation", problem.id)
+        seeds = tuple(draw_seed(*address, draw, self._seed) for draw in draws)
+        return Request(problem.id, prefix, self._task.question(problem.question), draws, seeds)
+
+
+@contextmanager
+def open_validation(settings: Any, problems: Sequence[Problem]) -> Iterator[Validation]:
+    """Open the verifier of the stage `policy` for as long as the context lasts."""
+    with open_grader(settings.task, settings.verifier, settings.reward) as grader:
+        yield Validation(settings.task, problems, settings.validation, settings.seed, grader)
+
+
+def require_problems(problems: Sequence[Problem], where: str) -> None:
+    """Raise RestemError when there is no problem to measure the reward on."""
+    if not problems:
+        raise RestemError(
+            "there is no validation problem to measure the reward on",
+            where,
+            "give the task's data `validation: 50` or so; test problems are never used for it",
+        )
