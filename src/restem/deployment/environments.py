@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from restem import recipes
-from restem.arguments import from_argument
 from restem.artifacts.digests import PACKAGE_ROOT
 from restem.errors import RestemError
+from restem.stages.declaration import load_stage
+from restem.stages.execution import from_argument
 
 # family -> what its environment has and the common one lacks
 _MARKS = {"vllm": "vllm", "vllm-cpu": "vllm"}
@@ -42,6 +42,6 @@ def _family(arguments: Sequence[str]) -> str | None:
     """Return the family that a stage's command needs; what is malformed is the command's to say."""
     try:
         settings = from_argument(arguments[arguments.index("--settings") + 1])
-        return recipes.family(arguments[0], settings)
-    except (ValueError, IndexError, KeyError, AttributeError):
+        return load_stage(arguments[0].replace("-", "_")).family(settings)
+    except (ImportError, ValueError, IndexError, AttributeError):
         return None

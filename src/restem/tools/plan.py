@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from restem import recipes
-from restem.arguments import from_argument
 from restem.artifacts.digests import code_digests, flat
 from restem.artifacts.store import HIDDEN, read_json, read_seal
 from restem.errors import RestemError
+from restem.stages.declaration import load_stage
+from restem.stages.execution import from_argument
 
 NEW = "not made yet"
 BELOW = "below something stale"
@@ -85,13 +85,13 @@ def _changes(seal: Mapping[str, Any], stage: str, words: Sequence[str]) -> list[
     """Name the keys, modules and locks in which a job differs from what it was made with."""
     settings = from_argument(_option(words, "--settings"))
     found = [f"key {key}: {change}" for key, change in _differences(seal["settings"], settings)]
-    code = code_digests(recipes.modules(stage, settings))
+    code = code_digests(load_stage(stage.replace("-", "_")).modules(settings))
     modules = [name for name in code if seal["code"].get(name) != code[name]]
     gone = [name for name in seal["code"] if name not in code]
     found += [f"module {name} changed" for name in modules]
     found += [f"module {name} is no longer used" for name in gone]
     before, now = str(seal["environment"]), _option(words, "--environment")
-    found += _environment(before, now, recipes.family(stage, settings))
+    found += _environment(before, now, load_stage(stage.replace("-", "_")).family(settings))
     return found
 
 
