@@ -1,11 +1,12 @@
-"""Add up what was spent: tokens, floating-point operations, seconds, by artifact and by use.
+"""Add up what artifacts cost: tokens, floating-point operations, seconds.
 
-Tokens come from the artifacts themselves, seconds from their seals (a job that was put back keeps
-those of its making). Cached prompt tokens are the engine's own count; without one, of a problem's
-draws the first pays the prompt and the others find it cached.
-FLOPs are counted, not measured: 2 a parameter for a token that passes forward, 6 for one that is
-trained on (Kaplan et al. 2020, section 2.1; attention over the context is left out). Validation
-inside an M-step is in its seconds, not in its tokens.
+Tokens come from the artifacts themselves, seconds from their seals (a restored artifact keeps those
+of the job that computed it). Cached prompt tokens are the engine's own count. Without such a count,
+the first draw of a problem is charged with the prompt, and the other draws find it cached.
+
+FLOPs are calculated, not measured: per parameter, 2 for a token of a forward pass and 6 for a token
+that is trained on (Kaplan et al. 2020, section 2.1, without attention over the context). The cost
+of validation during an M-step is in its seconds, but not in its tokens.
 """
 
 import json
@@ -19,13 +20,13 @@ from restem.artifacts.store import read_seal
 from restem.artifacts.tables import read_rows, read_table
 from restem.policies.manifest import PolicyManifest, read_policy
 
-FORWARD: Final = 2
+FORWARD: Final = 2  # FLOPs per parameter and token
 TRAINING: Final = 6
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What something cost; adding up is all that is done with it."""
+    """The cost of an artifact or of several; costs can be added."""
 
     draws: int = 0
     prompt_tokens: int = 0
@@ -38,7 +39,7 @@ class Cost:
     gpu_seconds: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
-        """Return the sum, entry by entry."""
+        """Return the sum, field by field."""
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
@@ -48,34 +49,49 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def cost_of_samples(path: Path, parameters: int) -> Cost:
-    """Return what the completions of one table cost, given the policy's number of parameters."""
+    """Return the cost of a table of completions, given the policy's number of parameters."""
     columns = read_table(path, "samples").select(["problem_id", "prompt_tokens", "tokens"])
     rows = columns.to_pylist()
-    first = {row["problem_id"]: row["prompt_tokens"] for row in rows}
-    prompts = sum(row["prompt_tokens"] for row in rows)
+    prompt_tokens_by_problem = {row["problem_id"]: row["prompt_tokens"] for row in rows}
+    prompt_tokens = sum(row["prompt_tokens"] for row in rows)
     generated = sum(row["tokens"] for row in rows)
-    cached = _measured(path).get("cached_tokens", prompts - sum(first.values()))
-    computed = max(prompts - cached, 0)
+    times, usage = _recorded(path)
+    cached = prompt_tokens - sum(prompt_tokens_by_problem.values())
+    if usage.get("draws", 0) > 0:  # the engine counted
+        cached = usage.get("cached_tokens", cached)
+    computed = max(prompt_tokens - cached, 0)
     flops = float(FORWARD * parameters * (computed + generated))
-    return Cost(len(rows), computed, cached, generated, 0, flops) + _clock(path)
+    return times + Cost(len(rows), computed, cached, generated, flops=flops)
 
 
 def cost_of_policy(path: Path, parameters: int) -> Cost:
-    """Return what an M-step cost; a base model, a prompt or a mean of weights trains no token."""
+    """Return the cost of an M-step, which has no trained tokens if no weights were fitted."""
     tokens = read_policy(path).report.get("tokens") or {}
     trained = sum(tokens.get(name, 0) for name in ("prefix", "prompt", "target"))
     flops = float(TRAINING * parameters * trained)
-    return Cost(trained_tokens=trained, flops=flops) + _clock(path)
+    return _recorded(path)[0] + Cost(trained_tokens=trained, flops=flops)
+
+
+def _recorded(path: Path) -> tuple[Cost, Mapping[str, Any]]:
+    """Return the times of an artifact's job and what its engine counted, from its seal."""
+    seal = read_seal(path)
+    if seal is None:
+        return Cost(), {}
+    seconds, notes = float(seal["seconds"]), seal["notes"]
+    usage = notes.get("ledger", {})
+    gpu_seconds = usage.get("gpu_seconds", seconds * int(notes.get("gpus", 0)))
+    cpu_seconds = notes.get("cpu_seconds", 0.0)
+    return Cost(seconds=seconds, cpu_seconds=cpu_seconds, gpu_seconds=gpu_seconds), usage
 
 
 def read_costs(path: Path) -> Iterator[tuple[str, Cost]]:
-    """Yield every cost of a table of costs, with the address of what it is of."""
+    """Yield the address and the cost of every row in a table of costs."""
     for row in read_rows(path, "costs"):
         yield row.pop("name"), Cost(**row)
 
 
 def parameters_of(policy: PolicyManifest) -> int:
-    """Count the parameters of a policy's checkpoint, from the headers of its weights alone."""
+    """Count the parameters of a policy's checkpoint; only the headers of its weights are read."""
     files = (policy.checkpoint / name for name in policy.files if name.endswith(".safetensors"))
     return sum(_parameters(file) for file in files)
 
@@ -91,30 +107,13 @@ def _parameters(file: Path) -> int:
 def sums(
     groups: Mapping[str, Mapping[str, Sequence[str]]], costs: Mapping[str, Cost]
 ) -> list[dict[str, Any]]:
-    """Return one row for each group, what is named twice counted once.
+    """Return one row for each group, in which every artifact counts once.
 
-    groups: by scope (policy, variant, experiment, study) and name, the addresses of policies and
-    completions.
+    groups: addresses of policies and completions, by scope (policy, variant, experiment, study)
+    and name.
     """
-    rows = []
-    for scope, named in groups.items():
-        for name, paths in named.items():
-            found = total(costs[path] for path in dict.fromkeys(paths))
-            rows.append({"scope": scope, "name": name, **vars(found)})
-    return rows
-
-
-def _measured(path: Path) -> dict[str, Any]:
-    """Return what the engine counted, where it counted all of the table's draws."""
-    seal = read_seal(path)
-    found: dict[str, Any] = seal["notes"].get("ledger", {}) if seal else {}
-    return found if found.get("draws", 0) > 0 else {}
-
-
-def _clock(path: Path) -> Cost:
-    seal = read_seal(path)
-    if seal is None:
-        return Cost()
-    seconds, notes = float(seal["seconds"]), seal["notes"]
-    gpu = notes.get("ledger", {}).get("gpu_seconds", seconds * int(notes.get("gpus", 0)))
-    return Cost(seconds=seconds, cpu_seconds=notes.get("cpu_seconds", 0.0), gpu_seconds=gpu)
+    return [
+        {"scope": scope, "name": name, **vars(total(costs[path] for path in dict.fromkeys(paths)))}
+        for scope, groups_of_scope in groups.items()
+        for name, paths in groups_of_scope.items()
+    ]

@@ -1,4 +1,4 @@
-"""The ledger counts every token once a use, and adds up."""
+"""Every use counts each of its artifacts once, and sums add up."""
 
 import json
 from pathlib import Path
@@ -55,10 +55,12 @@ def test_parameters_are_counted_from_the_header_alone(tmp_path: Path) -> None:
     assert parameters_of(read_policy(write_model(tmp_path))) == 17
 
 
-def counted(tmp_path: Path, draws: list[str], samples: list[Path]) -> dict[str, Cost]:
-    job = Job(Recipe("costs", {"policy": "p", "draws": draws}, {}, "none", {}), {})
-    costs.run(job, write_model(tmp_path / "p"), samples, tmp_path / "costs.parquet")
-    return dict(read_costs(tmp_path / "costs.parquet"))
+def run_stage(tmp_path: Path, draws: list[str], samples: list[Path]) -> dict[str, Cost]:
+    output = tmp_path / "costs.parquet"
+    settings = costs.Settings(policy="p", draws=draws)
+    job = Job(Recipe("costs", settings.model_dump(), {}, "none", {}), {"output": output})
+    costs.run(job, settings, write_model(tmp_path / "p"), samples, output=output)
+    return dict(read_costs(output))
 
 
 def test_the_costs_of_a_policy_are_those_of_all_shards_of_its_draws(tmp_path: Path) -> None:
@@ -66,30 +68,30 @@ def test_the_costs_of_a_policy_are_those_of_all_shards_of_its_draws(tmp_path: Pa
         write_samples(tmp_path / "results" / "p" / place / "samples" / f"{n}.parquet", name, n)
         for place, name, n in (("greedy", "a", 1), ("vote", "b", 2), ("vote", "c", 3))
     ]
-    found = counted(tmp_path, ["p/greedy", "p/vote"], shards)
-    assert list(found) == ["p", "p/greedy", "p/vote"]
-    assert found["p/greedy"] == cost_of_samples(shards[0], 17)
-    assert found["p/vote"] == total(cost_of_samples(path, 17) for path in shards[1:])
+    by_address = run_stage(tmp_path, ["p/greedy", "p/vote"], shards)
+    assert list(by_address) == ["p", "p/greedy", "p/vote"]
+    assert by_address["p/greedy"] == cost_of_samples(shards[0], 17)
+    assert by_address["p/vote"] == total(cost_of_samples(path, 17) for path in shards[1:])
 
 
-def test_a_policy_that_nothing_was_drawn_from_has_its_own_cost_alone(tmp_path: Path) -> None:
-    assert counted(tmp_path, [], []) == {"p": Cost()}
+def test_a_policy_without_completions_has_its_own_cost_alone(tmp_path: Path) -> None:
+    assert run_stage(tmp_path, [], []) == {"p": Cost()}
 
 
 def test_completions_of_another_policy_are_refused(tmp_path: Path) -> None:
     other = write_samples(tmp_path / "q" / "greedy" / "samples" / "1.parquet", "a", 1)
     with pytest.raises(RestemError, match="of no completions of this policy"):
-        counted(tmp_path, ["p/greedy"], [other])
+        run_stage(tmp_path, ["p/greedy"], [other])
 
 
-def test_a_group_counts_an_artifact_once_however_often_it_is_named() -> None:
+def test_a_group_counts_each_of_its_artifacts_once() -> None:
     costs = {"x": Cost(draws=1, flops=2.0), "y": Cost(draws=10)}
     [row] = sums({"study": {"all": ["x", "y", "x"]}}, costs)
     assert (row["draws"], row["flops"]) == (11, 2.0)
     assert total([]) == Cost()
 
 
-def test_amounts_are_written_to_be_compared() -> None:
+def test_amounts_have_units_and_the_page_a_label() -> None:
     assert [amount(v) for v in (0, 950, 1234, 5.6e6, 2e18)] == [
         "0", "950", "1.23 k", "5.6 M", "2.00e+18"
     ]  # fmt: skip
@@ -98,12 +100,12 @@ def test_amounts_are_written_to_be_compared() -> None:
     assert "| all | 3 |" in page
 
 
-def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """Whatever the command: stages that are run by hand get wrong paths."""
+def test_a_missing_input_is_named(tmp_path: Path) -> None:
+    """Because a stage that is run by hand may get a wrong path."""
     settings = json.dumps({"policy": "p", "draws": []})
-    given = ["--policy", str(tmp_path / "none.json"), "--settings", settings]
-    result = CliRunner().invoke(cli, ["costs", *given, "--output", str(tmp_path / "c.parquet")])
+    options = ["--policy", str(tmp_path / "none.json"), "--settings", settings]
+    result = CliRunner().invoke(cli, ["costs", *options, "--output", str(tmp_path / "c.parquet")])
     assert isinstance(result.exception, RestemError)
-    assert "an input is not there" in str(result.exception)
+    assert "input not found" in str(result.exception)
     assert "none.json" in str(result.exception)
     assert not (tmp_path / "c.parquet").exists()
