@@ -1,1 +1,1 @@
-"""MLflow: publishing what was made."""
+"""Publish a study to MLflow."""
