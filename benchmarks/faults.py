@@ -40,7 +40,7 @@ DISK = "200m"  # of results, which a fault fills
 PROFILE = ["--profile", "slurm", "--jobs", "3", "--latency-wait", "5"]
 PROFILE += ["--restem-slurm-init-seconds-before-status-checks", "2"]
 IN_IMAGE = ["--software-deployment-method", "apptainer", "--config", "images={torch: cpu}"]
-STARVED = ("make_base", "draw_samples", "select_examples", "fine_tune_policy", "summarise_metrics")
+STARVED = ("make_base", "draw_samples", "select_examples", "make_policy", "summarise_metrics")
 
 
 def module(name: str, path: Path) -> Any:

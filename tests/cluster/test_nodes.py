@@ -10,7 +10,7 @@ from restem.policies.manifest import read_policy
 
 pytestmark = pytest.mark.cluster
 
-TWO_NODES = [f"fine_tune_policy:{one}" for one in ("nodes=2", "gpu=0", "gres=gpu:1")]
+TWO_NODES = [f"make_policy:{one}" for one in ("nodes=2", "gpu=0", "gres=gpu:1")]
 POLICY = "results/tiny/chain/T/sft-terse/seed-0/iter-1/policy.json"
 
 
@@ -30,6 +30,6 @@ def test_two_nodes_take_the_steps_of_one(
     told = submit(fresh, POLICY, "--set-resources", *TWO_NODES)
     losses = [read_policy(tree.root / POLICY).report["losses"] for tree in (finished, fresh)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    [job] = re.findall(r"jobid (\d+) \(log: \S*fine_tune_policy", told)
+    [job] = re.findall(r"jobid (\d+) \(log: \S*make_policy", told)
     logs = [(cluster.root / f"slurmd.{node}.log").read_text() for node in cluster.nodes]
     assert [f"StepId={job}.1 " in log for log in logs] == [True, True], logs

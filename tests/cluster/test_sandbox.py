@@ -15,4 +15,4 @@ def test_every_wall_stands_in_a_job(cluster: Any, tmp_path: Path) -> None:
     command = f"{RESTEM} sandbox check > {report} 2>&1"
     asked = ("--mem=2000", f"--output={tmp_path}/slurm.log")  # the default, 100 MiB, is too little
     cluster.client("sbatch", "--wait", *asked, f"--wrap={command}")
-    assert report.read_text().splitlines()[-1] == "all walls stand", report.read_text()
+    assert report.read_text().splitlines()[-1] == "all walls hold", report.read_text()

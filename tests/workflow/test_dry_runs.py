@@ -57,9 +57,9 @@ def test_every_shipped_study_resolves(clone: Any, study: str) -> None:
 def test_the_paper_resolves_at_every_scale(clone: Any, scale: str) -> None:
     done = dry_run(clone, "paper", "--configfile", f"config/paper/{scale}.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "judge_claims" in done.stdout
+    assert "test_claims" in done.stdout
     assert "write_page" in done.stdout
-    assert "report_audit" in done.stdout
+    assert "estimate_false_positives" in done.stdout
 
 
 def test_sheets_wait_for_nobody_and_filled_ones_are_read(clone: Any) -> None:
@@ -115,7 +115,7 @@ def test_the_cluster_gives_gpus_to_what_needs_them(clone: Any) -> None:
     told = dry_run(clone, "--profile", "slurm").stdout
     jobs = [block for block in told.split("\nrule ")[1:] if "resources: " in block]
     for block in jobs:
-        needs = block.startswith(("draw_samples:", "search_solutions:", "fine_tune_policy:"))
+        needs = block.startswith(("draw_samples:", "draw_samples:", "make_policy:"))
         assert ("gpu=1" in block) == needs, block
 
 

@@ -175,9 +175,9 @@ def configured(**changes: Any) -> Change:
     return lambda tree: tree.configure(lambda study: merge(study, changes))
 
 
-REPORT = {"summarise_metrics", "draw_figure", "write_table", "publish_runs"}
-DATA = {"load_problems", "report_overlap", "verify_samples", "select_examples"}
-MODEL = {"make_base", "draw_samples", "fine_tune_policy"}
+REPORT = {"summarise_metrics", "plot_figure", "write_table", "publish_runs"}
+DATA = {"load_problems", "measure_overlap", "verify_samples", "select_examples"}
+MODEL = {"make_base", "draw_samples", "make_policy"}
 ALL = REPORT | DATA | MODEL | {"count_correct"}
 
 # name -> change, rules whose jobs it concerns (what lies below follows), rules that must rest
@@ -185,38 +185,38 @@ CONCERNS: dict[str, tuple[Change, set[str], set[str]]] = {
     "logic of stages/rewards.py": (
         logic("stages/rewards.py"), {"verify_samples"}, {"load_problems", "make_base"},
     ),
-    "logic of stages/figure.py": (logic("stages/figure.py"), {"draw_figure"}, ALL - REPORT),
+    "logic of stages/figure.py": (logic("stages/figure.py"), {"plot_figure"}, ALL - REPORT),
     "logic of stages/summary.py": (logic("stages/summary.py"), {"summarise_metrics"}, ALL - REPORT),
-    "logic of stages/policy.py": (logic("stages/policy.py"), {"fine_tune_policy"}, {"make_base"}),
+    "logic of stages/policy.py": (logic("stages/policy.py"), {"make_policy"}, {"make_base"}),
     "logic of one figure": (
-        logic("figures/accuracy_by_iteration.py"), {"draw_figure"}, ALL - {"draw_figure"},
+        logic("figures/accuracy_by_iteration.py"), {"plot_figure"}, ALL - {"plot_figure"},
     ),
     "logic of the task": (
-        logic("tasks/chain.py"), {*DATA - {"report_overlap"}, "draw_samples", "fine_tune_policy"},
+        logic("tasks/chain.py"), {*DATA - {"measure_overlap"}, "draw_samples", "make_policy"},
         {"make_base"},
     ),
     "logic of the verifier": (
-        logic("rewards/math.py"), {"verify_samples", "fine_tune_policy"},
+        logic("rewards/math.py"), {"verify_samples", "make_policy"},
         {"load_problems", "make_base"},
     ),
     "logic of what two stages share: grading.py": (
-        logic("grading.py"), {"verify_samples", "fine_tune_policy"},
+        logic("grading.py"), {"verify_samples", "make_policy"},
         {"load_problems", "make_base"},
     ),
     "logic of a shared module: tables.py": (logic("tables.py"), ALL, set()),
     "lock file: data": (lock("data"), DATA, {"make_base"}),
-    "lock file: model": (lock("model"), MODEL, {"load_problems", "report_overlap"}),
+    "lock file: model": (lock("model"), MODEL, {"load_problems", "measure_overlap"}),
     "lock file: report": (lock("report"), {*REPORT, "count_correct"}, DATA | MODEL),
     "another stage's configuration: metrics.ks": (
         configured(metrics={"ks": [1]}), {"summarise_metrics"}, ALL - REPORT,
     ),
     "another stage's configuration: training.learning_rate": (
-        configured(training={"learning_rate": 0.002}), {"fine_tune_policy"},
+        configured(training={"learning_rate": 0.002}), {"make_policy"},
         {"load_problems", "make_base"},
     ),
     "another stage's configuration: reward.policy": (
         configured(tasks={"chain": {"reward": {"policy": "flexible"}}}),
-        {"verify_samples", "fine_tune_policy"}, {"load_problems", "make_base"},
+        {"verify_samples", "make_policy"}, {"load_problems", "make_base"},
     ),
 }  # fmt: skip
 
@@ -236,12 +236,12 @@ def test_rewards_logic_leaves_the_draws_of_the_base_alone(tree: Any) -> None:
     logic("stages/rewards.py")(tree)
     stale = tree.plan()
     assert not stale.of({"draw_samples"}, within="/base/")
-    assert not stale.of({"select_examples", "fine_tune_policy"}, within="sft-terse")
+    assert not stale.of({"select_examples", "make_policy"}, within="sft-terse")
 
 
 def test_one_variants_configuration_leaves_the_others_alone(tree: Any, whole: Any) -> None:
     configured(methods={"sft-terse": {"training": {"learning_rate": 0.005}}})(tree)
-    assert tree.plan().jobs == whole.below(whole.of({"fine_tune_policy"}, within="sft-terse"))
+    assert tree.plan().jobs == whole.below(whole.of({"make_policy"}, within="sft-terse"))
 
 
 # ---- more draws, more problems, another seed, another variant: only what is new ----
@@ -304,7 +304,7 @@ def test_another_seed_makes_only_what_is_new(tree: Any, whole: Any) -> None:
     stale = tree.plan()
     assert stale.jobs & whole.jobs == whole.of(REPORT)
     assert {job for job in stale.jobs - whole.jobs if "seed-1" not in job.output} == set()
-    assert stale.of({"fine_tune_policy"}, within="seed-1")
+    assert stale.of({"make_policy"}, within="seed-1")
 
 
 def test_another_variant_makes_only_what_is_new(tree: Any, whole: Any) -> None:
@@ -321,7 +321,7 @@ def test_a_longer_variant_shares_the_shorter_ones_iterations(tree: Any, whole: A
     configured(variants={"long": {"method": "rest-em", "task": "chain", "iterations": 3}})(tree)
     stale = tree.plan()
     assert stale.jobs & whole.jobs == whole.of(REPORT)
-    fresh = {job.output for job in stale.of({"fine_tune_policy"})}
+    fresh = {job.output for job in stale.of({"make_policy"})}
     assert fresh == {"results/tiny/chain/T/long/seed-0/iter-3/policy.json"}
 
 
@@ -375,12 +375,12 @@ DAMAGE: dict[str, tuple[Change, str, str, str]] = {
         delete, "chain/problems/shots.parquet", "load_problems", "shots",
     ),
     "examples deleted": (delete, f"{SFT}/examples.parquet", "select_examples", SFT),
-    "weights edited": (flip_a_byte, f"{SFT}/{WEIGHTS}", "fine_tune_policy", SFT),
-    "weights truncated": (truncate, f"{SFT}/{WEIGHTS}", "fine_tune_policy", SFT),
-    "weights deleted": (delete, f"{SFT}/{WEIGHTS}", "fine_tune_policy", SFT),
-    "checkpoint deleted": (delete, f"{SFT}/checkpoint", "fine_tune_policy", SFT),
-    "manifest deleted": (delete, f"{SFT}/policy.json", "fine_tune_policy", SFT),
-    "manifest edited": (truncate, f"{SFT}/policy.json", "fine_tune_policy", SFT),
+    "weights edited": (flip_a_byte, f"{SFT}/{WEIGHTS}", "make_policy", SFT),
+    "weights truncated": (truncate, f"{SFT}/{WEIGHTS}", "make_policy", SFT),
+    "weights deleted": (delete, f"{SFT}/{WEIGHTS}", "make_policy", SFT),
+    "checkpoint deleted": (delete, f"{SFT}/checkpoint", "make_policy", SFT),
+    "manifest deleted": (delete, f"{SFT}/policy.json", "make_policy", SFT),
+    "manifest edited": (truncate, f"{SFT}/policy.json", "make_policy", SFT),
     "base checkpoint deleted": (delete, f"{BASE}/checkpoint", "make_base", BASE),
     "base manifest deleted": (delete, f"{BASE}/policy.json", "make_base", BASE),
     "base weights edited": (flip_a_byte, f"{BASE}/{WEIGHTS}", "make_base", BASE),
@@ -388,7 +388,7 @@ DAMAGE: dict[str, tuple[Change, str, str, str]] = {
                         SFT),
     "summary edited": (flip_a_byte, "summary.parquet", "summarise_metrics", "summary"),
     "lifts deleted": (delete, "lifts.parquet", "summarise_metrics", "summary"),
-    "figure edited": (truncate, "figures/accuracy_by_iteration.svg", "draw_figure", "figures"),
+    "figure edited": (truncate, "figures/accuracy_by_iteration.svg", "plot_figure", "figures"),
     "table deleted": (delete, "table.csv", "write_table", "table"),
 }  # fmt: skip
 
@@ -432,7 +432,7 @@ def test_a_re_run_with_the_same_rows_does_not_train_again(tree: Any) -> None:
     for stage in ("rewards", "examples"):
         logic(f"stages/{stage}.py")(tree)
     stale = tree.plan()
-    assert stale.of({"fine_tune_policy"}, within="sft-terse")
+    assert stale.of({"make_policy"}, within="sft-terse")
     told = tree.make()
     assert re.search(r"^rewards: \d+", told, re.MULTILINE)
     assert re.search(r"^examples: 4 kept", told, re.MULTILINE)

@@ -20,9 +20,16 @@ from restem.errors import RestemError
 
 MANIFEST: Final = "manifest.json"
 TABLES: Final = ("summary", "lifts", "breakdown", "claims", "ledger", "overlap", "false_positives")
-# Folder of the figures, stage that draws them, name of its input.
-DRAWN: Final = (("figures", "figure", "summary"), ("paper", "plot", "estimates"))
-PAGES: Final = ("claims.md", "ledger.md", "false_positives.md", "table.md", "table.csv", "index.html")
+FIGURES: Final = "figures"
+PAGES: Final = (
+    "claims.md",
+    "ledger.md",
+    "false_positives.md",
+    "methods.md",
+    "table.md",
+    "table.csv",
+    "index.html",
+)
 
 
 def archive(results: Path, output: Path) -> dict[str, str]:
@@ -63,11 +70,8 @@ def commands(manifest: Mapping[str, Any], folder: Path) -> Iterator[list[str]]:
     for figure in manifest["figures"]:
         outputs = [str(folder / output) for output in figure["outputs"]]
         settings = json.dumps(figure["settings"], sort_keys=True)
-        option, table = figure["input"]
-        yield [
-            figure["stage"], f"--{option}", str(folder / table), "--output", *outputs,
-            "--settings", settings,
-        ]  # fmt: skip
+        estimates = str(folder / figure["input"])
+        yield ["figure", "--estimates", estimates, "--output", *outputs, "--settings", settings]
 
 
 def _members(bundle: Path) -> dict[str, bytes]:
@@ -81,17 +85,16 @@ def _members(bundle: Path) -> dict[str, bytes]:
 
 
 def _manifest(content: bytes, bundle: Path) -> dict[str, Any]:
-    """Read a manifest; what it names must stay in the folder and draw figures, nothing else."""
+    """Read a manifest; what it names must stay in the folder."""
     try:
         manifest: dict[str, Any] = json.loads(content)
         figures = manifest["figures"]
-        names = [*manifest["files"], *(n for f in figures for n in (*f["outputs"], f["input"][1]))]
-        drawing = {(figure["stage"], figure["input"][0]) for figure in figures}
+        names = [*manifest["files"], *(n for f in figures for n in (*f["outputs"], f["input"]))]
     except (ValueError, KeyError, TypeError, IndexError) as problem:
         raise _refused("the archive has no readable manifest", str(bundle)) from problem
     outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
-    if outside or not drawing <= {(stage, option) for _, stage, option in DRAWN}:
-        raise _refused("the manifest asks for more than drawing figures", str(bundle))
+    if outside:
+        raise _refused("the manifest names files outside the archive", str(bundle))
     return manifest
 
 
@@ -103,27 +106,21 @@ def _found(results: Path) -> Iterator[Path]:
     for name in (*(f"{table}.parquet" for table in TABLES), *PAGES):
         if (results / name).is_file():
             yield results / name
-    for folder in ("figures", "paper"):
-        for path in sorted((results / folder).glob("*")):
-            if path.suffix in (".pdf", ".svg", ".png", ".md"):
-                yield path
+    for path in sorted((results / FIGURES).glob("*")):
+        if path.suffix in (".pdf", ".svg", ".png"):
+            yield path
 
 
 def _figures(results: Path) -> list[dict[str, Any]]:
-    """Return the stage, the settings, the input and the outputs of every figure, from its seal."""
-    found = []
-    for folder, stage, option in DRAWN:
-        for path in sorted((results / folder).glob("*.pdf")):
-            seal = read_seal(path)
-            if seal is None:
-                continue
-            table = seal["settings"].get("table", "summary")
-            outputs = [f"{folder}/{path.stem}.{kind}" for kind in ("pdf", "svg", "png")]
-            found.append(
-                {"stage": stage, "settings": seal["settings"], "outputs": outputs}
-                | {"input": [option, f"{table}.parquet"]}
-            )
-    return found
+    """Return the settings, the input and the outputs of every figure, from its seal."""
+    figures = []
+    for path in sorted((results / FIGURES).glob("*.pdf")):
+        if seal := read_seal(path):
+            settings = seal["settings"]
+            outputs = [f"{FIGURES}/{path.stem}.{kind}" for kind in ("pdf", "svg", "png")]
+            table = f"{settings.get('table', 'summary')}.parquet"
+            figures.append({"settings": settings, "outputs": outputs, "input": table})
+    return figures
 
 
 def _packed(files: Mapping[str, bytes]) -> bytes:

@@ -15,28 +15,28 @@ from restem.config.load import load_study, read_yaml
 from restem.config.study import Study
 from restem.errors import RestemError
 from restem.pages.ledger import amount
-from restem.study.graph import Walk
+from restem.study.graph import StudyGraph
 from tests.unit.study.test_graph import STUDY
 
 PARAMETERS = {"S": 1000.0, "L": 5000.0}
 CONFIG = Path(__file__).parents[3] / "config"
 
 
-def walk(**changes: Any) -> Walk:
+def walk(**changes: Any) -> StudyGraph:
     stated = copy.deepcopy(STUDY)
     for task in stated["tasks"].values():
         task["data"] |= {"source": {"kind": "embedded", "pool": 20}, "validation": 4, "shots": 1}
-    return Walk(Study.model_validate({**stated, **changes}))
+    return StudyGraph(Study.model_validate({**stated, **changes}))
 
 
-def one(method: dict[str, Any], **changes: Any) -> Walk:
+def one(method: dict[str, Any], **changes: Any) -> StudyGraph:
     """Return the walk of one method on one model, seed and task; only L is evaluated."""
     stated = {"variants": {"v": {"method": "m", "task": "chain", "models": ["S"]}}, "seeds": [0]}
     other = {"task": "story", "split": "test", "decoding": "greedy", "models": ["L"]}
     return walk(methods={"m": method}, evaluations=[other], **stated, **changes)
 
 
-def costs(of: Walk, **assumed: float) -> dict[str, Cost]:
+def costs(of: StudyGraph, **assumed: float) -> dict[str, Cost]:
     """Return the cost of S by kind of work."""
     rows = Forecast(of, PARAMETERS, replace(Assumed(), **assumed)).rows()
     return {row.work: row.cost for row in rows if row.model == "S"}
@@ -124,7 +124,7 @@ def test_a_search_costs_its_continuations_and_rollouts() -> None:
 
 
 def test_the_demo_has_a_forecast_whose_last_line_adds_up() -> None:
-    of = Walk(load_study(read_yaml(CONFIG / "demo.yaml"), CONFIG))
+    of = StudyGraph(load_study(read_yaml(CONFIG / "demo.yaml"), CONFIG))
     forecast = Forecast(of, dict.fromkeys(of.study.models, 1e6), Assumed())
     rows = forecast.rows()
     assert {row.model for row in rows} == set(of.study.models)

@@ -10,7 +10,7 @@ import yaml
 from restem.config.load import load_study, merge, presets, read_yaml, schema
 from restem.config.study import Study
 from restem.errors import RestemError
-from restem.study.graph import Walk
+from restem.study.graph import StudyGraph
 
 CONFIG = Path(__file__).parents[3] / "config"
 
@@ -388,7 +388,7 @@ def of_two_models(**coder: Any) -> dict[str, Any]:
 
 
 def test_a_model_is_trained_and_evaluated_on_its_own_tasks_only() -> None:
-    walk = Walk(load(of_two_models()))
+    walk = StudyGraph(load(of_two_models()))
     assert {(p.task, p.model) for p in walk.stated} == {("chain", "S"), ("program", "coder")}
     evaluated = {(d.task, d.policy.model, d.policy.variant) for d in walk.evaluations()}
     assert evaluated == {

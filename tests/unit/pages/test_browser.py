@@ -11,8 +11,8 @@ import pytest
 
 from restem.config.load import load_study, read_yaml
 from restem.pages.index import Figure, html
-from restem.study.graph import Walk
-from restem.study.reporting import page_settings
+from restem.study import slices
+from restem.study.graph import StudyGraph
 
 CONFIG = Path(__file__).parents[3] / "config"
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="90"><rect width="9"/></svg>'
@@ -37,7 +37,9 @@ addEventListener("load", () => {
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of the paper with the tiny models, all files that it names beside it."""
-    settings = page_settings(Walk(load_study(read_yaml(CONFIG / "paper/mini.yaml"), CONFIG)))
+    settings = slices.page(
+        StudyGraph(load_study(read_yaml(CONFIG / "paper/mini.yaml"), CONFIG)), None
+    )
     claims = {claim["id"]: claim for claim in settings["claims"]}
     nothing = dict.fromkeys(("k", "contrast", "low", "high", "test", "estimate"))
     findings = [
@@ -45,11 +47,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         | nothing
         for name in claims
     ]
-    figures = [Figure(**known, path=f"paper/{known['name']}.svg") for known in settings["figures"]]
+    figures = [
+        Figure(**known, path=f"figures/{known['name']}.svg") for known in settings["figures"]
+    ]
     text = html(
         settings["study"],
         settings["description"],
-        settings["note"],
+        settings["label"],
         figures,
         claims,
         findings,
@@ -107,9 +111,9 @@ def test_the_page_fits_its_window(page: Path, width: int) -> None:
 
 
 def test_a_figure_that_is_missing_is_noticed(page: Path) -> None:
-    first = next(page.parent.glob("paper/*.svg"))
+    first = next(page.parent.glob("figures/*.svg"))
     kept = first.read_text()
     first.unlink()
     undrawn = looked_at(page)["undrawn"]
     first.write_text(kept)
-    assert undrawn == [f"paper/{first.name}"]
+    assert undrawn == [f"figures/{first.name}"]

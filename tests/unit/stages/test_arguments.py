@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from restem.arguments import as_argument, from_argument
+from restem.stages.execution import as_argument, from_argument
 
 LARGE = {"groups": {f"math/S/rest-em/seed-0/iter-{n}": list(range(n)) for n in range(900)}}
 

@@ -12,11 +12,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from restem import cli, recipes
+from restem import cli
 from restem.artifacts.digests import code_digest
 from restem.artifacts.store import read_seal
 from restem.artifacts.tables import read_provenance, read_rows, table, write_table
-from restem.commands.making import StageCommand
+from restem.cli import StageCommand, command_of
+from restem.stages.declaration import load_stage, stage_names
+from restem.study import slices
 
 PROBLEMS = {
     "task": "chain",
@@ -88,8 +90,8 @@ def test_settings_and_paths_with_blanks_are_values() -> None:
 
 
 def test_every_stage_command_reads_lists() -> None:
-    for stage in recipes.FAMILIES:
-        assert isinstance(cli.cli.commands[stage], StageCommand)
+    for name in stage_names():
+        assert isinstance(command_of(load_stage(name)), StageCommand)
 
 
 # ---- a stage's command ----
@@ -123,7 +125,7 @@ def test_a_command_records_its_environment_and_its_inputs(tmp_path: Path) -> Non
 
 
 def test_the_planned_code_is_accepted(tmp_path: Path) -> None:
-    code = code_digest(recipes.modules("problems", PROBLEMS))
+    code = code_digest(load_stage("problems").modules(PROBLEMS))
     output = tmp_path / "train.parquet"
     done = restem(*problems(output, PROBLEMS, "--code", code))
     assert done.returncode == 0, done.stderr
@@ -214,15 +216,25 @@ def test_every_command_has_help(name: str, flag: str) -> None:
     assert "Usage:" in result.output
 
 
-def test_commands_stand_in_the_order_of_the_walk() -> None:
-    names = list(cli.cli.list_commands(click.Context(cli.cli)))
-    walk = ["problems", "base", "samples", "rewards", "examples", "policy", "metrics", "summary"]
-    assert [name for name in names if name in walk] == walk
+def test_every_stage_is_a_command_with_an_option_for_each_parameter() -> None:
+    names = cli.cli.list_commands(click.Context(cli.cli))
+    for name in stage_names():
+        assert name.replace("_", "-") in names
+        command = cli.cli.get_command(click.Context(cli.cli), name.replace("_", "-"))
+        assert isinstance(command, StageCommand)
+        options = {parameter.name for parameter in command.params}
+        assert options == {*load_stage(name).parameters, "settings", "code", "environment"}
+        assert command.help
 
 
-def test_there_is_one_command_a_stage_and_one_family_a_command() -> None:
-    stages = {n for n, c in cli.cli.commands.items() if isinstance(c, StageCommand)}
-    assert stages == set(recipes.FAMILIES)
+def test_every_stage_has_a_lock_and_a_slice_and_a_rule() -> None:
+    root = Path(__file__).parents[3]
+    rules = "".join(path.read_text() for path in (root / "rules").glob("*.smk"))
+    for name in stage_names():
+        assert (root / "envs" / f"{load_stage(name).lock}.txt").is_file()
+        assert callable(getattr(slices, name))
+        assert rules.count(f'stage("{name}")') == 1
+        assert f'"restem {name.replace("_", "-")}"' in rules
 
 
 def test_help_does_not_load_an_engine() -> None:

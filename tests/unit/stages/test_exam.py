@@ -14,8 +14,8 @@ from restem.cli import cli
 from restem.config.load import load_study
 from restem.errors import RestemError
 from restem.policies.manifest import write_policy
-from restem.stages import metrics, points, sheet
-from restem.study.graph import Walk
+from restem.stages import metrics, rewards, sheet
+from restem.study.graph import StudyGraph
 from restem.tasks.problem import Problem, to_row
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -50,8 +50,22 @@ def made(tmp_path: Path) -> dict[str, Any]:
     shards = [write_samples(tmp_path / f"{i + 1}.parquet", PROBLEMS[i::2]) for i in range(2)]
     problems = write_problems(tmp_path / "problems.parquet", PROBLEMS)
     output = tmp_path / "sheet.csv"
-    sheet.run(job("sheet", {}), shards, problems, output)
+    write_sheet(shards, problems, output)
     return {"shards": shards, "problems": problems, "sheet": output, "folder": tmp_path}
+
+
+BY_HAND = {"task": "hungarian", "verifier": "human", "reward": {}, "by_hand": True}
+
+
+def write_sheet(samples: list[Path], problems: Path, output: Path) -> None:
+    sheet.run(job("sheet", {}), sheet.Settings(), samples, problems, output=output)
+
+
+def read_sheet(filled: Path, samples: list[Path], problems: Path, shard: str, output: Path) -> None:
+    settings = rewards.Settings.model_validate(BY_HAND)
+    rewards.run(
+        job("rewards", BY_HAND), settings, samples, problems, [filled], shard=shard, output=output
+    )
 
 
 def fill(made: dict[str, Any]) -> Path:
@@ -73,24 +87,24 @@ def test_a_sheet_asks_for_every_completion_of_every_shard_once(made: dict[str, A
 
 def test_a_sheet_can_only_be_read_so_that_no_run_overwrites_points(made: dict[str, Any]) -> None:
     assert not made["sheet"].stat().st_mode & 0o222
-    sheet.run(job("sheet", {}), made["shards"], made["problems"], made["sheet"])
+    write_sheet(made["shards"], made["problems"], made["sheet"])
 
 
 def test_the_sheet_of_a_halted_policy_is_empty_and_reads_back(made: dict[str, Any]) -> None:
     none = write_samples(made["folder"] / "none.parquet", [])
-    sheet.run(job("sheet", {}), [none], made["problems"], made["sheet"])
+    write_sheet([none], made["problems"], made["sheet"])
     output = made["folder"] / "rewards.parquet"
-    points.run(job("points", {}), made["sheet"], [none], made["problems"], "1-of-1", output)
+    read_sheet(made["sheet"], [none], made["problems"], "1-of-1", output)
     assert read_rows(output, "rewards") == []
 
 
 def test_points_become_verdicts_by_shard_and_then_metrics(made: dict[str, Any]) -> None:
     filled, folder = fill(made), made["folder"]
-    rewards = [folder / f"rewards-{i}.parquet" for i in (1, 2)]
-    for i, output in enumerate(rewards, start=1):
+    judged = [folder / f"rewards-{i}.parquet" for i in (1, 2)]
+    for i, output in enumerate(judged, start=1):
         shard = f"{i}-of-2"
-        points.run(job("points", {}), filled, made["shards"], made["problems"], shard, output)
-    rows = [row for path in rewards for row in read_rows(path, "rewards")]
+        read_sheet(filled, made["shards"], made["problems"], shard, output)
+    rows = [row for path in judged for row in read_rows(path, "rewards")]
     assert [row["problem_id"] for row in rows] == [f"test/{i:02}" for i in (3, 3, 2, 2, 0, 0, 1, 1)]
     assert {row["layer"] for row in rows} == {"human"}
     assert {(r["problem_id"], r["verdict"], r["reward"]) for r in rows if r["reward"]} == {
@@ -100,7 +114,10 @@ def test_points_become_verdicts_by_shard_and_then_metrics(made: dict[str, Any]) 
     (folder / "checkpoint").mkdir()
     write_policy(policy, {"key": "", "inputs": {}}, {})
     output = folder / "metrics.parquet"
-    metrics.run(job("metrics", ADDRESS), made["shards"], rewards, made["problems"], policy, output)
+    metrics.run(
+        job("metrics", ADDRESS), metrics.Settings(**ADDRESS), made["shards"], judged,
+        made["problems"], policy, output=output,
+    )  # fmt: skip
     found = {row["problem_id"]: row for row in read_rows(output, "metrics")}
     assert {name: row["points"] for name, row in found.items()} == pytest.approx(
         {f"test/{i:02}": i for i in range(4)}
@@ -112,35 +129,32 @@ def test_points_become_verdicts_by_shard_and_then_metrics(made: dict[str, Any]) 
 def test_a_sheet_must_answer_for_the_other_shards_too(made: dict[str, Any]) -> None:
     filled, output = fill(made), made["folder"] / "rewards.parquet"
     with pytest.raises(RestemError, match="is of no completion"):
-        points.run(
-            job("points", {}), filled, made["shards"][:1], made["problems"], "1-of-1", output
-        )
+        read_sheet(filled, made["shards"][:1], made["problems"], "1-of-1", output)
     assert not output.exists()
 
 
 def test_the_commands_write_and_read_and_name_what_is_missing(made: dict[str, Any]) -> None:
     shards = [word for shard in made["shards"] for word in ("--samples", str(shard))]
-    common = [*shards, "--problems", str(made["problems"]), "--settings", json.dumps({})]
+    common = [*shards, "--problems", str(made["problems"])]
     written, read = made["folder"] / "again.csv", made["folder"] / "read.parquet"
-    done = CliRunner().invoke(cli, ["sheet", *common, "--output", str(written)])
+    done = CliRunner().invoke(cli, ["sheet", *common, "--settings", "{}", "--output", str(written)])
     assert done.exit_code == 0, done.output
     assert written.read_bytes() == made["sheet"].read_bytes()
     done = CliRunner().invoke(
-        cli, ["points", "--sheet", str(fill(made)), *common, "--output", str(read)]
+        cli,
+        ["rewards", "--sheet", str(fill(made)), *common, "--output", str(read)]
+        + ["--settings", json.dumps(BY_HAND)],
     )
     assert done.exit_code == 0, done.output
-    assert "points: 12 of 24 for 8 completions" in done.output
+    assert "rewards: 6 incorrect, 2 correct" in done.output
     with pytest.raises(RestemError, match="cannot be read"):
-        points.run(
-            job("points", {}), made["folder"] / "no.csv", made["shards"], made["problems"],
-            "1-of-1", read,
-        )  # fmt: skip
+        read_sheet(made["folder"] / "no.csv", made["shards"], made["problems"], "1-of-1", read)
 
 
 # ---- in a study ----
 
 
-def study(tmp_path: Path, **changes: Any) -> Walk:
+def study(tmp_path: Path, **changes: Any) -> StudyGraph:
     stated: dict[str, Any] = {
         "study": "exams",
         "tasks": {
@@ -157,7 +171,7 @@ def study(tmp_path: Path, **changes: Any) -> Walk:
             {"task": task, "split": "test", "decoding": "greedy"} for task in ("chain", "exam")
         ],
     }
-    return Walk(load_study(stated | changes, CONFIG))
+    return StudyGraph(load_study(stated | changes, CONFIG))
 
 
 def test_what_is_judged_is_what_a_verifier_or_a_sheet_is_there_for(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from restem.artifacts.store import read_seal
 from restem.config.study import Study
 from restem.policies.manifest import read_policy, verify_checkpoint
-from restem.study.graph import Policy, Walk
+from restem.study.graph import Policy, StudyGraph
 
 STUDY = {
     "study": "stage",
@@ -61,9 +61,9 @@ class Inputs:
         self.files = {"examples": made, "start": base["output"]}
         self.files |= {"validation": splits["validation"], "shots": splits["shots"]}
 
-    def walk(self, training: dict[str, Any]) -> Walk:
+    def walk(self, training: dict[str, Any]) -> StudyGraph:
         settings = {"epochs_max": 2, "batch_size": 3, "learning_rate": 4e-4, **training}
-        return Walk(Study.model_validate({**STUDY, "training": settings}))
+        return StudyGraph(Study.model_validate({**STUDY, "training": settings}))
 
     def run(self, stage: str, settings: Any, **options: Any) -> None:
         subprocess.run(restem(stage, settings, **options), check=True, capture_output=True)

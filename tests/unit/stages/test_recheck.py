@@ -62,7 +62,7 @@ def rechecked(
 ) -> list[dict[str, Any]]:
     full = {**settings, "sources": sources, "sample": sample, "seed": 0}
     job = Job(Recipe("recheck", full, {}, "none", {}), {})
-    recheck.run(job, *given, folder / "out")
+    recheck.run(job, recheck.Settings.model_validate(full), *given, output=folder / "out")
     return read_rows(folder / "out", "recheck")
 
 

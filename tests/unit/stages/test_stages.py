@@ -8,7 +8,8 @@ import pytest
 from restem.artifacts.store import Job, Recipe
 from restem.artifacts.tables import KEPT, read_rows, table, write_table
 from restem.policies.manifest import read_policy, write_policy
-from restem.stages import examples, frozen
+from restem.stages import examples
+from restem.stages import policy as policies
 from restem.stages.samples import of_window, unsolved
 from restem.tasks.problem import Problem, to_row
 from restem.tasks.registry import load_task
@@ -51,7 +52,11 @@ def select(folder: Path, settings: dict[str, Any], *drawn: tuple[Path, Path]) ->
     samples, rewards = [list(paths) for paths in zip(*drawn, strict=True)] or [[], []]
     output = folder / "examples"
     settings = {"task": "chain", "seed": [0, 1], **settings}
-    examples.run(job("examples", settings), samples, rewards, problems, shots, output)
+    stated = examples.Settings.model_validate(settings)
+    examples.run(
+        job("examples", settings), stated, samples, rewards, problems=problems, shots=shots,
+        output=output,
+    )  # fmt: skip
     return read_rows(output, "examples")
 
 
@@ -142,10 +147,10 @@ def test_a_batch_larger_than_the_split_is_the_split() -> None:
     assert of_window(PROBLEMS, (0, 9)) == PROBLEMS
 
 
-# ---- prompts over frozen weights ----
+# ---- prompts, without fine-tuning ----
 
 
-def frozen_policy(folder: Path, m_step: dict[str, Any], rows: list[Any]) -> Any:
+def prompted_policy(folder: Path, m_step: dict[str, Any], rows: list[Any]) -> Any:
     start = folder / "start" / "policy.json"
     (folder / "start" / "checkpoint").mkdir(parents=True, exist_ok=True)
     (folder / "start" / "checkpoint" / "model.safetensors").write_bytes(b"weights")
@@ -157,9 +162,10 @@ def frozen_policy(folder: Path, m_step: dict[str, Any], rows: list[Any]) -> Any:
     }  # fmt: skip
     validation = write_problems(folder / "validation", PROBLEMS[:1])
     output, checkpoint = folder / "new" / "policy.json", folder / "new" / "checkpoint"
-    frozen.run(
-        job("frozen", settings), folder / "examples", start, [], validation, 1, output, checkpoint
-    )
+    policies.run(
+        job("policy", settings), policies.Settings.model_validate(settings), folder / "examples",
+        start, validation, folder / "no-shots", output=output, checkpoint=checkpoint,
+    )  # fmt: skip
     return read_policy(output)
 
 
@@ -170,7 +176,7 @@ def example(name: str, **more: Any) -> dict[str, Any]:
 
 def test_in_context_learning_keeps_the_weights_and_brings_a_prompt(tmp_path: Path) -> None:
     rows = [example("p0"), example("p1"), example("p2", decision="incorrect", weight=0.0)]
-    policy = frozen_policy(tmp_path, {"kind": "shots", "shots": 8}, rows)
+    policy = prompted_policy(tmp_path, {"kind": "shots", "shots": 8}, rows)
     prefix = policy.prefix("chain")
     assert prefix.count("Q ") == 2
     assert "p2" not in prefix
@@ -181,5 +187,5 @@ def test_in_context_learning_keeps_the_weights_and_brings_a_prompt(tmp_path: Pat
 
 
 def test_a_prompt_without_a_correct_example_halts(tmp_path: Path) -> None:
-    policy = frozen_policy(tmp_path, {"kind": "shots"}, [example("p0", decision="incorrect")])
+    policy = prompted_policy(tmp_path, {"kind": "shots"}, [example("p0", decision="incorrect")])
     assert policy.halted

@@ -3,14 +3,16 @@
 import copy
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from restem.config.study import Study
 from restem.errors import RestemError
-from restem.study.graph import Draws, Policy, Walk
-from restem.study.reporting import audited, audits_settings, recheck_settings
+from restem.study import slices as slices_of
+from restem.study.graph import Draws, Policy, StudyGraph
+from restem.study.slices import rechecked
 
 STUDY: dict[str, Any] = {
     "study": "walk",
@@ -38,8 +40,8 @@ STUDY: dict[str, Any] = {
 }
 
 
-def walk(**changes: Any) -> Walk:
-    return Walk(Study.model_validate({**copy.deepcopy(STUDY), **changes}))
+def walk(**changes: Any) -> StudyGraph:
+    return StudyGraph(Study.model_validate({**copy.deepcopy(STUDY), **changes}))
 
 
 def variant(method: str, **more: Any) -> dict[str, Any]:
@@ -220,7 +222,13 @@ def test_aliases_are_not_sampled_again() -> None:
 # ---- the slices that the stages read ----
 
 
-def slices(study: Walk) -> dict[str, Any]:
+def wildcards(draws: Draws) -> Any:
+    """Return an address as the wildcards of a job."""
+    names = {"on": draws.task, "split": draws.split, "decoding": draws.label}
+    return SimpleNamespace(**vars(draws.policy), **names, draw_seed=str(draws.seed))
+
+
+def slices(study: StudyGraph) -> dict[str, Any]:
     """Return every setting of every stage, by stage and address."""
     found: dict[str, Any] = {}
     for policy in study.trained:
@@ -229,18 +237,16 @@ def slices(study: Walk) -> dict[str, Any]:
     for draws in study.sampled():
         found[f"samples {draws.path}"] = study.samples_settings(draws)
     for draws in study.evaluations():
-        found[f"metrics {draws.path}"] = study.metrics_settings(draws)
+        found[f"metrics {draws.path}"] = slices_of.metrics(study, wildcards(draws))
     for task in study.study.tasks:
         found[f"rewards {task}"] = study.rewards_settings(task, "train")
         for split in ("train", "validation", "test", "shots"):
             found[f"problems {task} {split}"] = study.problems_settings(task, split)
     for model in study.study.models:
         found[f"base {model}"] = study.base_settings(model)
-    found["overlap"] = study.overlap_settings()
-    found["summary"] = study.summary_settings()
-    found["figure"] = study.figure_settings("pass_at_k")
-    found["table"] = study.table_settings()
-    found["tracking"] = study.tracking_settings()
+    nothing = SimpleNamespace(figure="pass_at_k")
+    for stage in ("overlap", "summary", "figure", "table", "tracking"):
+        found[stage] = getattr(slices_of, stage)(study, nothing)
     return found
 
 
@@ -304,7 +310,7 @@ def test_tests_are_held_back_where_policies_are_trained_and_nowhere_else() -> No
         assert after.rewards_settings("chain", split) == before.rewards_settings("chain", split)
     both = walk(**merged("tasks.chain.reward.code", {"held_back": 2, "cpu_seconds": 1}))
     assert both.rewards_settings("chain", "test")["reward"] == {"code": {"cpu_seconds": 1}}
-    assert after.recipe(at("rest-em", 1)) != before.recipe(at("rest-em", 1))
+    assert after.identity(at("rest-em", 1)) != before.identity(at("rest-em", 1))
 
 
 def test_stating_a_default_changes_no_slice() -> None:
@@ -323,14 +329,16 @@ def turned(value: Any) -> Any:
 
 def test_the_order_of_keys_changes_no_slice() -> None:
     many = {**STUDY, "variants": {"em": variant("rest-em"), "sft": variant("sft")}}
-    before = slices(Walk(Study.model_validate(many)))
-    assert slices(Walk(Study.model_validate(turned(many)))) == before
+    before = slices(StudyGraph(Study.model_validate(many)))
+    assert slices(StudyGraph(Study.model_validate(turned(many)))) == before
 
 
 def test_the_order_of_variants_says_only_who_owns_what_is_shared() -> None:
     variants = {"em": variant("rest-em"), "short": variant("rest-em", iterations=1)}
     before, after = walk(variants=variants), walk(variants=turned(variants))
-    assert {before.recipe(p) for p in before.trained} == {after.recipe(p) for p in after.trained}
+    assert {before.identity(p) for p in before.trained} == {
+        after.identity(p) for p in after.trained
+    }
     assert before.owner(at("short", 1)) == at("em", 1)
     assert after.owner(at("em", 1)) == at("short", 1)
 
@@ -351,7 +359,7 @@ def test_an_unknown_policy_has_no_owner() -> None:
 
 
 def test_embedded_models_are_named_as_such() -> None:
-    assert walk().note == "embedded model"
+    assert walk().label == "embedded model"
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest() -> None:
@@ -364,50 +372,50 @@ def test_an_unknown_task_module_is_refused_with_the_nearest() -> None:
         walk(**merged("tasks.chain.module", "chian"))
 
 
-# ---- the audit ----
+# ---- false positives ----
 
 
-def audited_walk(**changes: Any) -> Walk:
-    return walk(**{"audit": {"sample": 5}, "seeds": [0], **changes})
+def rechecked_study(**changes: Any) -> StudyGraph:
+    return walk(**{"false_positives": {"sample": 5}, "seeds": [0], **changes})
 
 
-def test_without_an_audit_nothing_is_audited() -> None:
-    assert audited(walk()) == {}
+def test_nothing_is_rechecked_unless_a_study_asks_for_it() -> None:
+    assert rechecked(walk()) == {}
 
 
-def test_each_artifact_is_audited_once_under_all_of_its_names() -> None:
+def test_each_artifact_is_rechecked_once_under_all_of_its_names() -> None:
     both = {"three": variant("rest-em"), "two": variant("rest-em", iterations=2)}
-    found = audited(audited_walk(variants=both))
+    found = rechecked(rechecked_study(variants=both))
     assert list(found) == [at("three", 1), at("three", 2), at("three", 3)]
     assert found[at("three", 2)] == [at("three", 2), at("two", 2)]
-    shown = audits_settings(audited_walk(variants=both))["policies"]
+    shown = slices_of.false_positives(rechecked_study(variants=both), None)["policies"]
     assert [[name["variant"] for name in names] for names in shown] == [
         ["three", "two"], ["three", "two"], ["three"],
     ]  # fmt: skip
 
 
-def test_human_solutions_are_not_audited() -> None:
-    found = audited(audited_walk(variants={"sft": variant("sft"), "rft": variant("rft")}))
+def test_human_solutions_are_not_rechecked() -> None:
+    found = rechecked(rechecked_study(variants={"sft": variant("sft"), "rft": variant("rft")}))
     assert list(found) == [at("rft", 1)]
 
 
-def test_an_audit_of_nothing_is_refused() -> None:
-    with pytest.raises(RestemError, match="nothing to audit"):
-        audited(audited_walk(variants={"sft": variant("sft")}))
+def test_a_recheck_of_nothing_is_refused() -> None:
+    with pytest.raises(RestemError, match="nothing to judge"):
+        rechecked(rechecked_study(variants={"sft": variant("sft")}))
 
 
-def test_programs_are_audited_only_where_tests_are_held_back() -> None:
-    def study(held_back: int) -> Walk:
+def test_programs_are_rechecked_only_where_tests_are_held_back() -> None:
+    def study(held_back: int) -> StudyGraph:
         code = {"data": {"source": {"kind": "embedded"}, "train": 4}, "module": "program"}
         code |= {"reward": {"code": {"held_back": held_back}}}
         both = {"rft": variant("rft"), "code": {**variant("rft"), "task": "apps"}}
-        return audited_walk(tasks={**STUDY["tasks"], "apps": code}, variants=both)
+        return rechecked_study(tasks={**STUDY["tasks"], "apps": code}, variants=both)
 
-    assert [policy.task for policy in audited(study(0))] == ["chain"]
-    assert "held_back" in audits_settings(study(0))["without"]["apps"]
-    assert [policy.task for policy in audited(study(1))] == ["chain", "apps"]
-    assert audits_settings(study(1))["without"] == {}
-    told = recheck_settings(study(1), Policy("apps", "S", "code", 0, 1))
+    assert [policy.task for policy in rechecked(study(0))] == ["chain"]
+    assert "held_back" in slices_of.false_positives(study(0), None)["without"]["apps"]
+    assert [policy.task for policy in rechecked(study(1))] == ["chain", "apps"]
+    assert slices_of.false_positives(study(1), None)["without"] == {}
+    told = slices_of.recheck(study(1), SimpleNamespace(**vars(Policy("apps", "S", "code", 0, 1))))
     assert told["reward"] == {"code": {"held_back": 1}}
     assert told["verifier"] == "code"
 
@@ -416,8 +424,8 @@ def test_a_recheck_reads_the_sources_in_the_order_of_the_shards() -> None:
     methods = copy.deepcopy(STUDY["methods"])
     methods["rest-em"]["e_step"]["hint"] = "greedy"
     methods["rest-em"]["selection"] = {"accumulate": 2}
-    study = audited_walk(methods=methods)
+    study = rechecked_study(methods=methods)
     policy = Policy("chain", "S", "rest-em", 0, 2)
-    sources = recheck_settings(study, policy)["sources"]
+    sources = slices_of.recheck(study, SimpleNamespace(**vars(policy)))["sources"]
     assert sources == [["model", 0], ["hint", 0], ["model", 1], ["hint", 1]]
     assert len(sources) == len(study.feeds(policy))

@@ -3,6 +3,7 @@
 import copy
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,19 +16,9 @@ from restem.errors import RestemError
 from restem.pages.index import Figure, html
 from restem.pages.methods import PROPERTIES, markdown, properties
 from restem.statistics.evaluation import is_reference, summarise
-from restem.study.graph import Walk
-from restem.study.reporting import (
-    claims_settings,
-    costs_settings,
-    ledger_settings,
-    methods_settings,
-    page_settings,
-    plot,
-    plot_settings,
-    plots,
-    policies_of,
-    sharing,
-)
+from restem.study import slices
+from restem.study.graph import StudyGraph
+from restem.study.sharing import policies_of, sharing
 
 CONFIG = Path(__file__).parents[3] / "config"
 STUDIES = ("mini", "qwen2.5", "llama3.2")
@@ -39,12 +30,12 @@ def stated(name: str) -> dict[str, Any]:
     return study
 
 
-def walk(name: str, **changes: Any) -> Walk:
-    return Walk(load_study({**copy.deepcopy(stated(name)), **changes}, CONFIG))
+def walk(name: str, **changes: Any) -> StudyGraph:
+    return StudyGraph(load_study({**copy.deepcopy(stated(name)), **changes}, CONFIG), PUBLISHED)
 
 
 @pytest.fixture(scope="module")
-def mini() -> Walk:
+def mini() -> StudyGraph:
     return walk("mini")
 
 
@@ -60,7 +51,7 @@ def test_every_scale_runs_the_same_experiments() -> None:
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_scale_is_valid_and_trains_the_same_variants(name: str, mini: Walk) -> None:
+def test_every_scale_is_valid_and_trains_the_same_variants(name: str, mini: StudyGraph) -> None:
     assert mini.study.variants.items() <= walk(name).study.variants.items()
 
 
@@ -89,14 +80,14 @@ def test_one_name_means_one_thing() -> None:
 # ---- sharing ----
 
 
-def test_nothing_is_drawn_or_trained_twice(mini: Walk) -> None:
-    recipes = [mini.recipe(policy) for policy in mini.trained]
+def test_nothing_is_drawn_or_trained_twice(mini: StudyGraph) -> None:
+    recipes = [mini.identity(policy) for policy in mini.trained]
     assert len(recipes) == len(set(recipes))
     addresses = [draws.path for draws in mini.sampled()]
     assert len(addresses) == len(set(addresses))
 
 
-def test_sharing_saves_what_it_says(mini: Walk) -> None:
+def test_sharing_saves_what_it_says(mini: StudyGraph) -> None:
     counts = sharing(mini)
     assert counts["fine-tunings"]["shared"] == len(mini.trained) < len(mini.stated)
     assert len(mini.stated) < counts["fine-tunings"]["by itself"]
@@ -112,15 +103,15 @@ def test_an_experiment_by_itself_needs_what_its_variants_and_their_ancestors_nee
     assert counts["evaluations"] == {"by itself": 10, "shared": 10}
 
 
-def test_all_questions_one_iteration_and_no_noise_are_the_first_iteration(mini: Walk) -> None:
+def test_all_questions_one_iteration_and_no_noise_are_the_first_iteration(mini: StudyGraph) -> None:
     shared = {policy.variant: owner.variant for owner, policy in mini.aliases}
     assert shared["questions-100"] == shared["noise-0"] == "rest-em"
 
 
-def test_an_experiment_alone_trains_the_same_policies(mini: Walk) -> None:
+def test_an_experiment_alone_trains_the_same_policies(mini: StudyGraph) -> None:
     alone = walk("mini", experiments=["F2"], claims=[])
     for policy in alone.trained:
-        assert alone.recipe(policy) == mini.recipe(policy)
+        assert alone.identity(policy) == mini.identity(policy)
         assert alone.policy_settings(policy) == mini.policy_settings(policy)
 
 
@@ -135,7 +126,7 @@ def test_no_test_problem_enters_selection_or_stopping(name: str) -> None:
         told = str(study.policy_settings(policy)) + str(study.examples_settings(policy))
         assert "'test'" not in told
     rules = "".join(p.read_text() for p in (CONFIG.parent / "rules").glob("*.smk"))
-    for rule in ("select_examples", "fine_tune_policy", "assemble_policy"):
+    for rule in ("select_examples", "make_policy", "make_policy"):
         inputs = rules.split(f"rule {rule}:")[1].split("output:")[0]
         assert "test" not in inputs
         assert "{split}" not in inputs
@@ -144,9 +135,9 @@ def test_no_test_problem_enters_selection_or_stopping(name: str) -> None:
 # ---- figures, marks, claims, ledger ----
 
 
-def test_every_figure_has_settings_and_marks_are_cited(mini: Walk) -> None:
-    for name in plots(mini):
-        settings = plot_settings(mini, PUBLISHED, name)
+def test_every_figure_has_settings_and_marks_are_cited(mini: StudyGraph) -> None:
+    for name in slices.figures_of_experiments(mini):
+        settings = slices.figure(mini, SimpleNamespace(figure=name))
         assert settings["marks"] == []  # the embedded tasks are not the paper's
     for entry in PUBLISHED["entries"].values():
         assert set(entry) == {"task", "value", "label", "source"}
@@ -154,19 +145,20 @@ def test_every_figure_has_settings_and_marks_are_cited(mini: Walk) -> None:
 
 
 def test_marks_are_drawn_beside_the_same_task_only() -> None:
-    settings = plot_settings(walk("qwen2.5"), PUBLISHED, "N1")
+    settings = slices.figure(walk("qwen2.5"), SimpleNamespace(figure="N1"))
     assert [mark["value"] for mark in settings["marks"]] == [0.4402, 0.4882]
     assert settings["unmarked"] == 0
 
 
-def test_an_unknown_figure_is_refused_with_the_nearest(mini: Walk) -> None:
+def test_an_unknown_figure_is_refused_with_the_nearest(mini: StudyGraph) -> None:
     with pytest.raises(RestemError, match="did you mean 'F8"):
-        plot(mini, "F8")
+        slices.figure(mini, SimpleNamespace(figure="F8"))
 
 
-def test_the_ledger_knows_everything_that_it_sums_once(mini: Walk) -> None:
-    settings = ledger_settings(mini)
-    counted = [costs_settings(mini, policy) for policy in policies_of(mini)]
+def test_the_ledger_knows_everything_that_it_sums_once(mini: StudyGraph) -> None:
+    settings = slices.ledger(mini, None)
+    addresses = [SimpleNamespace(**vars(policy)) for policy in policies_of(mini)]
+    counted = [slices.costs(mini, address) for address in addresses]
     known = [name for one in counted for name in (one["policy"], *one["draws"])]
     used = {
         path for named in settings["groups"].values() for paths in named.values() for path in paths
@@ -180,30 +172,30 @@ def test_the_ledger_knows_everything_that_it_sums_once(mini: Walk) -> None:
 def test_shards_by_the_dozen_give_no_job_a_thousand_inputs_but_for_the_targets(name: str) -> None:
     plan = walk(name, shards={"train": 16, "test": 32})
     longest = max(
-        sum(len(plan.shards(draws.split)) for draws in plan.drawn_from(policy))
+        sum(len(plan.shards(draws.split)) for draws in plan.sampled_from(policy))
         for policy in policies_of(plan)
     )
     assert max(longest, len(policies_of(plan)), len(plan.evaluations())) < 1000
 
 
-def test_a_policy_costs_what_its_ancestors_cost(mini: Walk) -> None:
-    groups = ledger_settings(mini)["groups"]["policy"]
+def test_a_policy_costs_what_its_ancestors_cost(mini: StudyGraph) -> None:
+    groups = slices.ledger(mini, None)["groups"]["policy"]
     assert set(groups["S/rest-em/1"]) < set(groups["S/rest-em/2"]) < set(groups["S/rest-em/last"])
     assert any("/L/" in path for path in groups["S/distill/last"])
     assert len(groups["S/base"]) == 1
 
 
-def test_every_claim_names_policies_that_some_experiment_trains(mini: Walk) -> None:
+def test_every_claim_names_policies_that_some_experiment_trains(mini: StudyGraph) -> None:
     files = (CONFIG / "paper" / "experiments").glob("*.yaml")
     known = {name for path in files for name in yaml.safe_load(path.read_text())["variants"]}
-    for claim in claims_settings(mini)["claims"]:
+    for claim in slices.claims(mini, None)["claims"]:
         for test in claim["tests"]:
             for side in (*test["plus"], *test.get("minus", [])):
                 variant = side.split("@")[0].split("/")[1]
                 assert variant in known | {"base"}, claim["id"]
 
 
-def test_claims_are_tested_on_what_the_tiny_study_measures(mini: Walk) -> None:
+def test_claims_are_tested_on_what_the_tiny_study_measures(mini: StudyGraph) -> None:
     measured: set[tuple[str, ...]] = {
         (f"{d.policy.model}/{d.policy.variant}", d.task, d.split, d.decoding)
         for evaluation in mini.study.evaluations
@@ -258,9 +250,9 @@ TABLE_1 = {  # rest-em, rest, star, rft: arXiv 2312.06585v4, table 1
 }
 
 
-def test_table_1_follows_from_the_presets(mini: Walk) -> None:
+def test_table_1_follows_from_the_presets(mini: StudyGraph) -> None:
     methods = {n: Method.model_validate(m) for n, m in presets(CONFIG / "methods").items()}
-    temperatures = methods_settings(mini, PUBLISHED)["temperatures"]
+    temperatures = slices.methods(mini, None)["temperatures"]
     found = {n: properties(methods[n], temperatures) for n in ("rest-em", "rest", "star", "rft")}
     for name, row in TABLE_1.items():
         assert "".join(by[name] for by in found.values()) == row, name
@@ -268,8 +260,8 @@ def test_table_1_follows_from_the_presets(mini: Walk) -> None:
     assert base == ["✓", "✗", "✓", "n/a"]
 
 
-def test_the_table_has_every_preset_and_marks_what_is_cited(mini: Walk) -> None:
-    settings = methods_settings(mini, PUBLISHED)
+def test_the_table_has_every_preset_and_marks_what_is_cited(mini: StudyGraph) -> None:
+    settings = slices.methods(mini, None)
     methods = {n: Method.model_validate(m) for n, m in settings["methods"].items()}
     text = markdown(methods, settings["temperatures"], settings["cited"])
     lines = [line for line in text.splitlines() if line.startswith("| ")]
@@ -287,8 +279,8 @@ def test_the_table_has_every_preset_and_marks_what_is_cited(mini: Walk) -> None:
 # ---- the page ----
 
 
-def test_the_page_shows_every_figure_and_claim_and_is_escaped(mini: Walk) -> None:
-    settings = page_settings(mini)
+def test_the_page_shows_every_figure_and_claim_and_is_escaped(mini: StudyGraph) -> None:
+    settings = slices.page(mini, None)
     claims = {c["id"]: c for c in settings["claims"]}
     first = next(iter(claims))
     findings = [
@@ -296,9 +288,11 @@ def test_the_page_shows_every_figure_and_claim_and_is_escaped(mini: Walk) -> Non
         | dict.fromkeys(("k", "contrast", "low", "high", "test"))
         | {"problems": 0, "seeds": 0}
     ]
-    figures = [Figure(**known, path=f"paper/{known['name']}.svg") for known in settings["figures"]]
+    figures = [
+        Figure(**known, path=f"figures/{known['name']}.svg") for known in settings["figures"]
+    ]
     text = html(
-        "a & b", "", settings["note"], figures, claims, findings, [], "", settings["sharing"]
+        "a & b", "", settings["label"], figures, claims, findings, [], "", settings["sharing"]
     )
     assert "a &amp; b" in text
     assert "&lt;none&gt;" in text
@@ -307,7 +301,7 @@ def test_the_page_shows_every_figure_and_claim_and_is_escaped(mini: Walk) -> Non
     assert "http" not in text
 
 
-def test_summaries_of_votes_are_made_where_they_are_asked_for(mini: Walk) -> None:
+def test_summaries_of_votes_are_made_where_they_are_asked_for(mini: StudyGraph) -> None:
     rows = [
         {"task": "math", "split": "test", "model": "S", "variant": "base", "seed": 0, "k": None}
         | {"iteration": 0, "decoding": "vote", "problem_id": f"p{i}", "draws": 16, "correct": 8}

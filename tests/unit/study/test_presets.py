@@ -10,23 +10,22 @@ import yaml
 from restem.config.load import load_study, presets
 from restem.config.method import Method
 from restem.errors import RestemError
-from restem.stages import examples, frozen, samples, search
-from restem.stages import policy as fitted
+from restem.stages import examples, policy, samples
 from restem.study.addresses import BEAM, Policy
-from restem.study.graph import Walk
+from restem.study.graph import StudyGraph
 
 CONFIG = Path(__file__).parents[3] / "config"
 PRESETS = presets(CONFIG / "methods")
 ZOO = yaml.safe_load((CONFIG / "methods.yaml").read_text())
 
 
-def walk(variants: dict[str, Any], **changes: Any) -> Walk:
+def walk(variants: dict[str, Any], **changes: Any) -> StudyGraph:
     study = copy.deepcopy(ZOO)
     study["variants"] = {
         name: {"task": "chain", **({"method": v} if isinstance(v, str) else v)}
         for name, v in variants.items()
     }
-    return Walk(load_study({**study, **changes}, CONFIG))
+    return StudyGraph(load_study({**study, **changes}, CONFIG))
 
 
 def at(name: str, iteration: int = 1, seed: int = 0) -> Policy:
@@ -88,7 +87,7 @@ def test_three_times_leaves_the_other_policies_as_they_were() -> None:
     alone, both = walk({"em": "rest-em"}), walk({"em": "rest-em", "three": "three-times"})
     for iteration in (1, 2, 3):
         mine = at("em", iteration)
-        assert alone.recipe(mine) == both.recipe(mine)
+        assert alone.identity(mine) == both.identity(mine)
         assert alone.policy_settings(mine) == both.policy_settings(mine)
 
 
@@ -178,33 +177,29 @@ def test_matched_methods_read_the_base_draws_to_know_which_problems() -> None:
 def test_weights_are_interpolated_between_the_base_and_the_fine_tuned() -> None:
     study = walk({"em": "rest-em", "wise": {"method": "wise-ft", "sft": "em"}})
     assert study.start(at("wise")) == at("em", 3)
-    assert study.anchors(at("wise")) == [study.base("S")]
-    assert study.frozen == ["wise"]
+    assert study.averaged_with(at("wise")) == [study.base("S")]
 
 
 def test_a_search_knows_its_settings_and_its_verifier() -> None:
     study = walk({"beam": "exit-beam"})
     draws = study.e_step(at("beam", 1))
     assert draws is not None
-    settings = study.search_settings(draws)
+    settings = study.samples_settings(draws)
     assert settings["search"]["beams"] == 2
     assert settings["verifier"] == "math"
 
 
-# ---- what the walk tells a stage, the stage understands ----
+# ---- every stage understands its slice ----
 
 
 def test_every_stage_reads_the_settings_of_every_method() -> None:
-    study = Walk(load_study(copy.deepcopy(ZOO), CONFIG))
-    for policy in study.trained:
-        examples.Settings.model_validate(study.examples_settings(policy))
-        stage: Any = frozen if policy.variant in study.frozen else fitted
-        stage.Settings.model_validate(study.policy_settings(policy))
-        for draws in study.feeds(policy):
-            if draws.view == BEAM:
-                search.Settings.model_validate(study.search_settings(draws))
-            else:
-                samples.Settings.model_validate(study.samples_settings(draws))
+    study = StudyGraph(load_study(copy.deepcopy(ZOO), CONFIG))
+    for trained in study.trained:
+        examples.Settings.model_validate(study.examples_settings(trained))
+        policy.Settings.model_validate(study.policy_settings(trained))
+        for draws in study.feeds(trained):
+            settings = samples.Settings.model_validate(study.samples_settings(draws))
+            assert (settings.search is not None) == (draws.view == BEAM)
 
 
 # ---- what does not fit is refused ----

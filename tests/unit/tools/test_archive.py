@@ -20,8 +20,8 @@ ROW: dict[str, Any] = {
     "halted": None,
 }  # fmt: skip
 SETTINGS = {
-    "figure": "comparison", "table": "summary", "note": "n", "home": "math", "confidence": 0.95,
-    "kept": {}, "options": {}, "marks": [], "unmarked": 0,
+    "figure": "comparison", "table": "summary", "label": "n", "train_task": "math",
+    "confidence": 0.95, "kept": {}, "options": {}, "marks": [], "unmarked": 0,
 }  # fmt: skip
 
 
@@ -33,9 +33,9 @@ def results(tmp_path: Path) -> Path:
         ROW | {"variant": "rest-em", "iteration": 1, "estimate": 0.35},
     ]
     write_table(folder / "summary.parquet", "summary", table("summary", rows), {})
-    outputs = [str(folder / "paper" / f"F1.{kind}") for kind in ("pdf", "svg", "png")]
+    outputs = [str(folder / "figures" / f"F1.{kind}") for kind in ("pdf", "svg", "png")]
     estimates = ["--estimates", str(folder / "summary.parquet")]
-    command = ["plot", *estimates, "--output", *outputs, "--settings", json.dumps(SETTINGS)]
+    command = ["figure", *estimates, "--output", *outputs, "--settings", json.dumps(SETTINGS)]
     done = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert done.exit_code == 0
     return folder
@@ -55,9 +55,9 @@ def test_figures_are_drawn_again_as_they_were(results: Path, tmp_path: Path) -> 
     done = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert done.exit_code == 0
     for kind in ("pdf", "svg", "png"):
-        name = f"paper/F1.{kind}"
+        name = f"figures/F1.{kind}"
         assert (tmp_path / "again" / name).read_bytes() == (results / name).read_bytes()
-    assert read_seal(tmp_path / "again/paper/F1.pdf") is not None  # drawn, not only unpacked
+    assert read_seal(tmp_path / "again/figures/F1.pdf") is not None  # drawn, not only unpacked
 
 
 def test_a_changed_file_is_refused(results: Path, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_changed_file_is_refused(results: Path, tmp_path: Path) -> None:
         packed.extractall(tmp_path / "x", filter="data")
     (tmp_path / "x" / "summary.parquet").write_bytes(b"other")
     with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed:
-        for name in (MANIFEST, "summary.parquet", "paper"):
+        for name in (MANIFEST, "summary.parquet", "figures"):
             packed.add(tmp_path / "x" / name, name)
     with pytest.raises(RestemError, match="manifest"):
         unpack(tmp_path / "b.tar.gz", tmp_path / "y")
@@ -86,7 +86,7 @@ def test_a_truncated_archive_is_refused_and_writes_nothing(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("stage", "policy"), ("outputs", ["../../x.pdf"]), ("input", ["summary", "/etc/passwd"])],
+    [("outputs", ["../../x.pdf"]), ("input", "/etc/passwd")],
 )
 def test_an_archive_runs_and_writes_nothing_but_its_figures(
     results: Path, tmp_path: Path, key: str, value: object
@@ -98,9 +98,9 @@ def test_an_archive_runs_and_writes_nothing_but_its_figures(
     manifest["figures"][0][key] = value
     (tmp_path / "x" / MANIFEST).write_text(json.dumps(manifest))
     with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed:
-        for name in (MANIFEST, "summary.parquet", "paper"):
+        for name in (MANIFEST, "summary.parquet", "figures"):
             packed.add(tmp_path / "x" / name, name)
-    with pytest.raises(RestemError, match="more than drawing"):
+    with pytest.raises(RestemError, match="outside the archive"):
         unpack(tmp_path / "b.tar.gz", tmp_path / "y")
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from restem.policies.interpolation import interpolate
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
 from restem.config.training import Training
 from restem.errors import RestemError
-from restem.policies.interpolation import interpolate
 from restem.training.examples import Example
 from restem.training.loop import fine_tune
 
