@@ -1,1 +1,1 @@
-"""Run programs that nobody trusts, behind walls that are probed before anything else runs."""
+"""Run untrusted programs in isolation, after checking that every wall of the sandbox holds."""

@@ -1,4 +1,4 @@
-"""How much a program may use."""
+"""The limits of a program, and the errors of the sandbox."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -8,11 +8,11 @@ from restem.errors import RestemError
 
 @dataclass(frozen=True)
 class Limits:
-    """Bound one program.
+    """What a program may use.
 
-    CPU and wall clock are those of one test; a test that only waits ends after as many seconds as
-    one that computes. memory_mib bounds the address space of each process and the resident memory
-    of all together; files_mib the private file system. output_bytes: of each stream, or a result.
+    cpu_seconds and wall_seconds are per test; a test that only waits ends after cpu_seconds, too.
+    memory_mib: address space of each process, and resident memory of all processes together.
+    files_mib: size of the private file system. output_bytes: of each stream, or of a result.
     """
 
     cpu_seconds: float = 8.0
@@ -25,7 +25,7 @@ class Limits:
     message_bytes: int = 64 << 20
 
     def for_process(self, tests: int) -> dict[str, int]:
-        """Return what the kernel enforces on a process that serves so many tests."""
+        """Return what the kernel enforces on a process that runs a number of tests."""
         return {
             "cpu_seconds": int(self.cpu_seconds * tests) + 2,
             "memory_mib": self.memory_mib,
@@ -37,11 +37,11 @@ class Limits:
 
 
 class SandboxError(RestemError):
-    """Report that the sandbox cannot be built, or that a wall of it is missing."""
+    """The sandbox cannot be built, or one of its walls is missing."""
 
 
 class WorkerError(Exception):
-    """Report that a worker failed, not the program that it was given: worth another try."""
+    """A worker failed, not the program in it: the program is worth another try."""
 
 
 Failure = Literal["runtime error", "timeout", "memory", "output limit", "forbidden"]
@@ -49,9 +49,9 @@ DETAIL_CHARACTERS: Final = 1_000
 
 
 class ProgramError(Exception):
-    """Report how a program failed: the failure, and the tail of what it said.
+    """A program failed; detail: the end of its output.
 
-    fatal: its process has ended or has to; an exception that it raised in a call is not fatal.
+    fatal: its process has ended or must end, as opposed to an exception in a function call.
     """
 
     def __init__(self, failure: Failure, detail: str, fatal: bool = True) -> None:

@@ -1,4 +1,7 @@
-"""Probe the sandbox before it is trusted: a good program, a bad one, and an attack on each wall."""
+"""Probe the sandbox before it is trusted: run a good program, a bad one, and attack each wall.
+
+A wall is one of the mechanisms that isolate a program, such as a namespace or a limit.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +16,7 @@ from restem.sandbox.scripts import run_script
 from restem.sandbox.worker import Worker
 
 LIMITS: Final = Limits(cpu_seconds=0.2, wall_seconds=10.0, memory_mib=192, processes=8, files_mib=2)
-# Programs that meet no limit have more time: a busy machine is no missing wall.
+# Programs that should meet no time limit have more time, because the machine may be busy.
 PATIENT: Final = replace(LIMITS, cpu_seconds=5.0)
 SECRET: Final = "RESTEM_SANDBOX_PROBE"
 ROOT: Final = {"dev", "lib", "lib64", "proc", "python", "restem", "tmp"}
@@ -37,7 +40,11 @@ CHILDREN: Final = "mount /proc with CONFIG_PROC_CHILDREN on this machine"
 
 @dataclass(frozen=True)
 class Wall:
-    """One wall: the program that tests it, what is to come of it, and how to build it."""
+    """A wall to probe.
+
+    program: what attacks it; result: the expected output or failure, or several joined by " or ";
+    fix: how to set up the machine so that the wall holds.
+    """
 
     name: str
     program: str
@@ -48,11 +55,11 @@ class Wall:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a probe has found."""
+    """The result of a probe: whether the wall holds, and what the program did."""
 
     name: str
-    stands: bool
-    found: str
+    holds: bool
+    observed: str
     fix: str
 
 
@@ -91,10 +98,10 @@ WALLS: Final = (
     Wall(
         "network namespace",
         "import fcntl, socket, struct, array\n"
-        "room = array.array('B', bytes(4096)); address = room.buffer_info()[0]\n"
-        "asked = struct.pack('iL', 4096, address)\n"
-        "told = fcntl.ioctl(socket.socket(socket.AF_UNIX), 0x8912, asked)\n"
-        "print(struct.unpack('iL', told)[0])\n"
+        "buffer = array.array('B', bytes(4096)); address = buffer.buffer_info()[0]\n"
+        "request = struct.pack('iL', 4096, address)\n"
+        "reply = fcntl.ioctl(socket.socket(socket.AF_UNIX), 0x8912, request)\n"
+        "print(struct.unpack('iL', reply)[0])\n"
         "try: socket.socket(); print('open')\n"
         "except PermissionError: pass\n",
         "0\n",
@@ -155,21 +162,22 @@ WALLS: Final = (
 
 
 def findings() -> Iterator[Finding]:
-    """Probe wall after wall. Raises SandboxError when the sandbox does not even start."""
+    """Probe all walls one after the other. Raises SandboxError if the sandbox does not start."""
     os.environ[SECRET] = "secret"
     try:
         with closing(Worker()) as worker:
             worker.start()
             for wall in WALLS:
-                found = _attempt(worker, wall)
-                yield Finding(wall.name, found in wall.result.split(" or "), found, wall.fix)
-            left = worker.descendants()
-            yield Finding("nothing is left behind", left == 0, f"{left} processes", NAMESPACES)
+                observed = _observe(worker, wall)
+                holds = observed in wall.result.split(" or ")
+                yield Finding(wall.name, holds, observed, wall.fix)
+            count = worker.descendants()
+            yield Finding("nothing is left behind", count == 0, f"{count} processes", NAMESPACES)
     finally:
         del os.environ[SECRET]
 
 
-def _attempt(worker: Worker, wall: Wall) -> str:
+def _observe(worker: Worker, wall: Wall) -> str:
     try:
         return run_script(worker, "", [wall.program], "21\n", wall.limits)
     except ProgramError as problem:
@@ -179,27 +187,25 @@ def _attempt(worker: Worker, wall: Wall) -> str:
 
 
 def report(tell: Callable[[str], None]) -> bool:
-    """Tell what every probe has found, and whether all walls stand."""
+    """Print the result of every probe; return whether all walls hold."""
     missing = 0
     for finding in findings():
-        missing += not finding.stands
-        tell(f"{'stands ' if finding.stands else 'MISSING'}  {finding.name}")
-        if not finding.stands:
-            tell(f"         found: {finding.found.strip() or 'nothing'}\n         {finding.fix}")
-    tell(f"{missing} walls are missing: no program will be run" if missing else "all walls stand")
+        missing += not finding.holds
+        tell(f"{'holds  ' if finding.holds else 'MISSING'}  {finding.name}")
+        if not finding.holds:
+            tell(f"         got: {finding.observed.strip() or 'nothing'}\n         {finding.fix}")
+    tell(f"{missing} walls are missing: no program will be run" if missing else "all walls hold")
     return not missing
 
 
 @cache
 def require_walls() -> None:
-    """Refuse to go on unless every wall stands; looked at once a process.
+    """Probe the walls once per process.
 
     Raises SandboxError with the walls that are missing and what to do about each.
     """
-    missing = [finding for finding in findings() if not finding.stands]
+    missing = [finding for finding in findings() if not finding.holds]
     if missing:
-        raise SandboxError(
-            "the sandbox has no " + "; no ".join(f"{f.name} ({f.found.strip()})" for f in missing),
-            "restem sandbox check",
-            "; ".join(dict.fromkeys(finding.fix for finding in missing)),
-        )
+        walls = "; no ".join(f"{f.name} (got: {f.observed.strip()})" for f in missing)
+        fixes = "; ".join(dict.fromkeys(finding.fix for finding in missing))
+        raise SandboxError(f"the sandbox has no {walls}", "restem sandbox check", fixes)

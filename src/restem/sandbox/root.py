@@ -1,4 +1,7 @@
-"""The minimal root that programs see: an interpreter, its library, three devices, an empty /tmp."""
+"""The bubblewrap command, with the minimal root that programs see.
+
+The root contains an interpreter, its library, three devices and an empty /tmp.
+"""
 
 import importlib.util
 import os
@@ -21,7 +24,8 @@ NEEDED_CAPABILITIES: Final = (5, 6, 7, 12, 21)  # kill, setgid, setuid, net_admi
 SHARED: Final = "/python/shared"
 PACKAGES: Final = "/python/packages"
 INSIDE: Final = "/restem"
-PARTS: Final = (inside, driver, wire, zygote)
+# Bound into the sandbox as files. Importing them here makes them part of the verifier's code.
+MODULES: Final = (inside, driver, wire, zygote)
 START: Final = (
     f"import sys; sys.path.append({INSIDE!r}); from box import zygote; "
     f"sys.path[-1] = {PACKAGES!r}; zygote.main()"
@@ -32,12 +36,12 @@ INSTALL: Final = "install bubblewrap 0.4 or newer (Debian, Ubuntu, Fedora: the p
 
 
 def command(control: int, packages: Sequence[str] = ()) -> list[str]:
-    """Return the command that starts a zygote with its control socket at a descriptor.
+    """Return the command that starts a zygote, given the descriptor of its control socket.
 
     packages: installed pure-Python packages that programs may import.
 
-    As root the mounts are made by root and the interpreter then leaves root for good; as anybody
-    else they are made in a user namespace.
+    If this process is root, root makes the mounts and the interpreter then gives up root for good;
+    otherwise the mounts are made in a user namespace.
     """
     bubblewrap = shutil.which("bwrap")
     if bubblewrap is None:
@@ -48,41 +52,43 @@ def command(control: int, packages: Sequence[str] = ()) -> list[str]:
 def is_root() -> bool:
     """Tell whether this process is root with the power to mount and to become another user.
 
-    Root inside a container often has neither; it is served as anybody else is.
+    Root inside a container often has neither and is treated like any other user.
     """
     status = Path("/proc/self/status").read_text()
-    held = int(
-        next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], 16
-    )
-    if os.geteuid() != 0 or any(not held >> number & 1 for number in NEEDED_CAPABILITIES):
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    capabilities = int(effective.split()[1], 16)
+    if os.geteuid() != 0 or any(not capabilities >> bit & 1 for bit in NEEDED_CAPABILITIES):
         return False
     lines = Path("/proc/self/uid_map").read_text().splitlines()
-    spans = [list(map(int, line.split())) for line in lines]
-    return any(first <= UID < first + count for first, _, count in spans)
+    ranges = [list(map(int, line.split())) for line in lines]
+    return any(first <= UID < first + count for first, _, count in ranges)
 
 
 def _namespaces() -> list[str]:
-    shared = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    shared += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    shared += ["--hostname", "sandbox"]
+    options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    options += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    options += ["--hostname", "sandbox"]
     if is_root():
-        return [*shared, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    return [*shared, "--unshare-user", "--uid", str(UID), "--gid", str(UID)]
+        return [*options, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return [*options, "--unshare-user", "--uid", str(UID), "--gid", str(UID)]
 
 
 def _mounts(packages: Sequence[str]) -> list[str]:
-    library = Path(sysconfig.get_path("stdlib", vars=_base()))
+    base = {"installed_base": sys.base_prefix, "base": sys.base_prefix}  # not a virtual environment
+    library = Path(sysconfig.get_path("stdlib", vars=base))
     binds = {str(_python()): f"/python/bin/{VERSION}", str(library): f"/python/lib/{VERSION}"}
     extensions = Path(sysconfig.get_config_var("DESTSHARED") or library / "lib-dynload")
     if not extensions.is_relative_to(library):
         binds[str(extensions)] = f"/python/lib/{VERSION}/lib-dynload"
     binds |= _libraries(extensions)
-    binds |= {str(_file(part)): f"{INSIDE}/box/{_file(part).name}" for part in PARTS}
-    binds |= {str(_package(name)): f"{PACKAGES}/{_package(name).name}" for name in packages}
+    files = [Path(str(module.__file__)).resolve() for module in MODULES]
+    binds |= {str(file): f"{INSIDE}/box/{file.name}" for file in files}
+    installed = [_installed(name) for name in packages]
+    binds |= {str(path): f"{PACKAGES}/{path.name}" for path in installed}
     parents = {str(parent) for path in binds.values() for parent in Path(path).parents}
     arguments = [word for path in sorted(parents) for word in ("--dir", path)]
     arguments += [word for pair in binds.items() for word in ("--ro-bind", *pair)]
-    for name in ("site-packages", "dist-packages"):  # what a host has installed is no business
+    for name in ("site-packages", "dist-packages"):  # hide what the host has installed
         if (library / name).is_dir():
             arguments += ["--tmpfs", f"/python/lib/{VERSION}/{name}"]
             arguments += ["--remount-ro", f"/python/lib/{VERSION}/{name}"]
@@ -103,27 +109,16 @@ def _interpreter(control: int) -> list[str]:
         "PYTHONHASHSEED": "0",
         "TZ": "UTC",
     }
-    arguments = ["--clearenv"]
-    for name, value in environment.items():
-        arguments += ["--setenv", name, value]
+    arguments = [word for pair in environment.items() for word in ("--setenv", *pair)]
     program = [f"/python/bin/{VERSION}", "-s", "-S", "-P", "-X", "utf8", "-c", START]
-    return [*arguments, "--", *program, str(control), str(UID), filter_code().hex()]
-
-
-def _base() -> dict[str, str]:
-    """Return the variables that name the interpreter below a virtual environment."""
-    return {"installed_base": sys.base_prefix, "base": sys.base_prefix}
+    return ["--clearenv", *arguments, "--", *program, str(control), str(UID), filter_code().hex()]
 
 
 def _python() -> Path:
     return Path(getattr(sys, "_base_executable", None) or sys.executable).resolve()
 
 
-def _file(part: object) -> Path:
-    return Path(str(getattr(part, "__file__", ""))).resolve()
-
-
-def _package(name: str) -> Path:
+def _installed(name: str) -> Path:
     """Return the folder or file of an installed package."""
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None or spec.origin is None:
@@ -137,16 +132,16 @@ def _package(name: str) -> Path:
 
 @cache
 def _libraries(extensions: Path) -> dict[str, str]:
-    """Map the shared libraries of the interpreter and its modules to where programs see them."""
+    """Map the shared libraries of the interpreter and its modules to their paths in the sandbox."""
     binaries = [str(_python()), *map(str, sorted(extensions.glob("*.so")))]
     try:
-        told = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False)
+        ldd = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False)
     except OSError as problem:
         raise SandboxError(f"ldd cannot be run: {problem}", "ldd", "install libc-bin") from problem
-    found = {}
-    for line in told.stdout.splitlines():
+    libraries = {}
+    for line in ldd.stdout.splitlines():
         name, arrow, rest = line.strip().partition(" => ")
         path = (rest if arrow else name).partition(" (")[0]
         if path.startswith("/") and not line.endswith(":"):
-            found[path] = f"{SHARED}/{name}" if arrow else path  # the loader has a fixed place
-    return found
+            libraries[path] = f"{SHARED}/{name}" if arrow else path  # the loader's path is fixed
+    return libraries

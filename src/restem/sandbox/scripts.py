@@ -1,4 +1,4 @@
-"""Run a program on an input, in a process and in namespaces of its own."""
+"""Run a program that reads stdin and prints to stdout."""
 
 import contextlib
 import os
@@ -7,8 +7,8 @@ import signal
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from restem.sandbox.guard import CHECK_SECONDS, Excess, Guard
 from restem.sandbox.limits import Limits, ProgramError, WorkerError
+from restem.sandbox.watch import CHECK_SECONDS, Excess, Guard
 from restem.sandbox.worker import End, Run, Worker
 
 
@@ -20,7 +20,7 @@ def run_script(
     preamble: code that runs before the program, in the same module.
     programs: readings of one program, of which the first that is syntactically valid is run.
 
-    Raises ProgramError when it fails and WorkerError when the sandbox does.
+    Raises ProgramError if the program fails and WorkerError if the sandbox fails.
     """
     stdin = os.memfd_create("input")
     out, out_inside = os.pipe()
@@ -33,41 +33,39 @@ def run_script(
         finally:
             for descriptor in (stdin, out_inside, err_inside):
                 os.close(descriptor)
-        return _watch_script(run, _job(preamble, programs), out, err, limits)
+        job = {"mode": "stdin", "preamble": preamble, "programs": list(programs)}
+        return _output(run, job, out, err, limits)
     finally:
         os.close(out)
         os.close(err)
 
 
-def _job(preamble: str, programs: Sequence[str]) -> dict[str, Any]:
-    return {"mode": "stdin", "preamble": preamble, "programs": list(programs)}
-
-
-def _watch_script(run: Run, job: dict[str, Any], out: int, err: int, limits: Limits) -> str:
+def _output(run: Run, job: dict[str, Any], out: int, err: int, limits: Limits) -> str:
+    """Send a job, and return what its process has written to stdout when it has ended."""
     try:
-        run.ready()
+        run.wait_until_ready()
         run.send(job)
-        guard, kept = Guard(run, limits), {out: bytearray(), err: bytearray()}
-        excess = _drain(run, guard, kept, limits.output_bytes)
+        streams = {out: bytearray(), err: bytearray()}
+        excess = _read(run, Guard(run.usage, limits), streams, limits.output_bytes)
         end = run.finish()
     finally:
         with contextlib.suppress(WorkerError):
             run.finish()
-    said = kept[err].decode(errors="replace")
+    errors = streams[err].decode(errors="replace")
     if excess:
-        raise ProgramError(excess, said)
-    raise_for(end, said, limits)
-    return kept[out].decode(errors="replace")
+        raise ProgramError(excess, errors)
+    raise_for(end, errors, limits)
+    return streams[out].decode(errors="replace")
 
 
-def _drain(
-    run: Run, guard: Guard, kept: dict[int, bytearray], limit: int
+def _read(
+    run: Run, guard: Guard, streams: dict[int, bytearray], limit: int
 ) -> Excess | Literal["output limit"] | None:
-    """Read both streams until the process has ended; return what ended it too early."""
+    """Read both streams until the process has ended; return the limit that it exceeded."""
     poll = select.poll()
-    for descriptor in (*kept, run.handle):
+    for descriptor in (*streams, run.handle):
         poll.register(descriptor, select.POLLIN)
-    open_streams, ended = len(kept), False
+    open_streams, ended = len(streams), False
     while open_streams or not ended:
         for descriptor, _ in poll.poll(CHECK_SECONDS * 1000):
             if descriptor == run.handle:
@@ -77,25 +75,28 @@ def _drain(
                 open_streams -= 1
                 poll.unregister(descriptor)
             else:
-                kept[descriptor] += chunk
-                if len(kept[descriptor]) > limit:
+                streams[descriptor] += chunk
+                if len(streams[descriptor]) > limit:
                     return "output limit"
         if excess := guard.excess():
             return excess
     return None
 
 
-def raise_for(end: End, said: str, limits: Limits) -> None:
-    """Raise ProgramError for an end that is not a success."""
+def raise_for(end: End, errors: str, limits: Limits) -> None:
+    """Raise ProgramError or WorkerError unless a process ended with success.
+
+    errors: what it wrote to stderr.
+    """
     if end.code == 0:
         return
     if end.code == -signal.SIGSYS:
-        raise ProgramError("forbidden", f"{said}\nkilled by the system call filter")
+        raise ProgramError("forbidden", f"{errors}\nkilled by the system call filter")
     if end.code == -signal.SIGKILL and end.cpu_seconds >= limits.cpu_seconds:
-        raise ProgramError("timeout", said)
+        raise ProgramError("timeout", errors)
     if end.code == -signal.SIGKILL:
-        raise WorkerError("the program was killed from outside, perhaps for want of memory")
-    if said.rstrip().rpartition("\n")[2].startswith("MemoryError"):
-        raise ProgramError("memory", said)
+        raise WorkerError("the program was killed from outside, perhaps for lack of memory")
+    if errors.rstrip().rpartition("\n")[2].startswith("MemoryError"):
+        raise ProgramError("memory", errors)
     how = f"exit code {end.code}" if end.code > 0 else f"killed by signal {-end.code}"
-    raise ProgramError("runtime error", f"{said}\n{how}".strip())
+    raise ProgramError("runtime error", f"{errors}\n{how}".strip())

@@ -1,7 +1,7 @@
 """The system call filter: classic BPF, written by hand so that it needs no library.
 
-Calls that only an attack makes kill the process (verdict `forbidden`); calls that an innocent
-library may try fail. Numbers are those of Linux' x86_64 and aarch64 tables.
+System calls that only an attack makes kill the process (failure `forbidden`). Calls that a harmless
+library may try fail with an error. Numbers are those of Linux on x86_64 and aarch64.
 """
 
 import errno
@@ -16,11 +16,12 @@ _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _NAMESPACE_FLAGS = 0x7E020000
 _AF_UNIX = 1
+_CLONE3 = 435
 
 _AUDIT: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE: Final = {"x86_64": 56, "aarch64": 220}
 _SOCKET: Final = {"x86_64": 41, "aarch64": 198}
-# io_uring 425-427, the mount family 428-433 and 442, clone3 435, memfd_secret 447 are the same.
+# On both: io_uring 425-427, mount calls 428-433 and 442, pidfd_getfd 438, memfd_secret 447.
 _KILLED_EVERYWHERE: Final = (425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442, 447)
 _KILLED: Final = {
     # ptrace syslog pivot_root adjtimex chroot acct settimeofday mount umount2 swapon swapoff reboot
@@ -44,13 +45,12 @@ _REFUSED: Final = {
     "x86_64": (319, 29, 68, 64, 240, 253, 294, 135, 141, 251, 144, 314, 203),
     "aarch64": (279, 194, 186, 190, 180, 26, 92, 140, 30, 119, 274, 122),
 }
-_CLONE3 = 435
 
 
 def filter_code(machine: str | None = None) -> bytes:
-    """Return the filter as the kernel reads it, eight bytes an instruction.
+    """Return the filter as the kernel reads it, eight bytes per instruction.
 
-    Raises SandboxError on a processor whose system calls it does not know.
+    machine: x86_64 or aarch64, by default this one. Raises SandboxError for any other.
     """
     machine = machine or os.uname().machine
     if machine not in _AUDIT:
@@ -59,15 +59,16 @@ def filter_code(machine: str | None = None) -> bytes:
             "restem.sandbox.seccomp",
             "grade code on x86_64 or aarch64",
         )
-    code = [_step(_LOAD, _ARCHITECTURE), *_unless(_AUDIT[machine], _KILL), _step(_LOAD, _NUMBER)]
-    if machine == "x86_64":  # the x32 numbers reach the same calls
+    code = [_step(_LOAD, _ARCHITECTURE), _step(_EQUAL, _AUDIT[machine], 1, 0)]
+    code += [_step(_RETURN, _KILL), _step(_LOAD, _NUMBER)]
+    if machine == "x86_64":  # the numbers of x32 lead to the same calls
         code += [_step(_AT_LEAST, 0x40000000, 0, 1), _step(_RETURN, _KILL)]
-    for number in (*_KILLED[machine], *_KILLED_EVERYWHERE):
-        code += _when(number, _KILL)
-    for number in _REFUSED[machine]:
-        code += _when(number, _ERRNO | errno.EPERM)
-    # clone3 hides its flags in memory; told that it does not exist, the C library uses clone.
-    code += _when(_CLONE3, _ERRNO | errno.ENOSYS)
+    actions = dict.fromkeys((*_KILLED[machine], *_KILLED_EVERYWHERE), _KILL)
+    actions |= dict.fromkeys(_REFUSED[machine], _ERRNO | errno.EPERM)
+    # The flags of clone3 are out of reach. If it does not exist, the C library uses clone instead.
+    actions[_CLONE3] = _ERRNO | errno.ENOSYS
+    for number, action in actions.items():
+        code += [_step(_EQUAL, number, 0, 1), _step(_RETURN, action)]
     code += [_step(_EQUAL, _CLONE[machine], 0, 4), _step(_LOAD, _FIRST_ARGUMENT)]
     code += [_step(_ANY_BIT, _NAMESPACE_FLAGS, 0, 1), _step(_RETURN, _KILL)]
     code += [_step(_RETURN, _ALLOW)]
@@ -75,14 +76,6 @@ def filter_code(machine: str | None = None) -> bytes:
     code += [_step(_EQUAL, _AF_UNIX, 1, 0), _step(_RETURN, _ERRNO | errno.EACCES)]
     code += [_step(_RETURN, _ALLOW)]
     return b"".join([*code, _step(_RETURN, _ALLOW)])
-
-
-def _when(number: int, action: int) -> list[bytes]:
-    return [_step(_EQUAL, number, 0, 1), _step(_RETURN, action)]
-
-
-def _unless(number: int, action: int) -> list[bytes]:
-    return [_step(_EQUAL, number, 1, 0), _step(_RETURN, action)]
 
 
 def _step(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -1,4 +1,4 @@
-"""Call into a program: everything that comes back is a claim, as data."""
+"""Exchange messages with a program; whatever it sends is a claim, and nothing but data."""
 
 import json
 import math
@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from restem.sandbox.guard import CHECK_SECONDS, Guard
 from restem.sandbox.inside.wire import FRAME
 from restem.sandbox.limits import Limits, ProgramError, WorkerError
 from restem.sandbox.scripts import raise_for
+from restem.sandbox.watch import CHECK_SECONDS, Guard
 from restem.sandbox.worker import Run, Worker
 
-LEAVING_SECONDS: Final = 2.0
+EXIT_SECONDS: Final = 2.0
 MAX_DEPTH: Final = 100  # of JSON; a list of a list is two, a tuple in a tuple four
 
 
@@ -24,7 +24,7 @@ class Session:
     def __init__(self, run: Run, limits: Limits) -> None:
         self._run = run
         self._limits = limits
-        self._guard = Guard(run, limits)
+        self._guard = Guard(run.usage, limits)
         self._buffer = bytearray()
         self._cpu = 0.0
 
@@ -34,7 +34,7 @@ class Session:
         self._run.send(message)
 
     def receive(self) -> dict[str, Any]:
-        """Return the next message. Raises ProgramError when none comes, or one that is none."""
+        """Return the next message. Raises ProgramError if none comes, or one that is malformed."""
         length = FRAME.unpack(self._exactly(FRAME.size))[0]
         if length > self._limits.output_bytes:
             raise ProgramError("output limit", f"a result of {length} bytes")
@@ -45,50 +45,44 @@ class Session:
         except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
             message = None
         if not isinstance(message, dict) or not math.isfinite(self._cpu):
-            raise ProgramError("runtime error", "what came back is not a message")
+            raise ProgramError("runtime error", "the reply is not a message")
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH and not _is_shallow(message):
-            raise ProgramError("runtime error", "what came back is nested too deeply")
+            raise ProgramError("runtime error", "the reply is nested too deeply")
         return message
 
     def _exactly(self, count: int) -> bytearray:
+        """Return the next bytes; wait for them within the limits of the test."""
         poll = select.poll()
         poll.register(self._run.channel, select.POLLIN)
         while len(self._buffer) < count:
             if poll.poll(CHECK_SECONDS * 1000):
-                self._more()
+                self._buffer += self._chunk()
             if excess := self._guard.excess():
                 raise ProgramError(excess, "")
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
-        return taken
+        head, self._buffer = self._buffer[:count], self._buffer[count:]
+        return head
 
-    def _more(self) -> None:
-        try:
-            chunk = self._run.channel.recv(1 << 16)
-        except OSError:
-            chunk = b""
-        if not chunk:
-            self._raise_for_silence()
-        self._buffer += chunk
-
-    def _raise_for_silence(self) -> None:
-        """Tell why a process has closed its channel: it has ended, or it plays a game."""
-        leaving = select.select([self._run.handle], [], [], LEAVING_SECONDS)[0]
-        if leaving:
+    def _chunk(self) -> bytes:
+        """Return what has arrived. Raises ProgramError or WorkerError if the channel is closed."""
+        with suppress(OSError):
+            if chunk := self._run.channel.recv(1 << 16):
+                return chunk
+        if select.select([self._run.handle], [], [], EXIT_SECONDS)[0]:
             raise_for(self._run.finish(), "", self._limits)
         raise ProgramError("runtime error", "the program ended or closed its channel")
 
 
 def _is_shallow(message: Any) -> bool:
-    """Tell whether data can be walked by functions that call themselves."""
+    """Tell whether recursive functions can walk some data."""
     level = [message]
     for _ in range(MAX_DEPTH):
-        inner: list[Any] = []
+        children: list[Any] = []
         for value in level:
             if isinstance(value, dict):
-                inner += value.values()
+                children += value.values()
             elif isinstance(value, list):
-                inner += value
-        level = inner
+                children += value
+        level = children
     return not level
 
 
@@ -96,14 +90,14 @@ def _is_shallow(message: Any) -> bool:
 def open_session(
     worker: Worker, job: dict[str, Any], tests: int, limits: Limits
 ) -> Iterator[Session]:
-    """Start a process that does a job; it is killed when the context ends.
+    """Start a process that does a job, and kill it when the context ends.
 
-    tests: how many tests' CPU time it may use in all.
+    tests: the number of tests whose CPU time it may use in total.
     """
     with Path("/dev/null").open("r+b", buffering=0) as null:
         run = worker.launch(limits, tests, [null.fileno()] * 3)
     try:
-        run.ready()
+        run.wait_until_ready()
         session = Session(run, limits)
         session.send(job)
         yield session

@@ -1,4 +1,4 @@
-"""One worker: a zygote behind bubblewrap, and the programs that it starts, one at a time."""
+"""A worker: one zygote (pre-forked interpreter) behind bubblewrap, and the processes it starts."""
 
 import contextlib
 import json
@@ -23,14 +23,17 @@ OWN_PROCESSES: Final = 3  # bubblewrap, the first process of its namespace, the 
 
 @dataclass(frozen=True)
 class End:
-    """How a process ended: its exit code, or minus the signal that killed it."""
+    """How a process ended; code: its exit code, or minus the signal that killed it."""
 
     code: int
     cpu_seconds: float
 
 
 class Worker:
-    """Own one zygote; restart it after a failure. packages: what programs may import besides."""
+    """Own one zygote, which is restarted after a failure, and run one process at a time.
+
+    packages: installed packages that programs may import.
+    """
 
     def __init__(self, packages: Sequence[str] = ()) -> None:
         self._packages = packages
@@ -38,23 +41,23 @@ class Worker:
         self._control: socket.socket | None = None
 
     def start(self) -> None:
-        """Start the zygote. Raises SandboxError with what bubblewrap said when it does not."""
-        self._stop()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        """Start the zygote. Raises SandboxError with bubblewrap's message if it does not start."""
+        self.close()
+        self._control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with inside:
             self._process = subprocess.Popen(
-                command(theirs.fileno(), self._packages),
+                command(inside.fileno(), self._packages),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[inside.fileno()],
             )
         try:
             self._answer(START_SECONDS)
         except WorkerError:
-            said = self._stop()
+            message = self.close()
             raise SandboxError(
-                f"the sandbox does not start: {said or 'no message'}",
+                f"the sandbox does not start: {message or 'no message'}",
                 "bwrap",
                 "allow unprivileged user namespaces (sysctl user.max_user_namespaces, "
                 "kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns) "
@@ -63,57 +66,43 @@ class Worker:
             ) from None
 
     def launch(self, limits: Limits, tests: int, files: list[int]) -> "Run":
-        """Start a process with stdin, stdout and stderr at three descriptors.
+        """Start a process whose stdin, stdout and stderr are three descriptors.
 
-        Raises WorkerError when the worker, not the program, fails.
+        tests: how many tests it runs. Raises WorkerError if the worker fails.
         """
         if self._process is None:
             self.start()
         assert self._control is not None
-        ours, theirs = socket.socketpair()
+        channel, inside = socket.socketpair()
         try:
             body = json.dumps(limits.for_process(tests)).encode()
-            with theirs:
-                socket.send_fds(self._control, [body], [*files, theirs.fileno()])
+            with inside:
+                socket.send_fds(self._control, [body], [*files, inside.fileno()])
             reply, handles = self._answer(ANSWER_SECONDS, handles=1)
             if not handles:
                 raise WorkerError(reply.get("failed", "no process was started"))
-            return Run(self, handles[0], ours)
+            return Run(self, handles[0], channel)
         except (OSError, WorkerError) as problem:
-            ours.close()
-            self._stop()
+            channel.close()
+            self.close()
             raise WorkerError(str(problem)) from problem
 
-    def ended(self) -> End:
-        """Wait for the end of the process that was launched; it has been killed or has exited."""
+    def wait(self) -> End:
+        """Wait until the launched process has ended; it has been killed or has exited."""
         try:
-            told, _ = self._answer(ANSWER_SECONDS)
+            reply, _ = self._answer(ANSWER_SECONDS)
         except WorkerError:
-            self._stop()
+            self.close()
             raise
-        return End(os.waitstatus_to_exitcode(told["status"]), float(told["cpu"]))
+        return End(os.waitstatus_to_exitcode(reply["status"]), float(reply["cpu"]))
 
     def descendants(self) -> int:
-        """Return how many processes live below the zygote: none, between programs."""
-        below = list(family(self._process.pid)) if self._process else []
-        return max(0, len(below) - OWN_PROCESSES)
+        """Return how many processes the zygote has below it, which is 0 between programs."""
+        processes = list(family(self._process.pid)) if self._process else []
+        return max(0, len(processes) - OWN_PROCESSES)
 
-    def close(self) -> None:
-        """End the zygote and whatever it started."""
-        self._stop()
-
-    def _answer(self, seconds: float, handles: int = 0) -> tuple[dict[str, Any], list[int]]:
-        assert self._control is not None
-        if not select.select([self._control], [], [], seconds)[0]:
-            raise WorkerError("the worker does not answer")
-        try:
-            body, descriptors, _, _ = socket.recv_fds(self._control, 4096, handles)
-            return json.loads(body), descriptors
-        except (OSError, ValueError) as problem:
-            raise WorkerError("the worker has ended") from problem
-
-    def _stop(self) -> str:
-        """Kill bubblewrap, and with it every namespace below it; return what it said."""
+    def close(self) -> str:
+        """Kill bubblewrap and with it every namespace below it; return its messages."""
         process, self._process = self._process, None
         control, self._control = self._control, None
         if control is not None:
@@ -128,9 +117,19 @@ class Worker:
         with process.stderr as stream:
             return stream.read().decode(errors="replace").strip()[-500:]
 
+    def _answer(self, seconds: float, handles: int = 0) -> tuple[dict[str, Any], list[int]]:
+        assert self._control is not None
+        if not select.select([self._control], [], [], seconds)[0]:
+            raise WorkerError("the worker does not answer")
+        try:
+            body, descriptors, _, _ = socket.recv_fds(self._control, 4096, handles)
+            return json.loads(body), descriptors
+        except (OSError, ValueError) as problem:
+            raise WorkerError("the worker has ended") from problem
+
 
 class Run:
-    """One process in its own namespaces, and the channel to it."""
+    """One process in its own namespaces, and the channel to it; handle: its descriptor (pidfd)."""
 
     def __init__(self, worker: Worker, handle: int, channel: socket.socket) -> None:
         self._worker = worker
@@ -139,40 +138,36 @@ class Run:
         self.channel = channel
         self._end: End | None = None
 
-    def send(self, job: dict[str, Any]) -> None:
-        """Send a message; a process that no longer listens is noticed at the next reading."""
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message; that a process no longer listens shows at the next read."""
         with contextlib.suppress(OSError):
-            wire.send(self.channel, job)
+            wire.send(self.channel, message)
 
-    def ready(self) -> None:
-        """Wait until the walls stand, before which no program runs. Raises WorkerError."""
+    def wait_until_ready(self) -> None:
+        """Wait until all walls are up; no program runs before. Raises WorkerError."""
         self.channel.settimeout(ANSWER_SECONDS)
         try:
-            first = self.channel.recv(1)
+            reply = self.channel.recv(1)
         except OSError as problem:
-            raise WorkerError(f"the process says nothing: {problem}") from problem
-        if first != b"R":
-            said = self.channel.recv(4096) if first else b"it ended"
-            raise WorkerError(f"a wall does not stand: {said.decode(errors='replace')}")
+            raise WorkerError(f"the process does not answer: {problem}") from problem
+        if reply != b"R":
+            message = self.channel.recv(4096) if reply else b"it ended"
+            raise WorkerError(f"a wall could not be built: {message.decode(errors='replace')}")
 
     def usage(self) -> Usage:
-        """Return what all that runs in the namespace uses."""
+        """Return what all processes in the namespace use together."""
         if self._pid is None:
             self._pid = host_pid(self.handle)
         return usage(self._pid) if self._pid > 0 else Usage(0.0, 0, 0, False)
 
-    def kill(self) -> None:
-        """Kill the namespace's first process; the kernel kills the others with it."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
-
     def finish(self) -> End:
-        """Kill what still runs and return how the process ended; may be called again."""
+        """Kill the process if it still runs; return how it ended. May be called again."""
         if self._end is None:
-            self.kill()
+            with contextlib.suppress(ProcessLookupError):  # the kernel kills its descendants, too
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
             self._end = End(-signal.SIGKILL, 0.0)
             try:
-                self._end = self._worker.ended()
+                self._end = self._worker.wait()
             finally:
                 self.channel.close()
                 os.close(self.handle)

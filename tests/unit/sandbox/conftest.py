@@ -1,4 +1,4 @@
-"""Workers for the tests of the sandbox; a machine without its walls fails them all."""
+"""Workers for the tests of the sandbox, which all fail on a machine where a wall is missing."""
 
 from collections.abc import Iterator
 

@@ -73,10 +73,10 @@ def test_a_raider_finds_nothing(name, worker, limits, tmp_path, monkeypatch, goo
     program = RAIDERS[name].replace("{secret!r}", repr(str(secret)))
     program = program.replace("{{", "{").replace("}}", "}")
     try:
-        found = run_script(worker, "", [program], "", limits)
+        output = run_script(worker, "", [program], "", limits)
     except ProgramError as problem:
-        found = problem.detail.rpartition("\n")[2]
-    assert "loot" not in found.replace(str(tmp_path), "")
+        output = problem.detail.rpartition("\n")[2]
+    assert "loot" not in output.replace(str(tmp_path), "")
     assert sorted(Path(tmp_path).iterdir()) == before
 
 
@@ -89,7 +89,7 @@ def test_a_glutton_is_stopped(name, worker, limits, good_before_and_after):
 
 
 def sandbox_mounts() -> list[str]:
-    """List the mounts that can be the sandbox's; others come and go on a machine in use."""
+    """Return the mounts that may belong to the sandbox; others come and go on a busy machine."""
     lines = Path("/proc/mounts").read_text().splitlines()
     return [
         line for line in lines if any(word in line for word in ("restem", "newroot", "oldroot"))

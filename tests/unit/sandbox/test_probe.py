@@ -20,16 +20,16 @@ ORDINARY = 12345
 
 def test_every_wall_stands(walls):
     for finding in findings():
-        assert finding.stands, finding
+        assert finding.holds, finding
 
 
 def test_the_command_shows_every_wall(walls):
     done = CliRunner().invoke(cli, ["sandbox", "check"])
     assert done.exit_code == 0, done.output
-    assert done.output.count("stands ") == len(WALLS) + 1
+    assert done.output.count("holds ") == len(WALLS) + 1
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="this run is an ordinary user's already")
+@pytest.mark.skipif(os.getuid() != 0, reason="this is an ordinary user already")
 def test_every_wall_stands_for_an_ordinary_user(walls):
     python = "/usr/bin/python3.11"
     if not Path(python).exists():

@@ -11,7 +11,7 @@ CLONE = {"x86_64": 56, "aarch64": 220}
 
 
 def decide(machine, number, argument=0, audit=None):
-    """Run the filter as the kernel does: an accumulator and forward jumps."""
+    """Run the filter as the kernel does: with an accumulator and forward jumps."""
     code = list(struct.iter_unpack("<HBBI", filter_code(machine)))
     data = {0: number, 4: audit or AUDIT[machine], 16: argument}
     place = accumulator = 0
@@ -61,8 +61,8 @@ def test_the_x32_numbers_kill():
 @pytest.mark.parametrize("bit", range(17, 31))
 def test_a_clone_into_any_namespace_kills_and_a_thread_does_not(machine, bit):
     namespaces = {17, 25, 26, 27, 28, 29, 30}
-    wanted = KILL if bit in namespaces else ALLOW
-    assert decide(machine, CLONE[machine], 1 << bit) == wanted
+    expected = KILL if bit in namespaces else ALLOW
+    assert decide(machine, CLONE[machine], 1 << bit) == expected
     assert decide(machine, CLONE[machine], 0x3D0F00) == ALLOW  # what a thread is made with
     assert decide(machine, 435) & ~0xFFFF == ERRNO
 

@@ -9,9 +9,9 @@ from restem.sandbox.inside.wire import Opaque, WireError, pack, unpack
 
 
 class Node:
-    def __init__(self, value, after=None):
+    def __init__(self, value, following=None):
         self.value = value
-        self.after = after
+        self.following = following
 
 
 class Odd(int):
@@ -55,13 +55,13 @@ def over_the_wire(value, classes=()):
         dict,
     ],
 )
-def test_plain_data_arrives_as_it_was(value):
+def test_plain_data_arrives_unchanged(value):
     arrived = over_the_wire(value)
     assert arrived == value
     assert type(arrived) is type(value)
 
 
-def test_not_a_number_arrives():
+def test_nan_arrives():
     assert math.isnan(over_the_wire(math.nan))
 
 
@@ -83,15 +83,15 @@ def test_instances_of_declared_classes_arrive_with_cycles_and_long_chains():
     first = Node(0)
     last = first
     for value in range(1, 5000):
-        last.after = Node(value)
-        last = last.after
-    last.after = first
+        last.following = Node(value)
+        last = last.following
+    last.following = first
     arrived = over_the_wire([first, first], [Node])
     assert arrived[0] is arrived[1]
-    steps = arrived[0]
+    node = arrived[0]
     for _ in range(5000):
-        steps = steps.after
-    assert steps is arrived[0]
+        node = node.following
+    assert node is arrived[0]
 
 
 def test_instances_of_other_classes_do_not_arrive():
@@ -120,7 +120,7 @@ def test_instances_of_other_classes_do_not_arrive():
         [{}],
     ],
 )
-def test_what_is_no_plain_data_is_refused(packed):
+def test_other_data_is_refused(packed):
     with pytest.raises(WireError):
         unpack(packed, {})
 

@@ -1,1 +1,1 @@
-"""What runs inside the sandbox: three files of the standard library's Python, and no more."""
+"""What runs inside the sandbox: three files that need only the standard library."""

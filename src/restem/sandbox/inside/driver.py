@@ -1,7 +1,7 @@
-"""Drive one program inside the sandbox. Everything here may be subverted by the program.
+"""Run one program inside the sandbox. The program may take over everything in this module.
 
-So nothing here decides anything: it carries inputs in and claims out. A program that takes over
-the driver can say whatever it likes about its own results, which is what printing is, too.
+Therefore nothing is decided here: inputs go in, claims come out. A program that takes over the
+driver can lie about its own results, but it can do that by printing, too.
 """
 
 import atexit
@@ -23,34 +23,36 @@ STREAMS: list[Any] = []
 
 
 class CandidateError(Exception):
-    """Stand in a test for what went wrong in the candidate's own sandbox."""
+    """Raised in test code when the candidate has failed in its own sandbox."""
 
 
 class Stopped(BaseException):
-    """End a test at its first failure."""
+    """Raised to end test code at its first failure."""
 
 
 def open_streams() -> None:
-    """Make the standard streams anew while they are what they will be: a file and two pipes."""
+    """Open the standard streams once for all programs, on a file and two pipes as they will have.
+
+    Python examines what is behind a stream when it opens it, so it must be of the right kind now.
+    """
     with os.fdopen(os.memfd_create("stdin")) as stdin:
         os.dup2(stdin.fileno(), 0)
-    ends = os.pipe()
-    for place in (1, 2):
-        os.dup2(ends[1], place)
-    for place, mode in ((0, "r"), (1, "w"), (2, "w")):
-        name = ("stdin", "stdout", "stderr")[place]
+    pipe = os.pipe()
+    for descriptor in (1, 2):
+        os.dup2(pipe[1], descriptor)
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         stream = open(  # noqa: SIM115
-            place, mode, encoding="utf-8", errors="surrogateescape", closefd=False
+            descriptor, mode, encoding="utf-8", errors="surrogateescape", closefd=False
         )
         STREAMS.append(stream)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    for end in ends:
-        os.close(end)
+    for descriptor in pipe:
+        os.close(descriptor)
 
 
 def drive(channel: socket.socket, limit: int) -> None:
-    """Receive the job and do it; never returns."""
+    """Receive the job and do it; never return."""
     job = wire.receive(channel, limit)
     random.seed(0)
     gc.enable()
@@ -60,21 +62,20 @@ def drive(channel: socket.socket, limit: int) -> None:
 
 
 def module(name: str) -> dict[str, Any]:
-    """Make the module that a program is the text of."""
-    made = types.ModuleType(name)
-    sys.modules[name] = made
-    return made.__dict__
+    """Make an empty module for a program; return its namespace."""
+    sys.modules[name] = types.ModuleType(name)
+    return sys.modules[name].__dict__
 
 
 def execute(job: dict[str, Any], namespace: dict[str, Any]) -> None:
-    """Run the preamble, then the program, in one module."""
+    """Run the preamble and then the program in one namespace."""
     if job["preamble"]:
         exec(compile(job["preamble"], "preamble.py", "exec"), namespace)
     exec(load(job["programs"]), namespace)
 
 
 def load(programs: list[str]) -> Any:
-    """Compile the first of several readings of a program that is syntactically valid."""
+    """Compile the first syntactically valid one of several readings of a program."""
     for program in programs[:-1]:
         try:
             return compile(program, "program.py", "exec")
@@ -84,7 +85,7 @@ def load(programs: list[str]) -> Any:
 
 
 def run_script(channel: socket.socket, job: dict[str, Any]) -> None:
-    """Run a program from stdin to stdout, and end as the interpreter would."""
+    """Run a program that reads stdin and prints, and exit as the interpreter would."""
     channel.close()
     code = 0
     try:
@@ -106,7 +107,7 @@ def run_script(channel: socket.socket, job: dict[str, Any]) -> None:
 
 
 def serve_calls(channel: socket.socket, job: dict[str, Any]) -> None:
-    """Load a program, then evaluate one expression or call a request."""
+    """Load a program, then evaluate one expression or make one call per request."""
     try:
         namespace = module("solution")
         execute(job, namespace)
@@ -119,14 +120,14 @@ def serve_calls(channel: socket.socket, job: dict[str, Any]) -> None:
         namespace[job["bind"]] = candidate
     wire.send(channel, {"value": [None], "cpu": time.process_time()})
     classes = tuple(namespace[name] for name in job["classes"] if name in namespace)
-    named = dict(zip((kind.__name__ for kind in classes), classes, strict=True))
+    classes_by_name = {kind.__name__: kind for kind in classes}
     while True:
         request = wire.receive(channel, 1 << 30)
         try:
             if "eval" in request:
                 result = eval(request["eval"], namespace)
             else:
-                arguments, keywords = wire.unpack(request["call"], named)
+                arguments, keywords = wire.unpack(request["call"], classes_by_name)
                 result = candidate(*arguments, **keywords)
             reply = {"value": wire.pack(result, classes), "cpu": time.process_time()}
         except BaseException as problem:
@@ -135,7 +136,7 @@ def serve_calls(channel: socket.socket, job: dict[str, Any]) -> None:
 
 
 def find(namespace: dict[str, Any], entry: str) -> Any:
-    """Return the function of an entry point, wherever the program has put it."""
+    """Return the function of an entry point, inside a class `Solution` or outside."""
     name = entry.rpartition(".")[2]
     if entry == name and name not in namespace and "Solution" in namespace:
         return getattr(namespace["Solution"](), name)
@@ -145,13 +146,13 @@ def find(namespace: dict[str, Any], entry: str) -> Any:
 
 
 def failure(problem: BaseException) -> dict[str, Any]:
-    """Describe an exception in JSON data."""
+    """Return an exception as JSON data."""
     text = "".join(traceback.format_exception(problem))[-MAX_TEXT:]
     return {"error": type(problem).__name__, "text": text, "cpu": time.process_time()}
 
 
 def run_tests(channel: socket.socket, job: dict[str, Any]) -> None:
-    """Run a benchmark's test code against stubs that ask the host for the candidate's results."""
+    """Run a benchmark's test code; its calls of the candidate are sent to the host as questions."""
     namespace = module("tests")
     classes: list[type] = []
 

@@ -1,9 +1,10 @@
-"""Plain data over a socket, on both sides of the wall. Nothing but data ever crosses it.
+"""Send plain data over a socket, between host and sandbox. Nothing but data ever crosses.
 
-A value is None, a bool, an int, a float, a str, or a tagged list, tuple, set, dict, complex number,
-bytes, decimal or fraction of such. Instances of classes that the benchmark's own prompt defines
-(list nodes, trees) travel as a table of attributes. Anything else arrives as `Opaque`, which equals
-nothing. A subclass of a plain type arrives as that plain type: its methods stay where it was made.
+A value is None, a bool, an int, a float, a str, a list, or a tagged tuple, set, dict, complex
+number, bytes, decimal, fraction or built-in type. Instances of classes that the benchmark's own
+prompt defines (list nodes, trees) are sent as a table of attributes. Anything else arrives as
+`Opaque`, which equals nothing. An instance of a subclass arrives as the plain type, without the
+methods that the program gave it.
 """
 
 import json
@@ -11,7 +12,7 @@ import socket
 import struct
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any
 
 FRAME = struct.Struct("!I")
 MAX_OBJECTS = 200_000
@@ -19,11 +20,11 @@ SMALL_BITS = 1_000
 
 
 class WireError(Exception):
-    """Report bytes that are not plain data, or more of them than is allowed."""
+    """Raised for bytes that are not plain data, or for too many of them."""
 
 
 class Opaque:
-    """Stand for a value that is not plain data: no test can be passed with it."""
+    """Stand for a value that is not plain data; it raises TypeError when a test compares it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -50,7 +51,7 @@ def send(channel: socket.socket, message: Any) -> None:
 
 
 def receive(channel: socket.socket, limit: int) -> Any:
-    """Receive one message of at most `limit` bytes; raises WireError at the end or beyond it."""
+    """Receive one message. Raises WireError if it is too long or the channel is closed."""
     (length,) = FRAME.unpack(_exactly(channel, FRAME.size))
     if length > limit:
         raise WireError(f"a message of {length} bytes is over the limit of {limit}")
@@ -72,7 +73,7 @@ def _exactly(channel: socket.socket, count: int) -> bytes:
 
 
 def pack(value: Any, classes: tuple[type, ...] = ()) -> list[Any]:
-    """Return a value as JSON data; `classes` are those whose instances travel by attributes."""
+    """Return a value as JSON data; classes: those whose instances are sent as attributes."""
     objects: list[Any] = []
     seen: dict[int, tuple[int, Any]] = {}
     packed = _pack(value, classes, objects, seen)
@@ -80,9 +81,9 @@ def pack(value: Any, classes: tuple[type, ...] = ()) -> list[Any]:
     while index < len(objects):
         if index >= MAX_OBJECTS:
             raise WireError("the result holds too many objects")
-        thing = objects[index]
-        attributes = {k: _pack(v, classes, objects, seen) for k, v in vars(thing).items()}
-        objects[index] = [type(thing).__name__, attributes]
+        instance = objects[index]
+        attributes = {k: _pack(v, classes, objects, seen) for k, v in vars(instance).items()}
+        objects[index] = [type(instance).__name__, attributes]
         index += 1
     return [packed, objects] if objects else [packed]
 
@@ -126,37 +127,29 @@ def _pack_tagged(value: Any, inner: Any) -> Any:
         return {"decimal": Decimal.__str__(value)}
     if isinstance(value, Fraction):
         return {"fraction": [hex(value.numerator), hex(value.denominator)]}
-    return {"type": value.__name__} if value in TYPES else {"opaque": type(value).__name__}
+    if any(value is kind for kind in TYPES.values()):  # a program's own class may equal anything
+        return {"type": value.__name__}
+    return {"opaque": type(value).__name__}
 
 
-class _Types:
-    """Hold the built-in types that a test may pass as an argument; compared by identity."""
-
-    names: ClassVar = {
-        kind.__name__: kind for kind in (int, float, str, bool, list, tuple, set, dict)
-    }
-
-    def __contains__(self, value: object) -> bool:
-        return any(value is kind for kind in self.names.values())
-
-
-TYPES = _Types()
+# The built-in types that a test may pass as an argument.
+TYPES = {kind.__name__: kind for kind in (int, float, str, bool, list, tuple, set, dict)}
 
 
 def unpack(packed: Any, classes: Any = None) -> Any:
-    """Return the value of JSON data made by `pack`; raises WireError when it is anything else.
+    """Return the value of JSON data made by `pack`. Raises WireError for any other data.
 
-    classes: by name, those whose instances may arrive.
+    classes: by name, those whose instances are accepted.
     """
     try:
         if not isinstance(packed, list) or len(packed) not in (1, 2):
             raise WireError("not a packed value")
         value, table = packed if len(packed) == 2 else (packed[0], [])
-        things = [_blank(name, classes or {}) for name, _ in table]
-        for thing, (_, attributes) in zip(things, table, strict=True):
+        objects = [_blank(name, classes or {}) for name, _ in table]
+        for instance, (_, attributes) in zip(objects, table, strict=True):
             for name, attribute in attributes.items():
-                object.__setattr__(thing, name, _unpack(attribute, things))
-        return _unpack(value, things)
+                object.__setattr__(instance, name, _unpack(attribute, objects))
+        return _unpack(value, objects)
     except WireError:
         raise
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError):
@@ -169,23 +162,23 @@ def _blank(name: str, classes: Any) -> Any:
     return object.__new__(classes[name])
 
 
-def _unpack(value: Any, things: Any) -> Any:
+def _unpack(value: Any, objects: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, list):
-        return [_unpack(item, things) for item in value]
+        return [_unpack(item, objects) for item in value]
     ((tag, body),) = value.items()
     if tag == "object":
-        return things[body]
+        return objects[body]
     if tag == "opaque":
         return Opaque(str(body))
-    return _PLAIN[tag](body, lambda item: _unpack(item, things))
+    return _PLAIN[tag](body, lambda item: _unpack(item, objects))
 
 
 def _short(digits: str) -> int:
-    """Read a number that is short enough to be reduced; a long one would take minutes."""
+    """Read a part of a fraction; reducing long ones would take minutes."""
     if len(digits) > SMALL_BITS:
-        raise WireError("a fraction of numbers too long")
+        raise WireError("the numbers of a fraction are too long")
     return int(digits, 16)
 
 
@@ -199,5 +192,5 @@ _PLAIN: dict[str, Any] = {
     "bytes": lambda body, inner: bytes.fromhex(body),
     "decimal": lambda body, inner: Decimal(body),
     "fraction": lambda body, inner: Fraction(_short(body[0]), _short(body[1])),
-    "type": lambda body, inner: TYPES.names[body],
+    "type": lambda body, inner: TYPES[body],
 }

@@ -1,7 +1,7 @@
-"""The pre-forked interpreter: start one process in fresh namespaces for every request.
+"""The zygote, a pre-forked interpreter: start a process in new namespaces for every request.
 
-It knows no program, no input and no result: those travel between the host and the new process on
-a channel of their own. So there is nothing in its memory that a later program could inherit.
+It sees no program, no input and no result, because the host and the new process have a channel of
+their own. So its memory contains nothing that a later program could inherit.
 """
 
 import array
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from . import driver
 
-# Not threading, nor what imports it: its hook after a fork costs each program half a millisecond.
+# Not threading, nor what imports it: its hook after a fork takes half a millisecond per program.
 PRELOADED = (
     "abc bisect collections contextlib copy dataclasses datetime decimal enum fractions functools "
     "heapq io itertools json math operator random re statistics string textwrap time traceback "
@@ -27,7 +27,7 @@ NEW_NAMESPACES = 0x10000000 | 0x20000000 | 0x00020000 | 0x08000000 | 0x40000000 
 CLONE = {"x86_64": 56, "aarch64": 220}.get(os.uname().machine, -1)
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
-# PyDLL keeps the interpreter's lock: between clone and its bookkeeping nothing else may run.
+# PyDLL holds the interpreter's lock, because nothing may run between clone and its bookkeeping.
 libc = ctypes.PyDLL(None, use_errno=True)
 
 
@@ -38,7 +38,7 @@ class Filter(ctypes.Structure):
 
 
 def check(result: int, what: str) -> int:
-    """Return a system call's result; raise OSError with its errno when it failed."""
+    """Return the result of a system call. Raises OSError with its errno if it failed."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def leave_root(uid: int) -> None:
-    """Become the sandbox's user for good, where the sandbox was set up by root."""
+    """Become the sandbox's user for good, if root has set up the sandbox."""
     if os.getuid() == 0:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -73,7 +73,7 @@ def leave_root(uid: int) -> None:
 
 
 def receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Return the limits and the four descriptors of a request, or None at the end."""
+    """Return the limits and the four descriptors of a request, or None if there are no more."""
     body, ancillary, _, _ = control.recvmsg(4096, socket.CMSG_SPACE(4 * array.array("i").itemsize))
     if not body:
         return None
@@ -90,7 +90,7 @@ def serve(
     uid: int,
     program: Filter,
 ) -> None:
-    """Start the process of a request, tell the host its descriptor, and then how it ended."""
+    """Start the process of a request; send the host its descriptor, and later how it ended."""
     python = ctypes.pythonapi
     python.PyOS_BeforeFork()
     pid = libc.syscall(CLONE, NEW_NAMESPACES | signal.SIGCHLD, 0, 0, 0, 0)
@@ -108,12 +108,12 @@ def serve(
     socket.send_fds(control, [b'{"started": true}'], [handle])
     os.close(handle)
     _, status, usage = os.wait4(pid, 0)
-    ended = {"status": status, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss}
-    control.send(json.dumps(ended).encode())
+    reply = {"status": status, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss}
+    control.send(json.dumps(reply).encode())
 
 
 def become(limits: dict[str, Any], descriptors: list[int], uid: int, program: Filter) -> None:
-    """Turn the new process into a program's: close everything, lock the walls, then drive it."""
+    """Isolate the new process, then let the driver run its program; never return."""
     channel = None
     try:
         channel = arrange(descriptors)
@@ -123,7 +123,7 @@ def become(limits: dict[str, Any], descriptors: list[int], uid: int, program: Fi
         restrict(limits)
         check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
         check(libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0), "seccomp")
-    except BaseException as problem:  # the host must hear of it, whatever it was
+    except BaseException as problem:  # the host must hear of any failure
         if channel is not None:
             channel.send(f"E{type(problem).__name__}: {problem}".encode())
         os._exit(125)
@@ -136,15 +136,15 @@ def become(limits: dict[str, Any], descriptors: list[int], uid: int, program: Fi
 
 def arrange(descriptors: list[int]) -> socket.socket:
     """Put stdin, stdout, stderr and the channel at 0 to 3 and close every other descriptor."""
-    high = [os.dup2(descriptor, 100 + place) for place, descriptor in enumerate(descriptors)]
-    for place, descriptor in enumerate(high):
-        os.dup2(descriptor, place)
+    moved = [os.dup2(descriptor, 100 + target) for target, descriptor in enumerate(descriptors)]
+    for target, descriptor in enumerate(moved):
+        os.dup2(descriptor, target)
     os.closerange(4, 4096)
     return socket.socket(fileno=3)
 
 
 def map_user(uid: int) -> None:
-    """Keep the sandbox's user and group in the new user namespace."""
+    """Map the sandbox's user and group to themselves in the new user namespace."""
     identity = f"{uid} {uid} 1"
     for name, text in (("setgroups", "deny"), ("uid_map", identity), ("gid_map", identity)):
         descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
@@ -153,7 +153,7 @@ def map_user(uid: int) -> None:
 
 
 def mount_private(files_mib: int) -> None:
-    """Give the program an empty /tmp of its own and no /proc at all."""
+    """Mount an empty private /tmp, and hide /proc behind an empty read-only file system."""
     size = f"size={files_mib}m,nr_inodes=4096,mode=700".encode()
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     check(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", flags, size), "mount /tmp")
@@ -163,7 +163,7 @@ def mount_private(files_mib: int) -> None:
 
 
 def restrict(limits: dict[str, Any]) -> None:
-    """Set the limits of a process, drop every capability, die with the interpreter above."""
+    """Set limits, drop all capabilities, and die when the zygote does."""
     os.umask(0o077)
     check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
     mebibyte = 1 << 20
@@ -182,7 +182,7 @@ def restrict(limits: dict[str, Any]) -> None:
         "RLIMIT_NICE": 0,
     }.items():
         kind = getattr(resource, name)
-        hard = resource.getrlimit(kind)[1]  # a site's own limit may be lower
+        hard = resource.getrlimit(kind)[1]  # the machine's own limit may be lower
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
     drop_capabilities()
