@@ -143,7 +143,7 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 def command_reference(cli: click.Group) -> str:
     """Return docs/reference/commands.md: every command, its arguments and its options."""
-    commands = list(_commands(cli, click.Context(cli, info_name="restem")))
+    commands = list(_commands(cli, click.Context(cli, info_name="restem", show_default=True)))
     stages = [command for command in commands if "settings" in _options(command)]
     tools = [command for command in commands if command not in stages]
     common = "\n".join(_options(stages[0])[name] for name in _COMMON)
@@ -165,21 +165,23 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[click.Cont
 
 
 def _command(context: click.Context, without: Collection[str] = ()) -> str:
-    usage = " ".join(context.command.collect_usage_pieces(context))
+    usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)[1:]])
     paragraphs = inspect.cleandoc(context.command.help or "").split("\n\n")
     text = "\n\n".join(part for part in paragraphs if not part.startswith("Raises"))
     options = [line for name, line in _options(context).items() if name not in without]
-    head = f"### `{context.command_path} {usage}`\n\n{_paragraphs(text)}\n"
+    head = f"### `{usage}`\n\n{_paragraphs(text)}\n"
     return head + "".join(f"\n{line}" for line in options) + "\n" * bool(options)
 
 
 def _options(context: click.Context) -> dict[str, str]:
     """Return each option of a command as an item of a list, by its name."""
     lines = {}
-    for parameter in context.command.params:
-        name, text = parameter.get_help_record(context) or ("", "")
-        if name:
-            lines[parameter.name or ""] = _wrapped(f"- `{name}` {_escaped(text)}".strip(), "  ")
+    for option in context.command.params:
+        if isinstance(option, click.Option):
+            name, text = option.get_help_record(context) or ("", "")
+            name = name.replace(" RANGE", "") + " ..." * option.multiple
+            facts = re.sub(r"\[([^]]*)\]$", r"(\1)", _escaped(text))
+            lines[str(option.name)] = _wrapped(f"- `{name}` {facts}".strip(), "  ")
     return lines
 
 
