@@ -1,7 +1,7 @@
-"""Read the equations in a solution: are its steps right, and does it reason as another one does?
+"""Read the equations in a solution, to check its steps and to compare it with other solutions.
 
-RFT (Yuan et al. 2023, section 3.3) drops paths with a wrong calculation and keeps one path for
-each list of equations.
+RFT (Yuan et al. 2023, section 3.3) drops reasoning paths with a wrong calculation and keeps one
+path for each list of equations.
 """
 
 import ast
@@ -13,13 +13,13 @@ from typing import Final
 
 _NUMBER: Final = r"-?\d+(?:\.\d+)?"
 _TERMS: Final = rf"{_NUMBER}(?:\s*[-+*/]\s*{_NUMBER})+"
-# Both sides whole: in `x + 2 - 1 = 5` and `1 + 2 = 5 - 2` a part would say what the text does not.
+# Both sides must be complete: part of `x + 2 - 1 = 5` or `1 + 2 = 5 - 2` is another statement.
 _BEFORE: Final = r"(?<![\w.)}])(?<![-+*/^])(?<![-+*/^x][ ])"
 _AFTER: Final = r"(?![\d.]*\d)(?![A-Za-z]\b)(?!\s*[-+*/^]\s*(?:[\d(\\]|[a-z]\b))"
 _EQUATION: Final = re.compile(rf"{_BEFORE}({_TERMS})\s*=\s*\$?({_NUMBER}){_AFTER}")
 _TIMES: Final = re.compile(r"(?<=\d)\s*x\s*(?=\d)")
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_LONGEST: Final = 200  # characters; no honest step is longer, and parsing stays cheap
+_MAX_CHARACTERS: Final = 200  # no genuine step is longer, and parsing stays cheap
 
 _OPERATIONS: Final[dict[type, Callable[[Fraction, Fraction], Fraction]]] = {
     ast.Add: operator.add,
@@ -30,15 +30,18 @@ _OPERATIONS: Final[dict[type, Callable[[Fraction, Fraction], Fraction]]] = {
 
 
 def equations(text: str) -> tuple[tuple[str, str], ...]:
-    """List what stands left and right of every equality of numbers in a text, without spaces."""
+    """List the left and right sides of all equations of numbers in a text, without spaces."""
     plain = text.replace("×", "*").replace("÷", "/").replace("\\times", "*").replace("\\cdot", "*")
     plain = _TIMES.sub("*", _THOUSANDS.sub("", plain))
-    found = _EQUATION.findall(plain)
-    return tuple(("".join(left.split()), right) for left, right in found if len(left) <= _LONGEST)
+    return tuple(
+        ("".join(left.split()), right)
+        for left, right in _EQUATION.findall(plain)
+        if len(left) <= _MAX_CHARACTERS
+    )
 
 
 def holds(equation: tuple[str, str]) -> bool:
-    """Tell whether an equation is right, up to the digits that its right side gives."""
+    """Return whether an equation is right, up to the decimal places of its right side."""
     left, right = equation
     try:
         value = _value(ast.parse(left, mode="eval").body)
@@ -49,12 +52,12 @@ def holds(equation: tuple[str, str]) -> bool:
 
 
 def all_hold(text: str) -> bool:
-    """Tell whether no equation of a text is wrong."""
+    """Return whether no equation in a text is wrong."""
     return all(map(holds, equations(text)))
 
 
 def _value(node: ast.expr) -> Fraction:
-    """Work a term out exactly; the pattern lets only numbers and four operations in."""
+    """Evaluate a term exactly; the pattern admits only numbers and four operations."""
     if isinstance(node, ast.BinOp):
         return _OPERATIONS[type(node.op)](_value(node.left), _value(node.right))
     if isinstance(node, ast.UnaryOp):

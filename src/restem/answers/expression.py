@@ -1,7 +1,7 @@
-r"""Read an expression by recursive descent: tokens in, a tree out, nothing is computed.
+r"""Parse an expression by recursive descent: tokens to a tree, without computing anything.
 
 Juxtaposition multiplies and binds like a product, so 1/2x is (1/2)x. A function without brackets
-takes the product that follows it, up to the next function: \sin 2x \cos x is sin(2x) cos(x).
+applies to the product that follows it, up to the next function: \sin 2x \cos x is sin(2x) cos(x).
 """
 
 import re
@@ -14,7 +14,7 @@ from restem.answers.tree import Node, UnreadableError, make, negated, number, sy
 
 MAX_DEPTH: Final = 40
 MAX_CHAIN: Final = 60
-MAX_DIGITS: Final = 60  # of a number with dots behind it
+MAX_DIGITS: Final = 60  # of a number that ends in dots
 _END: Final = Token("end of text", "")
 _CLOSED: Final = {"(": "(", "[": "[", "{": "{", "floor": "floor", "ceil": "ceil"}
 _OPERANDS: Final = frozenset(("number", "scientific", "symbol", "function", "command", "open"))
@@ -24,7 +24,7 @@ _INVERSES: Final = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 
 
 def parse_expression(tokens: Sequence[Token]) -> Node:
-    """Return the tree of an expression. Raises UnreadableError for anything that is none."""
+    """Return the tree of an expression. Raises UnreadableError for anything else."""
     parser = _Parser(tokens)
     node = parser.expression()
     if parser.token is not _END:
@@ -37,7 +37,7 @@ def _product(factors: Sequence[Node]) -> Node:
 
 
 class _Parser:
-    """A position in the tokens, and how deep the descent is."""
+    """The position in the tokens and the depth of the descent."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self.tokens = tokens
@@ -72,7 +72,7 @@ class _Parser:
         raise UnreadableError(f"{kind} {values} expected, {self.token.kind} found")
 
     def link(self, op: str, *args: Node) -> Node:
-        """Make a node of a chain such as a/b/c or x!!!, which deepens the tree without brackets."""
+        """Make a node of a chain such as a/b/c or x!!!, which is deep without brackets."""
         self.chained += 1
         if self.chained > MAX_CHAIN:
             raise UnreadableError("too long a chain")
@@ -101,7 +101,7 @@ class _Parser:
         return negated(term) if sign < 0 else term
 
     def term(self) -> Node:
-        """Read a product of factors, with or without a sign between them."""
+        """Read a product of factors, with or without operators between them."""
         factors = [self.factor()]
         while True:
             if token := self.accepts("operator", "*", "/"):
@@ -134,7 +134,7 @@ class _Parser:
         return self.position > 0 and self.tokens[self.position - 1].kind == "number"
 
     def factor(self) -> Node:
-        """Read an operand with what stands behind it: powers, factorials, degrees, percent."""
+        """Read an operand and what follows it: powers, factorials, degrees, percent."""
         node = self.operand()
         while True:
             if self.accepts("operator", "^"):
@@ -160,14 +160,14 @@ class _Parser:
         return self.link("pow", base, exponent)
 
     def argument(self) -> Node:
-        """Read what a command, a power or a subscript applies to: a group or one operand."""
+        """Read the argument of a command, a power or a subscript: a group or one operand."""
         if self.accepts("operator", "-"):
             return negated(self.argument())
         self.accepts("operator", "+")
         return self.operand()
 
     def digit(self) -> Node:
-        r"""Read an argument of \frac, of which a number gives one digit only: \frac12."""
+        r"""Read an argument of \frac: only one digit of a number, as in \frac12."""
         token = self.token
         if token.kind != "number" or len(token.value) == 1 or not token.value.isdigit():
             return self.argument()
@@ -196,7 +196,7 @@ class _Parser:
         raise UnreadableError(f"{token.kind} {token.value!r}")
 
     def number(self, token: Token) -> Node:
-        """Read a number, as the whole of a mixed number where a proper fraction follows it."""
+        """Read a number, or a mixed number where a proper fraction follows."""
         value = Fraction(token.value)
         if token.value.isdigit() and (part := self.proper_fraction()):
             return number(value + part)
@@ -263,7 +263,7 @@ class _Parser:
         return make("abs" if opening.value == "|" else "norm", node)
 
     def function(self, name: str) -> Node:
-        """Read a function with its power, its base and its argument."""
+        """Read a function's power, base and argument."""
         base, power = None, None
         for _ in range(2):
             if self.accepts("operator", "_"):
@@ -342,7 +342,7 @@ class _Parser:
         return make("root", self.argument(), degree)
 
     def decorated(self, name: str) -> Node:
-        """Read a decorated name; a line over several capitals only says that it is a segment."""
+        """Read a decorated name; a line over several capitals only marks a segment."""
         node = self.argument()
         if node.op != "symbol":
             raise UnreadableError(f"{name} over more than a name")
@@ -354,7 +354,7 @@ _BLOCK = re.compile(r"([0-9]+?)\1{2,}\Z|([0-9]{2,})\2\Z")
 
 
 def _repeating(text: str, parser: _Parser) -> Fraction | None:
-    r"""Read 0.1\overline{6} and 0.333\ldots, whose notation says that digits repeat."""
+    r"""Read notation for repeating digits: 0.1\overline{6} and 0.333\ldots."""
     if parser.token.kind == "point" and parser.ahead(1).value in ("overline", "bar"):
         return _overlined(f"{text}.", parser, 1) if text.isdigit() else None
     if parser.token.kind == "command" and parser.token.value in ("overline", "bar"):
@@ -362,10 +362,10 @@ def _repeating(text: str, parser: _Parser) -> Fraction | None:
     whole, point, digits = text.partition(".")
     if not point or not _accept_dots(parser):
         return None
-    found = _BLOCK.search(digits[:MAX_DIGITS])
-    if found is None or len(digits) > MAX_DIGITS:
+    block = _BLOCK.search(digits[:MAX_DIGITS])
+    if block is None or len(digits) > MAX_DIGITS:
         raise UnreadableError("dots behind digits that do not repeat")
-    return _periodic(whole, digits[: found.start()], found[1] or found[2])
+    return _periodic(whole, digits[: block.start()], block[1] or block[2])
 
 
 def _accept_dots(parser: _Parser) -> bool:
@@ -389,6 +389,6 @@ def _overlined(text: str, parser: _Parser, skipped: int) -> Fraction | None:
 
 
 def _periodic(whole: str, head: str, block: str) -> Fraction:
-    """Return whole.head block block … exactly."""
+    """Return the exact value of whole.head block block …."""
     tail = Fraction(int(block), 10 ** len(block) - 1)
     return int(whole or 0) + Fraction(int(head or 0) + tail, 10 ** len(head))

@@ -1,4 +1,4 @@
-"""Extract the answer of a completion: which markers a policy accepts, and in which order."""
+"""Extract the answer from a completion: which markers a mode accepts, and in which order."""
 
 import re
 from collections.abc import Sequence
@@ -15,36 +15,34 @@ _NUMBER = re.compile(r"(?:(?<![\w)])-)?[0-9][0-9,]*(?:\.[0-9]+)?")
 
 
 def extract(completion: str, markers: Sequence[str] = MARKERS) -> str | None:
-    """Return the answer after the first of the markers that the completion has, else None."""
+    """Return the answer at the first of the markers that the completion has, None without any."""
     for marker in markers:
-        found = _UNMARKED[marker](completion) if marker in _UNMARKED else find(completion, marker)
-        if found:
-            return found
+        answer = _UNMARKED[marker](completion) if marker in _UNMARKED else find(completion, marker)
+        if answer:
+            return answer
     return None
 
 
-def markers_of(policy: str, strict: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what a policy accepts.
+def markers_of(mode: str, strict: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the markers that an extraction mode accepts.
 
     strict: the task's own markers. flexible: every marker, else the last number. answer: every
-    marker, else the whole text, for what may be a bare answer.
+    marker, else the whole text, which may be a bare answer.
     """
     return {
         "strict": strict,
         "flexible": (*MARKERS, LAST_NUMBER),
         "answer": (*MARKERS, WHOLE),
-    }[policy]
+    }[mode]
 
 
 def _last_number(text: str) -> str | None:
-    last = None
-    for found in _NUMBER.finditer(text):
-        last = found
-    return last.group().rstrip(",") if last else None
+    numbers = _NUMBER.findall(text)
+    return numbers[-1].rstrip(",") if numbers else None
 
 
 def _whole(text: str) -> str | None:
-    """Return a text that is an answer itself; one with an empty or open box is none."""
+    """Return the text as the answer, unless it has a box, which is then empty or not closed."""
     return None if BOX.search(text) else text.strip() or None
 
 

@@ -1,9 +1,9 @@
-"""Find an answer by one marker, as the tasks do with golds and the verifiers with completions.
+"""Find an answer by a marker: the gold answer in a solution, or an answer in a completion.
 
-Each marker is one convention: `boxed` of MATH (Hendrycks et al. 2021), `final_answer` of Minerva's
+Each marker is a convention: `boxed` of MATH (Hendrycks et al. 2021), `final_answer` of Minerva's
 prompt (Lewkowycz et al. 2022), `hashes` of GSM8K (Cobbe et al. 2021), `answer_is` of the
-chain-of-thought prompt (Wei et al. 2022). The last occurrence counts, as the graders of MATH do it.
-What a verifier accepts lies apart, in `extraction`: the problems do not depend on it.
+chain-of-thought prompt (Wei et al. 2022). The last occurrence counts, as in MATH's graders. What a
+verifier accepts is decided in `extraction`, a module of its own: problems do not depend on it.
 """
 
 import re
@@ -22,19 +22,19 @@ _HOPE: Final = "i hope it is correct"
 
 
 def find(text: str, marker: str) -> str | None:
-    """Return the answer that a marker marks in a text, None when there is none."""
+    """Return the answer at a marker in a text, None when there is none."""
     return _FINDERS[marker](text)
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Return the content of the last `\boxed` or `\fbox`, None when empty or not closed."""
+    r"""Return the content of the last `\boxed` or `\fbox`, None if it is empty or not closed."""
     start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
     if start < 0 or not (command := BOX.match(text, start)):
         return None
     rest = text[command.end() :].lstrip()
     if rest.startswith("{"):
         return _group(rest) or None
-    # `\boxed 5$`, which some solutions of MATH have: up to the end of the formula.
+    # Some solutions of MATH have `\boxed 5$`: take the text up to the end of the formula.
     return rest.partition("\n")[0].partition("$")[0].strip() or None
 
 
@@ -58,7 +58,7 @@ def _final_answer(text: str) -> str | None:
     end = lowered.find(_HOPE, start)
     if start < 0 or end < 0:
         return None
-    # A leading dot stays: it may begin a decimal.
+    # A leading dot stays: it may start a decimal.
     return text[start + len("final answer is") : end].lstrip(" \n\t:").rstrip(" \n\t.") or None
 
 
@@ -68,7 +68,7 @@ def _hashes(text: str) -> str | None:
 
 
 def _answer_is(text: str) -> str | None:
-    """Return X of `The answer is X.`: to the end of the sentence."""
+    """Return X of `The answer is X.`, up to the end of the sentence."""
     start = text.translate(_LOWER).rfind("answer is")
     if start < 0:
         return None

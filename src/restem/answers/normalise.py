@@ -1,17 +1,24 @@
-r"""Bring an answer into one form, so that equal answers are mostly equal strings.
+r"""Normalise answers, so that equal answers are mostly equal strings or equal exact numbers.
 
 The rules follow the equivalence of MATH (Hendrycks et al. 2021, `math_equivalence`) and Minerva's
-normalisation (Lewkowycz et al. 2022, appendix D.1), with what those lose put back: a percent sign
-keeps its meaning, and units and labels are set aside to be compared instead of thrown away.
+normalisation (Lewkowycz et al. 2022, appendix D.1), but lose less: a percent sign keeps its
+meaning, and units and labels are kept apart for comparison instead of being dropped.
+
+Numbers are read by patterns alone: integers, decimals, a/b, \frac{a}{b}, mixed numbers and
+percentages. `Fraction(text)` and `int(text)` only ever get text whose length a pattern has
+bounded: both can take arbitrarily long on what a model writes.
 """
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
-from restem.answers.notation import join_thousands, plain, unwrap
+from restem.answers.notation import join_thousands, strip_delimiters, unicode_to_latex
 from restem.answers.units import canonical_unit, split_unit
+
+MAX_CHARACTERS: Final = 1000  # of a number
 
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _TOKEN = re.compile(r"\\sqrt\s*\[[^\[\]{}]*\]|\\[A-Za-z]+|\\.|\s+|.", re.DOTALL)
@@ -21,6 +28,17 @@ _LABEL = re.compile(
 )
 _SLASH = re.compile(r"(-?)([0-9]*(?:\\[a-z]+|[a-zA-Z])|[0-9]+)/([0-9]+|[a-zA-Z])", re.ASCII)
 _CHOICE = re.compile(r"\(([A-Z])\)")
+_DECIMAL = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_NUMBER = re.compile(
+    rf"""(?P<sign>[+-]?)
+    (?:(?P<plain>{_DECIMAL})
+      |(?P<top>{_DECIMAL})/(?P<bottom>{_DECIMAL})
+      |(?P<whole>[0-9]+)?\\frac\{{(?P<top_sign>[+-]?)(?P<over>{_DECIMAL})\}}
+        \{{(?P<bottom_sign>[+-]?)(?P<under>{_DECIMAL})\}}
+      |(?P<units>[0-9]+)[ ](?P<part>[0-9]+)/(?P<parts>[0-9]+)
+    )(?P<percent>%?)""",
+    re.VERBOSE | re.ASCII,
+)
 
 _COMMANDS: Final = {
     **dict.fromkeys(
@@ -44,8 +62,8 @@ _ARGUMENTS: Final = {"\\frac": 2, "^": 1, "_": 1}
 
 
 @dataclass(frozen=True)
-class Form:
-    """A normalised answer: what it states, the unit behind it and the label before it."""
+class NormalForm:
+    """A normalised answer: its body, the unit after it and the label before it."""
 
     body: str
     unit: str = ""
@@ -53,19 +71,68 @@ class Form:
 
 
 @lru_cache(maxsize=8192)
-def normalise(answer: str) -> Form:
-    """Return the normal form of an answer, as extracted from a completion or as a gold answer."""
+def normalise(answer: str) -> NormalForm:
+    """Return the normal form of a gold answer, or of one extracted from a completion."""
     if _INTEGER.fullmatch(answer):
-        return Form(answer)
-    text = unwrap(plain(answer).strip())
+        return NormalForm(answer)
+    text = strip_delimiters(unicode_to_latex(answer).strip())
     text, unit = split_unit(text if text.endswith("...") else _TRAILING.sub("", text))
     body = _canonical(join_thousands(text))
     label, body = _split_label(body)
-    return Form(_finish(body), canonical_unit(unit), label)
+    return NormalForm(_finish(body), canonical_unit(unit), label)
+
+
+def canonical_answer(extracted: str | None) -> str | None:
+    """Return one text for equal answers, so that votes can be counted without a gold answer.
+
+    The text is an exact fraction, else the normal form. Answers that are equal but differ in both,
+    such as sqrt(8) and 2 sqrt(2), count as two.
+    """
+    if extracted is None:
+        return None
+    form = normalise(extracted)
+    exact = parse_rational(form.body)
+    return f"{form.body if exact is None else exact} {form.unit}".rstrip()
+
+
+@lru_cache(maxsize=8192)
+def parse_rational(text: str) -> Fraction | None:
+    """Return the number that a normalised answer states exactly, None for anything else."""
+    match = _NUMBER.fullmatch(text) if len(text) <= MAX_CHARACTERS else None
+    size = _magnitude(match) if match else None
+    if match is None or size is None:
+        return None
+    value = -size if match["sign"] == "-" else size
+    return value / 100 if match["percent"] else value
+
+
+def _magnitude(match: re.Match[str]) -> Fraction | None:
+    if match["plain"]:
+        return Fraction(match["plain"])
+    if match["top"]:
+        return _ratio(match["top"], match["bottom"])
+    if match["units"]:
+        return _mixed(match["units"], _ratio(match["part"], match["parts"]))
+    part = _ratio(match["over"], match["under"])
+    if match["whole"]:
+        signed = match["top_sign"] or match["bottom_sign"]
+        return None if signed else _mixed(match["whole"], part)
+    opposite = (match["top_sign"] == "-") != (match["bottom_sign"] == "-")
+    return -part if opposite and part is not None else part
+
+
+def _ratio(top: str, bottom: str) -> Fraction | None:
+    divisor = Fraction(bottom)
+    return Fraction(top) / divisor if divisor else None
+
+
+def _mixed(whole: str, part: Fraction | None) -> Fraction | None:
+    """Add a whole number and a proper fraction; 3 5/2 is not a mixed number."""
+    return int(whole) + part if part is not None and part < 1 else None
 
 
 class _Writer:
-    """Write tokens one after the other, with the few spaces that mean something."""
+    """Join tokens, keeping only the spaces that matter."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
@@ -84,13 +151,13 @@ class _Writer:
 
 
 def _canonical(text: str) -> str:
-    r"""Rewrite token by token: synonyms, braces around every argument, no white space.
+    r"""Rewrite each token: one of its synonyms, braces around every argument, no white space.
 
     `\frac12`, `\frac{1}2` and `\dfrac 1 2` all become `\frac{1}{2}`; `x^2` becomes `x^{2}`.
     """
     writer = _Writer()
-    wanted = 0  # arguments that the command before still waits for
-    groups: list[tuple[int, str]] = []  # of each open group: what it leaves wanted, how it closes
+    wanted = 0  # arguments that the last command still takes
+    groups: list[tuple[int, str]] = []  # for each open group: `wanted` after it, its closing brace
     unwrap = False
     for token in _TOKEN.findall(text):
         token = _COMMANDS.get(token, token)
@@ -119,28 +186,28 @@ def _arguments(token: str) -> int:
 
 
 def _split_label(body: str) -> tuple[str, str]:
-    r"""Set `x=` or `x\in` aside; two equations are left alone."""
-    found = _LABEL.fullmatch(body) if body.count("=") < 2 else None
-    return (found[1], found[2]) if found else ("", body)
+    r"""Split off `x=` or `x\in`; two equations stay as they are."""
+    match = _LABEL.fullmatch(body) if body.count("=") < 2 else None
+    return (match[1], match[2]) if match else ("", body)
 
 
 def _finish(body: str) -> str:
-    """Apply the rules that look at the whole answer."""
+    """Apply the rules for the answer as a whole."""
     body = body.removeprefix("+")
     while body.startswith("{") and _closing(body) == len(body) - 1:
         body = body[1:-1]
-    if found := _SLASH.fullmatch(body):
-        return f"{found[1]}\\frac{{{found[2]}}}{{{found[3]}}}"
-    if found := _CHOICE.fullmatch(body):
-        return found[1]
+    if fraction := _SLASH.fullmatch(body):
+        return f"{fraction[1]}\\frac{{{fraction[2]}}}{{{fraction[3]}}}"
+    if choice := _CHOICE.fullmatch(body):
+        return choice[1]
     if "." in body:
         body = re.sub(r"(?<![0-9])\.(?=[0-9])", "0.", body)
-    # Words are the same in any case, symbols are not: Yes is yes, AB is not ab.
+    # Case does not matter in words, but it does in symbols: Yes is yes, AB is not ab.
     return body.lower() if len(body) > 2 and body.isalpha() else body
 
 
 def _closing(body: str) -> int:
-    """Return where the first brace of a body closes, -1 when it does not."""
+    """Return the position at which the first brace of a body closes, -1 if it does not."""
     depth = 0
     for position, character in enumerate(body):
         depth += (character == "{") - (character == "}")

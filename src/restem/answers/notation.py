@@ -1,4 +1,4 @@
-r"""Notation that means the same to every layer: Unicode signs, math delimiters, thousands."""
+r"""Unify notation for all layers: Unicode signs, math delimiters, separators of thousands."""
 
 import re
 from typing import Final
@@ -7,7 +7,7 @@ _THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])", 
 _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9/])", re.ASCII)
 _FORCED = re.compile(r",\s*\\!\s*(?=[0-9]{3})")
 _BRACED_COMMA = re.compile(r"\s?\{\s?,\s?\}")
-_THIN = re.compile(r"(?<!\\)\\[, ]")  # not the end of a row and a blank
+_THIN = re.compile(r"(?<!\\)\\[, ]")  # but not the end of a row with a space behind it
 
 _MAX_WRAPPINGS: Final = 4
 _DELIMITERS: Final = (("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"))
@@ -28,25 +28,23 @@ _UNICODE: Final = str.maketrans(
         **dict.fromkeys(("\u00a0", "\u2009", "\u202f", "\u200b", "\u2062"), " "),
     }
 )  # fmt: skip
-
-
 _RAISED: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ", "0123456789-n")
 _LOWERED: Final = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _RAISED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ]+")
 _LOWERED_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 
 
-def plain(text: str) -> str:
-    """Write mathematical signs of Unicode as LaTeX does."""
+def unicode_to_latex(text: str) -> str:
+    """Replace Unicode's mathematical signs by LaTeX."""
     if text.isascii():
         return text
-    text = _RAISED_RUN.sub(lambda found: f"^{{{found[0].translate(_RAISED)}}}", text)
-    text = _LOWERED_RUN.sub(lambda found: f"_{{{found[0].translate(_LOWERED)}}}", text)
+    text = _RAISED_RUN.sub(lambda run: f"^{{{run[0].translate(_RAISED)}}}", text)
+    text = _LOWERED_RUN.sub(lambda run: f"_{{{run[0].translate(_LOWERED)}}}", text)
     return text.translate(_UNICODE)
 
 
-def unwrap(text: str) -> str:
-    r"""Remove `$..$`, `\(..\)`, `\[..\]`, `**..**` and `\boxed{..}`; one dollar sign is money."""
+def strip_delimiters(text: str) -> str:
+    r"""Remove `$..$`, `\(..\)`, `\[..\]`, `**..**` and `\boxed{..}`; a single $ is money."""
     for _ in range(_MAX_WRAPPINGS):
         bare = _unboxed(_undelimited(text.strip()).strip())
         if bare == text:
@@ -65,7 +63,7 @@ def _undelimited(text: str) -> str:
 
 
 def _unboxed(text: str) -> str:
-    """Take the content of a box that holds everything."""
+    """Return the content of a box around the whole text."""
     if "box" not in text[:6]:
         return text
     opened = _BOX_OPENED.match(text)
@@ -81,7 +79,7 @@ def _unboxed(text: str) -> str:
 
 
 def join_thousands(text: str) -> str:
-    r"""Remove what separates thousands: 1,234, 1{,}234, `1 234`; in brackets 1,234 is a pair."""
+    r"""Remove separators of thousands: 1,234, 1{,}234, `1 234`; in brackets 1,234 is a pair."""
     text = _THIN.sub(" ", _BRACED_COMMA.sub(",", _FORCED.sub("", text)))
     for pattern, separator in ((_THOUSANDS, ","), (_SPACED_THOUSANDS, " ")):
         if separator in text:
@@ -90,10 +88,10 @@ def join_thousands(text: str) -> str:
 
 
 def _join(text: str, pattern: re.Pattern[str], separator: str) -> str:
-    def joined(found: re.Match[str]) -> str:
-        before = text[: found.start()]
+    def joined(number: re.Match[str]) -> str:
+        before = text[: number.start()]
         opened = before.count("(") + before.count("[") + before.count("\\{")
         closed = before.count(")") + before.count("]") + before.count("\\}")
-        return found[0] if opened > closed else found[0].replace(separator, "")
+        return number[0] if opened > closed else number[0].replace(separator, "")
 
     return pattern.sub(joined, text)

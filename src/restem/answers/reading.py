@@ -1,11 +1,11 @@
-r"""Read the form of an answer: what stands around its expressions.
+r"""Read the form of an answer: the structure around its expressions.
 
 A bare list is unordered, as MATH's lists of solutions are; brackets keep their order and their
-kind; `x=5` keeps its label. An answer that has no such form is text, or UnreadableError.
+kind; `x=5` keeps its label. An answer without such a form is text, or raises UnreadableError.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Final
@@ -31,7 +31,6 @@ from restem.answers.tree import Node, UnreadableError, make, number
 MAX_NESTING: Final = 8
 MAX_SIGNS: Final = 4
 MAX_ITEMS: Final = 60
-
 
 _WORDS = re.compile(r"\s*[A-Za-z][A-Za-z'’. -]*[A-Za-z.]\s*")
 _TIME = re.compile(
@@ -65,9 +64,9 @@ _NUMERALS: Final = {
 
 @lru_cache(maxsize=4096)
 def read(answer: str) -> Form:
-    """Return the form of an answer. Raises UnreadableError when it has none that is known."""
-    if found := _TIME.search(answer):
-        return Text(re.sub(r"[^0-9:]", "", found[1]) + f" {found[2].lower()}m")
+    """Return the form of an answer. Raises UnreadableError when it has no known form."""
+    if time := _TIME.search(answer):
+        return Text(re.sub(r"[^0-9:]", "", time[1]) + f" {time[2].lower()}m")
     words = answer.strip().strip("$").strip(" .")
     if _WORDS.fullmatch(words) and (form := _words(words)):
         return form
@@ -75,7 +74,7 @@ def read(answer: str) -> Form:
 
 
 def _words(text: str) -> Form | None:
-    r"""Read words that stand without \text, if they are words: not xy, not sin."""
+    r"""Read words without \text; None where the letters are no words, such as xy and sin."""
     plain = simplified(text)
     if plain in _NOTHING or plain in _REALS or plain in _NUMERALS:
         return named_text(text)
@@ -85,7 +84,7 @@ def _words(text: str) -> Form | None:
 
 
 def named_text(text: str) -> Form:
-    """Read words: names of sets and small numbers have a meaning."""
+    """Read words: a set's name, a small number, or plain text."""
     plain = simplified(text)
     if plain in _NOTHING:
         return NamedSet("empty")
@@ -97,13 +96,13 @@ def named_text(text: str) -> Form:
 
 
 def simplified(text: str) -> str:
-    """Return words in lower case with single blanks, without dots and articles."""
+    """Return words in lower case with single spaces, without full stops and articles."""
     plain = " ".join(re.sub(r"[^a-z0-9:+/'’-]+", " ", text.lower().replace(".", "")).split())
     return re.sub(r"^(?:the|an?) ", "", plain)
 
 
 def _trimmed(tokens: list[Token]) -> list[Token]:
-    """Drop punctuation at the end, the sign of approximation at the start, spaces of text."""
+    """Drop punctuation at the end, a relation sign at the start, and spaces."""
     kept = [token for token in tokens if token.kind != "space"]
     for place in range(1, len(kept) - 1):
         before, token, after = kept[place - 1 : place + 2]
@@ -122,10 +121,8 @@ def _dotted(tokens: Sequence[Token]) -> bool:
     return len(tokens) > 3 and all(token.kind == "point" for token in tokens[-3:])
 
 
-def _split(
-    tokens: Sequence[Token], separates: Callable[[Token], bool]
-) -> tuple[list[list[Token]], list[Token]]:
-    """Cut at the separators outside brackets; return the pieces and the separators."""
+def _split(tokens: Sequence[Token], separator: str) -> tuple[list[list[Token]], list[Token]]:
+    """Split at tokens of one kind outside brackets; return the pieces and these tokens."""
     pieces: list[list[Token]] = [[]]
     cuts: list[Token] = []
     depth = 0
@@ -133,7 +130,7 @@ def _split(
         depth += (token.kind in ("open", "begin")) - (token.kind in ("close", "end"))
         if depth < 0:
             raise UnreadableError("a bracket is closed that was not opened")
-        if depth == 0 and separates(token):
+        if depth == 0 and token.kind == separator:
             pieces.append([])
             cuts.append(token)
         else:
@@ -141,15 +138,11 @@ def _split(
     return pieces, cuts
 
 
-def _of_kind(kind: str) -> Callable[[Token], bool]:
-    return lambda token: token.kind == kind
-
-
 def _listing(tokens: Sequence[Token], depth: int) -> Form:
-    """Read items between separators; one item is itself."""
+    """Read items between separators; a single item is returned as it is."""
     if depth > MAX_NESTING:
         raise UnreadableError("nested too deeply")
-    pieces, cuts = _split(tokens, _of_kind("separator"))
+    pieces, cuts = _split(tokens, "separator")
     pieces = [piece for piece in pieces if piece]  # "2, and 3" has two cuts in a row
     if len(pieces) > MAX_ITEMS or not pieces:
         raise UnreadableError("too many items, or none")
@@ -161,8 +154,8 @@ def _listing(tokens: Sequence[Token], depth: int) -> Form:
 
 
 def _signed_items(tokens: Sequence[Token], depth: int) -> Iterator[Form]:
-    r"""Read an item once for each choice of its signs \pm; \mp is the opposite of them all."""
-    inside = tokens[0] == Token("open", "set") and _wrapped(tokens)  # a set's items have their own
+    r"""Read an item once for each choice of its \pm signs; \mp is the opposite of them all."""
+    inside = tokens[0] == Token("open", "set") and _wrapped(tokens)  # left to the set's items
     places = [i for i, token in enumerate(tokens) if _is_sign(token, "pm") and not inside]
     if len(places) > MAX_SIGNS:
         raise UnreadableError("too many signs")
@@ -178,7 +171,7 @@ def _signed_items(tokens: Sequence[Token], depth: int) -> Iterator[Form]:
 
 
 def _choices(signs: int, opposed: bool) -> Iterator[tuple[str, ...]]:
-    if opposed:  # all signs go together, and one is enough to go against
+    if opposed:  # all \pm change together, and \mp needs at least one to oppose
         return iter([("+",) * max(1, signs), ("-",) * max(1, signs)])
     return product("+-", repeat=signs)
 
@@ -188,30 +181,23 @@ def _is_sign(token: Token, name: str) -> bool:
 
 
 def _item(tokens: Sequence[Token], depth: int) -> Form:
-    """Read one answer: a relation, sets combined, or a single thing."""
-    parts, cuts = _split(tokens, _of_kind("cup"))
+    """Read one answer: a relation, a set operation, or a single item."""
+    parts, cuts = _split(tokens, "cup")
     if cuts and all(any(token.kind == "relation" for token in part) for part in parts):
         return SetOperation("cup", tuple(_item(part, depth + 1) for part in parts))
-    sides, operators = _split(tokens, _of_kind("relation"))
+    sides, operators = _split(tokens, "relation")
     if operators:
-        filled = [side for side in sides if side]
-        if len(filled) < 2:
+        if not all(sides):
             raise UnreadableError("a relation with an empty side")
-        forms = tuple(_side(side, depth + 1) for side in sides)
+        forms = tuple(_item(side, depth + 1) for side in sides)
         return Relation(forms, tuple(token.value for token in operators))
     if len(tokens) > 2 and tokens[0].kind == "set" and _is_sign(tokens[1], "-"):
         tokens = [tokens[0], Token("setminus", ""), *tokens[2:]]  # R - {2}
     for kind in ("cup", "setminus", "cap"):
-        parts, cuts = _split(tokens, _of_kind(kind))
+        parts, cuts = _split(tokens, kind)
         if cuts:
             return SetOperation(kind, tuple(_item(part, depth + 1) for part in parts))
     return _single(tokens, depth)
-
-
-def _side(tokens: Sequence[Token], depth: int) -> Form:
-    if not tokens:
-        raise UnreadableError("a relation with an empty side")
-    return _item(tokens, depth)
 
 
 def _single(tokens: Sequence[Token], depth: int) -> Form:
@@ -222,25 +208,19 @@ def _single(tokens: Sequence[Token], depth: int) -> Form:
     if all(token.kind in ("text", "unit", "point", "ratio", "number") for token in tokens):
         if any(token.kind == "text" for token in tokens) and tokens[0].kind != "number":
             return named_text(" ".join(token.value for token in tokens))
-    reader = _reader(tokens)
-    return reader(tokens, depth)
-
-
-def _reader(tokens: Sequence[Token]) -> Callable[[Sequence[Token], int], Form]:
-    """Choose how to read a single thing by its first token and its brackets."""
     if any(token.kind == "begin" for token in tokens):
-        return _matrix
+        return _matrix(tokens, depth)
     if any(token.kind == "ratio" for token in tokens) and tokens[0].kind != "open":
-        return _ratio
+        return _ratio(tokens)
     if _wrapped(tokens):
-        return _group
+        return _group(tokens, depth)
     if _subscripted(tokens):
-        return _based
-    return scalar
+        return _based(tokens)
+    return scalar(tokens)
 
 
 def _wrapped(tokens: Sequence[Token]) -> bool:
-    """Tell whether one pair of brackets holds everything; the pair may be mixed: [0,1)."""
+    """Return whether one pair of brackets, perhaps a mixed one as in [0,1), holds everything."""
     if (tokens[0].kind, tokens[-1].kind) != ("open", "close"):
         return False
     depth = 0
@@ -251,8 +231,8 @@ def _wrapped(tokens: Sequence[Token]) -> bool:
     if depth or len(tokens) < 2:
         return False
     ends = {tokens[0].value, tokens[-1].value}
-    if ends == {"{"}:  # {1, 2} is a set where \\{ was meant, {1} is nothing but 1
-        return len(_split(tokens[1:-1], _of_kind("separator"))[0]) > 1
+    if ends == {"{"}:  # {1, 2} is a set with the backslashes missing, {1} is just 1
+        return len(_split(tokens[1:-1], "separator")[0]) > 1
     return ends <= {"(", "[", "<", "set"}
 
 
@@ -260,7 +240,9 @@ def _group(tokens: Sequence[Token], depth: int) -> Form:
     opening, closing = ("set" if end.value == "{" else end.value for end in (tokens[0], tokens[-1]))
     inner = tokens[1:-1]
     if not inner:
-        return NamedSet("empty") if opening == "set" else _refuse("empty brackets")
+        if opening != "set":
+            raise UnreadableError("empty brackets")
+        return NamedSet("empty")
     if opening == "set" and (form := _set_builder(inner, depth)):
         return form
     form = _listing(inner, depth + 1)
@@ -270,36 +252,29 @@ def _group(tokens: Sequence[Token], depth: int) -> Form:
         return Group("set", "set", form.items if isinstance(form, Listing) else (form,))
     if opening == closing and isinstance(form, Scalar | Text | Based | Relation | Listing):
         return form  # (x+1), (A), (x>3)
-    return _refuse("brackets around one thing")
-
-
-def _refuse(reason: str) -> Form:
-    raise UnreadableError(reason)
+    raise UnreadableError("brackets around one item")
 
 
 def _set_builder(inner: Sequence[Token], depth: int) -> Form | None:
     """Read { x | x > 3 } and { x : x > 3 } as its condition."""
     for kind in ("bar", "ratio"):
-        parts, cuts = _split(inner, _of_kind(kind))
+        parts, cuts = _split(inner, kind)
         if len(cuts) == 1 and len(parts[0]) in (1, 3) and parts[0][0].kind == "symbol":
             return _listing(parts[1], depth + 1)
     return None
 
 
-def _ratio(tokens: Sequence[Token], depth: int) -> Form:
-    """Read 1:2:3; with a.m. or p.m. behind it, a time."""
+def _ratio(tokens: Sequence[Token]) -> Form:
+    """Read 1:2:3; with a.m. or p.m. after it, a time."""
     if tokens[-1].kind in ("text", "unit"):
-        return Text(
-            simplified(
-                "".join(t.value + ":" * (t.kind == "ratio") for t in tokens).replace("::", ":")
-            )
-        )
-    parts, _ = _split(tokens, _of_kind("ratio"))
+        written = "".join(token.value + ":" * (token.kind == "ratio") for token in tokens)
+        return Text(simplified(written.replace("::", ":")))
+    parts, _ = _split(tokens, "ratio")
     return Ratio(tuple(parse_expression(part) for part in parts))
 
 
 def _subscripted(tokens: Sequence[Token]) -> bool:
-    """Tell digits with a base behind them: 101_2, -(101)_2, 1A_{16}."""
+    """Return whether these are digits with a base: 101_2, -(101)_2, 1A_{16}."""
     places = [i for i, token in enumerate(tokens) if token.value == "_"]
     if len(places) != 1:
         return False
@@ -312,33 +287,33 @@ def _is_digits(token: Token) -> bool:
     return token.kind in ("number", "point") or (token.kind == "symbol" and token.value.isupper())
 
 
-def _based(tokens: Sequence[Token], _: int) -> Form:
+def _based(tokens: Sequence[Token]) -> Form:
     kinds = [token.kind for token in tokens]
     if kinds.count("open") != kinds.count("close"):
-        raise UnreadableError("a bracket that is left open")
+        raise UnreadableError("a bracket is not closed")
     place = next(i for i, token in enumerate(tokens) if token.value == "_")
     head = (token for token in tokens[:place] if token.value not in ("(", "{"))
     digits = "".join("." if token.kind == "point" else token.value for token in head)
     base = [token.value for token in tokens[place + 1 :] if token.value not in "{}("]
     written = "".join(base).lower()
     if not (written in _NUMERALS or (written.isdigit() and len(written) < 4)):
-        raise UnreadableError("a base that is no number")
+        raise UnreadableError("the base is not a number")
     return Based(digits, _NUMERALS.get(written) or int(written))
 
 
 def _matrix(tokens: Sequence[Token], depth: int) -> Form:
-    """Read a matrix, with a factor before it."""
+    """Read a matrix, perhaps with a factor before it."""
     start = next(i for i, token in enumerate(tokens) if token.kind == "begin")
     end = next((i for i, token in enumerate(tokens) if token.kind == "end"), None)
     if end is None or tokens[end].value != tokens[start].value:
-        raise UnreadableError("a matrix that does not end")
+        raise UnreadableError("a matrix is not closed")
     before, after = tokens[:start], tokens[end + 1 :]
     while before and before[-1].kind == "open" and after and after[0].kind in ("close", "point"):
         before, after = before[:-1], after[1:]
     kind = _MATRICES.get(tokens[start].value)
     if kind is None or after or any(t.kind == "begin" for t in tokens[start + 1 :]):
         raise UnreadableError("not one matrix")
-    rows, _ = _split(tokens[start + 1 : end], _of_kind("row"))
+    rows, _ = _split(tokens[start + 1 : end], "row")
     factor = _factor(before)
     cells = tuple(tuple(_cells(row, factor, depth)) for row in rows if row)
     if not cells or len({len(row) for row in cells}) != 1:
@@ -356,11 +331,11 @@ def _factor(before: Sequence[Token]) -> Node | None:
 
 
 def _cells(row: Sequence[Token], factor: Node | None, depth: int) -> Iterator[Form]:
-    for cell in _split(row, _of_kind("cell"))[0]:
+    for cell in _split(row, "cell")[0]:
         form = _single(cell, depth + 1)
         if factor is None:
             yield form
         elif isinstance(form, Scalar):
             yield Scalar(make("mul", factor, form.node), form.unit)
         else:
-            raise UnreadableError("a factor before something that is no number")
+            raise UnreadableError("a factor before an entry that is not a number")

@@ -1,4 +1,4 @@
-"""Read one value of an answer: an expression, with its money, unit or degrees set aside."""
+"""Read a single value: an expression, apart from its currency, unit or degrees."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,17 @@ from restem.answers.tree import Node, UnreadableError, make
 from restem.answers.units import canonical_unit
 
 
-def scalar(tokens: Sequence[Token], _: int) -> Scalar:
-    """Read an expression with money before it or a unit behind it.
+def scalar(tokens: Sequence[Token]) -> Scalar:
+    """Read an expression with a currency before it or a unit after it.
 
     Raises UnreadableError where it is neither a value nor a value with a unit.
     """
-    unit = ""
     tokens = _multiplied(tokens)
-    if any(token.kind == "money" for token in tokens):
-        unit = next(token.value for token in tokens if token.kind == "money")
-        unit = "dollar" if unit == "$" else unit
-        tokens = [token for token in tokens if token.kind != "money"]
-    start = len(tokens)
-    for place, token in enumerate(tokens):
-        if token.kind in ("text", "unit", "modulo"):
-            start = place
-            break
+    currencies = [token.value for token in tokens if token.kind == "money"]
+    unit = currencies[0].replace("$", "dollar") if currencies else ""
+    tokens = [token for token in tokens if token.kind != "money"]
+    units = (i for i, token in enumerate(tokens) if token.kind in ("text", "unit", "modulo"))
+    start = next(units, len(tokens))
     if start == 0:
         raise UnreadableError("a unit without a number")
     if start < len(tokens):
@@ -52,7 +47,7 @@ def _multiplied(tokens: Sequence[Token]) -> Sequence[Token]:
 
 
 def _with_degrees(node: Node, unit: str) -> Scalar:
-    """Set the sign of degrees aside as a unit; inside an expression it is a factor."""
+    """Make an outer degree sign the unit; inside an expression it is a factor."""
     if node.op == "degree" and unit in ("", "c", "f", "celsius", "fahrenheit"):
         return Scalar(node.args[0], f"degree {unit}".strip())
     if node.op == "neg" and node.args[0].op == "degree" and not unit:

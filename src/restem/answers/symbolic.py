@@ -1,17 +1,21 @@
-"""Prove equality with sympy, where values at points decide nothing; only a worker does this.
+"""Prove equality with sympy, where values at points do not decide it. Runs in workers only.
 
-The expression is built by constructors from a tree that our own parser made of an answer, node by
-node. No text reaches sympy but names of variables, which become symbols and are never parsed.
+A worker is `python -m restem.answers.symbolic SECONDS MEGABYTES`.
+
+Expressions are built by constructors, node by node, from the tree that our own parser made of an
+answer. The only text that reaches sympy is names of variables, which become symbols unparsed.
 """
 
+import sys
 from typing import Any, Final
 
 import sympy
 
 from restem.answers.compare import Comparison
-from restem.answers.decide import Decision, equal
-from restem.answers.exact import DEEP, Budget
+from restem.answers.equality import Equality, equal
+from restem.answers.exact_arithmetic import DEEP, Budget
 from restem.answers.tree import Node
+from restem.answers.workers import serve
 
 _CONSTANTS: Final = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "infinity": sympy.oo}
 _FUNCTIONS: Final[dict[str, Any]] = {
@@ -28,18 +32,15 @@ _FUNCTIONS: Final[dict[str, Any]] = {
 
 
 class DeepComparison(Comparison):
-    """Compare with a larger budget, and with sympy where that decides nothing."""
+    """Compare with a larger budget, then with sympy."""
 
     def __init__(self, budget: Budget = DEEP) -> None:
         super().__init__(budget)
 
-    def nodes(self, left: Node, right: Node) -> bool:
+    def equality(self, left: Node, right: Node) -> Equality:
         """Compare two expressions by values, then by simplification."""
-        decided = equal(left, right, self.budget)
-        if decided.equal is None:
-            decided = prove(left, right)
-        self.undecided |= decided.equal is None
-        return bool(decided.equal)
+        by_value = equal(left, right, self.budget)
+        return prove(left, right) if by_value.equal is None else by_value
 
 
 def build(node: Node) -> Any:
@@ -55,10 +56,19 @@ def build(node: Node) -> Any:
     return function(*arguments) if function else sympy.Function(node.name or node.op)(*arguments)
 
 
-def prove(left: Node, right: Node) -> Decision:
-    """Decide by simplifying the difference; equal is None where that does not end in a number."""
+def prove(left: Node, right: Node) -> Equality:
+    """Simplify the difference; equal is None where the result is not a number."""
     difference = sympy.simplify(build(left) - build(right))
     if difference.is_zero:
-        return Decision(True, "symbolic")
-    known = difference.is_number and difference.is_zero is False
-    return Decision(False if known else None, "symbolic")
+        return Equality(True, "symbolic")
+    differs = difference.is_number and difference.is_zero is False
+    return Equality(False if differs else None, "symbolic")
+
+
+def compare(gold: str, answer: str) -> dict[str, Any]:
+    """Compare one pair, for a worker."""
+    return {"equal": DeepComparison().compare(gold, answer).equal, "layer": "symbolic"}
+
+
+if __name__ == "__main__":
+    serve(compare, float(sys.argv[1]), int(sys.argv[2]))

@@ -1,15 +1,15 @@
-r"""Cut an answer, LaTeX or plain, into tokens: one pass of one pattern, bounded in length.
+r"""Split an answer, LaTeX or plain text, into tokens: one pattern, one pass, bounded in length.
 
-Words are told from products of letters here, because nothing later sees the spelling: `sin`, `pi`
-and `and` are words, `xy` is x times y, two or more capitals are one name (a segment, a matrix, an
-arrangement of letters), and `5cm` has a unit.
+Words are distinguished from products of letters here, because later layers do not see the spelling:
+`sin`, `pi` and `and` are words, `xy` is x times y, two or more capitals are one name (a segment, a
+matrix, an arrangement of letters), and `5cm` has a unit.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
-from restem.answers.notation import join_thousands, plain, unwrap
+from restem.answers.notation import join_thousands, strip_delimiters, unicode_to_latex
 from restem.answers.tree import UnreadableError
 from restem.answers.units import is_known_unit
 
@@ -111,7 +111,7 @@ _CHOICE = re.compile(r"(?:choice|option|answer)\s*:?\s*\(?([A-Z])\)?", re.IGNORE
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token; spaced: white space stood before it."""
+    """One token; spaced: whether white space precedes it."""
 
     kind: str
     value: str
@@ -120,14 +120,14 @@ class Token:
 
 def tokenize(answer: str) -> list[Token]:
     """Return the tokens of an answer. Raises UnreadableError when there are too many."""
-    text = join_thousands(unwrap(plain(answer).strip()))
+    text = join_thousands(strip_delimiters(unicode_to_latex(answer).strip()))
     tokens: list[Token] = []
     spaced = False
-    for found in _TOKEN.finditer(text):
-        if found.lastgroup == "space":
+    for match in _TOKEN.finditer(text):
+        if match.lastgroup == "space":
             spaced = True
             continue
-        for kind, value in _read(found):
+        for kind, value in _read(match):
             if kind == "skip":
                 continue
             tokens.append(Token(kind, value, spaced))
@@ -137,31 +137,31 @@ def tokenize(answer: str) -> list[Token]:
     return tokens
 
 
-def _read(found: re.Match[str]) -> list[tuple[str, str]]:
-    group, value = found.lastgroup, found[0]
+def _read(match: re.Match[str]) -> list[tuple[str, str]]:
+    group, value = match.lastgroup, match[0]
     if group in ("number", "scientific"):
         return [(group, value)]
     if group == "letters":
         return _letters(value)
     if group == "command":
-        # A command of unknown meaning stays a name of its own: \alpha, \triangle, \spadesuit.
-        return [_COMMANDS.get(found["command"], ("symbol", found["command"]))]
+        # An unknown command is a symbol: \alpha, \triangle, \spadesuit.
+        return [_COMMANDS.get(match["command"], ("symbol", match["command"]))]
     if group == "character":
-        known = _CHARACTERS.get(value)
-        return [known or ("symbol" if value.isalpha() else "unknown", value)]
+        token = _CHARACTERS.get(value)
+        return [token or ("symbol" if value.isalpha() else "unknown", value)]
     if group == "text":
-        return _text(found["text"])
+        return _text(match["text"])
     if group == "bold":
-        return [("symbol", f"bold {found['bold']}")]
+        return [("symbol", f"bold {match['bold']}")]
     if group in ("begin", "end"):
-        return [(group, found[group].rstrip("*"))]
+        return [(group, match[group].rstrip("*"))]
     if group == "set":
-        return [("set", found["set"])]
+        return [("set", match["set"])]
     return [_PLAIN[value]]
 
 
 def _letters(run: str) -> list[tuple[str, str]]:
-    """Read a run of letters: a word, a unit, a name of capitals, or single letters."""
+    """Read a run of letters: a word, a unit, a name in capitals, or single letters."""
     if run in _WORDS:
         return [_WORDS[run]]
     if len(run) > 2 and run.lower() in _WORDS:
@@ -176,16 +176,16 @@ def _letters(run: str) -> list[tuple[str, str]]:
 
 
 def _text(content: str) -> list[tuple[str, str]]:
-    """Read what stands in a text command: mathematics if it is short, else words."""
+    """Read the content of a text command: mathematics if it is short, else words."""
     words = content.strip()
     lowered = words.strip(" ,").lower()
-    if found := _CHOICE.fullmatch(words):
-        return [("symbol", found[1].upper())]
+    if choice := _CHOICE.fullmatch(words):
+        return [("symbol", choice[1].upper())]
     if lowered in _WORDS:
         return [_WORDS[lowered]]
     if lowered in ("", ","):
         return [("separator", ",")] if "," in words else [("space", "")]
     if _LETTERED.fullmatch(content) or _LETTERS.fullmatch(content):
-        pieces = (_read(found) for found in _TOKEN.finditer(words) if found.lastgroup != "space")
-        return [piece for read in pieces for piece in read]
+        matches = (match for match in _TOKEN.finditer(words) if match.lastgroup != "space")
+        return [token for match in matches for token in _read(match)]
     return [("text", words)]

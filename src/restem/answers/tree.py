@@ -1,4 +1,4 @@
-"""The tree of an expression, as the parser builds it and the deciders read it."""
+"""The tree of an expression: what the parser builds and the comparison reads."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -6,16 +6,16 @@ from typing import Final
 
 
 class UnreadableError(Exception):
-    """An answer is not in the notation that the parser knows, or is too deep or too long."""
+    """An answer is in no notation that the parser knows, or it is too deep or too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node: `number` has a value, `symbol` a name, every other one arguments.
+    """One node: `number` has a value, `symbol` and `constant` a name, all others arguments.
 
     Operators: add, mul, div, pow, neg, root (radicand, degree), log (argument, base), abs, floor,
-    ceil, factorial, binomial, degree, percent, apply (of an unknown function with a name), and the
-    known functions of one argument by name.
+    ceil, factorial, binomial, degree, percent, apply (an unknown function, called `name`), and the
+    known functions of one argument by their names.
     """
 
     op: str
@@ -49,14 +49,14 @@ def negated(node: Node) -> Node:
 
 def names(node: Node) -> frozenset[str]:
     """Return the names of the variables and constants of an expression."""
-    found = set()
+    collected = set()
     waiting = [node]
     while waiting:
-        each = waiting.pop()
-        if each.name:
-            found.add(each.name)
-        waiting.extend(each.args)
-    return frozenset(found)
+        current = waiting.pop()
+        if current.name:
+            collected.add(current.name)
+        waiting.extend(current.args)
+    return frozenset(collected)
 
 
 def count(node: Node) -> int:

@@ -1,7 +1,7 @@
-r"""Set the unit behind a number aside: `5\text{ cm}^2`, `90^\circ`, `\$5`, `18 dollars`.
+r"""Separate a number from its unit: `5\text{ cm}^2`, `90^\circ`, `\$5`, `18 dollars`.
 
-A unit may be left out of an answer, but two different units never match: graders that throw units
-away take 5 cm for 5 m. A percent sign stays where it is too, because it changes the number.
+An answer may omit its unit, but two different units never match: graders that drop units accept
+5 cm for 5 m. A percent sign also stays in the answer, because it changes the number.
 """
 
 import re
@@ -41,27 +41,27 @@ _KNOWN: Final = frozenset((*_SYNONYMS, *_SYNONYMS.values(), *_OTHERS))
 
 
 def split_unit(text: str) -> tuple[str, str]:
-    """Split an answer into what it states and the unit behind (or the currency before) it."""
+    """Split an answer into its value and the unit after (or the currency before) it."""
     degrees = None if _TRIGONOMETRY.search(text) else _DEGREES.search(text)
     if degrees:
         return _SPACE.sub("", text[: degrees.start()]), "degree"
     if text.endswith("%"):
         return text, "percent"
-    if found := _MONEY.match(text):
-        return found[1] + text[found.end() :], "dollar"
-    found = _TEXT_UNIT.search(text)
-    if found is None and (words := _WORDS.search(text)) and is_known_unit(words[1]):
-        found = words
-    amount = _SPACE.sub("", text[: found.start()]) if found else ""
-    if found is None or not _is_amount(amount) or not _is_unit(found[1]):
+    if money := _MONEY.match(text):
+        return money[1] + text[money.end() :], "dollar"
+    unit = _TEXT_UNIT.search(text)
+    if unit is None and (words := _WORDS.search(text)) and is_known_unit(words[1]):
+        unit = words
+    amount = _SPACE.sub("", text[: unit.start()]) if unit else ""
+    if unit is None or not _is_amount(amount) or not _is_unit(unit[1]):
         return text, ""
-    if canonical_unit(found[1]) == "percent":
+    if canonical_unit(unit[1]) == "percent":
         return f"{amount}%", "percent"
-    return amount, found[1] + (found[2] or "")
+    return amount, unit[1] + (unit[2] or "")
 
 
 def canonical_unit(unit: str) -> str:
-    """Name a unit in one way: `sq. cm`, `square centimeters` and `cm^2` are the same."""
+    """Return one name for each unit: `sq. cm`, `square centimeters` and `cm^2` are the same."""
     words = re.findall(r"[a-z]+|[0-9]|/", unit.lower().replace(".", ""))
     names = [_singular(word) for word in words]
     for word, power in (("square", "2"), ("cubic", "3")):
@@ -78,7 +78,7 @@ def _singular(word: str) -> str:
 
 
 def is_known_unit(words: str) -> bool:
-    """Tell whether bare words are units; 2s and 5m are products, 5cm is not."""
+    """Return whether bare words are units; 2s and 5m are products, 5cm is not."""
     return all(
         _singular(word) in _KNOWN and (len(word) > 2 or word in _SHORT)
         for word in words.lower().split()
@@ -91,5 +91,5 @@ def _is_unit(text: str) -> bool:
 
 
 def _is_amount(text: str) -> bool:
-    r"""Tell whether a unit can stand behind this; `x \text{ is even}` has none."""
+    r"""Return whether a unit can follow this text; `x \text{ is even}` has none."""
     return bool(text) and (text[-1].isdigit() or text[-1] in "})")

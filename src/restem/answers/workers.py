@@ -1,8 +1,8 @@
-"""Worker processes that can be killed: a pair that hangs or bursts costs one verdict, not the run.
+"""Compare pairs in worker processes, so that a pair that hangs costs one verdict, not the run.
 
-Pairs are handed out one at a time. A worker that is late or dies is killed and replaced, and the
-pair that it held gets `timeout` or `error`; all others go on. Inside a worker (`serve`) an alarm
-interrupts Python code, and memory is limited; what cannot be interrupted is killed from outside.
+Each worker gets one pair at a time. A worker that is late or dies is killed and replaced, and its
+pair gets `timeout` or `died`; all others go on. Inside a worker (`serve`) an alarm interrupts
+Python code and memory is limited; what cannot be interrupted is killed from outside.
 """
 
 import json
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from restem.errors import RestemError
 
-MODULE: Final = "restem.answers.worker"
+MODULE: Final = "restem.answers.symbolic"
 START_SECONDS: Final = 120.0
 _GRACE_SECONDS: Final = 0.3
 
@@ -31,7 +31,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Reply:
-    """What a worker says of a pair. equal: None where layer says why not."""
+    """A worker's reply for a pair. equal: None where it failed, and layer says why."""
 
     equal: bool | None
     layer: str
@@ -39,28 +39,28 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one pair may cost, and how many workers there are."""
+class PairLimits:
+    """Limits of the wall clock and the memory of one pair, and the number of workers."""
 
     seconds: float = 1.2
     megabytes: int = 900
     workers: int = 2
 
 
-LIMITS: Final = Limits()
+LIMITS: Final = PairLimits()
 
 
-class Workers:
-    """Decide pairs in worker processes, which start when there is first something to decide."""
+class WorkerPool:
+    """Compare pairs in worker processes, which start when they are first needed."""
 
-    def __init__(self, limits: Limits = LIMITS, module: str = MODULE) -> None:
+    def __init__(self, limits: PairLimits = LIMITS, module: str = MODULE) -> None:
         self._limits = limits
         self._module = module
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
 
-    def decide(self, pairs: Sequence[Pair]) -> list[Reply]:
-        """Return one reply a pair, in order."""
+    def compare(self, pairs: Sequence[Pair]) -> list[Reply]:
+        """Return one reply per pair, in order."""
         replies: dict[int, Reply] = {}
         waiting = deque(enumerate(pairs))
         with selectors.DefaultSelector() as selector:
@@ -69,10 +69,10 @@ class Workers:
                 while waiting and len(busy) < self._limits.workers:
                     worker = self._idle.pop() if self._idle else self._start()
                     place, pair = waiting.popleft()
-                    if worker.give(place, pair):
+                    if worker.submit(place, pair):
                         busy.add(worker)
                         selector.register(worker.output, selectors.EVENT_READ, worker)
-                    else:  # it died while it was idle: the pair is not to blame
+                    else:  # the worker died while it was idle, not because of this pair
                         self._end(worker)
                         waiting.appendleft((place, pair))
                 for worker, reply in self._collect(selector, busy):
@@ -82,14 +82,14 @@ class Workers:
     def _collect(
         self, selector: selectors.BaseSelector, busy: set["_Worker"]
     ) -> Iterator[tuple["_Worker", Reply]]:
-        """Wait for the next replies, or for a worker to be late."""
-        due = min(worker.due for worker in busy) - time.monotonic()
-        for key, _ in selector.select(max(0.0, due)):
+        """Wait until a worker replies or is late."""
+        seconds = min(worker.due for worker in busy) - time.monotonic()
+        for key, _ in selector.select(max(0.0, seconds)):
             worker: _Worker = key.data
-            reply = worker.take()
+            reply = worker.receive()
             if reply is not None:
                 yield worker, self._release(selector, busy, worker, reply)
-        for worker in [each for each in busy if each.due <= time.monotonic()]:
+        for worker in [late for late in busy if late.due <= time.monotonic()]:
             yield worker, self._release(selector, busy, worker, Reply(None, "timeout"))
 
     def _release(
@@ -113,7 +113,7 @@ class Workers:
         if not worker.is_ready():
             self._end(worker)
             raise RestemError(
-                "a worker process for symbolic comparison does not start",
+                "a worker process that compares answers does not start",
                 f"{sys.executable} -m {self._module}",
                 "run that command with the arguments `1 900` to see why; sympy must be installed",
             )
@@ -131,19 +131,19 @@ class Workers:
 
 
 @contextmanager
-def open_workers(limits: Limits = LIMITS, module: str = MODULE) -> Iterator[Workers]:
-    """Open workers; they end with the context, whatever happens in it."""
-    workers = Workers(limits, module)
+def open_workers(limits: PairLimits = LIMITS, module: str = MODULE) -> Iterator[WorkerPool]:
+    """Open a pool of workers, which end with the context."""
+    pool = WorkerPool(limits, module)
     try:
-        yield workers
+        yield pool
     finally:
-        workers.close()
+        pool.close()
 
 
 class _Worker:
-    """A process, the pair that it holds, and when it is late."""
+    """A process, the place of its pair, and when its reply is due."""
 
-    def __init__(self, module: str, limits: Limits) -> None:
+    def __init__(self, module: str, limits: PairLimits) -> None:
         self._seconds = limits.seconds
         path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
@@ -162,7 +162,7 @@ class _Worker:
         self.due = 0.0
 
     def is_ready(self) -> bool:
-        """Wait for the line that a worker opens with."""
+        """Wait for a worker's first line, which says that it is ready."""
         due = time.monotonic() + START_SECONDS
         with selectors.DefaultSelector() as selector:
             selector.register(self.output, selectors.EVENT_READ)
@@ -173,8 +173,8 @@ class _Worker:
                         return line == {"ready": True}
         return False
 
-    def give(self, place: int, pair: Pair) -> bool:
-        """Hand over a pair; False when the process is gone."""
+    def submit(self, place: int, pair: Pair) -> bool:
+        """Send a pair; return False when the process has ended."""
         self.place = place
         self.due = time.monotonic() + self._seconds + _GRACE_SECONDS
         try:
@@ -184,8 +184,8 @@ class _Worker:
             return False
         return True
 
-    def take(self) -> Reply | None:
-        """Read what has come; None while the reply is incomplete."""
+    def receive(self) -> Reply | None:
+        """Read available output; return None while the reply is incomplete."""
         line = self._line()
         if line is None:
             return None
@@ -194,7 +194,7 @@ class _Worker:
         return Reply(line.get("equal"), str(line["layer"]), line.get("detail"))
 
     def _line(self) -> dict[str, Any] | None:
-        """Return the next line; None while it is incomplete, {} when there will be none."""
+        """Return the next line; None while it is incomplete, {} at the end of the output."""
         chunk = os.read(self.output.fileno(), 65536)
         if not chunk:
             return {}
@@ -203,58 +203,58 @@ class _Worker:
         if not newline:
             return None
         self._received = rest
-        found = json.loads(line)
-        return found if isinstance(found, dict) else {}
+        message = json.loads(line)
+        return message if isinstance(message, dict) else {}
 
     def end(self) -> None:
-        """Kill the process and everything that it started."""
+        """Kill the process and all processes that it started."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self.output.close()
-        with suppress(BrokenPipeError):  # what was not yet written has no reader any more
+        with suppress(BrokenPipeError):  # unwritten input has no reader any more
             self._input.close()
 
 
-Decide = Callable[[str, str], dict[str, Any]]
+Compare = Callable[[str, str], dict[str, Any]]
 
 
 class OutOfTimeError(BaseException):
-    """The alarm rang; no handler of ordinary exceptions may swallow it."""
+    """The time of a pair is up; not an Exception, so that no handler swallows it."""
 
 
-def serve(decide: Decide, seconds: float, megabytes: int) -> None:
-    """Answer pairs until the input ends."""
+def serve(compare: Compare, seconds: float, megabytes: int) -> None:
+    """Reply to pairs until the input ends."""
     _limit_memory(megabytes)
-    signal.signal(signal.SIGALRM, _ring)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    signal.signal(signal.SIGALRM, _raise_out_of_time)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         gold, answer = json.loads(line)
-        print(json.dumps(_decided(decide, gold, answer, seconds)), flush=True)
+        print(json.dumps(_compared(compare, gold, answer, seconds)), flush=True)
 
 
-def _decided(decide: Decide, gold: str, answer: str, seconds: float) -> dict[str, Any]:
+def _compared(compare: Compare, gold: str, answer: str, seconds: float) -> dict[str, Any]:
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
-            return decide(gold, answer)
+            return compare(gold, answer)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except OutOfTimeError:
         return {"equal": None, "layer": "timeout"}
     except MemoryError:
         return {"equal": None, "layer": "memory"}
-    except Exception as problem:
-        return {"equal": None, "layer": "error", "detail": type(problem).__name__}
+    except Exception as error:
+        return {"equal": None, "layer": "error", "detail": type(error).__name__}
 
 
-def _ring(signum: int, frame: FrameType | None) -> None:
+def _raise_out_of_time(signum: int, frame: FrameType | None) -> None:
     raise OutOfTimeError
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Refuse memory beyond a bound, core dumps and files."""
+    """Limit memory, and forbid core dumps and writing files."""
     size = megabytes * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

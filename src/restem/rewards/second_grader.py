@@ -1,6 +1,6 @@
-"""A second opinion on answers: Math-Verify, in worker processes with limits of their own.
+"""The second grader of answers: Math-Verify, in worker processes with their own limits.
 
-It checks our verifier and decides no reward: it takes 2^-99 for 2^-98 and 101_2 for 101_3
+It checks our verifier and decides no reward, because it accepts 2^-99 for 2^-98 and 101_2 for 101_3
 (measured, version 0.9.0). A worker is `python -m restem.rewards.second_grader SECONDS MEGABYTES`.
 """
 
@@ -10,18 +10,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from restem.answers.workers import Limits, Pair, Reply, open_workers, serve
+from restem.answers.workers import Pair, PairLimits, Reply, open_workers, serve
 from restem.errors import RestemError
 
-LIMITS: Final = Limits(seconds=2.0, megabytes=2000)
-# Limits are wall clock: on a busy machine an easy pair may be late, so late ones get a second turn.
-PATIENT: Final = Limits(seconds=20.0, megabytes=2000)
+LIMITS: Final = PairLimits(seconds=2.0, megabytes=2000)
+# On a busy machine an easy pair may exceed the wall-clock limit, so late pairs get a second turn.
+RETRY_LIMITS: Final = PairLimits(seconds=20.0, megabytes=2000)
 
 
 def second_replies(pairs: Sequence[Pair], asker: str) -> list[Reply]:
-    """Return what the second grader says of pairs of a gold answer and an answer, in order.
+    """Return the second grader's replies for pairs of a gold answer and an answer, in order.
 
-    asker: who needs it. Raises RestemError when Math-Verify is not installed.
+    asker: who needs it, for the error. Raises RestemError when Math-Verify is not installed.
     """
     if importlib.util.find_spec("math_verify") is None:
         raise RestemError(
@@ -29,20 +29,20 @@ def second_replies(pairs: Sequence[Pair], asker: str) -> list[Reply]:
             asker,
             "install it: make second-grader (pip install --no-deps -r envs/second-grader.txt)",
         )
-    replies = _decided(pairs, LIMITS)
+    replies = _replies(pairs, LIMITS)
     late = [place for place, reply in enumerate(replies) if reply.layer == "timeout"]
-    again = _decided([pairs[place] for place in late], PATIENT)
-    found = dict(zip(late, again, strict=True))
-    return [found.get(place, reply) for place, reply in enumerate(replies)]
+    for place, reply in zip(late, _replies([pairs[i] for i in late], RETRY_LIMITS), strict=True):
+        replies[place] = reply
+    return replies
 
 
-def _decided(pairs: Sequence[Pair], limits: Limits) -> list[Reply]:
+def _replies(pairs: Sequence[Pair], limits: PairLimits) -> list[Reply]:
     with open_workers(limits, __name__) as workers:
-        return workers.decide(pairs)
+        return workers.compare(pairs)
 
 
-def decide(gold: str, answer: str) -> dict[str, Any]:
-    """Return what Math-Verify says of one pair, as bare answers in mathematics mode."""
+def compare(gold: str, answer: str) -> dict[str, Any]:
+    """Return Math-Verify's reply for one pair of bare answers in mathematics mode."""
     from math_verify import parse, verify
 
     parsed = [
@@ -53,7 +53,7 @@ def decide(gold: str, answer: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import math_verify  # noqa: F401  # a pair's time does not include it
+    import math_verify  # noqa: F401  # so that no pair's time includes the import
 
     logging.disable(logging.CRITICAL)
-    serve(decide, float(sys.argv[1]), int(sys.argv[2]))
+    serve(compare, float(sys.argv[1]), int(sys.argv[2]))

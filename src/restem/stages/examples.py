@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from restem.answers.form import answer_form
+from restem.answers.normalise import canonical_answer
 from restem.artifacts.store import Job
 from restem.artifacts.tables import KEPT, read_rows, table, write_table
 from restem.config.base import Strict, TaskModule
@@ -108,7 +108,7 @@ def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Drawn]:
             row["verdict"],
             row["reward"],
             row["fraction"],
-            answer_form(row["extracted"]),
+            canonical_answer(row["extracted"]),
         )
         for path in rewards
         for row in read_rows(path, "rewards")

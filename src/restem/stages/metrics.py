@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.answers.form import answer_form
+from restem.answers.normalise import canonical_answer
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import Strict
@@ -123,5 +123,5 @@ def _ballot(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     drawn = sorted(verdicts, key=lambda row: int(row["draw"]))
     if len(drawn) < 2 or all(row["extracted"] is None for row in drawn):
         return {"choices": None, "right": None}
-    ballot = ballot_of(drawn, [answer_form(row["extracted"]) for row in drawn])
+    ballot = ballot_of(drawn, [canonical_answer(row["extracted"]) for row in drawn])
     return {"choices": written(ballot.choices), "right": written(sorted(ballot.right))}

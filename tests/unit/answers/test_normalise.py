@@ -1,6 +1,12 @@
-import pytest
+"""Normal forms of answers, and the exact numbers that they state."""
 
-from restem.answers.normalise import Form, normalise
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from restem.answers.normalise import NormalForm, normalise, parse_rational
 from restem.answers.units import canonical_unit
 
 
@@ -99,7 +105,7 @@ def test_body(answer, body):
     ],
 )
 def test_units_are_set_aside(answer, body, unit):
-    assert normalise(answer) == Form(body, unit)
+    assert normalise(answer) == NormalForm(body, unit)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ def test_units_are_set_aside(answer, body, unit):
     ],
 )
 def test_labels_are_set_aside(answer, label, body):
-    assert normalise(answer) == Form(body, "", label)
+    assert normalise(answer) == NormalForm(body, "", label)
 
 
 @pytest.mark.parametrize(
@@ -135,3 +141,48 @@ def test_a_unit_has_one_name(left, right):
 
 def test_a_power_is_another_unit():
     assert len({canonical_unit(unit) for unit in ("cm", "cm^2", "cm^3")}) == 3
+
+
+# ---- numbers ----
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5", "5"), ("-5", "-5"), ("+5", "5"), ("007", "7"), ("0.5", "1/2"), (".5", "1/2"),
+        ("5.", "5"), ("-0.250", "-1/4"), ("1/2", "1/2"), ("-6/4", "-3/2"), ("1.5/2", "3/4"),
+        (r"\frac{1}{2}", "1/2"), (r"-\frac{1}{2}", "-1/2"), (r"\frac{-1}{2}", "-1/2"),
+        (r"\frac{1}{-2}", "-1/2"), (r"\frac{-1}{-2}", "1/2"), (r"-\frac{-1}{2}", "1/2"),
+        (r"1\frac{1}{2}", "3/2"), (r"-1\frac{1}{2}", "-3/2"), ("1 1/2", "3/2"),
+        ("50%", "1/2"), ("-12.5%", "-1/8"), ("100000000000000000001", "100000000000000000001"),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_exactly(text, value):
+    assert parse_rational(text) == Fraction(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "-", ".", "x", "1/0", r"\frac{1}{0}", "0/0", "--5", "1,5", "1e5", "1E999999999",
+        "1_000", "inf", "nan", "0x10", "２", "1/2/3", r"\frac{1}{2}\pi", r"3\frac{5}{2}",
+        r"3\frac{-1}{2}", "50%%", "1 2", "5!", "2^{100}", "5\n", r"\frac{1}{2}{3}", "9" * 1001,
+        "1/" + "9" * 1000,
+    ],
+)  # fmt: skip
+def test_anything_else_is_no_number(text):
+    assert parse_rational(text) is None
+
+
+@given(st.fractions(max_denominator=10**6))
+@settings(deadline=None, max_examples=200)
+def test_every_fraction_is_read_back(value):
+    sign, top = ("-" if value < 0 else ""), abs(value.numerator)
+    assert parse_rational(str(value)) == value
+    assert parse_rational(f"{sign}\\frac{{{top}}}{{{value.denominator}}}") == value
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4))
+@settings(deadline=None, max_examples=200)
+def test_every_decimal_is_read_back(value):
+    assert parse_rational(f"{value:f}") == Fraction(value)

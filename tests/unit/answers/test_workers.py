@@ -1,11 +1,11 @@
-"""Workers: what hangs, dies or bursts costs one reply; the others come, in order."""
+"""A worker that hangs, dies or runs out of memory costs one reply; the others come, in order."""
 
 import os
 import textwrap
 
 import pytest
 
-from restem.answers.workers import Limits, open_workers
+from restem.answers.workers import PairLimits, open_workers
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.math import grade, open_verifier
@@ -14,7 +14,7 @@ BAD_WORKER = """
     import os, sys, time
     from restem.answers.workers import serve
 
-    def decide(gold, answer):
+    def compare(gold, answer):
         if answer == "hang":
             time.sleep(60)
         if answer == "deaf":  # what no alarm interrupts
@@ -32,7 +32,7 @@ BAD_WORKER = """
                 written.write("x")
         return {"equal": gold == answer, "layer": "test"}
 
-    serve(decide, float(sys.argv[1]), int(sys.argv[2]))
+    serve(compare, float(sys.argv[1]), int(sys.argv[2]))
 """
 
 
@@ -53,22 +53,22 @@ def alive(process):
 
 def test_each_failure_costs_one_reply_and_the_order_is_kept(module):
     answers = ["a", "hang", "b", "die", "a", "burst", "raise", "deaf", "file", "a", "die", "c"]
-    with open_workers(Limits(seconds=0.5, megabytes=900), module) as workers:
-        replies = workers.decide([("a", answer) for answer in answers])
-        again = workers.decide([("a", "a")])
+    with open_workers(PairLimits(seconds=0.5, megabytes=900), module) as workers:
+        replies = workers.compare([("a", answer) for answer in answers])
+        again = workers.compare([("a", "a")])
     layers = [reply.layer for reply in replies]
     assert layers == [
         "test", "timeout", "test", "died", "test", "memory", "error", "timeout", "error", "test",
         "died", "test",
     ]  # fmt: skip
-    told = [reply.equal for reply in replies]
-    assert told == [True, None, False, None, True, None, None, None, None, True, None, False]
+    equal = [reply.equal for reply in replies]
+    assert equal == [True, None, False, None, True, None, None, None, None, True, None, False]
     assert again[0].equal is True
 
 
 def test_no_worker_outlives_its_context(module):
-    with open_workers(Limits(seconds=0.5), module) as workers:
-        workers.decide([("a", "a"), ("a", "b"), ("a", "c")])
+    with open_workers(PairLimits(seconds=0.5), module) as workers:
+        workers.compare([("a", "a"), ("a", "b"), ("a", "c")])
         processes = [worker._process.pid for worker in workers._all]
         assert all(map(alive, processes))
     assert not any(map(alive, processes))
@@ -76,22 +76,22 @@ def test_no_worker_outlives_its_context(module):
 
 def test_workers_end_when_their_user_fails(module):
     processes = []
-    with pytest.raises(KeyError), open_workers(Limits(seconds=0.5), module) as workers:
-        workers.decide([("a", "a")])
+    with pytest.raises(KeyError), open_workers(PairLimits(seconds=0.5), module) as workers:
+        workers.compare([("a", "a")])
         processes = [worker._process.pid for worker in workers._all]
         raise KeyError
     assert processes and not any(map(alive, processes))
 
 
 def test_nothing_starts_where_nothing_is_to_decide(module):
-    with open_workers(Limits(), "no_such_module") as workers:
-        assert workers.decide([]) == []
+    with open_workers(PairLimits(), "no_such_module") as workers:
+        assert workers.compare([]) == []
 
 
 def test_a_worker_that_cannot_start_is_an_error_that_says_so():
-    started = open_workers(Limits(), "restem.no_such_worker")
+    started = open_workers(PairLimits(), "restem.no_such_worker")
     with started as workers, pytest.raises(RestemError, match="does not start"):
-        workers.decide([("a", "b")])
+        workers.compare([("a", "b")])
 
 
 def test_the_last_layer_decides_what_the_quick_one_cannot():
@@ -103,7 +103,7 @@ def test_the_last_layer_decides_what_the_quick_one_cannot():
 def test_a_pair_that_hangs_costs_one_verdict():
     pairs = [("9^{9^9}", "9^{9^{9}+1}"), ("5", "5"), ("9^{9^9}", "x^{10^9}+1"), ("1/2", "0.5")]
     with open_verifier(Reward()) as verifier:
-        verdicts = [verdict.verdict for verdict in verifier.judge(pairs)]
+        verdicts = [verdict.verdict for verdict in verifier.compare(pairs)]
     assert verdicts[1::2] == ["correct", "correct"]
     assert set(verdicts[::2]) <= {"timeout", "incorrect", "error"}
 
@@ -114,6 +114,6 @@ def test_equal_pairs_are_compared_once(monkeypatch):
         "restem.rewards.math.compare", lambda *pair: calls.append(pair) or (True, "test")
     )
     with open_verifier(Reward()) as verifier:
-        verifier.judge([("a", "b")] * 3 + [("a", "c")])
-        verifier.judge([("a", "c"), ("a", "b")])
+        verifier.compare([("a", "b")] * 3 + [("a", "c")])
+        verifier.compare([("a", "c"), ("a", "b")])
     assert calls == [("a", "b"), ("a", "c")]

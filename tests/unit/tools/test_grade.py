@@ -173,18 +173,18 @@ def test_an_audit_of_rewards_takes_a_sample(tmp_path):
 
 def test_pairs_that_are_late_on_a_busy_machine_get_a_second_turn(monkeypatch):
     limits = []
-    decided = second._decided
+    replies = second._replies
 
     def watched(pairs, allowed):
         limits.append((allowed.seconds, len(pairs)))
         if allowed == second.LIMITS:
-            return [Reply(None, "timeout"), *decided(pairs[1:], allowed)]
-        return decided(pairs, allowed)
+            return [Reply(None, "timeout"), *replies(pairs[1:], allowed)]
+        return replies(pairs, allowed)
 
-    monkeypatch.setattr(second, "_decided", watched)
-    replies = second.second_replies([("1/2", "0.5"), ("2", "3")], "a test")
-    assert [reply.equal for reply in replies] == [True, False]
-    assert limits == [(second.LIMITS.seconds, 2), (second.PATIENT.seconds, 1)]
+    monkeypatch.setattr(second, "_replies", watched)
+    final = second.second_replies([("1/2", "0.5"), ("2", "3")], "a test")
+    assert [reply.equal for reply in final] == [True, False]
+    assert limits == [(second.LIMITS.seconds, 2), (second.RETRY_LIMITS.seconds, 1)]
 
 
 def test_an_audit_needs_one_source(tmp_path):

@@ -1,4 +1,4 @@
-"""Compute an expression exactly as a rational number, within a budget of bits."""
+"""Evaluate an expression exactly, as a rational number, within a budget of bits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a comparison may cost, in bits.
+    """What a comparison may cost, in bits.
 
-    exact: of an exact number; precision: of a value; magnitude: of the exponent of what comes up;
-    work: precision times operations.
+    exact: size of an exact number; precision: of a floating-point value; magnitude: exponent of an
+    intermediate value, as a power of two; work: precision times operations.
     """
 
     exact_bits: int
@@ -37,8 +37,8 @@ QUICK: Final = Budget(20_000, 8_000, 100_000, work_bits=400_000)
 DEEP: Final = Budget(4_000_000, 60_000, 2_000_000, work_bits=20_000_000)
 
 
-def exact(node: Node, budget: Budget) -> Fraction | None:
-    """Return the rational value of an expression, None where it has none that is seen exactly.
+def exact_value(node: Node, budget: Budget) -> Fraction | None:
+    """Return the rational value of an expression, None where exact rules do not give one.
 
     Raises TooLargeError, and UndefinedError for a division by zero.
     """
@@ -46,11 +46,11 @@ def exact(node: Node, budget: Budget) -> Fraction | None:
 
 
 class _Exact:
-    """Rational arithmetic whose total work is bounded by a number of bits."""
+    """Rational arithmetic with a bound on its total work in bits."""
 
     def __init__(self, budget: Budget) -> None:
         self.limit = budget.exact_bits
-        self.left = 64 * budget.exact_bits
+        self.remaining = 64 * budget.exact_bits
 
     def value(self, node: Node) -> Fraction | None:
         if node.op == "number":
@@ -60,13 +60,13 @@ class _Exact:
         values = [self.value(argument) for argument in node.args]
         if any(value is None for value in values):
             return None
-        found = self.apply(node.op, [value for value in values if value is not None])
-        return None if found is None else self.checked(found)
+        result = self.apply(node.op, [value for value in values if value is not None])
+        return None if result is None else self.checked(result)
 
     def checked(self, value: Fraction) -> Fraction:
         bits = value.numerator.bit_length() + value.denominator.bit_length()
-        self.left -= bits
-        if bits > self.limit or self.left < 0:
+        self.remaining -= bits
+        if bits > self.limit or self.remaining < 0:
             raise TooLargeError
         return value
 
@@ -124,7 +124,7 @@ _RATIONAL: Final[dict[str, Callable[..., Fraction]]] = {
 
 
 def _counted(op: str, values: list[Fraction]) -> Fraction:
-    """Compute n! or n over k for whole numbers of moderate size."""
+    """Compute n! or a binomial coefficient of integers of moderate size."""
     if any(value.denominator != 1 or value < 0 for value in values):
         raise UndefinedError
     if any(value > MAX_FACTORIAL for value in values):
@@ -144,7 +144,7 @@ def _exact_root(radicand: Fraction, degree: Fraction) -> Fraction | None:
 
 
 def _integer_root(value: int, degree: int) -> int | None:
-    """Return the whole root of a whole number, None when it has none, by Newton's iteration."""
+    """Return the integer root of an integer by Newton's iteration, None if it has none."""
     if value < 2:
         return value
     guess = 1 << -(-value.bit_length() // degree)

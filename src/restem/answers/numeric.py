@@ -1,8 +1,8 @@
-"""Compute an expression at a point, exactly or in floating point, within a budget of work.
+"""Evaluate an expression at a point in floating point, within a budget of work.
 
-Roots of negative numbers: an odd root is real, as pupils write it; an even one is undefined where
-only real values count, else the principal complex one. Both sides of a comparison go by the same
-rules, so the choice matters only where two notations differ in it.
+Roots of negative numbers: an odd root is real, as in school; an even root is undefined where only
+real values count, else the principal complex root. The same rules apply to both sides of a
+comparison, so the choice matters only between notations that differ in it.
 """
 
 import hashlib
@@ -14,21 +14,21 @@ from typing import Any, Final
 
 import mpmath
 
-from restem.answers.exact import (
+from restem.answers.exact_arithmetic import (
     MAX_FACTORIAL,
     QUICK,
     Budget,
     TooLargeError,
     UndefinedError,
-    exact,
+    exact_value,
 )
 from restem.answers.tree import Node
 
 
 class Evaluator:
-    """Compute expressions at one point with one number system of mpmath, `fp` or an `mp`.
+    """Evaluate expressions at one point in one number system of mpmath, `fp` or an `mp` context.
 
-    magnitude: the largest size, as a power of two, of what came up on the way.
+    magnitude: the largest exponent, as a power of two, of an intermediate value.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Evaluator:
         return {"pi": +self.context.pi, "e": +self.context.e, "i": self.context.mpc(0, 1)}[name]
 
     def _checked(self, value: Any) -> Any:
-        """Keep count of the size of a value; drop an imaginary part that is exactly zero."""
+        """Update the magnitude by a value; drop an imaginary part that is exactly zero."""
         if isinstance(value, self.context.mpc) and value.imag == 0:
             value = value.real
         if value != 0:
@@ -89,7 +89,7 @@ class Evaluator:
         return self._other(op, values)
 
     def _unknown(self, name: str, value: Any) -> Any:
-        """Stand in for a function of which only the name is known: equal at equal arguments."""
+        """Evaluate a stand-in for an unknown function: equal values at equal arguments."""
         factor = coordinate(name, 0, "positive")
         scale = self.context.mpf(factor.numerator) / factor.denominator
         if value != 0 and self.context.mag(value) > 64:
@@ -118,7 +118,7 @@ class Evaluator:
         return self._negative_base(base, exponent)
 
     def _negative_base(self, base: Any, exponent: Any) -> Any:
-        """Raise a negative number: to a whole number, else only where complex values count."""
+        """Raise a negative number to an integer; to others only where complex values count."""
         real_exponent = not isinstance(exponent, self.context.mpc)
         if real_exponent and exponent == self.context.floor(exponent):
             return self.context.power(base, exponent)
@@ -127,7 +127,7 @@ class Evaluator:
         return self.context.power(self.context.mpc(base), exponent)
 
     def _guard(self, base: Any, exponent: Any) -> None:
-        """Refuse a power that would not fit before it is computed."""
+        """Refuse a power that would be too large, before computing it."""
         if exponent != 0:
             bits = self.context.mag(exponent) + max(abs(self.context.mag(base)), 1).bit_length()
             if bits > self.limit.bit_length() + 1:
@@ -166,8 +166,7 @@ class Evaluator:
         if max(whole) > MAX_FACTORIAL:
             raise TooLargeError
         numbers = [int(value) for value in whole]
-        found = factorial(*numbers) if op == "factorial" else comb(*numbers)
-        return self.context.mpf(found)
+        return self.context.mpf(factorial(*numbers) if op == "factorial" else comb(*numbers))
 
     def _function(self, op: str, value: Any) -> Any:
         name = _MPMATH.get(op)
@@ -198,12 +197,12 @@ def _inverse(node: Node) -> Node:
 
 @lru_cache(maxsize=4096)
 def _written_rational(node: Node) -> Fraction | None:
-    """Return the value of an exponent that is written as a small fraction."""
+    """Return the value of an exponent written as a small fraction, None for any other."""
     if node.op == "number":
         return node.value
     if node.op in ("neg", "div", "mul") and all(a.op in ("number", "neg") for a in node.args):
         try:
-            return exact(node, QUICK)
+            return exact_value(node, QUICK)
         except (UndefinedError, TooLargeError):
             return None
     return None
@@ -213,7 +212,7 @@ def _written_rational(node: Node) -> Fraction | None:
 def coordinate(name: str, point: int, kind: str) -> Fraction:
     """Return the value of a variable at a point: `positive`, `signed` or `whole`.
 
-    The values follow from the name alone, so a comparison gives the same answer every time.
+    The values depend on nothing but the arguments, so a comparison is reproducible.
     """
     seed = int.from_bytes(hashlib.sha256(f"{point} {kind} {name}".encode()).digest()[:8])
     if kind == "whole":
@@ -223,7 +222,7 @@ def coordinate(name: str, point: int, kind: str) -> Fraction:
 
 
 def new_context(precision_bits: int) -> Any:
-    """Return a number system of its own, so that no global precision is touched."""
+    """Return the shared context of this module, so that mpmath's global precision stays as is."""
     context = _context()
     context.prec = precision_bits
     return context

@@ -1,8 +1,8 @@
-"""Decide whether two expressions are equal: exact numbers, then values at points of high precision.
+"""Decide whether two expressions are equal: by exact values, else by precise values at points.
 
-Two different algebraic or elementary expressions do not agree to two hundred bits at several
-unrelated points by chance, and the precision grows with the size of the numbers that come up, so
-2^100 and 2^100+1 are as far apart as 1 and 2. What cannot be computed is left undecided.
+Different algebraic or elementary expressions do not agree to two hundred bits at several unrelated
+points by chance. The precision grows with the size of intermediate values, so 2^100 and 2^100+1
+are as clearly different as 1 and 2. What cannot be computed is left undecided.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,32 +13,24 @@ from typing import Any, Final
 
 import mpmath
 
-from restem.answers.evaluate import Evaluator, coordinate, new_context
-from restem.answers.exact import (
+from restem.answers.exact_arithmetic import (
     QUICK,
     Budget,
     TooLargeError,
     UndefinedError,
-    exact,
+    exact_value,
 )
-from restem.answers.tree import (
-    Node,
-    count,
-    is_infinite,
-    make,
-    names,
-    number,
-    variables,
-)
+from restem.answers.numeric import Evaluator, coordinate, new_context
+from restem.answers.tree import Node, count, is_infinite, make, names, number, variables
 
-LEAST_BITS: Final = 192
+MIN_BITS: Final = 192
 GUARD_BITS: Final = 48
 _ERRORS: Final = (UndefinedError, TooLargeError, ZeroDivisionError, OverflowError, ValueError)
 _POINTS: Final = (
     *((kind, number) for number in range(3) for kind in ("positive", "signed")),
     *(("whole", number) for number in range(4)),
 )
-_ENOUGH: Final = 4
+_AGREEMENTS: Final = 4  # points at which two expressions must agree
 _ALGEBRAIC: Final = frozenset(
     ("number", "symbol", "constant", "add", "mul", "div", "neg", "pow", "root", "abs", "percent",
      "factorial", "binomial", "degree")
@@ -46,59 +38,52 @@ _ALGEBRAIC: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Decision:
-    """equal: None where nothing could be computed; layer: what decided."""
+class Equality:
+    """Whether two answers are equal, None where undecided; layer: the method that decided."""
 
     equal: bool | None
     layer: str
 
 
-def equal(left: Node, right: Node, budget: Budget = QUICK) -> Decision:
+def equal(left: Node, right: Node, budget: Budget = QUICK) -> Equality:
     """Decide whether two expressions have the same value wherever both have one."""
     if left == right:
-        return Decision(True, "tree")
+        return Equality(True, "tree")
     if left.op == right.op == "number":
-        return Decision(False, "rational")
+        return Equality(False, "rational")
     if is_infinite(left) or is_infinite(right):
-        return Decision(is_infinite(left) == is_infinite(right), "tree")
+        return Equality(is_infinite(left) == is_infinite(right), "tree")
     free = variables(left) | variables(right)
     if not free:
-        decided = _exactly(left, right, budget)
-        if decided is not None:
-            return decided
-    return _numerically(left, right, free, budget)
+        exact = _equal_exactly(left, right, budget)
+        return exact or _equal_at_points(left, right, (("positive", 0),), False, 1, budget)
+    # Variables are real, and so are the values where that gives enough of them.
+    if "i" not in names(left) | names(right):
+        equality = _equal_at_points(left, right, _POINTS, True, _AGREEMENTS, budget)
+        if equality.layer != "undefined":
+            return equality
+    return _equal_at_points(left, right, _POINTS[:4], False, _AGREEMENTS, budget)
 
 
-def _exactly(left: Node, right: Node, budget: Budget) -> Decision | None:
+def _equal_exactly(left: Node, right: Node, budget: Budget) -> Equality | None:
     try:
-        first, second = exact(left, budget), exact(right, budget)
+        first, second = exact_value(left, budget), exact_value(right, budget)
     except (UndefinedError, TooLargeError):
         return None
     if first is None or second is None:
         return None
-    return Decision(first == second, "rational")
+    return Equality(first == second, "rational")
 
 
-def _numerically(left: Node, right: Node, free: frozenset[str], budget: Budget) -> Decision:
-    """Compare values at points: real ones first, where variables are real."""
-    if not free:
-        return _at_points(left, right, (("positive", 0),), False, 1, budget)
-    if "i" not in names(left) | names(right):
-        decided = _at_points(left, right, _POINTS, True, _ENOUGH, budget)
-        if decided.layer != "undefined":
-            return decided
-    return _at_points(left, right, _POINTS[:4], False, _ENOUGH, budget)
-
-
-def _at_points(
+def _equal_at_points(
     left: Node,
     right: Node,
     points: Sequence[tuple[str, int]],
     real: bool,
-    enough: int,
+    agreements: int,
     budget: Budget,
-) -> Decision:
-    """Compare values until enough agree or two differ; `undefined`: they never had one both."""
+) -> Equality:
+    """Compare values until enough agree or two differ; `undefined`: at no point both had one."""
     free = variables(left) | variables(right)
     agreed = unknown = 0
     for kind, place in points:
@@ -111,28 +96,28 @@ def _at_points(
             unknown += 1
             continue
         if not same:
-            return Decision(False, "numeric")
+            return Equality(False, "numeric")
         agreed += 1
-        if agreed == enough:
-            return Decision(True, "numeric")
+        if agreed == agreements:
+            return Equality(True, "numeric")
     if agreed > 1 or unknown:
-        return Decision(True if agreed > 1 else None, "numeric")
-    return Decision(False, "undefined")
+        return Equality(True if agreed > 1 else None, "numeric")
+    return Equality(False, "undefined")
 
 
 def _agree(
     left: Node, right: Node, point: Mapping[str, Fraction], real: bool, budget: Budget
 ) -> bool:
-    """Compare two values. Raises UndefinedError or TooLargeError where there is none.
+    """Return whether both values agree. Raises UndefinedError or TooLargeError without values.
 
-    A number within the budget is never taken for an expression whose parts are beyond it.
+    A number within the budget never equals an expression with parts beyond the budget.
     """
     if _clearly_differ(left, right, point, real):
         return False
-    sizes = [_size(node, point, real, budget) for node in (left, right)]
-    needed = [None if size is None else LEAST_BITS + 2 * size for size in sizes]
-    limits = [_most_bits(node, budget) for node in (left, right)]
-    fit = [bits is not None and bits <= most for bits, most in zip(needed, limits, strict=True)]
+    sizes = [_magnitude(node, point, real, budget) for node in (left, right)]
+    needed = [None if size is None else MIN_BITS + 2 * size for size in sizes]
+    limits = [_max_bits(node, budget) for node in (left, right)]
+    fit = [bits is not None and bits <= limit for bits, limit in zip(needed, limits, strict=True)]
     if not any(fit):
         raise TooLargeError
     bits = max(bits or 0 for bits in needed)
@@ -143,9 +128,9 @@ def _agree(
     return bool(abs(first - second) <= context.ldexp(1, magnitude - bits + GUARD_BITS))
 
 
-def _size(node: Node, point: Mapping[str, Fraction], real: bool, budget: Budget) -> int | None:
-    """Return the size of what comes up in computing an expression; None beyond the budget."""
-    evaluator = Evaluator(new_context(LEAST_BITS), _located(point, LEAST_BITS), real, budget)
+def _magnitude(node: Node, point: Mapping[str, Fraction], real: bool, budget: Budget) -> int | None:
+    """Return the magnitude of an expression's intermediate values; None beyond the budget."""
+    evaluator = Evaluator(new_context(MIN_BITS), _rounded(point, MIN_BITS), real, budget)
     try:
         evaluator.value(node)
     except (TooLargeError, OverflowError, ValueError):
@@ -153,10 +138,10 @@ def _size(node: Node, point: Mapping[str, Fraction], real: bool, budget: Budget)
     return evaluator.magnitude
 
 
-def _most_bits(node: Node, budget: Budget) -> int:
-    """Return how precisely an expression may be computed: roots are cheap, functions are not."""
+def _max_bits(node: Node, budget: Budget) -> int:
+    """Return the precision that an expression may get: roots are cheap, functions are not."""
     bits = budget.precision_bits * (6 if _is_algebraic(node) else 1)
-    return min(bits, max(4 * LEAST_BITS, budget.work_bits // count(node)))
+    return min(bits, max(4 * MIN_BITS, budget.work_bits // count(node)))
 
 
 def _is_algebraic(node: Node) -> bool:
@@ -166,7 +151,7 @@ def _is_algebraic(node: Node) -> bool:
 
 
 def _clearly_differ(left: Node, right: Node, point: Mapping[str, Fraction], real: bool) -> bool:
-    """Tell in machine numbers whether two values are far apart, measured by all that came up."""
+    """Return whether two values differ clearly in machine precision, relative to the magnitude."""
     values = {name: float(value) for name, value in point.items()}
     evaluator = Evaluator(mpmath.fp, values, real)
     try:
@@ -181,36 +166,36 @@ def _clearly_differ(left: Node, right: Node, point: Mapping[str, Fraction], real
 def _values(
     left: Node, right: Node, point: Mapping[str, Fraction], real: bool, bits: int, budget: Budget
 ) -> tuple[Any, Any, int]:
-    """Return both values and the size of what came up on the way."""
-    evaluator = Evaluator(new_context(bits), _located(point, bits), real, budget)
+    """Return both values and the magnitude of all intermediate values."""
+    evaluator = Evaluator(new_context(bits), _rounded(point, bits), real, budget)
     return evaluator.value(left), evaluator.value(right), evaluator.magnitude
 
 
-def _located(point: Mapping[str, Fraction], bits: int) -> dict[str, Any]:
+def _rounded(point: Mapping[str, Fraction], bits: int) -> dict[str, Any]:
     context = new_context(bits)
     return {name: context.mpf(value.numerator) / value.denominator for name, value in point.items()}
 
 
 def sign_of_difference(left: Node, right: Node, budget: Budget = QUICK) -> int | None:
-    """Return -1, 0 or 1 as left is less than, equal to or greater than right; None if unknown."""
+    """Return the sign of left - right; None if unknown."""
     if left.op == right.op == "number":
         return int(left.value > right.value) - int(left.value < right.value)
     values = _real_value(left), _real_value(right)
     if values[0] is None or values[1] is None:
         return None
-    context = new_context(LEAST_BITS)
+    context = new_context(MIN_BITS)
     gap = values[0][0] - values[1][0]
-    if abs(gap) > context.ldexp(1, max(values[0][1], values[1][1]) - LEAST_BITS + GUARD_BITS):
+    if abs(gap) > context.ldexp(1, max(values[0][1], values[1][1]) - MIN_BITS + GUARD_BITS):
         return 1 if gap > 0 else -1
     return 0 if equal(left, right, budget).equal else None
 
 
 @lru_cache(maxsize=4096)
 def _real_value(node: Node) -> tuple[Any, int] | None:
-    """Return the value of a real constant and the size of what came up on the way."""
+    """Return the value of a real constant and the magnitude of intermediate values."""
     if variables(node):
         return None
-    context = new_context(LEAST_BITS)
+    context = new_context(MIN_BITS)
     evaluator = Evaluator(context, {}, False)
     try:
         value = evaluator.value(node)
@@ -220,9 +205,9 @@ def _real_value(node: Node) -> tuple[Any, int] | None:
 
 
 def constant_ratio(left: Node, right: Node, budget: Budget = QUICK) -> int | None:
-    """Return the sign of c where left = c right for a constant c, 0 for a complex one, else None.
+    """Return the sign of c where left = c right for a constant c (0 for a complex c), else None.
 
-    left and right vanish together then, so as the two sides' differences they state one equation.
+    Then `left = 0` and `right = 0` are the same equation.
     """
     free = variables(left) | variables(right)
     if not free:
@@ -230,15 +215,14 @@ def constant_ratio(left: Node, right: Node, budget: Budget = QUICK) -> int | Non
     point = {name: number(coordinate(name, 5, "positive")) for name in sorted(free)}
     first, second = substituted(left, point), substituted(right, point)
     same = equal(make("mul", left, second), make("mul", right, first), budget)
-    nothing = number(0)
-    vanishing = sign_of_difference(first, nothing), sign_of_difference(second, nothing)
-    if not same.equal or 0 in vanishing:
+    signs = sign_of_difference(first, number(0)), sign_of_difference(second, number(0))
+    if not same.equal or 0 in signs:
         return None
-    return 0 if None in vanishing else (1 if vanishing[0] == vanishing[1] else -1)
+    return 0 if None in signs else (1 if signs[0] == signs[1] else -1)
 
 
 def substituted(node: Node, values: Mapping[str, Node]) -> Node:
-    """Put expressions in the place of variables."""
+    """Replace variables by expressions."""
     if node.op == "symbol":
         return values.get(node.name, node)
     if not node.args:
