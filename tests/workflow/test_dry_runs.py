@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from restem.config.services import Images
+from restem.stages.declaration import Stage, load_stage, stage_names
 from restem.tasks.bbh import FILES, PROMPT_FILE
 
 pytestmark = pytest.mark.workflow
@@ -70,17 +73,18 @@ def test_sheets_wait_for_nobody_and_filled_ones_are_read(clone: Any) -> None:
     without = dry_run(clone, *asked)
     assert without.returncode == 0, without.stdout + without.stderr
     assert f"pretrained/L/base/{exam}/sheet.csv" in without.stdout
-    assert "read_points" not in without.stdout
+    assert f"{exam}/rewards" not in without.stdout
     assert f"{exam}/metrics.parquet" not in without.stdout
-    assert "paper/F10.svg" in without.stdout
+    assert "figures/F10.svg" in without.stdout
     filled = clone.root / "graded/qwen2.5/pretrained/L/base" / exam / "sheet.csv"
     filled.parent.mkdir(parents=True)
     filled.touch()
     done = dry_run(clone, *asked)
     filled.unlink()
     assert done.returncode == 0, done.stdout + done.stderr
-    read = [block for block in done.stdout.split("\n\n") if "rule read_points:" in block]
-    assert len(re.findall("rule read_points:", done.stdout)) == 2, read  # its two shards
+    made = re.findall(rf"output: \S*pretrained/L/base/{exam}/rewards/\S+", done.stdout)
+    assert len(made) == 2, done.stdout  # its two shards
+    assert f"graded/qwen2.5/pretrained/L/base/{exam}/sheet.csv" in done.stdout
     assert f"pretrained/L/base/{exam}/metrics.parquet" in done.stdout
     assert f"pretrained/S/base/{exam}/metrics.parquet" not in done.stdout
 
@@ -91,12 +95,14 @@ def test_without_a_study_the_demo_resolves(clone: Any) -> None:
     assert "results/demo/table.md" in done.stdout
 
 
-def test_an_audit_is_made_where_a_study_asks_for_it(clone: Any) -> None:
+def test_false_positives_are_estimated_where_a_study_asks_for_it(clone: Any) -> None:
     assert "recheck_examples" not in dry_run(clone).stdout
-    done = dry_run(clone, "--configfile", "config/demo.yaml", "--config", "audit={sample: 9}")
+    done = dry_run(
+        clone, "--configfile", "config/demo.yaml", "--config", "false_positives={sample: 9}"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "recheck_examples         3" in done.stdout
-    assert "results/demo/audit.md" in done.stdout
+    assert "results/demo/false_positives.md" in done.stdout
 
 
 @pytest.mark.parametrize("target", ["all", "figures", "policies", "evaluations"])
@@ -111,12 +117,50 @@ def test_every_profile_resolves(clone: Any, profile: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+RULE = re.compile(r"^rule (\w+):\n((?:    .*\n|\n)*)", re.MULTILINE)
+DECLARED = re.compile(r'\*\*stage\("(\w+)"\)')
+
+
+def stages_by_rule() -> dict[str, tuple[Stage, str]]:
+    """Return the stage and the text of every rule that executes one."""
+    text = "".join(path.read_text() for path in sorted((CONFIG.parent / "rules").glob("*.smk")))
+    declared = {rule: (DECLARED.search(body), body) for rule, body in RULE.findall(text)}
+    return {rule: (load_stage(m[1]), body) for rule, (m, body) in declared.items() if m}
+
+
+def test_every_stage_has_one_rule() -> None:
+    assert sorted(stage.name for stage, _ in stages_by_rule().values()) == stage_names()
+
+
+def test_every_profile_gives_gpus_to_the_stages_that_declare_it() -> None:
+    needy = {rule for rule, (stage, _) in stages_by_rule().items() if stage.needs_gpu}
+    assert needy >= {"draw_samples", "make_policy"}
+    for name in ("local", "slurm"):
+        text = (CONFIG.parent / "profiles" / name / "config.yaml").read_text()
+        profile = yaml.safe_load(re.sub(r"^\?if .*:$", "conditional:", text, flags=re.MULTILINE))
+        resources = (profile.get("conditional") or profile)["set-resources"]
+        assert {rule for rule, asked in resources.items() if asked.get("gpu")} == needy, name
+
+
+def test_every_stage_runs_in_the_image_of_its_own_packages() -> None:
+    """A rule names the stage whose image it wants, or its packages are in the default image."""
+    images = Images()
+    for rule, (stage, body) in stages_by_rule().items():
+        asked = re.search(r'container:\n\s+image_of\("(\w+)"\)', body)
+        if asked:
+            assert asked[1] == stage.name, rule
+        else:
+            assert not stage.engine, rule
+            assert images.of(stage.lock) == images.of("data"), rule
+
+
 def test_the_cluster_gives_gpus_to_what_needs_them(clone: Any) -> None:
     told = dry_run(clone, "--profile", "slurm").stdout
+    stages = stages_by_rule()
     jobs = [block for block in told.split("\nrule ")[1:] if "resources: " in block]
     for block in jobs:
-        needs = block.startswith(("draw_samples:", "draw_samples:", "make_policy:"))
-        assert ("gpu=1" in block) == needs, block
+        stage = stages.get(block.partition(":")[0])
+        assert ("gpu=1" in block) == bool(stage and stage[0].needs_gpu), block
 
 
 def test_keys_on_the_command_line_change_the_demo(clone: Any) -> None:

@@ -66,7 +66,9 @@ def comment_every_module(tree: Any) -> None:
 
 def change_a_docstring(tree: Any) -> None:
     tree.edit(f"{STAGES}/samples.py", "Write the completions of one shard;", "Write a shard;")
-    tree.edit("src/restem/tables.py", "Read a table of one kind as a list", "Return a list")
+    tree.edit(
+        "src/restem/artifacts/tables.py", "Read a table of one kind as a list", "Return a list"
+    )
 
 
 def format_otherwise(tree: Any) -> None:
@@ -200,10 +202,10 @@ CONCERNS: dict[str, tuple[Change, set[str], set[str]]] = {
         {"load_problems", "make_base"},
     ),
     "logic of what two stages share: grading.py": (
-        logic("grading.py"), {"verify_samples", "make_policy"},
+        logic("tasks/grading.py"), {"verify_samples", "make_policy"},
         {"load_problems", "make_base"},
     ),
-    "logic of a shared module: tables.py": (logic("tables.py"), ALL, set()),
+    "logic of a shared module: tables.py": (logic("artifacts/tables.py"), ALL, set()),
     "lock file: data": (lock("data"), DATA, {"make_base"}),
     "lock file: model": (lock("model"), MODEL, {"load_problems", "measure_overlap"}),
     "lock file: report": (lock("report"), {*REPORT, "count_correct"}, DATA | MODEL),
