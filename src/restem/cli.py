@@ -260,16 +260,18 @@ POSITIVE = Finite(0, min_open=True)
 @click.option("--solved", default=0.5, type=SHARE, help="Share of correct completions.")
 @click.option("--characters", default=3.0, type=POSITIVE, help="Characters of a prompt token.")
 @click.option("--peak", default=989e12, type=POSITIVE, help="FLOP/s of a GPU; H100, bfloat16.")
-@click.option("--sampling", "drawing", default=0.1, type=SHARE, help="Share of peak in sampling.")
+@click.option("--sampling", default=0.1, type=SHARE, help="Share of peak in sampling.")
 @click.option("--training", default=0.35, type=SHARE, help="Share of the peak in training.")
-def forecast(configfile: Path, parameters: Sequence[tuple[str, float]], **assumed: float) -> None:
+def forecast(
+    configfile: Path, parameters: Sequence[tuple[str, float]], **assumptions: float
+) -> None:
     """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
-    from restem.accounts.forecast import Assumed, Forecast, text
+    from restem.accounts.forecast import Assumptions, Forecast, markdown
     from restem.config.load import load_study, read_yaml
     from restem.study.graph import StudyGraph
 
     graph = StudyGraph(load_study(read_yaml(configfile), Path("config")))
-    click.echo(text(Forecast(graph, dict(parameters), Assumed(**assumed))))
+    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
 
 
 @cli.group()

@@ -1,13 +1,13 @@
-"""Say what a study would take before anything is drawn, in the ledger's terms: tokens, FLOPs, GPUs.
+"""Estimate the cost of a study in tokens, FLOPs and GPU-hours before running it.
 
-The problems are read as the study reads them (but for overlaps). What nobody knows beforehand is
-assumed and said: how long completions are, how many are correct, how well a GPU is used. All is
-counted as drawn, fine-tunings as lasting to the end of their epochs, and a prompt as computed once
-for all draws of its problem, as in `restem.accounts.costs`.
+Problems are read as in the study, except that overlapping ones stay in. What is unknown before a
+run is assumed, and the assumptions are printed. The estimate takes every draw as made and every
+fine-tuning as lasting for all its epochs. As in `restem.accounts.costs`, a prompt is computed once
+for all draws of its problem.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from statistics import fmean
@@ -27,30 +27,30 @@ from restem.tasks.splits import load_split
 from restem.tasks.task import few_shot_prefix
 
 HOUR: Final = 3600
-_FLOAT: Final = 4  # bytes of a weight, of its gradient, and of each of AdamW's two moments
+FLOAT_BYTES: Final = 4  # of a weight, of its gradient, and of each of AdamW's two moments
 COLUMNS: Final = ("draws", "prompt_tokens", "generated_tokens", "trained_tokens", "flops")
 
 
 @dataclass(frozen=True)
-class Assumed:
-    """What is not known before a study has run.
+class Assumptions:
+    """What is unknown before a study has run.
 
-    length: of a completion, as a share of its decoding's max_tokens. solved: share of draws that
-    are correct. characters: of a token, in prompts. peak: of one GPU [FLOP/s]. drawing, training:
-    shares of the peak that are reached.
+    length: mean length of a completion, as a share of its decoding's max_tokens. solved: share of
+    draws that are correct. characters: per token of a prompt. peak: of one GPU [FLOP/s]. sampling,
+    training: share of the peak that is reached in sampling and in training.
     """
 
     length: float = 0.5
     solved: float = 0.5
     characters: float = 3.0
     peak: float = 989e12
-    drawing: float = 0.1
+    sampling: float = 0.1
     training: float = 0.35
 
 
 @dataclass(frozen=True)
 class Size:
-    """Hold how many problems a split has, and the mean tokens of few-shot prompt and question."""
+    """The number of problems in a split, and the mean tokens of few-shot prompt and question."""
 
     problems: int
     prefix: float
@@ -59,7 +59,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Row:
-    """Hold what all work of one kind with one model takes."""
+    """The cost of one kind of work with one model; tables: number of artifacts."""
 
     model: str
     work: str
@@ -68,105 +68,105 @@ class Row:
 
 
 class Forecast:
-    """The cost of a study by model and kind of work."""
+    """The estimated cost of a study, by model and kind of work."""
 
-    def __init__(self, graph: StudyGraph, parameters: Mapping[str, float], assumed: Assumed) -> None:
-        """Take the parameters of every model of the study; raises RestemError."""
-        self.graph, self.assumed = graph, assumed
-        self.parameters = _of_all_models(graph, parameters)
+    def __init__(
+        self, graph: StudyGraph, parameters: Mapping[str, float], assumptions: Assumptions
+    ) -> None:
+        """Take the number of parameters of every model; raises RestemError if one is missing."""
+        _check_names(parameters, list(graph.study.models))
+        self.graph, self.parameters, self.assumptions = graph, parameters, assumptions
         self._size = cache(self._read_size)
 
     def rows(self) -> list[Row]:
-        """Return the cost of every model's work, in the order of the study's models."""
-        works: dict[tuple[str, str], list[Cost]] = {}
-        tables: dict[tuple[str, str], int] = {}
-        for model, work, count, cost in self._works():
-            works.setdefault((model, work), []).append(cost)
-            tables[model, work] = tables.get((model, work), 0) + count
-        order = list(self.graph.study.models)
-        keys = sorted(works, key=lambda key: (order.index(key[0]), key[1]))
-        return [Row(*key, tables[key], total(works[key])) for key in keys]
+        """Return one row for each model and kind of work, in the order of the study's models."""
+        groups: dict[tuple[str, str], list[Row]] = {}
+        for row in self._artifacts():
+            groups.setdefault((row.model, row.work), []).append(row)
+        models = list(self.graph.study.models)
+        return [
+            Row(*key, sum(row.tables for row in groups[key]), total(r.cost for r in groups[key]))
+            for key in sorted(groups, key=lambda key: (models.index(key[0]), key[1]))
+        ]
 
     def memory(self) -> dict[str, float]:
-        """Return the bytes that a process of fine-tuning holds at least, by model.
+        """Return the bytes that one process needs at least for fine-tuning, by model.
 
-        The moments are shared among the processes, gradients and weights where training says so.
-        With adapters the weights are nearly all. Activations are not counted.
+        Processes share the optimizer's moments, and gradients and weights too if `training.shard`
+        says so. With adapters, nearly all memory is for the weights. Activations do not count.
         """
-        held: dict[str, float] = {}
+        bytes_by_model: dict[str, float] = {}
         for policy in self.graph.trained:
             if self.graph.method(policy).m_step.kind == "fine_tune":
                 training = self._training(policy)
-                whole = 1.0 if training.shard == "optimizer" else 1 / training.processes
-                numbers = whole if training.lora else 2 * whole + 2 / training.processes
-                least = _FLOAT * numbers * self.parameters[policy.model]
-                held[policy.model] = max(least, held.get(policy.model, 0))
-        return held
+                share = 1.0 if training.shard == "optimizer" else 1 / training.processes
+                copies = share if training.lora else 2 * share + 2 / training.processes
+                needed = FLOAT_BYTES * copies * self.parameters[policy.model]
+                bytes_by_model[policy.model] = max(needed, bytes_by_model.get(policy.model, 0))
+        return bytes_by_model
 
-    def _works(self) -> Iterator[tuple[str, str, int, Cost]]:
-        """Yield model, kind of work, tables and cost of everything that a GPU makes."""
+    def _artifacts(self) -> Iterator[Row]:
+        """Yield the cost of everything that is made on a GPU."""
         evaluated = set(self.graph.evaluations())
         for draws in self.graph.sampled():
-            kind = "draws for evaluation" if draws in evaluated else "draws for the E-step"
+            work = "draws for evaluation" if draws in evaluated else "draws for the E-step"
             shards = len(self.graph.shards(draws.split))
-            yield draws.policy.model, kind, shards, self.of_draws(draws)
+            yield Row(draws.policy.model, work, shards, self._cost_of_draws(draws))
         for policy in self.graph.trained:
-            yield policy.model, "training", 1, self.of_training(policy)
-            yield policy.model, "validation in training", 0, self.of_validation(policy)
+            yield Row(policy.model, "training", 1, self._cost_of_training(policy))
+            yield Row(policy.model, "validation in training", 0, self._cost_of_validation(policy))
 
-    def of_draws(self, draws: Draws) -> Cost:
-        """Return what completions cost; a beam search its continuations and rollouts."""
+    def _cost_of_draws(self, draws: Draws) -> Cost:
+        """Return the cost of completions; in a beam search, of its continuations and rollouts."""
         size = self._size(draws.task, draws.split)
         problems: float = draws.window[1] if draws.window else size.problems
         if draws.view == HINT:
-            problems *= 1 - self.assumed.solved
+            problems *= 1 - self.assumptions.solved
         decoding = self.graph.study.decodings[draws.decoding]
-        length = self.assumed.length * decoding.max_tokens
+        length = self.assumptions.length * decoding.max_tokens
         search = self.graph.search_of(draws)
         if search is None:
-            count, each = float(self.graph.count(draws)), length
+            count, tokens = float(self.graph.count(draws)), length
         else:
             steps = math.ceil(length / search.step_tokens)
             count = float(search.beams * search.expansions * steps)
-            each = search.step_tokens + search.rollouts * length / 2
-        return self._drawn(draws.policy.model, problems, size.prefix + size.question, count, each)
+            tokens = search.step_tokens + search.rollouts * length / 2
+        prompt = size.prefix + size.question
+        return self._cost_of_sampling(draws.policy.model, problems, prompt, count, tokens)
 
-    def of_validation(self, policy: Policy) -> Cost:
-        """Return what the validations of an M-step draw."""
-        study, m_step = self.graph.study, self.graph.method(policy).m_step
-        training = self._training(policy)
-        due = {
+    def _cost_of_validation(self, policy: Policy) -> Cost:
+        """Return the cost of all validations of an M-step."""
+        m_step, training = self.graph.method(policy).m_step, self._training(policy)
+        validations = {
             "fine_tune": training.epochs_max * training.validations_per_epoch + 1,
             "prompt": m_step.candidates,
-        }
+        }.get(m_step.kind, 0)
         size = self._size(policy.task, "validation")
-        decoding = study.decodings[study.validation_decoding]
-        return self._drawn(
-            policy.model,
-            size.problems * due.get(m_step.kind, 0),
-            size.prefix + size.question,
-            decoding.draws,
-            self.assumed.length * decoding.max_tokens,
-        )
+        decoding = self.graph.study.decodings[self.graph.study.validation_decoding]
+        tokens = self.assumptions.length * decoding.max_tokens
+        problems, prompt = size.problems * validations, size.prefix + size.question
+        return self._cost_of_sampling(policy.model, problems, prompt, decoding.draws, tokens)
 
-    def of_training(self, policy: Policy) -> Cost:
-        """Return what the steps of an M-step cost; none where no weights are fitted."""
-        if self.graph.method(policy).m_step.kind != "fine_tune":
+    def _cost_of_training(self, policy: Policy) -> Cost:
+        """Return the cost of an M-step's optimisation steps; 0 if no weights are fitted."""
+        method, study = self.graph.method(policy), self.graph.study
+        if method.m_step.kind != "fine_tune":
             return Cost()
         training, size = self._training(policy), self._size(policy.task, "train")
         examples = self.examples(policy)
-        of_epochs = training.epochs_max * math.ceil(examples / training.batch_size)
-        steps = self.graph.steps(policy) or training.steps or of_epochs
+        steps_in_epochs = training.epochs_max * math.ceil(examples / training.batch_size)
+        steps = self.graph.steps(policy) or training.steps or steps_in_epochs
         batch = min(training.batch_size, examples)
         prefixes = 1 if training.layout == "tree" else batch
-        target = size.question + self._target(policy)
-        tokens = round(steps * (prefixes * size.prefix + batch * target))
+        decoding = method.e_step.decoding if method.e_step else study.validation_decoding
+        solution = self.assumptions.length * study.decodings[decoding].max_tokens
+        tokens = round(steps * (prefixes * size.prefix + batch * (size.question + solution)))
         flops = float(TRAINING * self.parameters[policy.model] * tokens)
-        seconds = flops / (self.assumed.peak * self.assumed.training)
+        seconds = flops / (self.assumptions.peak * self.assumptions.training)
         return Cost(trained_tokens=tokens, flops=flops, gpu_seconds=seconds)
 
     def examples(self, policy: Policy) -> float:
-        """Return how many examples selection keeps, at most."""
+        """Return how many examples the selection keeps at most."""
         selection = self.graph.selection(policy)
         all_problems = self._size(policy.task, "train").problems
         problems = min(all_problems, selection.problems or all_problems)
@@ -174,25 +174,22 @@ class Forecast:
         kept = sum(
             self.graph.wanted_draws(policy, source)
             * min(source.draws.window[1] if source.draws.window else problems, problems)
-            * (1 if selection.threshold is None else self.assumed.solved)
+            * (1 if selection.threshold is None else self.assumptions.solved)
             for source in self.graph.sources(policy)
             if source.name != REFERENCE
         )
-        most = [limit for limit in (selection.cap, selection.best) if limit is not None]
-        kept = min([kept, *(problems * limit for limit in most)]) * (selection.top_share or 1)
+        limits = [limit for limit in (selection.cap, selection.best) if limit is not None]
+        kept = min([kept, *(problems * limit for limit in limits)]) * (selection.top_share or 1)
         return kept + (problems if selection.human else 0)
 
     def _training(self, policy: Policy) -> Training:
         return self.graph.study.training_of(policy.variant, policy.model)
 
-    def _target(self, policy: Policy) -> float:
-        """Return the tokens of an example's solution: those of a completion."""
-        study, step = self.graph.study, self.graph.method(policy).e_step
-        decoding = step.decoding if step else study.validation_decoding
-        return self.assumed.length * study.decodings[decoding].max_tokens
-
-    def _drawn(self, model: str, problems: float, prompt: float, draws: float, each: float) -> Cost:
-        computed, generated = round(problems * prompt), round(problems * draws * each)
+    def _cost_of_sampling(
+        self, model: str, problems: float, prompt: float, draws: float, tokens: float
+    ) -> Cost:
+        """Return the cost of sampling, given tokens of a prompt, draws and tokens of a draw."""
+        computed, generated = round(problems * prompt), round(problems * draws * tokens)
         flops = float(FORWARD * self.parameters[model] * (computed + generated))
         return Cost(
             draws=round(problems * draws),
@@ -200,49 +197,44 @@ class Forecast:
             cached_tokens=round(problems * max(draws - 1, 0) * prompt),
             generated_tokens=generated,
             flops=flops,
-            gpu_seconds=flops / (self.assumed.peak * self.assumed.drawing),
+            gpu_seconds=flops / (self.assumptions.peak * self.assumptions.sampling),
         )
 
     def _read_size(self, task: str, split: Split) -> Size:
-        module, stated = load_task(self.graph.module(task)), self.graph.study.tasks[task].data
-        data = stated.model_copy(update={"exclude_overlap": None})
+        module, data = load_task(self.graph.module(task)), self.graph.study.tasks[task].data
+        data = data.model_copy(update={"exclude_overlap": None})
         problems = load_split(module, data, split).problems
         if not problems:
             return Size(0, 0, 0)
         shots = load_split(module, data, "shots").problems
-        subjects = {p.subject: few_shot_prefix(module, shots, p.subject) for p in problems}
-        prefix = fmean(len(subjects[problem.subject]) for problem in problems)
+        prompts = {p.subject: few_shot_prefix(module, shots, p.subject) for p in problems}
+        prefix = fmean(len(prompts[problem.subject]) for problem in problems)
         question = fmean(len(module.question(problem.question)) for problem in problems)
-        return Size(
-            len(problems), prefix / self.assumed.characters, question / self.assumed.characters
-        )
+        characters = self.assumptions.characters
+        return Size(len(problems), prefix / characters, question / characters)
 
 
-def text(forecast: Forecast) -> str:
-    """Write a forecast as Markdown, its assumptions below it."""
-    rows, assumed = forecast.rows(), forecast.assumed
-    head = ("model", "work", "tables", *(name.replace("_", " ") for name in COLUMNS), "GPU-hours")
-    whole = Row("all", "", sum(row.tables for row in rows), total(row.cost for row in rows))
-    lines = [_line(head), _line((":--", ":--", *["--:"] * (len(head) - 2)))]
-    for row in [*rows, whole]:
+def markdown(forecast: Forecast) -> str:
+    """Return a forecast as Markdown, with its assumptions below the table."""
+    rows, assumptions = forecast.rows(), forecast.assumptions
+    names = ("model", "work", "tables", *(name.replace("_", " ") for name in COLUMNS), "GPU-hours")
+    table = [names, (":--", ":--", *["--:"] * (len(names) - 2))]
+    for row in [*rows, Row("all", "", sum(r.tables for r in rows), total(r.cost for r in rows))]:
         amounts = [amount(float(getattr(row.cost, name))) for name in COLUMNS]
         hours = amount(row.cost.gpu_seconds / HOUR)
-        lines.append(_line((row.model, row.work, str(row.tables), *amounts, hours)))
-    stated = ", ".join(f"{f.name} {getattr(assumed, f.name):g}" for f in fields(assumed))
-    held = ", ".join(f"{name} {size / 1e9:.3g} GB" for name, size in forecast.memory().items())
-    title = f"# What {forecast.graph.study.study} would take — a forecast\n"
-    notes = [f"\nAssumed: {stated}."]
-    if held:
-        notes.append(f"Held by a process of fine-tuning, without activations: {held}.")
-    return "\n".join([title, *lines, *notes])
+        table.append((row.model, row.work, str(row.tables), *amounts, hours))
+    values = ", ".join(f"{f.name} {getattr(assumptions, f.name):g}" for f in fields(assumptions))
+    memory = ", ".join(f"{name} {size / 1e9:.3g} GB" for name, size in forecast.memory().items())
+    lines = [f"# Estimated cost of {forecast.graph.study.study}\n"]
+    lines += [f"| {' | '.join(cells)} |" for cells in table]
+    lines.append(f"\nAssumed: {values}.")
+    if memory:
+        lines.append(f"Memory of a process of fine-tuning, without activations: {memory}.")
+    return "\n".join(lines)
 
 
-def _line(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _of_all_models(graph: StudyGraph, parameters: Mapping[str, float]) -> dict[str, float]:
-    models = list(graph.study.models)
+def _check_names(parameters: Mapping[str, float], models: Sequence[str]) -> None:
+    """Raise RestemError unless every model of a study has a number of parameters."""
     for name in parameters:
         if name not in models:
             raise RestemError(
@@ -253,9 +245,8 @@ def _of_all_models(graph: StudyGraph, parameters: Mapping[str, float]) -> dict[s
     missing = [name for name in models if name not in parameters]
     if missing:
         raise RestemError(
-            f"nothing says how large {', '.join(missing)} {'is' if len(missing) == 1 else 'are'}",
+            f"the number of parameters of {', '.join(missing)} is missing",
             "--parameters",
             "give each model's number of parameters, for instance "
             + " ".join(f"--parameters {name}=7.6e9" for name in missing),
         )
-    return dict(parameters)

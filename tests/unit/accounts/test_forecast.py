@@ -1,4 +1,4 @@
-"""A forecast counts what the study would draw and train, each artifact once."""
+"""A forecast counts what a study samples and trains on, each artifact once."""
 
 import copy
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from restem.accounts.costs import Cost, total
-from restem.accounts.forecast import Assumed, Forecast, text
+from restem.accounts.forecast import Assumptions, Forecast, markdown
 from restem.cli import cli
 from restem.config.load import load_study, read_yaml
 from restem.config.study import Study
@@ -22,115 +22,116 @@ PARAMETERS = {"S": 1000.0, "L": 5000.0}
 CONFIG = Path(__file__).parents[3] / "config"
 
 
-def walk(**changes: Any) -> StudyGraph:
-    stated = copy.deepcopy(STUDY)
-    for task in stated["tasks"].values():
+def graph(**changes: Any) -> StudyGraph:
+    config = copy.deepcopy(STUDY)
+    for task in config["tasks"].values():
         task["data"] |= {"source": {"kind": "embedded", "pool": 20}, "validation": 4, "shots": 1}
-    return StudyGraph(Study.model_validate({**stated, **changes}))
+    return StudyGraph(Study.model_validate({**config, **changes}))
 
 
-def one(method: dict[str, Any], **changes: Any) -> StudyGraph:
-    """Return the walk of one method on one model, seed and task; only L is evaluated."""
-    stated = {"variants": {"v": {"method": "m", "task": "chain", "models": ["S"]}}, "seeds": [0]}
+def only(method: dict[str, Any], **changes: Any) -> StudyGraph:
+    """Return a study with one method on one model, seed and task; only L is evaluated."""
+    variants = {"v": {"method": "m", "task": "chain", "models": ["S"]}}
     other = {"task": "story", "split": "test", "decoding": "greedy", "models": ["L"]}
-    return walk(methods={"m": method}, evaluations=[other], **stated, **changes)
+    methods = {"m": method}
+    return graph(methods=methods, variants=variants, evaluations=[other], seeds=[0], **changes)
 
 
-def costs(of: StudyGraph, **assumed: float) -> dict[str, Cost]:
+def costs(study: StudyGraph, **assumptions: float) -> dict[str, Cost]:
     """Return the cost of S by kind of work."""
-    rows = Forecast(of, PARAMETERS, replace(Assumed(), **assumed)).rows()
+    rows = Forecast(study, PARAMETERS, replace(Assumptions(), **assumptions)).rows()
     return {row.work: row.cost for row in rows if row.model == "S"}
 
 
-DRAWN: dict[str, Any] = {"e_step": {"decoding": "explore"}}
+SAMPLED: dict[str, Any] = {"e_step": {"decoding": "explore"}}
 
 
 def test_draws_cost_each_prompt_once_and_every_completion() -> None:
-    found = costs(one(DRAWN), length=0.5)["draws for the E-step"]
-    assert found.draws == 4 * 4  # problems x draws
-    assert found.generated_tokens == 16 * 4  # half of 8 tokens
-    assert found.cached_tokens == pytest.approx(3 * found.prompt_tokens, abs=3)
-    assert found.flops == 2 * 1000 * (found.prompt_tokens + found.generated_tokens)
+    cost = costs(only(SAMPLED), length=0.5)["draws for the E-step"]
+    assert cost.draws == 4 * 4  # problems x draws
+    assert cost.generated_tokens == 16 * 4  # half of 8 tokens
+    assert cost.cached_tokens == pytest.approx(3 * cost.prompt_tokens, abs=3)
+    assert cost.flops == 2 * 1000 * (cost.prompt_tokens + cost.generated_tokens)
 
 
-def test_gpu_time_is_operations_over_what_a_gpu_reaches() -> None:
-    slow = costs(one(DRAWN), peak=1e6, drawing=0.5, training=0.25)
+def test_gpu_time_is_operations_over_the_speed_that_a_gpu_reaches() -> None:
+    slow = costs(only(SAMPLED), peak=1e6, sampling=0.5, training=0.25)
     assert slow["draws for the E-step"].gpu_seconds == slow["draws for the E-step"].flops / 5e5
     assert slow["training"].gpu_seconds == slow["training"].flops / 2.5e5
 
 
-def test_what_two_variants_share_is_counted_once() -> None:
+def test_shared_artifacts_count_once() -> None:
     variants = {
         name: {"method": "rest-em", "task": "chain", "models": ["S"], "iterations": count}
         for name, count in (("two", 2), ("three", 3))
     }
-    assert costs(walk(variants=variants)) == costs(walk(variants={"three": variants["three"]}))
+    assert costs(graph(variants=variants)) == costs(graph(variants={"three": variants["three"]}))
 
 
 def test_examples_are_those_that_are_solved_up_to_the_cap() -> None:
-    solved = [
-        Forecast(of, PARAMETERS, Assumed(solved=0.5)).examples(of.trained[0])
-        for of in (
-            one(DRAWN),
-            one({**DRAWN, "selection": {"cap": 1}}),
-            one({**DRAWN, "selection": {"threshold": None}}),
-            one({**DRAWN, "selection": {"problems": 3}}),
-            one({**DRAWN, "selection": {"human": "terse"}}),
-            one({**DRAWN, "selection": {"times": 3}}),
-            one({"selection": {"model_data": False, "human": "terse"}}),
+    examples = [
+        Forecast(study, PARAMETERS, Assumptions(solved=0.5)).examples(study.trained[0])
+        for study in (
+            only(SAMPLED),
+            only({**SAMPLED, "selection": {"cap": 1}}),
+            only({**SAMPLED, "selection": {"threshold": None}}),
+            only({**SAMPLED, "selection": {"problems": 3}}),
+            only({**SAMPLED, "selection": {"human": "terse"}}),
+            only({**SAMPLED, "selection": {"times": 3}}),
+            only({"selection": {"model_data": False, "human": "terse"}}),
         )
     ]
-    assert solved == [8, 4, 16, 6, 12, 24, 4]
+    assert examples == [8, 4, 16, 6, 12, 24, 4]
 
 
 def test_training_ends_with_its_epochs_or_its_steps() -> None:
     layout = {"batch_size": 8, "epochs_max": 3, "layout": "padded"}
-    whole = costs(one(DRAWN, training=layout))["training"]
-    steps = costs(one(DRAWN, training={**layout, "steps": 6}))["training"]
-    tree = costs(one(DRAWN, training={**layout, "layout": "tree"}))["training"]
-    grown = {**DRAWN, "steps": {"first": 6}, "iterations": 1}
+    whole = costs(only(SAMPLED, training=layout))["training"]
+    steps = costs(only(SAMPLED, training={**layout, "steps": 6}))["training"]
+    tree = costs(only(SAMPLED, training={**layout, "layout": "tree"}))["training"]
+    grown = {**SAMPLED, "steps": {"first": 6}, "iterations": 1}
     assert steps.trained_tokens == pytest.approx(2 * whole.trained_tokens, abs=1)
-    assert costs(one(grown, training=layout))["training"] == steps
+    assert costs(only(grown, training=layout))["training"] == steps
     assert tree.trained_tokens < whole.trained_tokens / 2  # the few-shot prompt once a step
     assert whole.flops == 6 * 1000 * whole.trained_tokens
 
 
-def test_frozen_weights_train_no_token_and_prompts_are_tried() -> None:
-    shots = costs(one({**DRAWN, "m_step": {"kind": "shots"}}))
-    prompt = costs(one({**DRAWN, "m_step": {"kind": "prompt", "candidates": 5}}))
+def test_methods_without_fine_tuning_train_no_token_and_prompts_are_validated() -> None:
+    shots = costs(only({**SAMPLED, "m_step": {"kind": "shots"}}))
+    prompt = costs(only({**SAMPLED, "m_step": {"kind": "prompt", "candidates": 5}}))
     assert shots["training"] == prompt["training"] == Cost()
     assert shots["validation in training"].draws == 0
     assert prompt["validation in training"].draws > 0
 
 
 def test_processes_share_the_moments_and_adapters_need_the_weights_alone() -> None:
-    def held(**training: Any) -> dict[str, float]:
-        return Forecast(one(DRAWN, training=training), PARAMETERS, Assumed()).memory()
+    def memory(**training: Any) -> dict[str, float]:
+        return Forecast(only(SAMPLED, training=training), PARAMETERS, Assumptions()).memory()
 
-    assert held() == {"S": 16 * 1000}
-    assert held(processes=4) == {"S": 10 * 1000}
-    assert held(processes=4, shard="weights") == {"S": 4 * 1000}
-    assert held(lora={"rank": 4}) == {"S": 4 * 1000}
-    assert held(lora={"rank": 4}, processes=4, shard="weights") == {"S": 1000}
-    frozen = one({**DRAWN, "m_step": {"kind": "shots"}})
-    assert Forecast(frozen, PARAMETERS, Assumed()).memory() == {}
+    assert memory() == {"S": 16 * 1000}
+    assert memory(processes=4) == {"S": 10 * 1000}
+    assert memory(processes=4, shard="weights") == {"S": 4 * 1000}
+    assert memory(lora={"rank": 4}) == {"S": 4 * 1000}
+    assert memory(lora={"rank": 4}, processes=4, shard="weights") == {"S": 1000}
+    untrained = only({**SAMPLED, "m_step": {"kind": "shots"}})
+    assert Forecast(untrained, PARAMETERS, Assumptions()).memory() == {}
 
 
 def test_a_search_costs_its_continuations_and_rollouts() -> None:
     search = {"beams": 2, "expansions": 3, "rollouts": 4, "step_tokens": 2}
-    found = costs(one({"e_step": {"decoding": "explore", "search": search}}), length=0.5)
+    cost = costs(only({"e_step": {"decoding": "explore", "search": search}}), length=0.5)
     # 2 steps of 2 tokens each make the 4 tokens of a completion; half of it is rolled out
-    assert found["draws for the E-step"].generated_tokens == 4 * (2 * 2 * 3) * (2 + 4 * 2)
+    assert cost["draws for the E-step"].generated_tokens == 4 * (2 * 2 * 3) * (2 + 4 * 2)
 
 
 def test_the_demo_has_a_forecast_whose_last_line_adds_up() -> None:
-    of = StudyGraph(load_study(read_yaml(CONFIG / "demo.yaml"), CONFIG))
-    forecast = Forecast(of, dict.fromkeys(of.study.models, 1e6), Assumed())
+    study = StudyGraph(load_study(read_yaml(CONFIG / "demo.yaml"), CONFIG))
+    forecast = Forecast(study, dict.fromkeys(study.study.models, 1e6), Assumptions())
     rows = forecast.rows()
-    assert {row.model for row in rows} == set(of.study.models)
-    page = text(forecast).splitlines()
-    [whole] = [line for line in page if line.startswith("| all |")]
-    assert f" {amount(total(row.cost for row in rows).flops)} |" in whole
+    assert {row.model for row in rows} == set(study.study.models)
+    page = markdown(forecast).splitlines()
+    [last] = [line for line in page if line.startswith("| all |")]
+    assert f" {amount(total(row.cost for row in rows).flops)} |" in last
     assert len(page) == len(rows) + 8
     assert "solved 0.5" in page[-2]
     assert "S 0.016 GB" in page[-1]
@@ -139,29 +140,31 @@ def test_the_demo_has_a_forecast_whose_last_line_adds_up() -> None:
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        ({}, "nothing says how large S, L are"),
-        ({"S": 1.0}, "nothing says how large L is"),
+        ({}, "number of parameters of S, L is missing"),
+        ({"S": 1.0}, "number of parameters of L is missing"),
         ({"S": 1.0, "L": 1.0, "XL": 1.0}, "no model 'XL'"),
     ],
 )
-def test_sizes_must_fit_the_study(parameters: dict[str, float], expected: str) -> None:
+def test_missing_and_unknown_models_are_refused(
+    parameters: dict[str, float], expected: str
+) -> None:
     with pytest.raises(RestemError, match=expected):
-        Forecast(walk(), parameters, Assumed())
+        Forecast(graph(), parameters, Assumptions())
 
 
 @pytest.mark.parametrize("size", ["S", "S=", "S=-1", "S=0", "S=much", "=", "S=nan"])
-def test_a_size_that_is_none_is_refused(size: str) -> None:
-    asked = ["forecast", "--configfile", str(CONFIG / "demo.yaml"), "--parameters", size]
-    done = CliRunner().invoke(cli, asked)
-    assert done.exit_code != 0
-    assert "Error" in done.output or isinstance(done.exception, RestemError)
+def test_an_invalid_size_is_refused(size: str) -> None:
+    command = ["forecast", "--configfile", str(CONFIG / "demo.yaml"), "--parameters", size]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code != 0
+    assert "Error" in result.output or isinstance(result.exception, RestemError)
 
 
 @pytest.mark.parametrize(
     "option", ["--length=nan", "--length=0", "--solved=1.5", "--peak=inf", "--characters=-1"]
 )
-def test_an_assumption_that_is_none_is_refused(option: str) -> None:
-    asked = ["forecast", "--configfile", str(CONFIG / "demo.yaml"), "--parameters", "S=1e6"]
-    done = CliRunner().invoke(cli, [*asked, option])
-    assert done.exit_code == 2
-    assert option.split("=")[0] in done.output
+def test_an_invalid_assumption_is_refused(option: str) -> None:
+    command = ["forecast", "--configfile", str(CONFIG / "demo.yaml"), "--parameters", "S=1e6"]
+    result = CliRunner().invoke(cli, [*command, option])
+    assert result.exit_code == 2
+    assert option.split("=")[0] in result.output
