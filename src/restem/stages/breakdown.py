@@ -18,9 +18,9 @@ class Settings(Strict):
 
 @stage(lock="report")
 def run(job: Job, settings: Settings, metrics: InputFiles, *, output: OutputFile) -> None:
-    """Write the estimates of every group; without groups to look at, an empty table."""
-    found = []
+    """Estimate every quantity in groups of problems; without groups the table is empty."""
+    estimates = []
     if settings.metrics.breakdowns:
-        found = break_down(all_rows(settings.aliases, metrics), settings.metrics)
-    write_table(output, "breakdown", table("breakdown", found), job.provenance)
-    print(f"breakdown: {len(found)} estimates in groups", flush=True)
+        estimates = break_down(all_rows(settings.aliases, metrics), settings.metrics)
+    write_table(output, "breakdown", table("breakdown", estimates), job.provenance)
+    print(f"breakdown: {len(estimates)} estimates in groups", flush=True)

@@ -23,9 +23,10 @@ class Settings(Strict):
 def run(
     job: Job, settings: Settings, policy: InputFile, samples: InputFiles = (), *, output: OutputFile
 ) -> None:
-    """Write one row for the policy itself and one for each of its completions' addresses.
+    """Count what a policy cost to make, and all completions sampled from it.
 
-    Raises RestemError when a table of samples is at no address of the settings.
+    One row for the policy itself, and one for each address of completions. Raises RestemError
+    when a table of samples is at no address of the settings.
     """
     tables: dict[str, list[Path]] = {name: [] for name in settings.draws}
     for path in samples:
@@ -36,15 +37,18 @@ def run(
         costs[name] = total(cost_of_samples(path, parameters) for path in paths)
     rows = [{"name": name, **vars(cost)} for name, cost in costs.items()]
     write_table(output, "costs", table("costs", rows), job.provenance)
-    print(f"costs: {settings.policy} and {len(tables)} kinds of draws from it", flush=True)
+    print(
+        f"costs: {settings.policy} and {len(tables)} addresses of completions",
+        flush=True,
+    )
 
 
-def _address(path: Path, known: Sequence[str]) -> str:
+def _address(path: Path, addresses: Sequence[str]) -> str:
     """Return the address that a shard is of: `<address>/samples/<shard>`."""
     folder = path.parent.parent.as_posix()
-    for address in known:
+    for address in addresses:
         if folder == address or folder.endswith(f"/{address}"):
             return address
     raise RestemError(
-        f"{path} is of no completions of this policy", "--samples", "give those of the settings"
+        f"{path} holds no completions of this policy", "--samples", "give those of the settings"
     )

@@ -71,8 +71,8 @@ class Stage:
 
     def files(self, role: str) -> dict[str, File]:
         """Return the parameters that are inputs, or those that are outputs."""
-        found = {name: file_of(kind) for name, (kind, _) in self.parameters.items()}
-        return {name: file for name, file in found.items() if file and file.role == role}
+        files = {name: file_of(kind) for name, (kind, _) in self.parameters.items()}
+        return {name: file for name, file in files.items() if file and file.role == role}
 
     @cached_property
     def settings_model(self) -> type[Strict]:
@@ -118,9 +118,9 @@ class Stage:
         return "vllm-cpu" if engine.device == "cpu" else "vllm"
 
 
-def stage(lock: str, **more: Any) -> Callable[[Callable[..., None]], Stage]:
+def stage(lock: str, **options: Any) -> Callable[[Callable[..., None]], Stage]:
     """Declare the function below as a stage; see `Stage` for the arguments."""
-    return lambda run: Stage(run, lock, **more)
+    return lambda run: Stage(run, lock, **options)
 
 
 def stage_names() -> list[str]:

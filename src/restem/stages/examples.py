@@ -43,54 +43,54 @@ def run(
     shots: InputFile,
     output: OutputFile,
 ) -> None:
-    """Write one row for each completion and each human solution: kept or not, and why.
+    """Select training examples, and record why each other completion was dropped.
 
-    The shards of all sources come one source after the other.
+    One row for each completion and each human solution. The shards are ordered by source.
     """
     task = load_task(settings.task)
-    known = {problem.id: problem for problem in read_problems(problems)}
+    by_id = {problem.id: problem for problem in read_problems(problems)}
     prefix = few_shot_prefix(task, read_problems(shots))
     drawn = _read(settings, samples, rewards)
-    allowed = _allowed(settings, list(known), drawn.pop(REFERENCE, None))
-    candidates = [one for found in drawn.values() for one in found]
-    rows = _model_rows(settings, task, known, prefix, candidates, allowed)
+    allowed = _allowed(settings, list(by_id), drawn.pop(REFERENCE, None))
+    candidates = [candidate for group in drawn.values() for candidate in group]
+    rows = _model_rows(settings, task, by_id, prefix, candidates, allowed)
     if settings.selection.human is not None:
-        usable = {name: problem for name, problem in known.items() if name in allowed}
+        usable = {name: problem for name, problem in by_id.items() if name in allowed}
         rows += _human_rows(settings.selection.human, task, usable, prefix)
     counts = Counter(row["decision"] for row in rows)
     provenance = {**job.provenance, "counts": dict(counts)}
     write_table(output, "examples", table("examples", rows), provenance)
-    told = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     solved = len({row["problem_id"] for row in rows if row["decision"] == KEPT})
-    print(f"examples: {told or 'none'}; from {solved} of {len(known)} problems", flush=True)
+    print(f"examples: {summary or 'none'}; from {solved} of {len(by_id)} problems", flush=True)
 
 
 def _read(
     settings: Settings, samples: Sequence[Path], rewards: Sequence[Path]
 ) -> dict[str, list[Drawn]]:
     """Return the completions by source, no more of each problem than the policy looks at."""
-    found: dict[str, list[Drawn]] = {}
+    drawn_by_source: dict[str, list[Drawn]] = {}
     count = len(samples) // max(len(settings.sources), 1)
     for place, (name, age) in enumerate(settings.sources):
         shards = slice(place * count, (place + 1) * count)
         drawn = _join(samples[shards], rewards[shards])
-        most = settings.drawn[place] if settings.drawn else None
-        kept = [one for one in drawn if most is None or one.draw < most]
+        limit = settings.drawn[place] if settings.drawn else None
+        considered = [d for d in drawn if limit is None or d.draw < limit]
         label = name if age == 0 else f"{name}, {age} back"
-        found[label] = [replace(one, source=name, age=age) for one in kept]
-    return found
+        drawn_by_source[label] = [replace(d, source=name, age=age) for d in considered]
+    return drawn_by_source
 
 
 def _allowed(
-    settings: Settings, known: Sequence[str], reference: Sequence[Drawn] | None
+    settings: Settings, problem_ids: Sequence[str], reference: Sequence[Drawn] | None
 ) -> frozenset[str]:
     """Return the ids of the problems to train on."""
     share = settings.selection.problem_share
-    most = settings.selection.problems if share is None else round(share * len(known))
-    first = known[:most]
+    count = settings.selection.problems if share is None else round(share * len(problem_ids))
+    first = problem_ids[:count]
     if reference is None:
         return frozenset(first)
-    return frozenset(first) & {one.problem_id for one in reference if one.reward > 0}
+    return frozenset(first) & {d.problem_id for d in reference if d.reward > 0}
 
 
 def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Drawn]:
@@ -127,7 +127,7 @@ def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Drawn]:
 def _model_rows(
     settings: Settings,
     task: Task,
-    known: Mapping[str, Problem],
+    by_id: Mapping[str, Problem],
     prefix: str,
     drawn: Sequence[Drawn],
     allowed: frozenset[str],
@@ -135,7 +135,7 @@ def _model_rows(
     decisions = decide(drawn, settings.selection, settings.seed, allowed)
     return [
         _row(
-            task, known[d.drawn.problem_id], prefix, _source(d.drawn), d.drawn.draw, d.decision,
+            task, by_id[d.drawn.problem_id], prefix, _source(d.drawn), d.drawn.draw, d.decision,
             d.weight, d.drawn.completion,
         )
         for d in decisions
@@ -148,11 +148,11 @@ def _source(drawn: Drawn) -> str:
 
 
 def _human_rows(
-    source: str, task: Task, known: Mapping[str, Problem], prefix: str
+    source: str, task: Task, by_id: Mapping[str, Problem], prefix: str
 ) -> list[dict[str, Any]]:
-    without = [p.id for p in known.values() if source not in p.solutions]
-    if len(without) == len(known):
-        offered = sorted({name for p in known.values() for name in p.solutions})
+    without = [p.id for p in by_id.values() if source not in p.solutions]
+    if len(without) == len(by_id):
+        offered = sorted({name for p in by_id.values() for name in p.solutions})
         raise RestemError(
             f"no problem has a reference solution named {source!r}",
             "selection.human",
@@ -160,7 +160,7 @@ def _human_rows(
         )
     return [
         _row(task, p, prefix, f"human:{source}", NO_DRAW, KEPT, 1.0, p.solutions[source])
-        for p in known.values()
+        for p in by_id.values()
         if source in p.solutions
     ]
 

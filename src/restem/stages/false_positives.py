@@ -14,7 +14,7 @@ from restem.statistics.false_positives import audits
 class Settings(Strict):
     """For every input, in order, the addresses of the policies whose examples were rechecked.
 
-    without: tasks that are not audited, and why.
+    without: tasks whose examples have no second verdict, and why.
     """
 
     label: str
@@ -28,11 +28,11 @@ def run(
     job: Job, settings: Settings, rechecks: InputFiles, *, output: OutputFile, page: OutputFile
 ) -> None:
     """Estimate how many kept solutions are false positives, as a table and a page."""
-    found = []
+    rechecked = []
     for path, addresses in zip(rechecks, settings.policies, strict=True):
         rows = read_rows(path, "recheck")
-        found += [(address, rows) for address in addresses]
-    rates = audits(found, settings.metrics)
+        rechecked += [(address, rows) for address in addresses]
+    rates = audits(rechecked, settings.metrics)
     write_table(output, "false_positives", table("false_positives", rates), job.provenance)
     write_text(page, markdown(rates, settings.label, settings.metrics.confidence, settings.without))
     print(f"false positives: {len(settings.policies)} policies, {len(rates)} rates", flush=True)

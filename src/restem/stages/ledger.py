@@ -20,8 +20,8 @@ def run(
     job: Job, settings: Settings, costs: InputFiles, *, output: OutputFile, page: OutputFile
 ) -> None:
     """Add up what every policy, variant and experiment cost."""
-    known = dict(cost for path in costs for cost in read_costs(path))
-    rows = sums(settings.groups, known)
+    cost_by_name = dict(cost for path in costs for cost in read_costs(path))
+    rows = sums(settings.groups, cost_by_name)
     write_table(output, "ledger", table("ledger", rows), job.provenance)
     write_text(page, markdown(rows, settings.label))
-    print(f"ledger: {len(known)} policies and draws, {len(rows)} sums", flush=True)
+    print(f"ledger: {len(cost_by_name)} policies and samples, {len(rows)} sums", flush=True)

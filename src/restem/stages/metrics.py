@@ -40,17 +40,17 @@ def run(
     *,
     output: OutputFile,
 ) -> None:
-    """Write one row a problem; a halted policy gives one row that says why."""
+    """Count the correct completions of every problem; a halted policy has one row."""
     address = settings.model_dump(exclude={"train_task"})
     halted = read_policy(policy).halted
-    asked = read_problems(problems)
+    all_problems = read_problems(problems)
     if halted:
         rows = [_row(address, None, [], {}, halted)]
     else:
         tokens = {_key(r): r["tokens"] for path in samples for r in read_rows(path, "samples")}
         verdicts = _by_problem(rewards)
-        _close_counts(asked, tokens, verdicts, output)
-        rows = [_row(address, p, verdicts[p.id], tokens, None) for p in asked]
+        _close_counts(all_problems, tokens, verdicts, output)
+        rows = [_row(address, p, verdicts[p.id], tokens, None) for p in all_problems]
     write_table(output, "metrics", table("metrics", rows), job.provenance)
     correct, draws = (sum(row[name] for row in rows) for name in ("correct", "draws"))
     share = f"{correct / draws:.1%} of {draws} correct" if draws else f"halted: {halted}"
@@ -70,16 +70,16 @@ def _by_problem(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _close_counts(
-    asked: Sequence[Problem],
+    all_problems: Sequence[Problem],
     tokens: Mapping[tuple[str, int], int],
     verdicts: Mapping[str, Sequence[Mapping[str, Any]]],
     output: Path,
 ) -> None:
     """Refuse verdicts without a completion, completions without a verdict, problems without."""
     judged = {_key(row) for rows in verdicts.values() for row in rows}
-    if judged != set(tokens) or {problem.id for problem in asked} != set(verdicts):
+    if judged != set(tokens) or {problem.id for problem in all_problems} != set(verdicts):
         raise RestemError(
-            f"the counts do not close: {len(asked)} problems, {len(tokens)} completions, "
+            f"the counts do not close: {len(all_problems)} problems, {len(tokens)} completions, "
             f"{len(judged)} verdicts for {len(verdicts)} problems",
             str(output),
             "delete the samples and rewards folders beside it and run snakemake again",

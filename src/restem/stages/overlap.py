@@ -24,10 +24,10 @@ def run(job: Job, settings: Settings, problems: InputFiles, *, output: OutputFil
     for (left, left_problems), (right, right_problems) in combinations(named, 2):
         if "test" not in (left[1], right[1]):
             continue
-        for found in overlaps(left_problems, right_problems):
-            ids = {"left_id": found.left_id, "right_id": found.right_id}
+        for pair in overlaps(left_problems, right_problems):
+            ids = {"left_id": pair.left_id, "right_id": pair.right_id}
             names = {"left_task": left[0], "left_split": left[1]}
             names |= {"right_task": right[0], "right_split": right[1]}
-            rows.append({**ids, **names, "kind": found.kind, "score": found.score})
+            rows.append({**ids, **names, "kind": pair.kind, "score": pair.score})
     write_table(output, "overlap", table("overlap", rows), job.provenance)
     print(f"overlap: {len(rows)} pairs between {len(named)} splits", flush=True)

@@ -35,10 +35,10 @@ def run(
     methods: InputFile,
     output: OutputFile,
 ) -> None:
-    """Write the page; it links to figures and artifacts by paths relative to itself."""
+    """Write the page that shows figures, claims and costs; its links are relative to itself."""
     shown = [
-        Figure(**known, path=os.path.relpath(path, output.parent))
-        for known, path in zip(settings.figures, figures, strict=True)
+        Figure(**figure, path=os.path.relpath(path, output.parent))
+        for figure, path in zip(settings.figures, figures, strict=True)
     ]
     text = html(
         settings.study,

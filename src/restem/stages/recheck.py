@@ -1,6 +1,6 @@
-"""Stage recheck: judge a sample of what a policy is trained on a second time.
+"""Stage recheck: give a second verdict on a sample of what a policy is trained on.
 
-A reward is a false positive where the solution is not right after all. Three checks look for that:
+A reward is a false positive if the solution is wrong after all. Three checks look for that:
 `second grader` compares the answer with Math-Verify, `equations` works out the equations of numbers
 that a solution states, `held-back tests` runs a program on tests that did not decide its reward.
 A check is undecided where it can say nothing: that is no rejection.
@@ -81,9 +81,10 @@ def run(
     *,
     output: OutputFile,
 ) -> None:
-    """Write one row for each sampled solution and check.
+    """Give a second verdict on a sample of a policy's examples: grader, equations, held-back tests.
 
-    The shards of all sources come one source after the other, as for the selection.
+    One row for each sampled solution and check. The shards are ordered by source, as for the
+    selection.
     """
     chosen = _chosen(read_rows(examples, "examples"), settings)
     cases = list(_cases(chosen, settings, samples, rewards, problems))
@@ -94,8 +95,8 @@ def run(
     ]
     write_table(output, "recheck", table("recheck", rows), job.provenance)
     counts = Counter((row["check"], row["outcome"]) for row in rows)
-    told = ", ".join(f"{check} {outcome}: {n}" for (check, outcome), n in sorted(counts.items()))
-    print(f"recheck: {len(cases)} solutions; {told or 'nothing was kept'}", flush=True)
+    summary = ", ".join(f"{check} {outcome}: {n}" for (check, outcome), n in sorted(counts.items()))
+    print(f"recheck: {len(cases)} solutions; {summary or 'nothing was kept'}", flush=True)
 
 
 def _chosen(
@@ -162,28 +163,28 @@ def _checks(cases: Sequence[Case], settings: Settings) -> dict[str, list[Finding
     """Run every check that fits the task."""
     if settings.verifier == "code":
         return {"held-back tests": _held_back_tests(cases, settings)}
-    found = {"second grader": _second_grader(cases)}
+    checks = {"second grader": _second_grader(cases)}
     if settings.steps:
-        found["equations"] = [_equations(case) for case in cases]
-    return found
+        checks["equations"] = [_equations(case) for case in cases]
+    return checks
 
 
 def _second_grader(cases: Sequence[Case]) -> list[Finding]:
     """Compare answers; one that cannot be read by the second grader is undecided."""
-    asked = [case for case in cases if case.extracted is not None]
-    pairs = [(case.gold, str(case.extracted)) for case in asked]
+    extracted = [case for case in cases if case.extracted is not None]
+    pairs = [(case.gold, str(case.extracted)) for case in extracted]
     replies = second_replies(pairs, "stage recheck") if pairs else []
-    found = dict(zip(asked, replies, strict=True))
+    reply_by_case = dict(zip(extracted, replies, strict=True))
     findings = []
     for case in cases:
-        reply = found.get(case)
+        reply = reply_by_case.get(case)
         if reply is None:
             findings.append(Finding(REJECTED, "no answer"))
         elif reply.equal is None or reply.layer == "unparsed":
             findings.append(Finding(UNDECIDED, reply.layer))
         else:
-            told = None if reply.equal else f"{case.extracted} is not {case.gold}"
-            findings.append(Finding(ACCEPTED if reply.equal else REJECTED, told))
+            detail = None if reply.equal else f"{case.extracted} is not {case.gold}"
+            findings.append(Finding(ACCEPTED if reply.equal else REJECTED, detail))
     return findings
 
 
@@ -199,17 +200,18 @@ def _equations(case: Case) -> Finding:
 def _held_back_tests(cases: Sequence[Case], settings: Settings) -> list[Finding]:
     """Run programs on the tests that did not decide; a problem without such is undecided."""
     tests = [held(case.gold, settings.reward.code.held_back) for case in cases]
-    asked = [(case, gold) for case, gold in zip(cases, tests, strict=True) if gold is not None]
+    testable = [(case, gold) for case, gold in zip(cases, tests, strict=True) if gold is not None]
     code = settings.reward.code.model_copy(update={"held_back": 0})
     reward = settings.reward.model_copy(update={"code": code})
-    found = {}
-    if asked:
+    verdict_by_case = {}
+    if testable:
         with open_grader(settings.task, settings.verifier, reward) as grader:
-            verdicts = grader.verdicts([Attempt(gold, case.completion) for case, gold in asked])
-        found = {case: verdict for (case, _), verdict in zip(asked, verdicts, strict=True)}
+            verdicts = grader.verdicts([Attempt(gold, case.completion) for case, gold in testable])
+        pairs = zip(testable, verdicts, strict=True)
+        verdict_by_case = {case: verdict for (case, _), verdict in pairs}
     findings = []
     for case in cases:
-        verdict = found.get(case)
+        verdict = verdict_by_case.get(case)
         if verdict is None:
             findings.append(Finding(UNDECIDED, "no test is held back"))
         elif verdict.verdict == "error":
@@ -223,5 +225,5 @@ def _held_back_tests(cases: Sequence[Case], settings: Settings) -> list[Finding]
 
 def _row(case: Case, check: str, finding: Finding) -> dict[str, Any]:
     address = {"problem_id": case.problem_id, "source": case.source, "draw": case.draw}
-    told = {"origin": case.origin, "kept": case.kept, "check": check, "verdict": case.verdict}
-    return {**address, **told, "outcome": finding.outcome, "detail": finding.detail}
+    judged = {"origin": case.origin, "kept": case.kept, "check": check, "verdict": case.verdict}
+    return {**address, **judged, "outcome": finding.outcome, "detail": finding.detail}

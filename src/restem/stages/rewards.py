@@ -1,4 +1,4 @@
-"""Stage rewards: one verdict a completion (the E-step's second half)."""
+"""Stage rewards: one verdict for each completion (second half of an E-step)."""
 
 import importlib
 from collections import Counter
@@ -12,10 +12,9 @@ from restem.config.base import Loads, Strict, TaskModule, VerifierModule
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.verifier import Attempt, Verdict
-from restem.sampling.rows import of_shard
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tasks.grading import open_grader
-from restem.tasks.problem import read_problems
+from restem.tasks.problem import of_shard, read_problems
 
 
 class Settings(Strict):
@@ -64,9 +63,9 @@ def _graded_by_hand(
     """Return the verdicts of one shard; the sheet must hold the completions of all shards."""
     # Loaded by name: the code of sheets is no part of what a program verifies.
     grading_sheet = importlib.import_module("restem.tasks.grading_sheet")
-    asked = read_problems(problems)
-    shard_ids = {problem.id for problem in of_shard(asked, shard)}
-    points = grading_sheet.points_of(sheet, sampled, asked, str(problems))
+    all_problems = read_problems(problems)
+    shard_ids = {problem.id for problem in of_shard(all_problems, shard)}
+    points = grading_sheet.points_of(sheet, sampled, all_problems, str(problems))
     keys = [(row["problem_id"], row["draw"]) for row in sampled if row["problem_id"] in shard_ids]
     rows = []
     for key in keys:

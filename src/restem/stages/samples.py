@@ -15,14 +15,12 @@ from restem.config.models import EngineSettings
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.policies.manifest import PolicyManifest, read_policy, verify_checkpoint
-from restem.sampling.drawing import Drawing, narrowed
-from restem.sampling.engine import BadPrompts, Completion, Engine, Request, draw_seed
-from restem.sampling.pool import Key, Pool
-from restem.sampling.progress import Progress
-from restem.sampling.rows import of_shard, row_of
-from restem.sampling.usage import Ledger, summed
+from restem.sampling.engine import BadPrompts, Engine, Request, draw_seed
+from restem.sampling.pool import Key, Pool, keys_of
+from restem.sampling.sampler import Sampler, without_rows
+from restem.sampling.usage import Progress, UsageCounter, sum_usage
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
-from restem.tasks.problem import SHOT, Problem, read_problems
+from restem.tasks.problem import SHOT, Problem, of_shard, read_problems
 from restem.tasks.registry import load_task
 from restem.tasks.task import Task, few_shot_prefix, hinted
 
@@ -122,18 +120,18 @@ def _sample(
     if settings.prompt == "chat":
         requests = _as_chat(requests, task, examples, verify_checkpoint(manifest))
     pool = Pool(output, _draw_recipe(job))
-    before = pool.spent()
-    rows = pool.rows({k for request in requests for k in _keys(request)})
+    usage_before = pool.saved_usage()
+    rows = pool.rows({key for request in requests for key in keys_of(request)})
     kept = len(rows)
-    ledger = Ledger()
-    engine = _draw(requests, settings, task, manifest, threads, pool, rows, ledger)
-    ordered = [rows[k] for request in requests for k in _keys(request)]
+    counter = UsageCounter()
+    engine = _draw(requests, settings, task, manifest, threads, pool, rows, counter)
+    ordered = [rows[key] for request in requests for key in keys_of(request)]
     counts = {"problems": len(requests), "drawn": len(rows) - kept, "kept": kept}
-    spent = summed([*before, ledger.total()])
-    provenance = {**job.provenance, "engine": engine, "counts": counts, "ledger": spent}
+    usage = sum_usage([*usage_before, counter.total()])
+    provenance = {**job.provenance, "engine": engine, "counts": counts, "ledger": usage}
     write_table(output, "samples", table("samples", ordered), provenance)
     pool.close(set(rows))
-    job.notes.update(counts, ledger=spent)
+    job.notes.update(counts, ledger=usage)
     print(f"samples: {counts['drawn']} drawn, {kept} kept from before", flush=True)
 
 
@@ -158,8 +156,8 @@ def _request(task: Task, settings: Settings, policy: str, prefix: str, problem: 
     split, decoding, seed = settings.address
     name = f"{decoding}+hint" if settings.hint else decoding
     seeds = tuple(draw_seed(policy, split, name, problem.id, draw, seed) for draw in draws)
-    asked = hinted(task, problem) if settings.hint else task.question(problem.question)
-    return Request(problem.id, prefix, asked, draws, seeds)
+    question = hinted(task, problem) if settings.hint else task.question(problem.question)
+    return Request(problem.id, prefix, question, draws, seeds)
 
 
 def _as_chat(
@@ -172,15 +170,6 @@ def _as_chat(
     tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
     pairs = [(task.question(s.question), task.answer(s.solutions[SHOT])) for s in shots]
     return as_chat(requests, pairs, tokenizer, str(checkpoint))
-
-
-def _request_digest(request: Request) -> str:
-    return digest([request.problem_id, request.prefix, request.prompt])[:16]
-
-
-def _keys(request: Request) -> list[Key]:
-    name = _request_digest(request)
-    return [(name, d, s) for d, s in zip(request.draws, request.seeds, strict=True)]
 
 
 def _draw_recipe(job: Job) -> str:
@@ -198,27 +187,22 @@ def _draw(
     threads: int,
     pool: Pool,
     rows: dict[Key, dict[str, Any]],
-    ledger: Ledger,
+    counter: UsageCounter,
 ) -> str:
-    """Draw what is missing into `rows`, saving as it goes; return what drew it."""
-    left = sum(len(request.draws) for request in narrowed(requests, _keys, rows))
-    if not left:
+    """Sample the missing draws into `rows`, saving them on the way; return the engine's version."""
+    missing = sum(len(request.draws) for request in without_rows(requests, rows))
+    if not missing:
         return "none"
     engine = _load(manifest, settings.engine, threads)
-    ledger.watch(engine)
-    names = {request.problem_id: _request_digest(request) for request in requests}
-
-    def described(one: Completion) -> dict[str, Any]:
-        return row_of(one, names[one.problem_id], engine.version)
-
-    drawing = Drawing(engine, settings.decoding, task.stop, pool, rows)
-    progress = Progress(left)
-    drawing.draw(requests, _keys, described, ledger, progress)
+    counter.attach(engine)
+    sampler = Sampler(engine, settings.decoding, task.stop, pool, rows)
+    progress = Progress(missing)
+    sampler.sample(requests, counter, progress)
     print(progress.line(), flush=True)
-    if drawing.empty:
-        _tell_empty(drawing.empty, left)
-    if drawing.refused:
-        raise _refusal(drawing.refused, len(rows))
+    if sampler.empty:
+        _tell_empty(sampler.empty, missing)
+    if sampler.refused:
+        raise _refusal(sampler.refused, len(rows))
     return engine.version
 
 

@@ -17,9 +17,9 @@ class Settings(Strict):
 def run(
     job: Job, settings: Settings, samples: InputFiles, problems: InputFile, *, output: OutputFile
 ) -> None:
-    """Write one row a completion, with its points left open.
+    """Write the sheet on which a human gives points to completions, one row for each.
 
-    The file can only be read: who fills it in saves a copy, which no later run overwrites.
+    The file is read-only: whoever fills it in saves a copy, which no later run overwrites.
     """
     drawn = [row for path in samples for row in read_rows(path, "samples")]
     entries = entries_of(drawn, read_problems(problems), str(problems))

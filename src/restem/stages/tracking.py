@@ -83,11 +83,11 @@ def _metrics(
 ) -> dict[str, float]:
     """Name a policy's own estimates: quantity, task, split and decoding."""
     names = ("model", "variant", "seed", "iteration")
-    mine = (row for row in rows if tuple(row[name] for name in names) == place)
+    own_rows = (row for row in rows if tuple(row[name] for name in names) == place)
     return {
         f"{row['quantity'].replace('@', '_at_')}.{row['task']}.{row['split']}.{row['decoding']}": (
             row["estimate"]
         )
-        for row in mine
+        for row in own_rows
         if row["estimate"] is not None
     }

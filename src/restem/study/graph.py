@@ -118,23 +118,23 @@ class StudyGraph(PolicyGraph):
 
     @cached_property
     def _first_tries(self) -> dict[Draws, Draws]:
-        found: dict[Draws, Draws] = {}
+        first_try_by_draws: dict[Draws, Draws] = {}
         for policy in self.trained:
             before = self.e_step(policy)
             for source in self.sources(policy):
                 if source.name == HINT and source.age == 0 and before:
-                    found.setdefault(self._owned(source.draws), before)
-        return found
+                    first_try_by_draws.setdefault(self._owned(source.draws), before)
+        return first_try_by_draws
 
     @cached_property
     def _wanted(self) -> dict[Draws, int]:
         """Map what selections look at to the most draws that one of them wants."""
-        most: dict[Draws, int] = {}
+        wanted: dict[Draws, int] = {}
         for policy in self.trained:
             for source in self.sources(policy):
                 draws = self._owned(source.draws)
-                most[draws] = max(most.get(draws, 0), self.wanted_draws(policy, source))
-        return most
+                wanted[draws] = max(wanted.get(draws, 0), self.wanted_draws(policy, source))
+        return wanted
 
     def count(self, draws: Draws) -> int:
         """Return how many draws of each problem an address holds: as many as any use wants."""
@@ -157,10 +157,10 @@ class StudyGraph(PolicyGraph):
 
     @cached_property
     def _sampled_from(self) -> dict[Policy, list[Draws]]:
-        found: dict[Policy, list[Draws]] = {}
+        by_policy: dict[Policy, list[Draws]] = {}
         for draws in self.sampled():
-            found.setdefault(draws.policy, []).append(draws)
-        return found
+            by_policy.setdefault(draws.policy, []).append(draws)
+        return by_policy
 
     def evaluations(self) -> list[Draws]:
         """List the completions that are evaluated: each address once."""
@@ -318,14 +318,14 @@ class StudyGraph(PolicyGraph):
 
     def examples_settings(self, policy: Policy) -> dict[str, Any]:
         """Return what selection reads; human solutions alone need no seed."""
-        more: dict[str, Any] = {}
+        sources_read: dict[str, Any] = {}
         sources = self.sources(policy)
         if [source.name for source in sources] not in ([], [MODEL]):
-            more["sources"] = [[source.name, source.age] for source in sources]
+            sources_read["sources"] = [[source.name, source.age] for source in sources]
         wanted = [self.wanted_draws(policy, source) for source in sources]
         if wanted != [self.count(draws) for draws in self.feeds(policy)]:
-            more["drawn"] = wanted
-        return self._selection_settings(policy) | more
+            sources_read["drawn"] = wanted
+        return self._selection_settings(policy) | sources_read
 
     def _selection_settings(self, policy: Policy) -> dict[str, Any]:
         selection = self.selection(policy)

@@ -81,12 +81,12 @@ class PolicyGraph:
 
     def sources(self, policy: Policy) -> list[Source]:
         """List what a policy's examples are selected from, this iteration's draws first."""
-        found = list(self._drawn(policy))
+        sources = list(self._drawn(policy))
         matched = self.method(policy).matched
         if matched is not None:
             reference = self._on_train(policy, self.base(policy.model), matched)
-            found.append(Source(REFERENCE, 0, reference))
-        return found
+            sources.append(Source(REFERENCE, 0, reference))
+        return sources
 
     def _drawn(self, policy: Policy) -> Iterator[Source]:
         """Walk back over the iterations whose draws are looked at, each address once."""
