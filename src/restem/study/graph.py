@@ -268,22 +268,23 @@ class StudyGraph(PolicyGraph):
         return {"source": self.study.models[model].source.model_dump(mode="json")}
 
     def samples_settings(self, draws: Draws) -> dict[str, Any]:
-        """Return what drawing completions reads."""
-        decoding = self.study.decodings[draws.decoding]
-        more = {"window": list(draws.window)} if draws.window else {}
-        return (
-            more
-            | {
-                "task": self.module(draws.task),
-                "engine": self._engine(draws.policy.model),
-                "decoding": decoding.model_dump(mode="json", exclude_defaults=True)
-                | {"draws": self.count(draws)},
-                "address": [draws.split, draws.decoding, draws.seed],
-            }
-            | ({"hint": True} if draws.view == HINT else {})
-            | ({"prompt": "chat"} if self.study.models[draws.policy.model].prompt == "chat" else {})
-            | self._search_settings(draws)
+        """Return how completions are sampled, or searched for."""
+        decoding = self.study.decodings[draws.decoding].model_dump(
+            mode="json", exclude_defaults=True
         )
+        settings: dict[str, Any] = {
+            "task": self.module(draws.task),
+            "engine": self._engine(draws.policy.model),
+            "decoding": decoding | {"draws": self.count(draws)},
+            "address": [draws.split, draws.decoding, draws.seed],
+        }
+        if draws.window:
+            settings["window"] = list(draws.window)
+        if draws.view == HINT:
+            settings["hint"] = True
+        if self.study.models[draws.policy.model].prompt == "chat":
+            settings["prompt"] = "chat"
+        return settings | self._search_settings(draws)
 
     def _search_settings(self, draws: Draws) -> dict[str, Any]:
         """Return what a search for solutions reads besides; nothing where there is none."""
