@@ -1,7 +1,9 @@
-"""Which tests need programs that a Python environment cannot bring, and what happens without."""
+"""Programs that tests need besides Python, and folders that all workers of a test run share."""
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if lacking := missing(item.path):
             reason = f"needs {', '.join(lacking)}: see .ci/run, tests/cluster and containers"
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all workers of the test run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def once(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """Make a folder in one of the workers; the others wait for it."""
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / f"{name}.done").exists():
+            make(folder / name)
+            (folder / f"{name}.done").touch()
+    return folder / name

@@ -25,7 +25,7 @@ def _module(name: str, path: Path) -> Any:
 _workflow = _module("workflow_trees", HERE.parent / "workflow" / "conftest.py")
 _cluster = _module("virtual_cluster", HERE / "cluster.py")
 _module("virtual_faults", HERE / "faults.py")
-shared, planted, finished = _workflow.shared, _workflow.planted, _workflow.finished
+planted, finished = _workflow.planted, _workflow.finished
 fresh, end_group = _workflow.fresh, _workflow.end_group
 
 ASK_OFTEN = ("--restem-slurm-init-seconds-before-status-checks", "2")

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from restem.artifacts.tables import read_rows
+from tests.conftest import once
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -43,21 +45,24 @@ metrics: {ks: [1, 2, 4, 8]}
 
 
 @pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return [_run(tmp_path_factory.mktemp(name)) for name in ("first", "second")]
+def trees(shared: Path) -> list[Path]:
+    """Return the results of two runs in two places, made once for all workers of the tests."""
+    with ThreadPoolExecutor() as pool:
+        places = pool.map(lambda name: once(shared, name, run), ("twice-first", "twice-second"))
+        return [place / "results/twice" for place in places]
 
 
-def _run(tree: Path) -> Path:
+def run(tree: Path) -> None:
+    tree.mkdir()
     for name in ("Snakefile", "rules", "config", "profiles", "envs", "containers", "src"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tree / name)
     (tree / "twice.yaml").write_text(STUDY)
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     environment |= {"PYTHONPATH": str(tree / "src"), "HF_HUB_OFFLINE": "1"}
-    command = [str(BIN / "snakemake"), "--configfile", "twice.yaml", "--cores", "2"]
+    command = [str(BIN / "snakemake"), "--configfile", "twice.yaml", "--cores", "1"]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return tree / "results/twice"
 
 
 def _bytes(tree: Path, pattern: str) -> dict[str, bytes]:

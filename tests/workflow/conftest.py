@@ -5,7 +5,6 @@ random model solves nothing: ReST-EM halts, and SFT is the variant with trained 
 """
 
 import copy
-import fcntl
 import os
 import re
 import shutil
@@ -20,6 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+
+from tests.conftest import once
 
 REPOSITORY = Path(__file__).parents[2]
 NEEDED = (
@@ -241,28 +242,9 @@ def plant(root: Path) -> Tree:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that all workers of the test run share."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "workflow"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def _once(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
-    """Make a folder in one of the workers; the others wait for it."""
-    with (folder / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / f"{name}.done").exists():
-            make(folder / name)
-            (folder / f"{name}.done").touch()
-    return folder / name
-
-
-@pytest.fixture(scope="session")
 def planted(shared: Path) -> Tree:
     """Return a tree in which nothing was run; it is to be copied."""
-    return Tree(_once(shared, "planted", plant))
+    return Tree(once(shared, "planted", plant))
 
 
 @pytest.fixture(scope="session")
@@ -275,7 +257,7 @@ def finished(shared: Path, planted: Tree) -> Tree:
         (root / "first.log").write_text(tree.make())
         (root / "seconds").write_text(str(time.monotonic() - started))
 
-    return Tree(_once(shared, "finished", run))
+    return Tree(once(shared, "finished", run))
 
 
 @pytest.fixture(scope="session")
