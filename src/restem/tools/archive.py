@@ -1,8 +1,8 @@
-"""Bundle what figures are made from, so that a laptop can draw them without re-running anything.
+"""Bundle what figures are made from, so that a laptop can plot them without running the study.
 
-An archive is a .tar.gz with the tables of estimates, claims and costs of a study, the slices of
-configuration that its figures read, and a manifest of sha256 digests. Equal contents give equal
-bytes: entries are sorted, and times, owners and modes are fixed.
+An archive is a .tar.gz with a study's tables of estimates, claims and costs, its pages and figures,
+and a manifest: sha256 digests of the files, and the settings of every figure. Equal contents give
+equal bytes, because entries are sorted and have fixed times, owners and modes.
 """
 
 import gzip
@@ -20,30 +20,29 @@ from restem.errors import RestemError
 
 MANIFEST: Final = "manifest.json"
 TABLES: Final = ("summary", "lifts", "breakdown", "claims", "ledger", "overlap", "false_positives")
-FIGURES: Final = "figures"
-PAGES: Final = (
-    "claims.md",
-    "ledger.md",
-    "false_positives.md",
-    "methods.md",
-    "table.md",
-    "table.csv",
-    "index.html",
+PAGES: Final = ("claims", "ledger", "false_positives", "methods", "table")
+FILES: Final = (
+    *(f"{name}.parquet" for name in TABLES),
+    *(f"{name}.md" for name in PAGES),
+    *("table.csv", "index.html"),
 )
+FORMATS: Final = (".pdf", ".svg", ".png")
 
 
 def archive(results: Path, output: Path) -> dict[str, str]:
     """Write the archive of a study; return the digests of its files.
 
-    results: the study's folder. Raises RestemError when it has no estimates.
+    results: the study's folder. Raises RestemError if it has no estimates.
     """
-    files = {str(path.relative_to(results)): path.read_bytes() for path in _found(results)}
+    paths = [results / name for name in FILES if (results / name).is_file()]
+    paths += sorted(path for path in results.glob("figures/*") if path.suffix in FORMATS)
+    files = {str(path.relative_to(results)): path.read_bytes() for path in paths}
     if "summary.parquet" not in files:
         raise RestemError(
             "there are no estimates to archive", str(results), "run the study first: snakemake all"
         )
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest = {"study": results.name, "files": digests, "figures": _figures(results)}
+    manifest = {"study": results.name, "files": digests, "figures": list(_figures(results))}
     files[MANIFEST] = (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
     write_bytes(output, _packed(files))
     return digests
@@ -52,13 +51,13 @@ def archive(results: Path, output: Path) -> dict[str, str]:
 def unpack(bundle: Path, output: Path) -> dict[str, Any]:
     """Check an archive, then write its files into a folder; return its manifest.
 
-    Raises RestemError before anything is written when the archive is not what its manifest says.
+    Raises RestemError before it writes anything if the archive is not what its manifest says.
     """
-    files = _members(bundle)
+    files = _read_files(bundle)
     manifest = _manifest(files.pop(MANIFEST, b""), bundle)
     for name, expected in manifest["files"].items():
         if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
-            raise _refused("the archive does not hold what its manifest says", f"{bundle}: {name}")
+            raise _refused("the archive differs from its manifest", f"{bundle}: {name}")
     for name in manifest["files"]:
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         (output / name).write_bytes(files[name])
@@ -66,7 +65,7 @@ def unpack(bundle: Path, output: Path) -> dict[str, Any]:
 
 
 def commands(manifest: Mapping[str, Any], folder: Path) -> Iterator[list[str]]:
-    """Yield the command that draws each figure of an unpacked archive; only figures are drawn."""
+    """Yield the command that plots each figure of an unpacked archive."""
     for figure in manifest["figures"]:
         outputs = [str(folder / output) for output in figure["outputs"]]
         settings = json.dumps(figure["settings"], sort_keys=True)
@@ -74,26 +73,24 @@ def commands(manifest: Mapping[str, Any], folder: Path) -> Iterator[list[str]]:
         yield ["figure", "--estimates", estimates, "--output", *outputs, "--settings", settings]
 
 
-def _members(bundle: Path) -> dict[str, bytes]:
-    """Read every file of an archive."""
+def _read_files(bundle: Path) -> dict[str, bytes]:
     try:
-        with tarfile.open(bundle) as packed:
-            members = [(entry.name, packed.extractfile(entry)) for entry in packed]
-            return {name: stream.read() for name, stream in members if stream is not None}
+        with tarfile.open(bundle) as tar:
+            streams = [(entry.name, tar.extractfile(entry)) for entry in tar]
+            return {name: stream.read() for name, stream in streams if stream is not None}
     except (tarfile.TarError, OSError, EOFError, zlib.error) as problem:
-        raise _refused(f"this is no whole archive: {problem}", str(bundle)) from problem
+        raise _refused(f"the archive is damaged: {problem}", str(bundle)) from problem
 
 
 def _manifest(content: bytes, bundle: Path) -> dict[str, Any]:
-    """Read a manifest; what it names must stay in the folder."""
+    """Read a manifest. Raises RestemError if it names a file outside the archive's folder."""
     try:
         manifest: dict[str, Any] = json.loads(content)
         figures = manifest["figures"]
         names = [*manifest["files"], *(n for f in figures for n in (*f["outputs"], f["input"]))]
     except (ValueError, KeyError, TypeError, IndexError) as problem:
         raise _refused("the archive has no readable manifest", str(bundle)) from problem
-    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
-    if outside:
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
         raise _refused("the manifest names files outside the archive", str(bundle))
     return manifest
 
@@ -102,35 +99,26 @@ def _refused(what: str, where: str) -> RestemError:
     return RestemError(what, where, "fetch the archive again, or make it with restem archive")
 
 
-def _found(results: Path) -> Iterator[Path]:
-    for name in (*(f"{table}.parquet" for table in TABLES), *PAGES):
-        if (results / name).is_file():
-            yield results / name
-    for path in sorted((results / FIGURES).glob("*")):
-        if path.suffix in (".pdf", ".svg", ".png"):
-            yield path
-
-
-def _figures(results: Path) -> list[dict[str, Any]]:
-    """Return the settings, the input and the outputs of every figure, from its seal."""
-    figures = []
-    for path in sorted((results / FIGURES).glob("*.pdf")):
+def _figures(results: Path) -> Iterator[dict[str, Any]]:
+    """Yield the settings, the input and the outputs of every figure, from its seal."""
+    for path in sorted(results.glob("figures/*.pdf")):
         if seal := read_seal(path):
             settings = seal["settings"]
-            outputs = [f"{FIGURES}/{path.stem}.{kind}" for kind in ("pdf", "svg", "png")]
-            table = f"{settings.get('table', 'summary')}.parquet"
-            figures.append({"settings": settings, "outputs": outputs, "input": table})
-    return figures
+            yield {
+                "settings": settings,
+                "outputs": [f"figures/{path.stem}{suffix}" for suffix in FORMATS],
+                "input": f"{settings.get('table', 'summary')}.parquet",
+            }
 
 
 def _packed(files: Mapping[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=stream, mode="wb", mtime=0, filename="") as compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as packed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for name, content in sorted(files.items()):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o644
-            packed.addfile(entry, io.BytesIO(content))
+            tar.addfile(entry, io.BytesIO(content))
     return stream.getvalue()

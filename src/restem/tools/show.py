@@ -1,4 +1,4 @@
-"""Print an artifact for a human: what it holds, one thing of it in full, and where it came from."""
+"""Print an artifact for people: what it contains, some rows in full, and where it came from."""
 
 import json
 from collections import Counter
@@ -14,7 +14,7 @@ WIDTH = 100
 
 
 def show(path: Path, rows: int, problem: str | None) -> str:
-    """Return the text for an artifact; `problem` picks the rows of one problem id."""
+    """Return an artifact as text, with some of its rows; problem: the id whose rows are shown."""
     if path.suffix == ".parquet":
         return "\n".join(_table(path, rows, problem))
     if path.name == "policy.json":
@@ -25,19 +25,19 @@ def show(path: Path, rows: int, problem: str | None) -> str:
 def _table(path: Path, count: int, problem: str | None) -> Iterable[str]:
     provenance = read_provenance(path)
     kind = provenance["schema"]
-    found = read_rows(path, kind)
-    yield f"{kind}: {len(found)} rows, content {provenance['content'][:12]}   {path}"
+    rows = read_rows(path, kind)
+    yield f"{kind}: {len(rows)} rows, content {provenance['content'][:12]}   {path}"
     if "counts" in provenance:
         yield f"counts: {json.dumps(provenance['counts'])}"
-    if "decision" in (found[0] if found else {}):
-        yield f"decisions: {dict(Counter(row['decision'] for row in found))}"
-    key = "id" if kind == "problems" else "problem_id"
+    if rows and "decision" in rows[0]:
+        yield f"decisions: {dict(Counter(row['decision'] for row in rows))}"
     if problem is not None:
-        found = [row for row in found if row.get(key) == problem]
-        count = len(found)
+        id_column = "id" if kind == "problems" else "problem_id"
+        rows = [row for row in rows if row.get(id_column) == problem]
+        count = len(rows)
         yield f"{count} rows of problem {problem}"
     verdicts = _verdicts(path, kind)
-    for row in found[:count]:
+    for row in rows[:count]:
         yield ""
         yield from _row({**row, **verdicts.get((row.get("problem_id"), row.get("draw")), {})})
     yield ""
@@ -45,18 +45,19 @@ def _table(path: Path, count: int, problem: str | None) -> Iterable[str]:
 
 
 def _verdicts(path: Path, kind: str) -> dict[Any, dict[str, Any]]:
-    """Return the verdicts that stand beside some samples, by problem and draw."""
-    beside = path.parent.parent / "rewards" / path.name
-    if kind != "samples" or not beside.is_file():
+    """Return the verdicts on a table of samples, by problem and draw, if there are any."""
+    rewards = path.parent.parent / "rewards" / path.name
+    if kind != "samples" or not rewards.is_file():
         return {}
-    shown = ("verdict", "extracted", "layer")
+    columns = ("verdict", "extracted", "layer")
     return {
-        (row["problem_id"], row["draw"]): {name: row[name] for name in shown}
-        for row in read_rows(beside, "rewards")
+        (row["problem_id"], row["draw"]): {name: row[name] for name in columns}
+        for row in read_rows(rewards, "rewards")
     }
 
 
 def _row(row: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the short cells of a row in one line, then each long text in an indented block."""
     short = {k: v for k, v in row.items() if not (isinstance(v, str) and len(v) > 40)}
     yield "  ".join(f"{k}={v}" for k, v in short.items() if v is not None and v != [])
     for name, text in row.items():
@@ -78,26 +79,25 @@ def _policy(path: Path) -> Iterable[str]:
 
 def _origin(path: Path, provenance: Mapping[str, Any]) -> Iterable[str]:
     """Follow the digests of the inputs back to the base model and the data."""
-    index = _index(path)
+    paths = _paths_by_content(path)
     yield "made from"
-    seen: set[str] = set()
-    waiting = [(1, name, d) for name, ds in _inputs(provenance) for d in ds]
-    while waiting:
-        depth, name, content = waiting.pop(0)
-        place = index.get(content)
-        yield f"{'  ' * depth}{name} {content[:12]}  {place or 'no longer here'}"
-        if place is None or content in seen:
-            continue
-        seen.add(content)
-        nested = [(depth + 1, n, d) for n, ds in _inputs(_provenance(place)) for d in ds]
-        waiting = nested + waiting
+    shown: set[str] = set()
+    stack = _inputs(provenance, 1)
+    while stack:
+        depth, name, content = stack.pop(0)
+        source = paths.get(content)
+        yield f"{'  ' * depth}{name} {content[:12]}  {source or 'no longer exists'}"
+        if source is not None and content not in shown:
+            shown.add(content)
+            stack = _inputs(_provenance(source), depth + 1) + stack
     yield f"settings {json.dumps(provenance.get('settings', {}), sort_keys=True)}"
     code, environment = (str(provenance.get(k, "?"))[:12] for k in ("code", "environment"))
     yield f"code {code}, environment {environment}"
 
 
-def _inputs(provenance: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    return list(provenance.get("inputs", {}).items())
+def _inputs(provenance: Mapping[str, Any], depth: int) -> list[tuple[int, str, str]]:
+    inputs = provenance.get("inputs", {})
+    return [(depth, name, content) for name in inputs for content in inputs[name]]
 
 
 def _provenance(path: Path) -> Mapping[str, Any]:
@@ -106,8 +106,8 @@ def _provenance(path: Path) -> Mapping[str, Any]:
     return read_policy(path).provenance if path.name == "policy.json" else {}
 
 
-def _index(path: Path) -> dict[str, Path]:
-    """Find every artifact of the study by its content."""
+def _paths_by_content(path: Path) -> dict[str, Path]:
+    """Return the path of every artifact of the same study by its content digest."""
     root = next((p for p in path.parents if p.parent.name == "results"), path.parent)
     files = [*root.rglob("*.parquet"), *root.rglob("policy.json")]
     return {content_of(file): file for file in files if HIDDEN not in file.parts}

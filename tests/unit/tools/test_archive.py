@@ -1,4 +1,4 @@
-"""An archive is the same bytes for the same results, is checked, and redraws its figures."""
+"""Equal results give equal archives; an archive is checked, and its figures are plotted again."""
 
 import json
 import tarfile
@@ -25,9 +25,9 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    folder = tmp_path / "study"
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive") / "study"
     rows = [
         ROW | {"variant": "base", "iteration": 0, "estimate": 0.3},
         ROW | {"variant": "rest-em", "iteration": 1, "estimate": 0.35},
@@ -36,8 +36,8 @@ def results(tmp_path: Path) -> Path:
     outputs = [str(folder / "figures" / f"F1.{kind}") for kind in ("pdf", "svg", "png")]
     estimates = ["--estimates", str(folder / "summary.parquet")]
     command = ["figure", *estimates, "--output", *outputs, "--settings", json.dumps(SETTINGS)]
-    done = CliRunner().invoke(cli, command, catch_exceptions=False)
-    assert done.exit_code == 0
+    result = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert result.exit_code == 0
     return folder
 
 
@@ -47,27 +47,27 @@ def test_equal_results_give_equal_bytes(results: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
 
 
-def test_figures_are_drawn_again_as_they_were(results: Path, tmp_path: Path) -> None:
+def test_figures_are_plotted_again_with_equal_bytes(results: Path, tmp_path: Path) -> None:
     archive(results, tmp_path / "a.tar.gz")
     manifest = unpack(tmp_path / "a.tar.gz", tmp_path / "elsewhere")
     assert len(list(commands(manifest, tmp_path / "elsewhere"))) == 1
     command = ["redraw", str(tmp_path / "a.tar.gz"), "--output", str(tmp_path / "again")]
-    done = CliRunner().invoke(cli, command, catch_exceptions=False)
-    assert done.exit_code == 0
+    result = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert result.exit_code == 0
     for kind in ("pdf", "svg", "png"):
         name = f"figures/F1.{kind}"
         assert (tmp_path / "again" / name).read_bytes() == (results / name).read_bytes()
-    assert read_seal(tmp_path / "again/figures/F1.pdf") is not None  # drawn, not only unpacked
+    assert read_seal(tmp_path / "again/figures/F1.pdf") is not None  # plotted, not only unpacked
 
 
 def test_a_changed_file_is_refused(results: Path, tmp_path: Path) -> None:
     archive(results, tmp_path / "a.tar.gz")
-    with tarfile.open(tmp_path / "a.tar.gz") as packed:
-        packed.extractall(tmp_path / "x", filter="data")
+    with tarfile.open(tmp_path / "a.tar.gz") as tar:
+        tar.extractall(tmp_path / "x", filter="data")
     (tmp_path / "x" / "summary.parquet").write_bytes(b"other")
-    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed:
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
         for name in (MANIFEST, "summary.parquet", "figures"):
-            packed.add(tmp_path / "x" / name, name)
+            tar.add(tmp_path / "x" / name, name)
     with pytest.raises(RestemError, match="manifest"):
         unpack(tmp_path / "b.tar.gz", tmp_path / "y")
 
@@ -77,8 +77,8 @@ def test_a_truncated_archive_is_refused_and_writes_nothing(
     results: Path, tmp_path: Path, share: float
 ) -> None:
     archive(results, tmp_path / "a.tar.gz")
-    whole = (tmp_path / "a.tar.gz").read_bytes()
-    (tmp_path / "b.tar.gz").write_bytes(whole[: int(share * len(whole))])
+    content = (tmp_path / "a.tar.gz").read_bytes()
+    (tmp_path / "b.tar.gz").write_bytes(content[: int(share * len(content))])
     with pytest.raises(RestemError, match="archive"):
         unpack(tmp_path / "b.tar.gz", tmp_path / "y")
     assert not (tmp_path / "y").exists()
@@ -92,14 +92,14 @@ def test_an_archive_runs_and_writes_nothing_but_its_figures(
     results: Path, tmp_path: Path, key: str, value: object
 ) -> None:
     archive(results, tmp_path / "a.tar.gz")
-    with tarfile.open(tmp_path / "a.tar.gz") as packed:
-        packed.extractall(tmp_path / "x", filter="data")
+    with tarfile.open(tmp_path / "a.tar.gz") as tar:
+        tar.extractall(tmp_path / "x", filter="data")
     manifest = json.loads((tmp_path / "x" / MANIFEST).read_text())
     manifest["figures"][0][key] = value
     (tmp_path / "x" / MANIFEST).write_text(json.dumps(manifest))
-    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed:
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
         for name in (MANIFEST, "summary.parquet", "figures"):
-            packed.add(tmp_path / "x" / name, name)
+            tar.add(tmp_path / "x" / name, name)
     with pytest.raises(RestemError, match="outside the archive"):
         unpack(tmp_path / "b.tar.gz", tmp_path / "y")
 
