@@ -45,18 +45,3 @@ def test_every_output_of_a_rule_is_on_the_page_of_artifacts() -> None:
             paths |= set(re.findall(r'"<\w+>/([^"]+)"', outputs))
     assert len(paths) > 25
     assert {path for path in paths if path not in ARTIFACTS} == set()
-
-
-def anchors_of(page: Path) -> set[str]:
-    """Return the anchors that GitHub gives to the headings of a page."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*/*.md")), ids=lambda page: page.stem)
-def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text())
-    files = [(page.parent / path if path else page, anchor) for path, anchor in targets]
-    assert [path for path, _ in files if not path.exists()] == []
-    assert [anchor for path, anchor in files if anchor and anchor not in anchors_of(path)] == []
