@@ -27,7 +27,7 @@ from typing import Any
 
 import yaml
 
-from restem.artifacts.store import content_of
+from restem.artifacts.store import artifact_digest
 from restem.artifacts.tables import read_rows
 from restem.deployment.images import Image, verified
 
@@ -61,7 +61,7 @@ def contents(tree: Any) -> dict[str, str]:
     kinds = ("*.parquet", "policy.json", "table.md", "table.csv", "*.svg", "*.pdf", "*.png")
     files = (f for kind in kinds for f in tree.results.rglob(kind))
     kept = (f for f in files if not {".restem", "tracking"} & set(f.parts))
-    return {str(f.relative_to(tree.results)): content_of(f) for f in kept}
+    return {str(f.relative_to(tree.results)): artifact_digest(f) for f in kept}
 
 
 def wrong_draws(tree: Any) -> int:

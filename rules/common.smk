@@ -103,7 +103,7 @@ def stage(name):
 
     def remakes(wildcards):
         first = apply_wildcards(first_output(), wildcards)
-        return f"remakes: {store.remakes(Path(first))}"
+        return f"remakes: {store.count_remakes(Path(first))}"
 
     functions = (settings, code, environment, remakes)
     for function in functions:  # Snakemake would look at the signature again for every job
@@ -166,7 +166,7 @@ def notice_what_people_did():
     if workflow.is_main_process:
         store.mark_damaged(RESULTS)
         if not workflow.dryrun:
-            store.forget_deleted(RESULTS)
+            store.delete_unused_copies(RESULTS)
 
 
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method

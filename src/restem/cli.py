@@ -331,9 +331,9 @@ def check_images(names: tuple[str, ...], gpu: bool) -> None:
 @sandbox.command("check")
 def check_sandbox() -> None:
     """Test every wall of the sandbox on this machine; fails if one is missing."""
-    from restem.sandbox.probe import report
+    from restem.sandbox.probe import print_findings
 
-    if not report(click.echo):
+    if not print_findings():
         raise SystemExit(1)
 
 

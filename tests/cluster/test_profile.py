@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import content_of
+from restem.artifacts.store import artifact_digest
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.long]
 def contents(tree: Any) -> dict[str, str]:
     """Return the content of every artifact."""
     files = (f for kind in ("*.parquet", "policy.json") for f in tree.results.rglob(kind))
-    return {str(f.relative_to(tree.results)): content_of(f) for f in files if seen(f)}
+    return {str(f.relative_to(tree.results)): artifact_digest(f) for f in files if seen(f)}
 
 
 def seen(path: Path) -> bool:

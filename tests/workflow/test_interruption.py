@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import content_of
+from restem.artifacts.store import artifact_digest
 from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.workflow
@@ -23,7 +23,7 @@ def contents(tree: Any) -> dict[str, str]:
     """Return the content of every artifact by its path."""
     kinds = ("*.parquet", "policy.json", "*.safetensors", "table.md", "table.csv", "*.svg")
     files = (f for kind in kinds for f in tree.results.rglob(kind) if ".restem" not in f.parts)
-    return {str(f.relative_to(tree.results)): content_of(f) for f in sorted(files)}
+    return {str(f.relative_to(tree.results)): artifact_digest(f) for f in sorted(files)}
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_results(

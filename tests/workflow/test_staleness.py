@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from restem.artifacts.store import content_of, read_json
+from restem.artifacts.store import artifact_digest, read_json
 from restem.artifacts.tables import read_provenance, read_rows
 
 pytestmark = pytest.mark.workflow
@@ -420,7 +420,7 @@ def contents(tree: Any) -> dict[str, Any]:
     """Return what every artifact holds: the content of tables, the bytes of checkpoints."""
     kinds = ("*.parquet", "policy.json", "*.safetensors", "table.md", "*.svg")
     files = (f for kind in kinds for f in tree.results.rglob(kind) if ".restem" not in f.parts)
-    return {str(f.relative_to(tree.results)): content_of(f) for f in sorted(files)}
+    return {str(f.relative_to(tree.results)): artifact_digest(f) for f in sorted(files)}
 
 
 # ---- a re-run that reproduces the same bytes: what lies below is left alone ----

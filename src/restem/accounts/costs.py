@@ -90,7 +90,7 @@ def read_costs(path: Path) -> Iterator[tuple[str, Cost]]:
         yield row.pop("name"), Cost(**row)
 
 
-def parameters_of(policy: PolicyManifest) -> int:
+def count_parameters(policy: PolicyManifest) -> int:
     """Count the parameters of a policy's checkpoint; only the headers of its weights are read."""
     files = (policy.checkpoint / name for name in policy.files if name.endswith(".safetensors"))
     return sum(_parameters(file) for file in files)
@@ -104,7 +104,7 @@ def _parameters(file: Path) -> int:
     return sum(math.prod(entry["shape"]) for entry in tensors)
 
 
-def sums(
+def sum_by_group(
     groups: Mapping[str, Mapping[str, Sequence[str]]], costs: Mapping[str, Cost]
 ) -> list[dict[str, Any]]:
     """Return one row for each group, in which every artifact counts once.

@@ -5,7 +5,7 @@ An artifact is stale when the digest of something that determines its content ha
 - settings: `digest` of the part of the configuration that its stage reads;
 - code: `code_digest` of the stage's module and of all modules of this package that it imports;
 - environment: `lock_digest` of the lock file that lists the installed packages;
-- inputs: the content of each file that the stage reads (`restem.artifacts.store.content_of`).
+- inputs: the content of each file that the stage reads (`restem.artifacts.store.artifact_digest`).
 
 Only changes of meaning change a digest. Comments, docstrings, formatting and the order of keys
 do not count.
@@ -75,7 +75,7 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
     return digests
 
 
-def closure(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> list[str]:
+def import_closure(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> list[str]:
     """Return the sorted names of all modules that some modules import, including themselves."""
     return sorted(code_digests(modules, root))
 

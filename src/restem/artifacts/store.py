@@ -15,8 +15,8 @@ recipe contains the content of the inputs and not their times. Therefore a job t
 wrote the same content causes no work downstream.
 
 Snakemake does not see every edit of an output, so `mark_damaged` compares all files with their
-seals before a run. Where they differ, it raises the seal's count of remakes. The count is a
-parameter of the Snakemake job (see `remakes`), and changed parameters make Snakemake run the job.
+seals before a run. Where they differ, it raises the count of remakes in the seal. This count is a
+parameter of the Snakemake job (`count_remakes`), and Snakemake runs jobs whose parameters changed.
 """
 
 import fcntl
@@ -109,7 +109,7 @@ def _gpus_used() -> int:
     return int(torch is not None and bool(torch.cuda.is_initialized()))
 
 
-def content_of(path: Path) -> str:
+def artifact_digest(path: Path) -> str:
     """Return the content digest of an artifact: rows of a table, weights of a policy, or bytes."""
     if path.suffix == ".parquet":
         return str(read_provenance(path)["content"])
@@ -167,8 +167,8 @@ def read_seal(first_output: Path) -> dict[str, Any] | None:
 def mark_damaged(root: Path) -> list[Path]:
     """Mark the seals below a folder whose files were edited; return the jobs' first outputs.
 
-    Marking raises the seal's count of remakes, once per edit, which makes the job stale (see
-    `remakes`). Snakemake itself sees a job whose outputs are all deleted; that is not damage.
+    Marking raises the seal's count of remakes, once per edit, which makes the job stale. Snakemake
+    itself sees a job whose outputs are all deleted, so that is not damage.
     """
     damaged = []
     for first_output, seal in _seals(root):
@@ -184,13 +184,13 @@ def mark_damaged(root: Path) -> list[Path]:
     return damaged
 
 
-def remakes(first_output: Path) -> int:
+def count_remakes(first_output: Path) -> int:
     """Return how often edits of an artifact have made it necessary to make it again."""
     seal = read_seal(first_output)
     return int(seal["remakes"]) if seal else 0
 
 
-def forget_deleted(root: Path) -> None:
+def delete_unused_copies(root: Path) -> None:
     """Delete the kept copies of outputs that somebody has deleted, to free the disk space."""
     for first_output, seal in _seals(root):
         if not any(path.exists() for path, _ in _recorded_outputs(first_output, seal)):
@@ -317,7 +317,7 @@ def _seal(job: Job, seconds: float) -> None:
         "seconds": round(seconds, 3),
         "notes": job.notes,
         "damaged": False,
-        "remakes": remakes(first_output),
+        "remakes": count_remakes(first_output),
         "outputs": _records(job.outputs, first_output.parent),
     }
     write_json(_state(first_output, "seal.json"), seal)

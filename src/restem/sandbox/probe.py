@@ -4,7 +4,7 @@ A wall is one of the mechanisms that isolate a program, such as a namespace or a
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -186,15 +186,15 @@ def _observe(worker: Worker, wall: Wall) -> str:
         return f"infrastructure error: {problem}"
 
 
-def report(tell: Callable[[str], None]) -> bool:
+def print_findings() -> bool:
     """Print the result of every probe; return whether all walls hold."""
     missing = 0
     for finding in findings():
         missing += not finding.holds
-        tell(f"{'holds  ' if finding.holds else 'MISSING'}  {finding.name}")
+        print(f"{'holds  ' if finding.holds else 'MISSING'}  {finding.name}")
         if not finding.holds:
-            tell(f"         got: {finding.observed.strip() or 'nothing'}\n         {finding.fix}")
-    tell(f"{missing} walls are missing: no program will be run" if missing else "all walls hold")
+            print(f"         got: {finding.observed.strip() or 'nothing'}\n         {finding.fix}")
+    print(f"{missing} walls are missing: no program will be run" if missing else "all walls hold")
     return not missing
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from restem.artifacts.digests import canonical_json, code_digests, digest
-from restem.artifacts.store import Recipe, content_of, produce
+from restem.artifacts.store import Recipe, artifact_digest, produce
 from restem.config.errors import validate
 from restem.errors import RestemError
 from restem.stages.declaration import Stage
@@ -39,7 +39,7 @@ def execute(stage: Stage, values: Mapping[str, Any], stated: str, expected_code:
     inputs = {name: _listed(values[name]) for name in stage.files("input")}
     if missing := [path for paths in inputs.values() for path in paths if not path.exists()]:
         raise RestemError("input not found", str(missing[0]), "make it first, or correct the path")
-    contents = {name: [content_of(path) for path in paths] for name, paths in inputs.items()}
+    contents = {name: [artifact_digest(path) for path in paths] for name, paths in inputs.items()}
     recipe = Recipe(stage.name, raw, code, environment, contents)
     with produce(recipe, _outputs(stage, values), stage.reuse) as job:
         if not job.reused:

@@ -1,6 +1,6 @@
 """Stage ledger: what every policy, variant and experiment cost."""
 
-from restem.accounts.costs import read_costs, sums
+from restem.accounts.costs import read_costs, sum_by_group
 from restem.artifacts.store import Job, write_text
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
@@ -21,7 +21,7 @@ def run(
 ) -> None:
     """Add up what every policy, variant and experiment cost."""
     cost_by_name = dict(cost for path in costs for cost in read_costs(path))
-    rows = sums(settings.groups, cost_by_name)
+    rows = sum_by_group(settings.groups, cost_by_name)
     write_table(output, "ledger", table("ledger", rows), job.provenance)
     write_text(page, markdown(rows, settings.label))
     print(f"ledger: {len(cost_by_name)} policies and samples, {len(rows)} sums", flush=True)

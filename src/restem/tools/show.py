@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts.store import HIDDEN, content_of
+from restem.artifacts.store import HIDDEN, artifact_digest
 from restem.artifacts.tables import read_provenance, read_rows
 from restem.policies.manifest import read_policy
 
@@ -110,4 +110,4 @@ def _paths_by_content(path: Path) -> dict[str, Path]:
     """Return the path of every artifact of the same study by its content digest."""
     root = next((p for p in path.parents if p.parent.name == "results"), path.parent)
     files = [*root.rglob("*.parquet"), *root.rglob("policy.json")]
-    return {content_of(file): file for file in files if HIDDEN not in file.parts}
+    return {artifact_digest(file): file for file in files if HIDDEN not in file.parts}

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from restem.accounts.costs import Cost, cost_of_samples, parameters_of, read_costs, sums, total
+from restem.accounts.costs import (
+    Cost,
+    cost_of_samples,
+    count_parameters,
+    read_costs,
+    sum_by_group,
+    total,
+)
 from restem.artifacts.store import Job, Recipe
 from restem.artifacts.tables import table, write_table
 from restem.cli import cli
@@ -52,7 +59,7 @@ def test_the_first_draw_of_a_problem_pays_its_prompt(tmp_path: Path) -> None:
 
 
 def test_parameters_are_counted_from_the_header_alone(tmp_path: Path) -> None:
-    assert parameters_of(read_policy(write_model(tmp_path))) == 17
+    assert count_parameters(read_policy(write_model(tmp_path))) == 17
 
 
 def run_stage(tmp_path: Path, draws: list[str], samples: list[Path]) -> dict[str, Cost]:
@@ -86,7 +93,7 @@ def test_completions_of_another_policy_are_refused(tmp_path: Path) -> None:
 
 def test_a_group_counts_each_of_its_artifacts_once() -> None:
     costs = {"x": Cost(draws=1, flops=2.0), "y": Cost(draws=10)}
-    [row] = sums({"study": {"all": ["x", "y", "x"]}}, costs)
+    [row] = sum_by_group({"study": {"all": ["x", "y", "x"]}}, costs)
     assert (row["draws"], row["flops"]) == (11, 2.0)
     assert total([]) == Cost()
 
@@ -95,7 +102,7 @@ def test_amounts_have_units_and_the_page_a_label() -> None:
     assert [amount(v) for v in (0, 950, 1234, 5.6e6, 2e18)] == [
         "0", "950", "1.23 k", "5.6 M", "2.00e+18"
     ]  # fmt: skip
-    page = markdown(sums({"study": {"all": ["x"]}}, {"x": Cost(draws=3)}), "embedded model")
+    page = markdown(sum_by_group({"study": {"all": ["x"]}}, {"x": Cost(draws=3)}), "embedded model")
     assert "embedded model" in page
     assert "| all | 3 |" in page
 

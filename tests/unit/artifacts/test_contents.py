@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from restem.artifacts.store import content_of, read_json, write_json, write_text
+from restem.artifacts.store import artifact_digest, read_json, write_json, write_text
 from restem.artifacts.tables import table, write_table
 from restem.errors import RestemError
 
@@ -16,29 +16,29 @@ def test_the_content_of_a_table_is_its_rows(tmp_path: Path) -> None:
     write_table(first, "overlap", table("overlap", []), {"seconds": 1})
     write_table(second, "overlap", table("overlap", []), {"seconds": 2})
     assert first.read_bytes() != second.read_bytes()
-    assert content_of(first) == content_of(second)
+    assert artifact_digest(first) == artifact_digest(second)
 
 
 def test_the_content_of_a_policy_is_that_of_its_weights(tmp_path: Path) -> None:
     write_json(tmp_path / "policy.json", {"content": "abc", "provenance": {"seconds": 1}})
-    assert content_of(tmp_path / "policy.json") == "abc"
+    assert artifact_digest(tmp_path / "policy.json") == "abc"
 
 
 @pytest.mark.parametrize("text", ['{"content": "same", "x": %d}', '["content", %d]', "[%d]"])
 def test_the_content_of_other_json_is_its_bytes(tmp_path: Path, text: str) -> None:
     path = tmp_path / "prompts.json"
     path.write_text(text % 1)
-    before = content_of(path)
+    before = artifact_digest(path)
     path.write_text(text % 2)
-    assert content_of(path) != before
+    assert artifact_digest(path) != before
 
 
 def test_the_content_of_any_other_file_is_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "data.txt"
     path.write_text("a")
-    before = content_of(path)
+    before = artifact_digest(path)
     path.write_text("b")
-    assert content_of(path) != before
+    assert artifact_digest(path) != before
 
 
 @pytest.mark.parametrize("text", ["", "{", "nothing"])

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from restem.artifacts.digests import (
     PACKAGE_ROOT,
     canonical_json,
-    closure,
     code_digest,
     code_digests,
     digest,
     file_digest,
     flat,
+    import_closure,
     lock_digest,
 )
 
@@ -138,7 +138,7 @@ BLOCKS = (
 @pytest.mark.parametrize("block", BLOCKS)
 def test_an_import_in_any_block_is_found(root: Path, block: str) -> None:
     (root / "stages/one.py").write_text(block.format("from restem.late import VALUE"))
-    assert "restem.late" in closure(["restem.stages.one"], root)
+    assert "restem.late" in import_closure(["restem.stages.one"], root)
 
 
 def test_an_edit_that_keeps_the_size_is_noticed(root: Path) -> None:
@@ -159,11 +159,11 @@ def test_a_string_that_is_no_docstring_matters(root: Path) -> None:
 
 
 def test_circular_imports_end(root: Path) -> None:
-    assert "restem.shared" in closure(["restem.stages.cycle"], root)
+    assert "restem.shared" in import_closure(["restem.stages.cycle"], root)
 
 
 def test_the_closure_holds_the_imported_modules_and_no_others(root: Path) -> None:
-    assert closure(["restem.stages.one"], root) == [
+    assert import_closure(["restem.stages.one"], root) == [
         "restem",
         "restem.late",
         "restem.shared",
@@ -196,7 +196,7 @@ def test_the_real_stages_do_not_import_each_other() -> None:
     modules = {f"restem.stages.{path.stem}" for path in (PACKAGE_ROOT / "stages").glob("[!_]*.py")}
     stages = modules - {"restem.stages.declaration", "restem.stages.execution"}  # shared by all
     for stage in stages:
-        assert stages & set(closure([stage])) == {stage}
+        assert stages & set(import_closure([stage])) == {stage}
 
 
 # ---- values ----

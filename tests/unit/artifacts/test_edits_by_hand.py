@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from restem.artifacts.store import HIDDEN, forget_deleted, mark_damaged, produce, remakes
+from restem.artifacts.store import (
+    HIDDEN,
+    count_remakes,
+    delete_unused_copies,
+    mark_damaged,
+    produce,
+)
 from tests.unit.artifacts.example_stage import RECIPE, ExampleStage
 
 
@@ -67,12 +73,12 @@ def test_an_edit_raises_the_count_of_remakes_once(
     stage: ExampleStage, edit: Callable[[Path], None], which: str
 ) -> None:
     stage.make()
-    assert remakes(stage.file) == 0
+    assert count_remakes(stage.file) == 0
     assert mark_damaged(stage.root) == []
     edit(getattr(stage, which))
     for _ in range(3):
         assert mark_damaged(stage.root) == [stage.file]
-        assert remakes(stage.file) == 1
+        assert count_remakes(stage.file) == 1
 
 
 def test_every_edit_raises_the_count_of_remakes(stage: ExampleStage) -> None:
@@ -80,10 +86,10 @@ def test_every_edit_raises_the_count_of_remakes(stage: ExampleStage) -> None:
     for count in (1, 2, 3):
         edit_in_place(stage.weights)
         mark_damaged(stage.root)
-        assert remakes(stage.file) == count
+        assert count_remakes(stage.file) == count
         stage.make()
         assert mark_damaged(stage.root) == []
-        assert remakes(stage.file) == count
+        assert count_remakes(stage.file) == count
 
 
 def test_an_edit_after_a_restoration_is_noticed(stage: ExampleStage) -> None:
@@ -93,7 +99,7 @@ def test_an_edit_after_a_restoration_is_noticed(stage: ExampleStage) -> None:
     assert stage.make()
     replace_file(stage.weights)
     assert mark_damaged(stage.root) == [stage.file]
-    assert remakes(stage.file) == 2
+    assert count_remakes(stage.file) == 2
 
 
 def test_outputs_of_a_running_job_are_not_damaged(stage: ExampleStage) -> None:
@@ -104,7 +110,7 @@ def test_outputs_of_a_running_job_are_not_damaged(stage: ExampleStage) -> None:
         stage.file.unlink()
         assert mark_damaged(stage.root) == []
         stage.write(job)
-    assert remakes(stage.file) == 0
+    assert count_remakes(stage.file) == 0
 
 
 def test_hidden_files_added_by_the_system_are_no_edit(stage: ExampleStage) -> None:
@@ -160,13 +166,13 @@ def test_snakemakes_own_time_stamp_in_a_folder_is_no_edit(stage: ExampleStage) -
 def test_deleting_all_outputs_frees_their_space(stage: ExampleStage) -> None:
     stage.make()
     kept = stage.root / HIDDEN / "policy.json.kept"
-    forget_deleted(stage.root)
+    delete_unused_copies(stage.root)
     assert kept.exists()
     stage.file.unlink()
-    forget_deleted(stage.root)
+    delete_unused_copies(stage.root)
     assert kept.exists()
     stage.delete()
-    forget_deleted(stage.root)
+    delete_unused_copies(stage.root)
     assert not kept.exists()
 
 
@@ -174,4 +180,4 @@ def test_deleting_the_whole_folder_is_fine(stage: ExampleStage) -> None:
     stage.make()
     shutil.rmtree(stage.root)
     assert mark_damaged(stage.root) == []
-    forget_deleted(stage.root)
+    delete_unused_copies(stage.root)

@@ -14,10 +14,10 @@ from restem.artifacts.store import (
     HIDDEN,
     RECOMPUTE,
     Recipe,
+    count_remakes,
     mark_damaged,
     produce,
     read_seal,
-    remakes,
     write_text,
 )
 from restem.errors import RestemError
@@ -141,7 +141,7 @@ def test_outputs_are_made_again_without_a_readable_seal(stage: ExampleStage, tex
     stage.make()
     (stage.root / HIDDEN / "policy.json.seal.json").write_text(text)
     assert mark_damaged(stage.root) == []
-    assert remakes(stage.file) == 0
+    assert count_remakes(stage.file) == 0
     assert not stage.make()
     assert stage.make()
 
