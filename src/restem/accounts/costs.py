@@ -78,7 +78,7 @@ def _recorded(path: Path) -> tuple[Cost, Mapping[str, Any]]:
     if seal is None:
         return Cost(), {}
     seconds, notes = float(seal["seconds"]), seal["notes"]
-    usage = notes.get("ledger", {})
+    usage = notes.get("usage", {})
     gpu_seconds = usage.get("gpu_seconds", seconds * int(notes.get("gpus", 0)))
     cpu_seconds = notes.get("cpu_seconds", 0.0)
     return Cost(seconds=seconds, cpu_seconds=cpu_seconds, gpu_seconds=gpu_seconds), usage

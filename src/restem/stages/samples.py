@@ -128,10 +128,10 @@ def _sample(
     ordered = [rows[key] for request in requests for key in keys_of(request)]
     counts = {"problems": len(requests), "drawn": len(rows) - kept, "kept": kept}
     usage = sum_usage([*usage_before, counter.total()])
-    provenance = {**job.provenance, "engine": engine, "counts": counts, "ledger": usage}
+    provenance = {**job.provenance, "engine": engine, "counts": counts, "usage": usage}
     write_table(output, "samples", table("samples", ordered), provenance)
     pool.close(set(rows))
-    job.notes.update(counts, ledger=usage)
+    job.notes.update(counts, usage=usage)
     print(f"samples: {counts['drawn']} drawn, {kept} kept from before", flush=True)
 
 

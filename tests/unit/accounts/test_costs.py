@@ -87,7 +87,7 @@ def test_a_policy_without_completions_has_its_own_cost_alone(tmp_path: Path) -> 
 
 def test_completions_of_another_policy_are_refused(tmp_path: Path) -> None:
     other = write_samples(tmp_path / "q" / "greedy" / "samples" / "1.parquet", "a", 1)
-    with pytest.raises(RestemError, match="of no completions of this policy"):
+    with pytest.raises(RestemError, match="no completions of this policy"):
         run_stage(tmp_path, ["p/greedy"], [other])
 
 
