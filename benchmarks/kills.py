@@ -24,7 +24,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from restem.artifacts.tables import content_digest, read_provenance, read_table
 from restem.cli import main as restem
-from restem.sampling import drawing
+from restem.sampling import sampler
 from restem.sampling.transformers import engine as transformers_engine
 
 PROBLEMS, DRAWS = 16, 8
@@ -45,7 +45,7 @@ def started(arguments: list[str]) -> int:
         os.dup2(nowhere.fileno(), 1)
         sys.argv = ["restem", *arguments]
         # Saving after every unit or group: a kill between two saves is the rare case otherwise.
-        drawing.SAVE_SECONDS = 0.0
+        sampler.SAVE_SECONDS = 0.0
         code = 1
         try:
             restem()
@@ -134,7 +134,7 @@ def compare(whole: Path, cut: Path) -> None:
     assert len(rows) == len(set(rows)) == PROBLEMS * DRAWS, f"{len(rows)} rows"
     left, right = (content_digest(read_table(path, "samples")) for path in (whole, cut))
     assert left == right, "the tables differ"
-    spent = read_provenance(cut)["ledger"]
+    spent = read_provenance(cut)["usage"]
     assert spent["draws"] <= PROBLEMS * DRAWS, spent
 
 

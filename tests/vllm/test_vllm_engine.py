@@ -16,7 +16,7 @@ from restem.embedded.world import PROMPT, problems
 from restem.errors import RestemError
 from restem.sampling.engine import BadPrompts, Completion, Request, draw_seed
 from restem.sampling.loading import load_engine
-from restem.sampling.transformers.choice import kept
+from restem.sampling.transformers.next_token import filtered
 
 # Warnings of another project's libraries are not ours to fail on.
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
@@ -154,7 +154,7 @@ def test_draws_follow_the_filtered_distribution(
     # Two operands in, the next operation is open.
     request = requests(1, 400)[0]
     start = plain._tokenizer(request.prefix + request.prompt).input_ids
-    probabilities, ids = kept(next_logprobs(plain, start)[None], decoding)
+    probabilities, ids = filtered(next_logprobs(plain, start)[None], decoding)
     whole = torch.zeros(len(plain._tokenizer), dtype=torch.float64)
     places = torch.arange(len(whole)) if ids is None else ids[0]
     whole[places] = (probabilities[0] / probabilities.sum()).double()
@@ -197,7 +197,7 @@ def test_bad_prompts_are_named_before_anything_is_drawn(engine: Any) -> None:
 
 def test_what_vllm_would_change_silently_is_refused(engine: Any) -> None:
     for temperature in (0.001, 2.5):
-        with pytest.raises(RestemError, match="draws at temperatures from"):
+        with pytest.raises(RestemError, match="samples at temperatures from"):
             decoding = Decoding(draws=2, temperature=temperature, max_tokens=4)
             engine.sample(requests(1), decoding, END)
     with pytest.raises(RestemError, match="unknown to the model's tokenizer"):

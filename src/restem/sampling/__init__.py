@@ -1,1 +1,1 @@
-"""Draw completions from a policy: engines behind one protocol."""
+"""Sample completions from a policy: engines behind one protocol."""

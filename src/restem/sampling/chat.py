@@ -1,4 +1,4 @@
-"""Write prompts as the turns of a conversation, by the chat template of a model's tokenizer."""
+"""Write prompts as the turns of a conversation, with the chat template of a model's tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,26 +7,28 @@ from typing import Any, Final
 from restem.errors import RestemError
 from restem.sampling.engine import Request
 
-# Stands for the question while the template is filled; no template and no problem contains it.
+# Stands for the question when the template is applied; no template and no problem contains it.
 _QUESTION: Final = "⟦restem question⟧"
 
 
 def as_chat(
     requests: Sequence[Request], shots: Sequence[tuple[str, str]], tokenizer: Any, where: str
 ) -> list[Request]:
-    """Return the same draws after worked examples (question, answer) and the question as turns.
+    """Return the same draws as turns: the shots (question, answer), then the question.
 
-    All that stands before the question is their common prefix. Raises RestemError when the
-    tokenizer has no chat template, or one that changes what is said.
+    The text before the question becomes the common prefix. Raises RestemError if the tokenizer has
+    no chat template, or one that changes the text of a turn.
     """
-    before, after = _around(shots, tokenizer, where)
+    before, after = _around_question(shots, tokenizer, where)
     return [
         replace(request, prefix=before, prompt=request.prompt.strip() + after, chat=True)
         for request in requests
     ]
 
 
-def _around(shots: Sequence[tuple[str, str]], tokenizer: Any, where: str) -> tuple[str, str]:
+def _around_question(
+    shots: Sequence[tuple[str, str]], tokenizer: Any, where: str
+) -> tuple[str, str]:
     turns = []
     for question, answer in shots:
         turns += [
@@ -41,11 +43,11 @@ def _around(shots: Sequence[tuple[str, str]], tokenizer: Any, where: str) -> tup
             "set `prompt: base`, or use an instruction-tuned model",
         )
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    before, found, after = text.partition(_QUESTION)
-    if not found or any(turn["content"] not in text for turn in turns):
+    if any(turn["content"] not in text for turn in turns):
         raise RestemError(
-            "the chat template changes or leaves out what is said",
+            "the chat template changes or leaves out the text of a turn",
             where,
             "set `prompt: base`, or repair the template of the checkpoint",
         )
+    before, _, after = text.partition(_QUESTION)
     return before, after

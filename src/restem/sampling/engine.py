@@ -1,10 +1,10 @@
-"""What every sampling engine takes and gives; imports no inference library."""
+"""The protocol of all sampling engines; imports no inference library."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from restem.config.decoding import Decoding
 from restem.errors import RestemError
@@ -14,9 +14,9 @@ from restem.errors import RestemError
 class Request:
     """Ask for some draws of one problem.
 
-    prefix: text that many requests share (few-shot examples); prompt: the text after it.
-    seeds: one per draw, from `draw_seed`. chat: the text holds the special tokens of a chat
-    template, so the tokenizer adds none.
+    prefix: text that many requests share (the few-shot prompt); prompt: the text after it.
+    seeds: one per draw, from `draw_seed`. chat: the text already contains the special tokens of a
+    chat template, so the tokenizer adds none.
     """
 
     problem_id: str
@@ -33,13 +33,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """Hold one finished draw.
+    """One finished draw.
 
-    text: without the stop string and special tokens. tokens: every sampled token, those of the
-    stop string or end-of-text token included. logprob: the sum over those tokens of their natural
+    text: without the stop string and special tokens. tokens: number of sampled tokens, including
+    those of the stop string or the end-of-text token. logprob: sum over these tokens of the natural
     log-probability under the model's own distribution, without temperature and filters.
-    finish_reason: "length" when max_tokens or the model's context ended it.
-    stop_reason: the stop string or the name of the end-of-text token; none after "length".
+    finish_reason: "length" if max_tokens or the model's context ended it.
+    stop_reason: the stop string or the name of the end-of-text token; None after "length".
     """
 
     problem_id: str
@@ -52,13 +52,19 @@ class Completion:
     stop_reason: str | None
     logprob: float
 
+    def row(self, request: str, engine: str) -> dict[str, Any]:
+        """Return a row of the table `samples`; request: digest of the prompt, engine: version."""
+        row = {**vars(self), "completion": self.text, "request": request, "engine": engine}
+        del row["text"]
+        return row
+
 
 @dataclass(frozen=True)
 class Usage:
-    """Count what an engine has spent since it was loaded.
+    """What an engine has used since it was loaded.
 
-    prompt_tokens: of all draws, each with its whole prompt; cached_tokens: those of them that
-    were not computed again. peak_memory_bytes: of the device that samples; on CPU, of the process.
+    prompt_tokens: summed over all draws, each with its whole prompt; cached_tokens: the part of
+    them that was not computed again. peak_memory_bytes: of the GPU, or of the process on a CPU.
     """
 
     prompt_tokens: int
@@ -68,35 +74,35 @@ class Usage:
 
 
 class Engine(Protocol):
-    """Draw completions; one instance holds one loaded policy."""
+    """Sample completions; one instance holds one loaded policy."""
 
     @property
     def name(self) -> str:
-        """Name the engine as the configuration does."""
+        """Return the engine's name in the configuration."""
 
     @property
     def version(self) -> str:
-        """Name the libraries and their versions that decide the result."""
+        """Return the names and versions of the libraries that decide the result."""
 
     @property
     def unit_draws(self) -> int | None:
-        """Say how many draws belong together; None where a draw does not depend on company."""
+        """Return how many draws are sampled as a unit; None if a draw depends on no other."""
 
     def sample(
         self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
     ) -> Iterator[list[Completion]]:
-        """Yield groups of finished completions, every requested draw exactly once.
+        """Yield groups of finished completions, every requested draw exactly once, in any order.
 
-        The order is the engine's own. A completion ends before the first stop string, at an
-        end-of-text token or at max_tokens. Raises BadPrompts before anything is drawn.
+        A completion ends before the first stop string, at an end-of-text token or at max_tokens.
+        Raises BadPrompts before anything is sampled.
         """
 
     def usage(self) -> Usage:
-        """Return what sampling has spent so far."""
+        """Return what sampling has used so far."""
 
 
 class BadPrompts(RestemError):  # noqa: N818 - a condition of the data, not a defect
-    """Report prompts that nothing can be drawn after; the others can be drawn without them."""
+    """Prompts that cannot be continued; the other prompts can be sampled without them."""
 
     def __init__(self, what: str, problem_ids: Sequence[str], way_out: str) -> None:
         super().__init__(what, f"problems {', '.join(problem_ids)}", way_out)
@@ -104,7 +110,7 @@ class BadPrompts(RestemError):  # noqa: N818 - a condition of the data, not a de
 
 
 class PromptTooLong(BadPrompts):
-    """Report prompts that leave no room for a completion in the model's context."""
+    """Prompts that leave no room for a completion in the model's context."""
 
     def __init__(self, problem_ids: Sequence[str], context_tokens: int) -> None:
         super().__init__(
@@ -117,9 +123,9 @@ class PromptTooLong(BadPrompts):
 
 
 def draw_seed(policy: str, split: str, decoding: str, problem_id: str, draw: int, seed: int) -> int:
-    """Return the 63-bit seed that belongs to a draw's address and to nothing else.
+    """Return the 63-bit seed that belongs to a draw's address alone.
 
-    More draws, other shards or another order therefore re-draw none.
+    So existing draws stay the same with more draws, other shards or another order.
     """
     address = json.dumps([policy, split, decoding, problem_id, draw, seed])
     return int.from_bytes(hashlib.sha256(address.encode()).digest()[:8], "big") >> 1

@@ -1,9 +1,9 @@
-"""What was drawn before, kept beside a samples table so that no draw is made twice.
+"""Keep the draws of a samples table beside it, so that no draw is made twice.
 
-A draw is known by its request (the whole prompt), its number and its seed, inside a folder named by
-the digest of everything else that decides it. So more draws, more problems or other shards add
-what is missing, and a job that was killed goes on where it was. The folder holds hard links to
-finished tables and the parts that a running job has saved.
+A draw is identified by its request (the whole prompt), its number and its seed, in a folder that is
+named by the digest of everything else that decides it. So more draws, more problems or other shards
+add only what is missing, and a job that was killed goes on from there. The folder contains hard
+links to finished tables, and the parts that a running job has saved.
 """
 
 import os
@@ -13,12 +13,30 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from restem.artifacts.digests import digest
 from restem.artifacts.store import hidden
-from restem.artifacts.tables import read_provenance, read_table, table, write_table
+from restem.artifacts.tables import read_provenance, read_rows, read_table, table, write_table
 from restem.errors import RestemError
+from restem.sampling.engine import Request
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 Key = tuple[str, int, int]
+
+
+def request_digest(request: Request) -> str:
+    """Return what identifies a prompt in the table `samples`."""
+    return digest([request.problem_id, request.prefix, request.prompt])[:16]
+
+
+def keys_of(request: Request) -> list[Key]:
+    """Return the keys of a request's draws."""
+    name = request_digest(request)
+    return [(name, *pair) for pair in zip(request.draws, request.seeds, strict=True)]
+
+
+def key_of(row: Mapping[str, Any]) -> Key:
+    """Return what identifies a draw among those of its recipe."""
+    return str(row["request"]), int(row["draw"]), int(row["seed"])
 
 
 class Pool:
@@ -26,63 +44,56 @@ class Pool:
 
     def __init__(self, output: Path, recipe: str) -> None:
         self._output = output
-        self._all = hidden(output) / "draws"
-        self._folder = self._all / recipe[:16]
+        self._root = hidden(output) / "draws"
+        self._folder = self._root / recipe[:16]
         self._parts = 0
 
-    def rows(self, wanted: set[Key]) -> dict[Key, dict[str, Any]]:
-        """Return what the pool holds of the wanted draws; a damaged file counts for nothing."""
-        found: dict[Key, dict[str, Any]] = {}
+    def rows(self, keys: set[Key]) -> dict[Key, Row]:
+        """Return the rows of those keys that the pool has; delete damaged files."""
+        rows_by_key: dict[Key, Row] = {}
         for path in sorted(self._folder.glob("*.parquet")):
             try:
-                rows = read_table(path, "samples").to_pylist()
+                rows = read_rows(path, "samples")
             except RestemError:
                 path.unlink(missing_ok=True)
                 continue
-            found.update({key(row): row for row in rows if key(row) in wanted})
-        return found
+            rows_by_key.update({key_of(row): row for row in rows if key_of(row) in keys})
+        return rows_by_key
 
-    def save(self, rows: Sequence[Row], ledger: Mapping[str, Any] | None = None) -> None:
-        """Save some new draws and what they cost, so that an interruption loses none of them."""
+    def save(self, rows: Sequence[Row], usage: Mapping[str, Any] | None = None) -> None:
+        """Save new draws and what they used, so that an interruption loses neither."""
         self._parts += 1
         name = f"{self._output.stem}.part-{os.getpid()}-{self._parts}.parquet"
-        write_table(self._folder / name, "samples", table("samples", rows), {"ledger": ledger})
+        write_table(self._folder / name, "samples", table("samples", rows), {"usage": usage})
 
-    def spent(self) -> list[dict[str, Any]]:
-        """Return the ledgers of what an interrupted job of this output has saved."""
-        paths = sorted(self._folder.glob(f"{self._output.stem}.part-*.parquet"))
-        found = []
-        for path in paths:
+    def saved_usage(self) -> list[dict[str, Any]]:
+        """Return what the saved parts of an interrupted job of this output used."""
+        usages = []
+        for path in sorted(self._folder.glob(f"{self._output.stem}.part-*.parquet")):
             with suppress(RestemError):
-                found.append(read_provenance(path).get("ledger"))
-        return [ledger for ledger in found if ledger]
+                usages.append(read_provenance(path).get("usage"))
+        return [usage for usage in usages if usage]
 
-    def close(self, made: set[Key]) -> None:
-        """Link the finished table, and sweep what it contains and what another recipe drew."""
+    def close(self, keys: set[Key]) -> None:
+        """Link the finished table; delete the files that it replaces, and those of other recipes.
+
+        keys: those of all rows of the table.
+        """
         for path in list(self._folder.glob("*.parquet")):
-            if path.name.startswith(f"{self._output.stem}.") or self._within(path, made):
+            if path.name.startswith(f"{self._output.stem}.") or set(self.keys(path)) <= keys:
                 path.unlink(missing_ok=True)
-        for folder in self._all.glob("*"):
+        for folder in self._root.glob("*"):
             if folder != self._folder:
                 shutil.rmtree(folder, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
-        try:
+        # Without hard links, more draws have to start from nothing; everything else works.
+        with suppress(OSError):
             os.link(self._output, self._folder / self._output.name)
-        except OSError:  # no hard links here: more draws will start from nothing, all else works
-            return
-
-    def _within(self, path: Path, made: set[Key]) -> bool:
-        return set(self.keys(path)) <= made
 
     def keys(self, path: Path) -> Iterable[Key]:
-        """Return the draws that a table holds; none if it is damaged or gone."""
+        """Return the keys of a table's rows; none if it is damaged or missing."""
         try:
-            columns = read_table(path, "samples").select(["request", "draw", "seed"]).to_pylist()
+            columns = read_table(path, "samples").select(["request", "draw", "seed"])
         except RestemError:
             return []
-        return [key(row) for row in columns]
-
-
-def key(row: Row) -> Key:
-    """Return what tells one draw from all others of its recipe."""
-    return str(row["request"]), int(row["draw"]), int(row["seed"])
+        return map(key_of, columns.to_pylist())

@@ -1,15 +1,25 @@
-"""Search for solutions with the verifier as judge, instead of sampling them one by one (ExIt)."""
+"""Search for solutions with the verifier as judge (the expert of ExIt, Anthony et al. 2017).
 
-from collections.abc import Sequence
+A beam search over partial solutions. Each is continued several times by a few tokens; the value of
+a continuation is the share of its rollouts that the verifier accepts, and the best stay in the
+beam. The value of a continuation that has ended is its own verdict. Only training problems are
+judged: this is an E-step.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from restem.config.decoding import Decoding
+from restem.config.method import Search
 from restem.rewards.verifier import Attempt
-from restem.sampling.beam import BeamSearch
-from restem.sampling.engine import Engine, Request, draw_seed
-from restem.sampling.rows import row_of
+from restem.sampling.engine import Completion, Engine, Request, draw_seed
 from restem.tasks.grading import open_grader
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
+
+Judge = Callable[[Sequence[tuple[str, str]]], list[float]]
+"""Return the rewards of (problem id, completion) pairs."""
 
 
 def search(
@@ -35,5 +45,108 @@ def search(
             first = draw_seed(policy, split, f"{decoding}+beam", problem.id, 0, seed)
             question = task.question(problem.question)
             request = Request(problem.id, prefix, question, (0,), (first,))
-            rows += [row_of(found, "beam", engine.version) for found in beam.solve(request)]
+            rows += [solution.row("beam", engine.version) for solution in beam.solve(request)]
     return rows
+
+
+@dataclass(frozen=True)
+class Node:
+    """A partial or finished solution; length: its number of tokens."""
+
+    text: str = ""
+    length: int = 0
+    logprob: float = 0.0
+    finished: bool = False
+    value: float = 0.0
+
+
+class BeamSearch:
+    """Solve one problem after the other with one engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        decoding: Decoding,
+        search: Search,
+        stop: tuple[str, ...],
+        judge: Judge,
+    ) -> None:
+        self._engine, self._search, self._stop, self._judge = engine, search, stop, judge
+        self._decoding = decoding
+        self._sampled_tokens = self._prompt_tokens = 0
+
+    def solve(self, request: Request) -> list[Completion]:
+        """Return the final beam, sorted by value, as draws 0, 1, ...; draw 0 has all tokens.
+
+        The tokens of draw 0 are those of the whole search, rollouts included; the others have 0.
+        """
+        self._sampled_tokens = self._prompt_tokens = depth = 0
+        max_depth = -(-self._decoding.max_tokens // self._search.step_tokens)
+        beam = [Node()]
+        while any(not node.finished for node in beam) and depth < max_depth:
+            finished = [node for node in beam if node.finished]
+            beam = finished + list(
+                self._valued(request, self._continued(request, beam, depth), depth)
+            )
+            beam.sort(key=lambda node: (-node.value, -node.logprob, node.text))
+            beam, depth = beam[: self._search.beams], depth + 1
+        return [
+            Completion(
+                problem_id=request.problem_id,
+                draw=place,
+                seed=request.seeds[0],
+                text=node.text,
+                tokens=self._sampled_tokens if place == 0 else 0,
+                prompt_tokens=self._prompt_tokens,
+                finish_reason="stop" if node.finished else "length",
+                stop_reason=None,
+                logprob=node.logprob,
+            )
+            for place, node in enumerate(beam)
+        ]
+
+    def _continued(self, request: Request, beam: Sequence[Node], depth: int) -> list[Node]:
+        """Sample continuations of every unfinished node; drop those with equal texts."""
+        by_text: dict[str, Node] = {}
+        for place, node in enumerate(beam):
+            if node.finished:
+                continue
+            for step in self._sample(
+                request, node, self._search.expansions, self._search.step_tokens, depth, place
+            ):
+                self._prompt_tokens = step.prompt_tokens
+                child = replace(
+                    node,
+                    text=node.text + step.text,
+                    finished=step.finish_reason == "stop",
+                    length=node.length + step.tokens,
+                    logprob=node.logprob + step.logprob,
+                )
+                by_text.setdefault(child.text, child)
+        return list(by_text.values())
+
+    def _valued(self, request: Request, nodes: Sequence[Node], depth: int) -> Iterator[Node]:
+        for place, node in enumerate(nodes):
+            texts = [node.text]
+            remaining = self._decoding.max_tokens - node.length
+            if not node.finished and remaining > 0:
+                rollouts = self._sample(
+                    request, node, self._search.rollouts, remaining, depth, 1000 + place
+                )
+                texts = [node.text + rollout.text for rollout in rollouts]
+            rewards = self._judge([(request.problem_id, text) for text in texts])
+            yield replace(node, value=sum(rewards) / len(rewards))
+
+    def _sample(
+        self, request: Request, node: Node, count: int, max_tokens: int, depth: int, place: int
+    ) -> list[Completion]:
+        """Sample so many completions that follow a node, and count their tokens."""
+        address = (str(request.seeds[0]), str(depth), str(place), request.problem_id)
+        draws = tuple(range(count))
+        seeds = tuple(draw_seed(*address, draw, 0) for draw in draws)
+        following = replace(request, prompt=request.prompt + node.text, draws=draws, seeds=seeds)
+        decoding = self._decoding.model_copy(update={"max_tokens": max_tokens})
+        groups = self._engine.sample([following], decoding, self._stop)
+        completions = [completion for group in groups for completion in group]
+        self._sampled_tokens += sum(completion.tokens for completion in completions)
+        return sorted(completions, key=lambda completion: completion.draw)

@@ -1,5 +1,6 @@
 """A problem, whatever benchmark it comes from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,3 +40,9 @@ def read_problems(path: Path) -> list[Problem]:
         Problem(**{**row, "solutions": {s["source"]: s["text"] for s in row["solutions"]}})
         for row in rows
     ]
+
+
+def of_shard(problems: Sequence[Problem], shard: str) -> list[Problem]:
+    """Return the problems of a shard: `2-of-8` is every eighth problem, from the second on."""
+    index, count = map(int, shard.split("-of-"))
+    return list(problems[index - 1 :: count])

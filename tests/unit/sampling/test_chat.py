@@ -48,9 +48,10 @@ def test_the_tokens_are_those_of_the_template(talking: Any) -> None:
 def test_draws_follow_a_chat_prompt(talking: Any, model: Any) -> None:
     asked = as_chat(ASKED, SHOTS, talking, "here")
     decoding = Decoding(draws=2, temperature=1, max_tokens=5)
-    found = [c for g in TransformersEngine(model, talking).sample(asked, decoding, ()) for c in g]
+    engine = TransformersEngine(model, talking)
+    completions = [c for group in engine.sample(asked, decoding, ()) for c in group]
     lengths = {len(row) for row in encode_prompts(talking, asked)}
-    assert {one.prompt_tokens for one in found} == lengths
+    assert {completion.prompt_tokens for completion in completions} == lengths
 
 
 def test_a_model_without_a_template_is_refused(tokenizer: Any) -> None:

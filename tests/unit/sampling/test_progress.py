@@ -1,9 +1,9 @@
 import io
 
 from restem.sampling.engine import Completion
-from restem.sampling.progress import Progress
+from restem.sampling.usage import Progress
 
-ONE = Completion("p", 0, 1, "text", 50, 9, "stop", "#", -1.0)
+COMPLETION = Completion("p", 0, 1, "text", 50, 9, "stop", "#", -1.0)
 
 
 class Terminal(io.StringIO):
@@ -23,7 +23,7 @@ def shown(stream: io.StringIO) -> str:
     progress = Progress(8, stream, clock)
     for _ in range(4):
         clock.now += 0.5
-        progress.add([ONE])
+        progress.add([COMPLETION])
     progress.close()
     return stream.getvalue()
 

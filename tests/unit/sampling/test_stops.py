@@ -48,10 +48,10 @@ def test_rows_end_with_the_token_that_completes_a_stop_string(real: Any, stop: s
     expected = next((k for k, text in enumerate(texts, 1) if stop in text), None)
     running = torch.ones(1, dtype=torch.bool)
     ended = (k for k in range(1, len(ids) + 1) if stops.ended(torch.tensor([ids[:k]]), running))
-    found = next(ended, None)
-    assert found == expected
-    if found:
-        assert stops.texts([ids[:found]]) == [(texts[found - 1].split(stop)[0], stop)]
+    end = next(ended, None)
+    assert end == expected
+    if end:
+        assert stops.texts([ids[:end]]) == [(texts[end - 1].split(stop)[0], stop)]
 
 
 def test_finished_rows_do_not_end_again(real: Any) -> None:

@@ -44,9 +44,9 @@ def drawn(
     decoding: Decoding = RANDOM,
     stop: tuple[str, ...] = (),
 ) -> dict[tuple[str, int], Completion]:
-    found = [one for group in engine.sample(asked, decoding, stop) for one in group]
-    by_address = {(one.problem_id, one.draw): one for one in found}
-    assert len(by_address) == len(found)
+    completions = [c for group in engine.sample(asked, decoding, stop) for c in group]
+    by_address = {(c.problem_id, c.draw): c for c in completions}
+    assert len(by_address) == len(completions)
     return by_address
 
 
@@ -63,15 +63,15 @@ def generated(model: Any, tokenizer: Any, text: str) -> list[int]:
 
 
 def assert_greedy_equals_generate(model: Any, tokenizer: Any, rows: int) -> None:
-    found = drawn(TransformersEngine(model, tokenizer, rows), requests(), GREEDY)
-    assert len(found) == len(PROMPTS)
+    completions = drawn(TransformersEngine(model, tokenizer, rows), requests(), GREEDY)
+    assert len(completions) == len(PROMPTS)
     for prompt in PROMPTS:
         expected = generated(model, tokenizer, PREFIX + prompt)
-        one = found[prompt, 0]
-        assert one.text == tokenizer.decode(expected, skip_special_tokens=True)
-        assert one.tokens == len(expected)
-        assert one.prompt_tokens == len(tokenizer(PREFIX + prompt).input_ids)
-        assert one.finish_reason == ("stop" if expected[-1] == 2 else "length")
+        completion = completions[prompt, 0]
+        assert completion.text == tokenizer.decode(expected, skip_special_tokens=True)
+        assert completion.tokens == len(expected)
+        assert completion.prompt_tokens == len(tokenizer(PREFIX + prompt).input_ids)
+        assert completion.finish_reason == ("stop" if expected[-1] == 2 else "length")
 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])
@@ -128,28 +128,28 @@ def test_same_request_gives_same_bytes(model: Any, tokenizer: Any) -> None:
     assert repr(first) == repr(second)
 
 
-def test_a_draw_does_not_depend_on_its_company(model: Any, tokenizer: Any) -> None:
+def test_a_draw_does_not_depend_on_other_draws(model: Any, tokenizer: Any) -> None:
     together = drawn(TransformersEngine(model, tokenizer, 100), requests(4))
     shuffled = random.Random(0).sample(requests(4), len(PROMPTS))
     in_small_batches = drawn(TransformersEngine(model, tokenizer, 3), shuffled)
     alone = {}
     for request in requests(2):
         alone |= drawn(TransformersEngine(model, tokenizer), [request])
-    assert len({one.text for one in together.values()}) > 20
+    assert len({c.text for c in together.values()}) > 20
     for others in (in_small_batches, alone):
-        for address, one in others.items():
-            assert one.text == together[address].text
-            assert one.tokens == together[address].tokens
-            assert one.logprob == pytest.approx(together[address].logprob, abs=1e-4)
+        for address, completion in others.items():
+            assert completion.text == together[address].text
+            assert completion.tokens == together[address].tokens
+            assert completion.logprob == pytest.approx(together[address].logprob, abs=1e-4)
 
 
-def test_only_asked_draws_come(model: Any, tokenizer: Any) -> None:
+def test_only_requested_draws_come(model: Any, tokenizer: Any) -> None:
     everything = drawn(TransformersEngine(model, tokenizer), requests(5))
     whole = requests(5)[1]
     some = Request(whole.problem_id, PREFIX, whole.prompt, whole.draws[3:], whole.seeds[3:])
-    found = drawn(TransformersEngine(model, tokenizer), [some])
-    assert {draw for _, draw in found} == {3, 4}
-    assert all(everything[address].text == one.text for address, one in found.items())
+    completions = drawn(TransformersEngine(model, tokenizer), [some])
+    assert {draw for _, draw in completions} == {3, 4}
+    assert all(everything[address].text == c.text for address, c in completions.items())
 
 
 def test_prefixes_may_differ(model: Any, tokenizer: Any) -> None:
@@ -167,14 +167,14 @@ def test_prefixes_may_differ(model: Any, tokenizer: Any) -> None:
 def test_logprob_is_the_models_own(model: Any, tokenizer: Any) -> None:
     # Top-k 1 draws what greedy takes; its probability is then 1 after temperature and filter.
     sharp = Decoding(draws=1, temperature=0.5, top_k=1, max_tokens=40)
-    found = drawn(TransformersEngine(model, tokenizer), requests(), sharp)
+    completions = drawn(TransformersEngine(model, tokenizer), requests(), sharp)
     for prompt in PROMPTS:
         start = tokenizer(PREFIX + prompt).input_ids
         tail = generated(model, tokenizer, PREFIX + prompt)[: sharp.max_tokens]
         with torch.no_grad():
             scores = model(torch.tensor([start + tail])).logits[0, len(start) - 1 : -1]
         expected = scores.log_softmax(-1)[torch.arange(len(tail)), tail].sum().item()
-        assert found[prompt, 0].logprob == pytest.approx(expected, abs=1e-3)
+        assert completions[prompt, 0].logprob == pytest.approx(expected, abs=1e-3)
         assert expected < -1
 
 
@@ -189,9 +189,12 @@ def test_stop_strings_are_found_across_tokens(model: Any, tokenizer: Any) -> Non
             count = next(k for k, text in enumerate(texts) if stop in text)
             spanning += len(texts[count]) - len(texts[count - 1]) < 3
             asked = requests(prompts=[prompt])
-            one = drawn(engine, asked, GREEDY, (stop,))[prompt, 0]
-            assert (one.text, one.tokens) == (texts[-1][: texts[-1].index(stop)], count)
-            assert one.finish_reason == "stop"
+            completion = drawn(engine, asked, GREEDY, (stop,))[prompt, 0]
+            assert (completion.text, completion.tokens) == (
+                texts[-1][: texts[-1].index(stop)],
+                count,
+            )
+            assert completion.finish_reason == "stop"
     assert spanning > 5
 
 
@@ -199,17 +202,19 @@ def test_stop_strings_end_where_they_first_appear(model: Any, tokenizer: Any) ->
     free = drawn(TransformersEngine(model, tokenizer), requests(4))
     tried = 0
     for stop in ("##", "b#", " a", "ca b", "\n", "d"):
-        found = drawn(TransformersEngine(model, tokenizer), requests(4), RANDOM, (stop, "ccccc#"))
-        for address, one in found.items():
+        completions = drawn(
+            TransformersEngine(model, tokenizer), requests(4), RANDOM, (stop, "ccccc#")
+        )
+        for address, completion in completions.items():
             whole = free[address].text
             if stop in whole:
                 tried += 1
-                assert one.text == whole[: whole.index(stop)]
-                assert one.finish_reason == "stop"
-                assert one.tokens <= free[address].tokens
+                assert completion.text == whole[: whole.index(stop)]
+                assert completion.finish_reason == "stop"
+                assert completion.tokens <= free[address].tokens
             else:
-                assert one.text == whole
-                assert one.finish_reason == free[address].finish_reason
+                assert completion.text == whole
+                assert completion.finish_reason == free[address].finish_reason
     assert tried > 30
 
 
@@ -217,12 +222,12 @@ def test_end_of_text_ends(model: Any, tokenizer: Any, monkeypatch: pytest.Monkey
     free = drawn(TransformersEngine(model, tokenizer), requests(4))
     end = tokenizer.convert_tokens_to_ids("d")
     monkeypatch.setattr(model.generation_config, "eos_token_id", [2, end])
-    found = drawn(TransformersEngine(model, tokenizer), requests(4))
-    ended = [address for address, one in free.items() if "d" in one.text]
+    completions = drawn(TransformersEngine(model, tokenizer), requests(4))
+    ended = [address for address, c in free.items() if "d" in c.text]
     assert ended
     for address in ended:
-        assert found[address].text == free[address].text.split("d")[0]
-        assert found[address].finish_reason == "stop"
+        assert completions[address].text == free[address].text.split("d")[0]
+        assert completions[address].finish_reason == "stop"
 
 
 def test_special_token_is_a_stop_string(
@@ -237,12 +242,12 @@ def test_special_token_is_a_stop_string(
 
 def test_length_is_bounded_by_max_tokens_and_context(model: Any, tokenizer: Any) -> None:
     short = Decoding(draws=1, temperature=0, max_tokens=3)
-    found = drawn(TransformersEngine(model, tokenizer), requests(), short)
-    assert {one.tokens for one in found.values() if one.finish_reason == "length"} == {3}
+    completions = drawn(TransformersEngine(model, tokenizer), requests(), short)
+    assert {c.tokens for c in completions.values() if c.finish_reason == "length"} == {3}
     long = Request("long", "", "f" * 150, (0,), (7,))
-    one = drawn(TransformersEngine(model, tokenizer), [long], GREEDY)["long", 0]
-    assert one.prompt_tokens + one.tokens <= 160
-    assert one.finish_reason == "stop" or one.prompt_tokens + one.tokens == 160
+    completion = drawn(TransformersEngine(model, tokenizer), [long], GREEDY)["long", 0]
+    assert completion.prompt_tokens + completion.tokens <= 160
+    assert completion.finish_reason == "stop" or completion.prompt_tokens + completion.tokens == 160
 
 
 def test_too_long_prompts_are_named_before_anything_is_drawn(model: Any, tokenizer: Any) -> None:
@@ -292,26 +297,26 @@ def test_stop_strings_that_cannot_work_are_refused(model: Any, tokenizer: Any, s
 
 
 def test_what_ended_a_completion_is_named(model: Any, tokenizer: Any) -> None:
-    found = drawn(TransformersEngine(model, tokenizer), requests(4), RANDOM, ("#", "b"))
-    reasons = {(one.finish_reason, one.stop_reason) for one in found.values()}
+    completions = drawn(TransformersEngine(model, tokenizer), requests(4), RANDOM, ("#", "b"))
+    reasons = {(c.finish_reason, c.stop_reason) for c in completions.values()}
     assert reasons >= {("stop", "#"), ("stop", "b")}
     assert reasons <= {("stop", "#"), ("stop", "b"), ("stop", "<eos>"), ("length", None)}
 
 
 def test_usage_counts_what_was_not_computed_again(model: Any, tokenizer: Any) -> None:
     engine = TransformersEngine(model, tokenizer)
-    found = drawn(engine, requests(4))
+    completions = drawn(engine, requests(4))
     usage, prefix = engine.usage(), len(tokenizer(PREFIX).input_ids)
-    assert usage.prompt_tokens == sum(one.prompt_tokens for one in found.values())
+    assert usage.prompt_tokens == sum(c.prompt_tokens for c in completions.values())
     computed = usage.prompt_tokens - usage.cached_tokens
-    once = sum(one.prompt_tokens for (_, draw), one in found.items() if draw == 0)
+    once = sum(c.prompt_tokens for (_, draw), c in completions.items() if draw == 0)
     assert prefix < computed < once
     assert usage.peak_memory_bytes > 10**7
 
 
 def test_a_study_can_shorten_the_context(model: Any, tokenizer: Any) -> None:
-    found = drawn(TransformersEngine(model, tokenizer, context=60), requests(), GREEDY)
-    longest = max(one.prompt_tokens + one.tokens for one in found.values())
+    completions = drawn(TransformersEngine(model, tokenizer, context=60), requests(), GREEDY)
+    longest = max(c.prompt_tokens + c.tokens for c in completions.values())
     assert longest <= 60
 
 
@@ -324,23 +329,23 @@ def test_a_slot_that_is_taken_over_draws_as_a_new_one(
     alone = {}
     for request in asked:
         alone |= drawn(TransformersEngine(model, tokenizer), [request], RANDOM, stop)
-    found = drawn(TransformersEngine(model, tokenizer, rows), asked, RANDOM, stop)
-    assert len({one.tokens for one in found.values()}) > 8
-    for address, one in found.items():
+    completions = drawn(TransformersEngine(model, tokenizer, rows), asked, RANDOM, stop)
+    assert len({c.tokens for c in completions.values()}) > 8
+    for address, completion in completions.items():
         expected = alone[address]
-        assert (one.text, one.tokens, one.stop_reason) == (
+        assert (completion.text, completion.tokens, completion.stop_reason) == (
             expected.text,
             expected.tokens,
             expected.stop_reason,
         )
-        assert one.logprob == pytest.approx(expected.logprob, abs=1e-4)
+        assert completion.logprob == pytest.approx(expected.logprob, abs=1e-4)
 
 
-def out_of_memory_above(model: Any, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def out_of_memory_above(model: Any, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     forward = model.forward
 
     def limited(*arguments: Any, **named: Any) -> Any:
-        if len(named["input_ids"]) > most:
+        if len(named["input_ids"]) > rows:
             raise torch.OutOfMemoryError("out of memory: tried to allocate 2.00 GiB")
         return forward(*arguments, **named)
 
@@ -352,8 +357,8 @@ def test_out_of_memory_halves_the_rows_and_goes_on(
 ) -> None:
     expected = drawn(TransformersEngine(model, tokenizer), requests(4))
     out_of_memory_above(model, monkeypatch, 5)
-    found = drawn(TransformersEngine(model, tokenizer, 16), requests(4))
-    assert {a: one.text for a, one in found.items()} == {a: o.text for a, o in expected.items()}
+    completions = drawn(TransformersEngine(model, tokenizer, 16), requests(4))
+    assert {a: c.text for a, c in completions.items()} == {a: o.text for a, o in expected.items()}
 
 
 def test_out_of_memory_with_one_row_names_the_problem(

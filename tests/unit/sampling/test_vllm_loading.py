@@ -1,4 +1,4 @@
-"""What vLLM says about memory when it starts; vLLM itself is tested in tests/vllm."""
+"""Errors when vLLM is loaded; vLLM itself is tested in tests/vllm."""
 
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,16 @@ from restem.sampling.vllm import engine as vllm_engine
 SETTINGS = EngineSettings(name="vllm", rows=64)
 
 
-def load(monkeypatch: pytest.MonkeyPatch, most: int, problem: Exception) -> Any:
-    """Load an engine that takes so many rows at most."""
+def load(monkeypatch: pytest.MonkeyPatch, max_rows: int, problem: Exception) -> Any:
+    """Load an engine that has memory for so many rows."""
 
     def engine(_: Path, settings: EngineSettings) -> int:
-        if settings.rows > most:
+        if settings.rows > max_rows:
             raise problem
         return settings.rows
 
     monkeypatch.setattr(vllm_engine, "VllmEngine", engine)
-    return vllm_engine._loaded(Path("checkpoint"), SETTINGS)
+    return vllm_engine._load_in_memory(Path("checkpoint"), SETTINGS)
 
 
 def test_rows_are_halved_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,17 +30,17 @@ def test_rows_are_halved_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("most", "problem"),
+    ("max_rows", "problem"),
     [
         (0, RuntimeError("CUDA out of memory")),
         (20, ValueError("Available memory on node 0 is less than requested memory for kv")),
     ],
 )
 def test_what_halving_does_not_help_is_said_clearly(
-    monkeypatch: pytest.MonkeyPatch, most: int, problem: Exception
+    monkeypatch: pytest.MonkeyPatch, max_rows: int, problem: Exception
 ) -> None:
     with pytest.raises(RestemError, match="does not find the memory") as caught:
-        load(monkeypatch, most, problem)
+        load(monkeypatch, max_rows, problem)
     assert "cache_gib" in caught.value.fix
 
 

@@ -1,7 +1,7 @@
 """Keys and values of a batch's rows, kept in place, and attention over a prefix that rows share.
 
-Attention over [shared prefix | a row's own tokens] is one softmax over the two parts' scores. The
-prefix is stored once and multiplied with the queries of all rows at once, so neither memory nor
+Attention over [shared prefix | a row's own tokens] is one softmax over the scores of both parts.
+The prefix is stored once and multiplied with the queries of all rows at once, so neither memory nor
 bandwidth grows with prefix x rows.
 """
 
@@ -14,13 +14,13 @@ from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 SHARED_ATTENTION: Final = "restem_shared_prefix"
-# Arguments that change what attention computes; the shared path does not know them.
-_UNKNOWN: Final = ("sliding_window", "softcap", "s_aux", "position_bias")
+# Arguments that change what attention computes; `shared_attention` does not implement them.
+_UNSUPPORTED: Final = ("sliding_window", "softcap", "s_aux", "position_bias")
 _BLOCK_ROWS: Final = 64
 
 
 class RowLayer(CacheLayerMixin):  # type: ignore[misc]
-    """Hold one layer's keys and values, [rows, heads, capacity, size], written in place."""
+    """One layer's keys and values, [rows, heads, capacity, size], written in place."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
@@ -28,9 +28,9 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
         self.length = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Allocate for as many rows as the first keys have."""
-        self.keys = _allocated(key_states, len(key_states), self.capacity)
-        self.values = _allocated(value_states, len(value_states), self.capacity)
+        """Allocate as many rows as the first keys have."""
+        self.keys = _allocate(key_states, len(key_states), self.capacity)
+        self.values = _allocate(value_states, len(value_states), self.capacity)
         self.is_initialized = True
 
     def update(
@@ -45,20 +45,20 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return how many columns the mask spans and where they start."""
+        """Return how many columns the mask spans, and the first of them."""
         return self.length + query_length, 0
 
     def get_seq_length(self) -> int:
-        """Count the columns in use."""
+        """Return the number of columns in use."""
         return self.length
 
     def get_max_length(self) -> int:
-        """Return the columns that there is room for."""
+        """Return the number of columns that are allocated."""
         return self.capacity
 
 
 class RowCache(Cache):  # type: ignore[misc]
-    """Hold the layers of a batch; all rows have the same number of columns."""
+    """The layers of a batch; all rows have the same number of columns."""
 
     def __init__(self, layers: int, capacity: int) -> None:
         super().__init__(layers=[RowLayer(capacity) for _ in range(layers)])
@@ -69,51 +69,51 @@ class RowCache(Cache):  # type: ignore[misc]
         return bool(self.layers[0].length == self.layers[0].capacity)
 
     def reserve(self, rows: int, columns: int, layers: list[CacheLayerMixin]) -> None:
-        """Make room for so many empty rows, shaped like some layers, of so many masked columns."""
+        """Allocate empty rows with the shapes of some layers and so many masked columns."""
         for layer, like in zip(self.layers, layers, strict=True):
             layer.length = columns
-            layer.keys = _allocated(like.keys, rows, layer.capacity)
-            layer.values = _allocated(like.values, rows, layer.capacity)
-            # What is masked is still multiplied, and zero times not-a-number is not zero.
+            layer.keys = _allocate(like.keys, rows, layer.capacity)
+            layer.values = _allocate(like.values, rows, layer.capacity)
+            # Masked columns are still multiplied, and zero times not-a-number is not zero.
             layer.keys[:, :, :columns], layer.values[:, :, :columns] = 0, 0
             layer.is_initialized = True
 
     def put(self, parts: Sequence[tuple["RowCache", torch.Tensor]], slots: torch.Tensor) -> None:
-        """Copy the rows of each part's index (repeats allowed) into slots, at the last columns."""
+        """Copy the rows of each part's index (repeats allowed) into the last columns of slots."""
         start = 0
         for cache, index in parts:
-            places, start = slots[start : start + len(index)], start + len(index)
+            target, start = slots[start : start + len(index)], start + len(index)
             for layer, part in zip(self.layers, cache.layers, strict=True):
                 columns = slice(layer.length - part.length, layer.length)
-                layer.keys[places, :, columns] = part.keys[index, :, : part.length]
-                layer.values[places, :, columns] = part.values[index, :, : part.length]
+                layer.keys[target, :, columns] = part.keys[index, :, : part.length]
+                layer.values[target, :, columns] = part.values[index, :, : part.length]
 
     def drop(self, columns: int) -> int:
-        """Drop the first columns where that saves enough to pay for the move; return how many."""
+        """Drop the first columns if that saves enough to pay for the move; return how many."""
         length = int(self.layers[0].length)
         if columns <= 0 or columns < length // 4:
             return 0
         for layer in self.layers:
             for states in (layer.keys, layer.values):
-                _moved(states, columns, length)
+                _move_columns(states, columns, length)
             layer.length = length - columns
         return columns
 
     def keep(self, index: torch.Tensor) -> None:
         """Move the rows of an ascending index to the front, in place, and drop the others."""
         for layer in self.layers:
-            layer.keys = _packed(layer.keys, index, layer.length)
-            layer.values = _packed(layer.values, index, layer.length)
+            layer.keys = _pack_rows(layer.keys, index, layer.length)
+            layer.values = _pack_rows(layer.values, index, layer.length)
 
     def grow(self, columns: int) -> None:
-        """Make room for more columns."""
+        """Allocate more columns."""
         for layer in self.layers:
             layer.capacity = layer.length + columns
-            layer.keys = _extended(layer.keys, layer.length, layer.capacity)
-            layer.values = _extended(layer.values, layer.length, layer.capacity)
+            layer.keys = _extend(layer.keys, layer.length, layer.capacity)
+            layer.values = _extend(layer.values, layer.length, layer.capacity)
 
 
-def _packed(states: torch.Tensor, index: torch.Tensor, length: int) -> torch.Tensor:
+def _pack_rows(states: torch.Tensor, index: torch.Tensor, length: int) -> torch.Tensor:
     # Ascending: a block only reads rows that no earlier block has overwritten. Blocks keep the
     # copy small; a new tensor would cost more in page faults than the move.
     for start in range(0, len(index), _BLOCK_ROWS):
@@ -122,25 +122,24 @@ def _packed(states: torch.Tensor, index: torch.Tensor, length: int) -> torch.Ten
     return states[: len(index)]
 
 
-def _moved(states: torch.Tensor, columns: int, length: int) -> None:
-    for start in range(0, len(states), _BLOCK_ROWS):
-        block = states[start : start + _BLOCK_ROWS]
+def _move_columns(states: torch.Tensor, columns: int, length: int) -> None:
+    for block in torch.split(states, _BLOCK_ROWS):
         block[:, :, : length - columns] = block[:, :, columns:length].clone()
 
 
-def _extended(states: torch.Tensor, length: int, capacity: int) -> torch.Tensor:
-    new = _allocated(states, len(states), capacity)
+def _extend(states: torch.Tensor, length: int, capacity: int) -> torch.Tensor:
+    new = _allocate(states, len(states), capacity)
     new[:, :, :length] = states[:, :, :length]
     return new
 
 
-def _allocated(like: torch.Tensor, rows: int, capacity: int) -> torch.Tensor:
+def _allocate(like: torch.Tensor, rows: int, capacity: int) -> torch.Tensor:
     return like.new_empty((rows, like.shape[1], capacity, like.shape[3]))
 
 
 @dataclass
 class SharedPrefix:
-    """Hold the prefix's keys and values per layer, [heads, tokens, size], and who read them."""
+    """A prefix's keys and values per layer, [heads, tokens, size], and which layers read them."""
 
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
@@ -154,12 +153,12 @@ class SharedPrefix:
 
     @property
     def tokens(self) -> int:
-        """Count the prefix's tokens."""
+        """Return the number of tokens of the prefix."""
         return int(self.keys[0].shape[1])
 
 
 class UnknownAttentionError(Exception):
-    """Say that a layer's attention is not plain softmax attention."""
+    """A layer's attention is not plain softmax attention."""
 
 
 def shared_attention(
@@ -175,24 +174,24 @@ def shared_attention(
     """Attend to the shared prefix and to the row's own keys under one softmax.
 
     query [rows, heads, queries, size]; key, value [rows, key heads, columns, size];
-    attention_mask: added to the scores of the own columns, [rows, 1, queries, columns] or none.
+    attention_mask: added to the scores of the own columns, [rows, 1, queries, columns] or None.
     Returns [rows, queries, heads, size]. Raises UnknownAttentionError.
     """
-    if any(others.get(name) is not None for name in _UNKNOWN):
+    if any(others.get(name) is not None for name in _UNSUPPORTED):
         raise UnknownAttentionError
     shared_prefix.read_by.add(module.layer_idx)
-    far_keys = shared_prefix.keys[module.layer_idx]
-    far_values = shared_prefix.values[module.layer_idx]
+    prefix_keys = shared_prefix.keys[module.layer_idx]
+    prefix_values = shared_prefix.values[module.layer_idx]
     groups = query.shape[1] // key.shape[1]
     # Query heads that share a key head become more queries of that head: no repeated keys.
     grouped = (query * scaling).reshape(len(query), key.shape[1], -1, query.shape[3])
-    near = grouped @ key.mT
+    own_scores = grouped @ key.mT
     if attention_mask is not None:
-        near = near + attention_mask.repeat(1, 1, groups, 1)
-    scores = torch.cat([_times_shared(grouped, far_keys.mT), near], -1)
+        own_scores = own_scores + attention_mask.repeat(1, 1, groups, 1)
+    scores = torch.cat([_times_shared(grouped, prefix_keys.mT), own_scores], -1)
     weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-    split = far_keys.shape[1]
-    result = _times_shared(weights[..., :split], far_values) + weights[..., split:] @ value
+    split = prefix_keys.shape[1]
+    result = _times_shared(weights[..., :split], prefix_values) + weights[..., split:] @ value
     return result.reshape(*query.shape[:3], -1).transpose(1, 2), None
 
 

@@ -1,87 +1,64 @@
-"""Decode rows step by step in a fixed number of slots; a slot whose row has ended gets a new one.
+"""Decode rows step by step in a fixed number of slots; a row that ends frees its slot for another.
 
-All rows move on by one column a step. A row that comes later has its prompt in the columns just
-before the one where it starts, so every row's own tokens end in the same, last column.
+All rows advance by one column per step. A row that starts later has its prompt in the columns just
+before the one where it starts, so the last token of every row is in the same, last column.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 
 from restem.config.decoding import Decoding
 from restem.sampling.stops import Stops
 from restem.sampling.transformers.cache import RowCache
-from restem.sampling.transformers.choice import choose, log_probabilities, uniforms
+from restem.sampling.transformers.next_token import log_probabilities, sample_tokens, uniforms
+from restem.sampling.transformers.scheduling import DrawQueue, PendingDraws
 
-# Move the running rows together when at most this share of the rows still runs.
+# Drop the slots of finished rows when at most this share of the slots is still running.
 _COMPACT_SHARE: Final = 0.75
 _EMPTY: Final = -1
 
 
 @dataclass(frozen=True)
-class Fresh:
-    """Hold rows whose prompts have been run; the first dimension of every tensor is the row.
+class PrefilledRows:
+    """Rows whose prompts have run; the first dimension of every tensor is the row.
 
-    numbers: places in the caller's list. limits: most tokens to draw. starts: position of the
-    first drawn token. own: columns of the cache that are its prompt. parts: caches of prompts, all
-    of one width, each with the prompt of every row that it serves; logits: after the prompts.
+    limits: maximum number of tokens to sample. starts: position of the first sampled token.
+    prompt_columns: number of cache columns that hold the row's prompt. parts: caches of prompts,
+    all of one width, each with the index of the prompt of every row. logits: after the prompts.
     """
 
-    numbers: torch.Tensor
     seeds: torch.Tensor
     limits: torch.Tensor
     starts: torch.Tensor
-    own: torch.Tensor
+    prompt_columns: torch.Tensor
     parts: list[tuple[RowCache, torch.Tensor]]
     logits: torch.Tensor
 
 
-@dataclass
-class Rows:
-    """Hold the slots; the first dimension of every tensor is the slot.
+class Slots:
+    """The slots of a batch; the first dimension of every tensor is the slot.
 
-    begins: column of `tokens` where the row's own begin. firsts: first column of the cache that
-    the row sees. ends: tokens drawn by a finished row, 0 while it runs, -1 in an empty slot.
+    numbers: rows are numbered in the order in which they come. begins: column of `tokens` where the
+    row's own tokens begin. first_columns: first cache column that the row sees. ends: number of
+    tokens of a finished row, 0 while it runs, -1 in an empty slot. width: longest prompt.
     """
 
-    numbers: torch.Tensor
-    seeds: torch.Tensor
-    limits: torch.Tensor
-    starts: torch.Tensor
-    begins: torch.Tensor
-    firsts: torch.Tensor
-    tokens: torch.Tensor
-    logprobs: torch.Tensor
-    ends: torch.Tensor
-    cache: RowCache
-    width: int
-
-    @classmethod
-    def empty(cls, count: int, width: int, cache: RowCache, device: torch.device) -> "Rows":
-        """Return so many empty slots over an empty cache, for prompts of at most such a width."""
-
-        def zeros() -> torch.Tensor:
-            return torch.zeros(count, dtype=torch.long, device=device)
-
-        return cls(
-            numbers=zeros(),
-            seeds=zeros(),
-            limits=zeros(),
-            starts=zeros(),
-            begins=zeros(),
-            firsts=zeros(),
-            tokens=zeros().unsqueeze(-1),
-            logprobs=zeros().double(),
-            ends=torch.full_like(zeros(), _EMPTY),
-            cache=cache,
-            width=width,
+    def __init__(self, count: int, width: int, cache: RowCache, device: torch.device) -> None:
+        self.numbers, self.seeds, self.limits, self.starts, self.begins, self.first_columns = (
+            torch.zeros(count, dtype=torch.long, device=device) for _ in range(6)
         )
+        self.tokens = torch.zeros((count, 1), dtype=torch.long, device=device)
+        self.logprobs = torch.zeros(count, dtype=torch.float64, device=device)
+        self.ends = torch.full_like(self.numbers, _EMPTY)
+        self.cache, self.width = cache, width
+        self._next_number = 0
 
     @property
-    def drawn(self) -> torch.Tensor:
-        """Count the tokens drawn so far by each row [rows]."""
+    def sampled(self) -> torch.Tensor:
+        """Count the tokens sampled so far for each row [rows]."""
         return self.tokens.shape[1] - self.begins
 
     @property
@@ -91,112 +68,107 @@ class Rows:
 
     def keep(self, index: torch.Tensor) -> None:
         """Keep only the slots of an ascending index."""
-        for each in fields(self):
-            if each.name not in ("cache", "width"):
-                setattr(self, each.name, getattr(self, each.name)[index])
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor):
+                setattr(self, name, value[index])
         self.cache.keep(index)
 
-    def put(self, fresh: Fresh, slots: torch.Tensor) -> None:
-        """Put rows into free slots; their next token comes into the present last column."""
+    def put(self, rows: PrefilledRows, slots: torch.Tensor) -> None:
+        """Put rows into free slots; their next token goes into the current last column."""
         if not self.cache.layers[0].is_initialized:
-            self.cache.reserve(len(self.ends), self.width, fresh.parts[0][0].layers)
-        for name in ("numbers", "seeds", "limits", "starts"):
-            getattr(self, name)[slots] = getattr(fresh, name)
+            self.cache.reserve(len(self.ends), self.width, rows.parts[0][0].layers)
+        end = self._next_number + len(slots)
+        self.numbers[slots] = torch.arange(self._next_number, end, device=slots.device)
+        self._next_number = end
+        for name in ("seeds", "limits", "starts"):
+            getattr(self, name)[slots] = getattr(rows, name)
         self.begins[slots] = self.tokens.shape[1] - 1
-        self.firsts[slots] = self.cache.get_seq_length() - fresh.own
+        self.first_columns[slots] = self.cache.get_seq_length() - rows.prompt_columns
         self.logprobs[slots], self.ends[slots] = 0.0, 0
-        self.cache.put(fresh.parts, slots)
+        self.cache.put(rows.parts, slots)
 
     def trim(self) -> None:
-        """Forget the columns that no running row looks at, so that a long run stays narrow."""
+        """Drop the columns that no running row sees, so that a long run stays narrow."""
         running = self.ends == 0
         spare = self.cache.get_seq_length() - self.width
-        unseen = int(self.firsts[running].min()) if bool(running.any()) else spare
-        self.firsts = (self.firsts - self.cache.drop(min(unseen, spare))).clamp(min=0)
+        unseen = int(self.first_columns[running].min()) if bool(running.any()) else spare
+        dropped = self.cache.drop(min(unseen, spare))
+        self.first_columns = (self.first_columns - dropped).clamp(min=0)
         old = int(self.begins[running].min()) if bool(running.any()) else self.tokens.shape[1] - 1
         self.tokens, self.begins = self.tokens[:, old:], (self.begins - old).clamp(min=0)
 
 
 @dataclass(frozen=True)
-class Finished:
-    """Hold a finished row: its place in the batch, its tokens and their log-probability."""
+class FinishedRow:
+    """A finished row: its number, its tokens and their log-probability."""
 
     number: int
     tokens: list[int]
     logprob: float
 
 
-Forward = Callable[[Rows, torch.Tensor], torch.Tensor]
-
-
-class Source(Protocol):
-    """Hand out rows that wait for a slot."""
-
-    @property
-    def waiting(self) -> bool:
-        """Tell whether any row is left."""
-
-    def take(self, free: int) -> Fresh | None:
-        """Return rows for at most so many free slots; none if it is better to wait for more."""
-
-
 def decode(
-    rows: Rows, source: Source, decoding: Decoding, stops: Stops, forward: Forward
-) -> Iterator[list[Finished]]:
-    """Yield rows as they finish, until the source has no more.
+    slots: Slots,
+    queue: DrawQueue,
+    decoding: Decoding,
+    stops: Stops,
+    prefill: Callable[[list[PendingDraws]], PrefilledRows],
+    forward: Callable[[Slots, torch.Tensor], torch.Tensor],
+) -> Iterator[list[FinishedRow]]:
+    """Yield rows as they finish, until the queue is empty.
 
-    forward: takes the rows and their last tokens, returns the next logits [rows, vocabulary].
+    prefill: runs the prompts of draws. forward: takes the slots and their last tokens, returns the
+    next logits [slots, vocabulary].
     """
     while True:
-        while source.waiting and (fresh := source.take(len(rows.free))):
-            yield _finished(rows)
-            _start(rows, fresh, decoding, stops)
-        running = int((rows.ends == 0).sum())
-        if not source.waiting and running <= _COMPACT_SHARE * len(rows.ends):
-            yield _finished(rows)
+        while queue and (pending := queue.take(len(slots.free))):
+            rows = prefill(pending)
+            yield _take_finished(slots)
+            _start(slots, rows, decoding, stops)
+        running = int((slots.ends == 0).sum())
+        if not queue and running <= _COMPACT_SHARE * len(slots.ends):
+            yield _take_finished(slots)
             if not running:
                 return
             with torch.inference_mode():
-                rows.keep((rows.ends == 0).nonzero().squeeze(-1))
-        logits = forward(rows, rows.tokens[:, -1:])
+                slots.keep((slots.ends == 0).nonzero().squeeze(-1))
+        logits = forward(slots, slots.tokens[:, -1:])
         with torch.inference_mode():
-            rows.tokens = torch.nn.functional.pad(rows.tokens, (0, 1))
-            _draw(rows, logits, torch.arange(len(rows.ends), device=logits.device), decoding, stops)
+            slots.tokens = torch.nn.functional.pad(slots.tokens, (0, 1))
+            every = torch.arange(len(slots.ends), device=logits.device)
+            _sample_next(slots, logits, every, decoding, stops)
 
 
 @torch.inference_mode()
-def _start(rows: Rows, fresh: Fresh, decoding: Decoding, stops: Stops) -> None:
-    """Put new rows into free slots and draw their first tokens."""
-    rows.trim()
-    slots = rows.free[: len(fresh.numbers)]
-    rows.put(fresh, slots)
-    _draw(rows, fresh.logits, slots, decoding, stops)
+def _start(slots: Slots, rows: PrefilledRows, decoding: Decoding, stops: Stops) -> None:
+    """Put new rows into free slots and sample their first tokens."""
+    slots.trim()
+    index = slots.free[: len(rows.seeds)]
+    slots.put(rows, index)
+    _sample_next(slots, rows.logits, index, decoding, stops)
 
 
-def _draw(
-    rows: Rows, logits: torch.Tensor, slots: torch.Tensor, decoding: Decoding, stops: Stops
+def _sample_next(
+    slots: Slots, logits: torch.Tensor, index: torch.Tensor, decoding: Decoding, stops: Stops
 ) -> None:
-    """Draw a token for some slots into the last column, and note which rows end with it."""
-    running, drawn = rows.ends[slots] == 0, rows.drawn[slots]
-    new = choose(logits, decoding, uniforms(rows.seeds[slots], drawn - 1))
-    rows.tokens[slots, -1] = new
-    rows.logprobs[slots] += log_probabilities(logits, new) * running
-    ended = stops.ended(rows.tokens[slots], running, rows.begins[slots])
-    ended |= running & (rows.limits[slots] == drawn)
-    rows.ends[slots[ended]] = drawn[ended]
+    """Sample a token for some slots into the last column, and note which rows end with it."""
+    running, sampled = slots.ends[index] == 0, slots.sampled[index]
+    new = sample_tokens(logits, decoding, uniforms(slots.seeds[index], sampled - 1))
+    slots.tokens[index, -1] = new
+    slots.logprobs[index] += log_probabilities(logits, new) * running
+    ended = stops.ended(slots.tokens[index], running, slots.begins[index])
+    ended |= running & (slots.limits[index] == sampled)
+    slots.ends[index[ended]] = sampled[ended]
 
 
 @torch.inference_mode()
-def _finished(rows: Rows) -> list[Finished]:
+def _take_finished(slots: Slots) -> list[FinishedRow]:
     """Take the finished rows out of their slots."""
-    done = (rows.ends > 0).nonzero().squeeze(-1)
-    columns: Sequence[list[int]] = rows.tokens[done].tolist()
-    numbers, logprobs, ends = rows.numbers[done], rows.logprobs[done], rows.ends[done]
-    begins = rows.begins[done].tolist()
-    rows.ends[done] = _EMPTY
+    done = (slots.ends > 0).nonzero().squeeze(-1)
+    columns = (slots.numbers, slots.tokens, slots.logprobs, slots.begins, slots.ends)
+    rows = zip(*(column[done].tolist() for column in columns), strict=True)
+    slots.ends[done] = _EMPTY
     return [
-        Finished(number, tokens[begin : begin + end], logprob)
-        for number, tokens, logprob, begin, end in zip(
-            numbers.tolist(), columns, logprobs.tolist(), begins, ends.tolist(), strict=True
-        )
+        FinishedRow(number, tokens[begin : begin + end], logprob)
+        for number, tokens, logprob, begin, end in rows
     ]

@@ -1,4 +1,4 @@
-"""Choose the next token of each row from its logits."""
+"""Sample the next token of each row from its logits."""
 
 from typing import Final
 
@@ -7,26 +7,26 @@ import torch
 from restem.config.decoding import Decoding
 
 
-def choose(logits: torch.Tensor, decoding: Decoding, uniforms: torch.Tensor) -> torch.Tensor:
+def sample_tokens(logits: torch.Tensor, decoding: Decoding, uniforms: torch.Tensor) -> torch.Tensor:
     """Return a token id per row [rows] from logits [rows, vocabulary].
 
-    uniforms: one number in [0, 1) per row; the token is where it falls in the cumulative
-    distribution, taken in the order of token ids, so that two nearly equal probabilities
-    that swap ranks by rounding do not swap the draw.
+    uniforms: one number in [0, 1) per row. It selects the token where it falls in the cumulative
+    distribution in the order of token ids, so that two nearly equal probabilities that swap ranks
+    by rounding do not swap the tokens.
     """
     if decoding.greedy:
         return logits.argmax(-1)
-    probabilities, ids = kept(logits, decoding)
+    probabilities, ids = filtered(logits, decoding)
     cumulative = probabilities.cumsum(-1, dtype=torch.float64)
     target = (uniforms * cumulative[:, -1]).unsqueeze(-1)
     place = torch.searchsorted(cumulative, target, right=True)
     return (place if ids is None else ids.gather(-1, place)).squeeze(-1)
 
 
-def kept(logits: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.Tensor | None]:
+def filtered(logits: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the filtered distribution [rows, candidates] and its token ids, ascending.
 
-    Probabilities are float32, 0 for what the filters cut; they need not sum to one. No ids
+    Probabilities are float32, 0 for what the filters remove; they need not sum to one. No ids
     means that the candidates are the whole vocabulary.
     """
     scaled, ids = logits.float() / decoding.temperature, None
@@ -35,8 +35,8 @@ def kept(logits: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.
         scaled = scaled.gather(-1, ids)
     probabilities = scaled.softmax(-1)
     if decoding.min_p > 0:
-        least = probabilities.amax(-1, keepdim=True) * decoding.min_p
-        probabilities = probabilities.where(probabilities >= least, 0.0)
+        threshold = probabilities.amax(-1, keepdim=True) * decoding.min_p
+        probabilities = probabilities.where(probabilities >= threshold, 0.0)
     if decoding.top_p < 1:
         probabilities = _nucleus(probabilities, decoding.top_p)
     return probabilities, ids
@@ -62,14 +62,14 @@ _BITS: Final = 40
 
 
 def _xor_shift(value: torch.Tensor, bits: int) -> torch.Tensor:
-    # int64 shifts keep the sign: mask it away to get the unsigned shift of the definition.
+    # int64 shifts keep the sign: mask it to get the unsigned shift of the definition.
     return value ^ ((value >> bits) & ((1 << (64 - bits)) - 1))
 
 
-def mixed(seeds: torch.Tensor, counter: int | torch.Tensor) -> torch.Tensor:
+def splitmix64(seeds: torch.Tensor, counter: int | torch.Tensor) -> torch.Tensor:
     """Return output `counter` of each seed's SplitMix64 stream, as wrapped int64 [rows].
 
-    counter: one for all rows, or one a row.
+    counter: one for all rows, or one per row.
     """
     value = seeds + (torch.as_tensor(counter, device=seeds.device) + 1) * _GAMMA
     value = _xor_shift(value, 30) * _FIRST
@@ -79,5 +79,5 @@ def mixed(seeds: torch.Tensor, counter: int | torch.Tensor) -> torch.Tensor:
 
 def uniforms(seeds: torch.Tensor, counter: int | torch.Tensor) -> torch.Tensor:
     """Return one float64 in [0, 1) per seed [rows], a multiple of 2**-40."""
-    top = (mixed(seeds, counter) >> (64 - _BITS)) & ((1 << _BITS) - 1)
+    top = (splitmix64(seeds, counter) >> (64 - _BITS)) & ((1 << _BITS) - 1)
     return top.double() * 2.0**-_BITS

@@ -1,4 +1,4 @@
-"""The beam search keeps what leads to right answers; the engine here is a book of sentences."""
+"""A beam search keeps what leads to correct answers."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,16 +6,16 @@ import pytest
 
 from restem.config.decoding import Decoding
 from restem.config.method import Search
-from restem.sampling.beam import BeamSearch
 from restem.sampling.engine import Completion, Request
+from restem.sampling.search import BeamSearch
 
 SAMPLED = Decoding(draws=1, temperature=0.7, max_tokens=6)
 
 
-class Book:
-    """Draw letters: the first draw of a request writes `a`, the second `b`, a third stops."""
+class LetterEngine:
+    """Sample letters: the first draw of a request is `a`s, the second `b`s, a third stops."""
 
-    name = "book"
+    name = "letters"
     version = "1"
 
     def __init__(self) -> None:
@@ -27,9 +27,9 @@ class Book:
         for request in requests:
             self.prompts.append(request.prompt)
             assert len(set(request.seeds)) == len(request.seeds)
-            yield [self._one(request, draw, decoding) for draw in request.draws]
+            yield [self._completion(request, draw, decoding) for draw in request.draws]
 
-    def _one(self, request: Request, draw: int, decoding: Decoding) -> Completion:
+    def _completion(self, request: Request, draw: int, decoding: Decoding) -> Completion:
         ends = draw == 2
         text = "" if ends else "ab"[draw] * decoding.max_tokens
         tokens = 1 if ends else decoding.max_tokens
@@ -44,39 +44,39 @@ def solve(right: str, **search: int) -> list[Completion]:
         return [float(text.startswith(right)) for _, text in pairs]
 
     settings = Search(**{"beams": 1, "expansions": 2, "rollouts": 1, "step_tokens": 2, **search})
-    beam = BeamSearch(Book(), SAMPLED, settings, ("\n",), judge)
+    beam = BeamSearch(LetterEngine(), SAMPLED, settings, ("\n",), judge)
     return beam.solve(Request("p", "", "ask ", (0,), (7,)))
 
 
 @pytest.mark.parametrize("right", ["aa", "bb", "bbaa", "aabb"])
 def test_each_step_goes_where_the_verifier_says_yes(right: str) -> None:
-    [found] = solve(right, rollouts=2)
-    assert found.text.startswith(right)
+    [solution] = solve(right, rollouts=2)
+    assert solution.text.startswith(right)
 
 
 def test_a_search_ends_at_the_longest_completion() -> None:
-    [found] = solve("x")
-    assert len(found.text) == SAMPLED.max_tokens
-    assert found.finish_reason == "length"
+    [solution] = solve("x")
+    assert len(solution.text) == SAMPLED.max_tokens
+    assert solution.finish_reason == "length"
 
 
 def test_the_beam_has_different_solutions_the_best_first() -> None:
-    found = solve("bb", beams=3)
-    assert [one.draw for one in found] == [0, 1, 2]
-    assert len({one.text for one in found}) == 3
-    assert found[0].text.startswith("bb")
+    beam = solve("bb", beams=3)
+    assert [solution.draw for solution in beam] == [0, 1, 2]
+    assert len({solution.text for solution in beam}) == 3
+    assert beam[0].text.startswith("bb")
 
 
 def test_a_finished_solution_stays_in_the_beam_and_is_not_continued() -> None:
-    found = solve("", beams=2, expansions=3)
-    assert found[0].finish_reason == "stop"
-    assert found[0].text == ""
+    beam = solve("", beams=2, expansions=3)
+    assert beam[0].finish_reason == "stop"
+    assert beam[0].text == ""
 
 
 def test_tokens_of_the_whole_search_are_counted_once() -> None:
-    found = solve("bb", beams=2)
-    assert found[0].tokens > sum(len(one.text) for one in found)
-    assert [one.tokens for one in found[1:]] == [0]
+    beam = solve("bb", beams=2)
+    assert beam[0].tokens > sum(len(solution.text) for solution in beam)
+    assert [solution.tokens for solution in beam[1:]] == [0]
 
 
 def test_the_same_request_finds_the_same() -> None:

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from restem.config.decoding import Decoding
-from restem.sampling.transformers.choice import choose, kept, log_probabilities
+from restem.sampling.transformers.next_token import (
+    filtered,
+    log_probabilities,
+    sample_tokens,
+    splitmix64,
+    uniforms,
+)
 
 SETTINGS = [
     Decoding(draws=1, temperature=t, top_k=k, top_p=p, min_p=m, max_tokens=1)
@@ -16,17 +22,19 @@ SETTINGS = [
 def reference(logits: list[float], decoding: Decoding) -> list[float]:
     """Follow the papers' definitions one token at a time, in vLLM's order."""
     scaled = [value / decoding.temperature for value in logits]
-    left = sorted(range(len(scaled)), key=lambda token: -scaled[token])
+    candidates = sorted(range(len(scaled)), key=lambda token: -scaled[token])
 
     def normalised(tokens: list[int]) -> dict[int, float]:
         total = sum(math.exp(scaled[token]) for token in tokens)
         return {token: math.exp(scaled[token]) / total for token in tokens}
 
-    shares = normalised(left)
-    left = [token for token in left if shares[token] >= decoding.min_p * shares[left[0]]]
-    left = left[: decoding.top_k] if decoding.top_k else left
-    shares, nucleus, mass = normalised(left), [], 0.0
-    for token in left:
+    shares = normalised(candidates)
+    candidates = [
+        token for token in candidates if shares[token] >= decoding.min_p * shares[candidates[0]]
+    ]
+    candidates = candidates[: decoding.top_k] if decoding.top_k else candidates
+    shares, nucleus, mass = normalised(candidates), [], 0.0
+    for token in candidates:
         if mass >= decoding.top_p:
             break
         nucleus.append(token)
@@ -41,7 +49,7 @@ def logits(rows: int = 6, vocabulary: int = 50) -> torch.Tensor:
 
 @pytest.mark.parametrize("decoding", SETTINGS, ids=str)
 def test_filters_leave_the_reference_distribution(decoding: Decoding) -> None:
-    probabilities, ids = kept(logits(), decoding)
+    probabilities, ids = filtered(logits(), decoding)
     whole = torch.zeros(6, 50)
     whole.scatter_(1, torch.arange(50).expand(6, 50) if ids is None else ids, probabilities)
     whole /= whole.sum(1, keepdim=True)
@@ -53,8 +61,8 @@ def test_filters_leave_the_reference_distribution(decoding: Decoding) -> None:
 @pytest.mark.parametrize("decoding", SETTINGS[::5], ids=str)
 def test_choice_follows_the_distribution(decoding: Decoding) -> None:
     count = 20_000
-    uniforms = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    tokens = choose(logits(1).expand(count, -1), decoding, uniforms)
+    numbers = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    tokens = sample_tokens(logits(1).expand(count, -1), decoding, numbers)
     shares = torch.bincount(tokens, minlength=50) / count
     expected = torch.tensor(reference(logits(1)[0].tolist(), decoding))
     torch.testing.assert_close(shares, expected, atol=2 / count, rtol=0)
@@ -65,16 +73,52 @@ def test_the_ends_of_the_unit_interval_stay_inside() -> None:
     decoding = Decoding(draws=1, temperature=1, top_p=0.5, max_tokens=1)
     allowed = (torch.tensor(reference(logits(1)[0].tolist(), decoding)) > 0).nonzero().squeeze(1)
     ends = torch.tensor([0.0, 1 - 2.0**-40], dtype=torch.float64)
-    tokens = choose(logits(1).expand(2, -1), decoding, ends)
+    tokens = sample_tokens(logits(1).expand(2, -1), decoding, ends)
     assert tokens.tolist() == [allowed[0], allowed[-1]]
 
 
 def test_greedy_takes_the_likeliest() -> None:
     greedy = Decoding(draws=1, temperature=0, max_tokens=1)
-    assert torch.equal(choose(logits(), greedy, torch.zeros(6)), logits().argmax(-1))
+    assert torch.equal(sample_tokens(logits(), greedy, torch.zeros(6)), logits().argmax(-1))
 
 
 def test_log_probabilities_are_untempered() -> None:
     tokens = torch.arange(6)
     expected = logits().log_softmax(-1)[torch.arange(6), tokens]
     torch.testing.assert_close(log_probabilities(logits(), tokens), expected)
+
+
+# Published first outputs of SplitMix64 for this seed.
+SEED = 1234567
+OUTPUTS = [
+    6457827717110365317,
+    3203168211198807973,
+    9817491932198370423,
+    4593380528125082431,
+    16408922859458223821,
+]
+
+
+def test_streams_are_splitmix64() -> None:
+    outputs = [int(splitmix64(torch.tensor([SEED]), k)) % 2**64 for k in range(5)]
+    assert outputs == OUTPUTS
+
+
+def test_uniforms_are_the_high_bits() -> None:
+    numbers = [uniforms(torch.tensor([SEED]), k).item() for k in range(5)]
+    assert numbers == [(value >> 24) / 2**40 for value in OUTPUTS]
+
+
+def test_rows_do_not_depend_on_each_other() -> None:
+    seeds = torch.tensor([1, 2**63 - 1, 0, 77])
+    together = uniforms(seeds, 12)
+    assert together.tolist() == [uniforms(seed[None], 12).item() for seed in seeds]
+
+
+def test_numbers_are_spread_evenly() -> None:
+    seeds = torch.arange(2000) * 10**15
+    numbers = torch.stack([uniforms(seeds, k) for k in range(50)])
+    counts = torch.histc(numbers.float(), 20, 0, 1)
+    expected = numbers.numel() / 20
+    assert ((counts - expected) ** 2 / expected).sum() < 50
+    assert abs(torch.corrcoef(numbers[:2])[0, 1]) < 0.08
