@@ -88,7 +88,7 @@ def filled_sheet(wildcards):
     if sheet is None:
         raise RestemError(
             "nobody has graded these completions",
-            f"tasks.{wildcards.on}.graded",
+            f"tasks.{wildcards.on}.graded_sheets",
             "make the sheets (snakemake sheets), fill them in, and name their folder there",
         )
     return [str(sheet)]

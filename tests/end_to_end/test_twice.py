@@ -31,7 +31,7 @@ decodings:
 methods:
   sft-careful: {selection: {model_data: false, human: careful}}
 variants:
-  sft-careful: {method: sft-careful, task: chain}
+  sft-careful: {method: sft-careful, task: chain, reference: true}
   rest-em: {method: rest-em, task: chain, iterations: 2}
 training: {learning_rate: 0.0004, epochs_max: 2, batch_size: 32}
 evaluations:

@@ -1,4 +1,4 @@
-"""A realistic summary: two models, SFT terse and careful, three iterations, a transfer task."""
+"""A realistic summary: two models, two SFT references, three iterations, a transfer task."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from restem.statistics.evaluation import lifts, summarise
 Row = dict[str, Any]
 SETTINGS = Metrics(ks=(1, 2, 4, 8, 16, 32), resamples=200)
 SKILL = {"S": -1.3, "L": -0.3}
+REFERENCES = ("sft-terse", "sft-careful")
 GAIN = {"base": [0.0], "sft-terse": [-0.2], "sft-careful": [0.5], "rest-em": [0.7, 1.0, 1.1]}
 EVALUATIONS = [
     ("sums", "train", "greedy"),
@@ -32,6 +33,7 @@ def _policy(model: str, variant: str, iteration: int, seed: int) -> list[Row]:
         right = rng.binomial(draws, 1 / (1 + np.exp(problems - SKILL[model] - gain + harder)))
         address: Row = {"task": task, "split": split, "model": model, "variant": variant}
         address |= {"seed": seed, "iteration": iteration, "decoding": decoding, "halted": None}
+        address |= {"greedy": draws == 1}
         for i in range(count):
             cell = {"problem_id": f"{split}-{i:03}", "draws": draws, "correct": int(right[i])}
             rows.append(address | cell)
@@ -57,7 +59,7 @@ def summary(results: list[Row]) -> list[Row]:
 
 @pytest.fixture(scope="session")
 def lift_rows(results: list[Row]) -> list[Row]:
-    return lifts(results, SETTINGS)
+    return lifts(results, SETTINGS, REFERENCES)
 
 
 def _halt(row: Row) -> Row:
@@ -86,4 +88,4 @@ def damaged(damaged_results: list[Row]) -> list[Row]:
 
 @pytest.fixture(scope="session")
 def damaged_lifts(damaged_results: list[Row]) -> list[Row]:
-    return lifts(damaged_results, SETTINGS)
+    return lifts(damaged_results, SETTINGS, REFERENCES)

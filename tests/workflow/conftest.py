@@ -58,7 +58,7 @@ STUDY: dict[str, Any] = {
     },
     "methods": {"sft-terse": {"selection": {"model_data": False, "human": "terse"}}},
     "variants": {
-        "sft-terse": {"method": "sft-terse", "task": "chain"},
+        "sft-terse": {"method": "sft-terse", "task": "chain", "reference": True},
         "rest-em": {"method": "rest-em", "task": "chain", "iterations": 2},
     },
     "training": {

@@ -215,8 +215,8 @@ CONCERNS: dict[str, tuple[Change, set[str], set[str]]] = {
         configured(training={"learning_rate": 0.002}), {"make_policy"},
         {"load_problems", "make_base"},
     ),
-    "another stage's configuration: reward.policy": (
-        configured(tasks={"chain": {"reward": {"policy": "flexible"}}}),
+    "another stage's configuration: reward.extraction": (
+        configured(tasks={"chain": {"reward": {"extraction": "flexible"}}}),
         {"verify_samples", "make_policy"}, {"load_problems", "make_base"},
     ),
 }  # fmt: skip

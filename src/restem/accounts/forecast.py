@@ -142,7 +142,7 @@ class Forecast:
             "prompt": m_step.candidates,
         }.get(m_step.kind, 0)
         size = self._size(policy.task, "validation")
-        decoding = self.graph.study.decodings[self.graph.study.validation_decoding]
+        decoding = self.graph.study.validation
         tokens = self.assumptions.length * decoding.max_tokens
         problems, prompt = size.problems * validations, size.prefix + size.question
         return self._cost_of_sampling(policy.model, problems, prompt, decoding.draws, tokens)
@@ -158,8 +158,9 @@ class Forecast:
         steps = self.graph.steps(policy) or training.steps or steps_in_epochs
         batch = min(training.batch_size, examples)
         prefixes = 1 if training.layout == "tree" else batch
-        decoding = method.e_step.decoding if method.e_step else study.validation_decoding
-        solution = self.assumptions.length * study.decodings[decoding].max_tokens
+        e_step = method.e_step
+        decoding = study.decodings[e_step.decoding] if e_step else study.validation
+        solution = self.assumptions.length * decoding.max_tokens
         tokens = round(steps * (prefixes * size.prefix + batch * (size.question + solution)))
         flops = float(TRAINING * self.parameters[policy.model] * tokens)
         seconds = flops / (self.assumptions.peak * self.assumptions.training)
@@ -170,7 +171,7 @@ class Forecast:
         selection = self.graph.selection(policy)
         all_problems = self._size(policy.task, "train").problems
         problems = min(all_problems, selection.problems or all_problems)
-        problems = round(problems * (selection.problem_share or 1))
+        problems = round(problems * selection.problem_share)
         kept = sum(
             self.graph.wanted_draws(policy, source)
             * min(source.draws.window[1] if source.draws.window else problems, problems)

@@ -66,8 +66,8 @@ SCHEMAS: dict[str, Any] = {
         {"prefix": _TEXT, "prompt": _TEXT, "target": _TEXT},
     ),
     "metrics": _schema(
-        {**_ADDRESS, "seed": _INT, "problem_id": _TEXT, "subject": _TEXT, "draws": _INT,
-         "correct": _INT, "unextractable": _INT, "completion_tokens_mean": _FLOAT},
+        {**_ADDRESS, "greedy": pa.bool_(), "seed": _INT, "problem_id": _TEXT, "subject": _TEXT,
+         "draws": _INT, "correct": _INT, "unextractable": _INT, "completion_tokens_mean": _FLOAT},
         {"level": _INT, "halted": _TEXT,
          "choices": _TEXT, "right": _TEXT,  # see restem.statistics.votes
          "points": _FLOAT, "of": _FLOAT},  # means, where a human gives points
@@ -94,7 +94,7 @@ SCHEMAS: dict[str, Any] = {
     ),
     "false_positives": _schema(
         {"task": _TEXT, "model": _TEXT, "variant": _TEXT, "iteration": _INT, "check": _TEXT,
-         "origin": _TEXT, "seeds": _INT, "kept": _INT, "audited": _INT, "problems": _INT,
+         "origin": _TEXT, "seeds": _INT, "kept": _INT, "checked": _INT, "problems": _INT,
          "undecided": _INT, "rejected": _INT, "known": _INT},
         {"seed": _INT, **_INTERVAL},
     ),
@@ -207,6 +207,8 @@ def _update(hasher: Any, values: Any) -> None:
         hasher.update(pc.binary_length(filled).to_numpy().tobytes())
         hasher.update("".join(filled.to_pylist()).encode())
     else:
+        if pa.types.is_boolean(values.type):
+            values = values.cast(pa.int8())
         hasher.update(values.fill_null(0).to_numpy().tobytes())
 
 

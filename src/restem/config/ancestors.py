@@ -1,4 +1,4 @@
-"""Check that every variant has the ancestors that its method needs, and that none is its own."""
+"""Check the `sft` and the `teacher` of every variant: its ancestors."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,43 +10,41 @@ if TYPE_CHECKING:
 
 
 def bad_ancestors(study: "Study") -> list[str]:
-    """Name every `sft` and `teacher` that is missing, unknown or does not exist where needed."""
-    found = [line for name in study.variants for line in _bad_variant(study, name)]
-    return found or _circles(study)
+    """Describe every `sft` and `teacher` that is missing, unknown, untrained or circular."""
+    problems = [line for name in study.variants for line in _bad_variant(study, name)]
+    return problems or list(_circular(study))
 
 
 def _bad_variant(study: "Study", name: str) -> Iterator[str]:
-    variant = study.variants[name]
-    method = study.method_of(name)
-    for key, needed, given in (
+    variant, method = study.variants[name], study.method_of(name)
+    for key, is_needed, value in (
         ("sft", method.needs_sft, variant.sft),
         ("teacher", method.needs_teacher, variant.teacher),
     ):
-        if needed and given is None:
+        if is_needed and value is None:
             yield f"variants.{name}.{key}: method {variant.method!r} needs one"
-        if given is not None and not needed:
+        if value is not None and not is_needed:
             yield f"variants.{name}.{key}: method {variant.method!r} has no use for it"
-    models = study.models_on(variant.task, variant.models)
-    yield from _bad_sft(study, name, models)
+    yield from _bad_sft(study, name)
     yield from _bad_teacher(study, name)
 
 
-def _bad_sft(study: "Study", name: str, models: list[str]) -> Iterator[str]:
+def _bad_sft(study: "Study", name: str) -> Iterator[str]:
     variant = study.variants[name]
+    path = f"variants.{name}.sft"
     if variant.sft is None:
         return
     if variant.sft not in study.variants:
-        yield f"variants.{name}.sft: {variant.sft!r} is not defined" + nearest(
-            variant.sft, study.variants
-        )
+        yield f"{path}: {variant.sft!r} is not defined{nearest(variant.sft, study.variants)}"
         return
     sft = study.variants[variant.sft]
     if sft.task != variant.task:
-        yield f"variants.{name}.sft: {variant.sft!r} is trained on another task, {sft.task}"
+        yield f"{path}: {variant.sft!r} is trained on another task, {sft.task}"
     trained = study.models_on(sft.task, sft.models)
+    models = study.models_on(variant.task, variant.models)
     missing = [model for model in models if model not in trained]
     if missing:
-        yield f"variants.{name}.sft: {variant.sft!r} is not trained on {', '.join(missing)}"
+        yield f"{path}: {variant.sft!r} is not trained on {', '.join(missing)}"
 
 
 def _bad_teacher(study: "Study", name: str) -> Iterator[str]:
@@ -55,43 +53,37 @@ def _bad_teacher(study: "Study", name: str) -> Iterator[str]:
     if teacher is None:
         return
     path = f"variants.{name}.teacher"
-    if teacher.model not in study.models:
-        yield f"{path}.model: {teacher.model!r} is not defined" + nearest(
-            teacher.model, study.models
-        )
-    if teacher.variant is None:
+    model, taught_by = teacher.model, teacher.variant
+    if model not in study.models:
+        yield f"{path}.model: {model!r} is not defined{nearest(model, study.models)}"
+    if taught_by is None:
         return
-    if teacher.variant not in study.variants:
-        yield f"{path}.variant: {teacher.variant!r} is not defined" + nearest(
-            teacher.variant, study.variants
-        )
+    if taught_by not in study.variants:
+        yield f"{path}.variant: {taught_by!r} is not defined{nearest(taught_by, study.variants)}"
         return
-    taught = study.variants[teacher.variant]
-    if taught.task != variant.task:
-        yield f"{path}.variant: {teacher.variant!r} is trained on another task, {taught.task}"
-    if teacher.model not in study.models_on(taught.task, taught.models):
-        yield f"{path}.variant: {teacher.variant!r} is not trained on {teacher.model}"
-    last = taught.iterations or study.method_of(teacher.variant).iterations
+    source = study.variants[taught_by]
+    if source.task != variant.task:
+        yield f"{path}.variant: {taught_by!r} is trained on another task, {source.task}"
+    if model not in study.models_on(source.task, source.models):
+        yield f"{path}.variant: {taught_by!r} is not trained on {model}"
+    last = source.iterations or study.method_of(taught_by).iterations
     if teacher.iteration and teacher.iteration > last:
-        yield f"{path}.iteration: {teacher.variant!r} has {last}"
+        yield f"{path}.iteration: the last iteration of {taught_by!r} is {last}"
 
 
-def _circles(study: "Study") -> list[str]:
-    """Find variants that are among their own ancestors."""
+def _circular(study: "Study") -> Iterator[str]:
+    """Describe the variants that are among their own ancestors."""
     parents = {
-        name: [v.sft] * (v.sft is not None)
-        + ([v.teacher.variant] if v.teacher and v.teacher.variant else [])
+        name: [p for p in (v.sft, v.teacher.variant if v.teacher else None) if p is not None]
         for name, v in study.variants.items()
     }
-    found = []
     for name in study.variants:
-        seen: set[str] = set()
-        waiting = [parent for parent in parents[name] if parent]
+        ancestors: set[str] = set()
+        waiting = parents[name].copy()
         while waiting:
             parent = waiting.pop()
-            if parent not in seen:
-                seen.add(parent)
-                waiting += [p for p in parents[parent] if p]
-        if name in seen:
-            found.append(f"variants.{name}: it is its own ancestor, by sft or teacher")
-    return found
+            if parent not in ancestors:
+                ancestors.add(parent)
+                waiting += parents[parent]
+        if name in ancestors:
+            yield f"variants.{name}: it is its own ancestor, by sft or teacher"

@@ -1,4 +1,4 @@
-"""A claim of the paper as a test that was fixed before the results were seen."""
+"""A claim of the paper as a test that was written down before the results were seen."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -8,101 +8,113 @@ from pydantic import Field, StringConstraints, model_validator
 from restem.config.base import Strict
 
 ORIGINS = ("first-try", "rationalised")
-SIDE = r"^[^/]+/(base|[^/]+/(last|[0-9]+))(@(train|test|first-try|rationalised))?$"
+SIDE = r"^[^/]+/(base|[^/]+/(last|[1-9][0-9]*))(@(train|test|first-try|rationalised))?$"
 Side = Annotated[str, StringConstraints(pattern=SIDE)]
 
 
 class Group(Strict):
-    """A part of the problems."""
+    """A group of problems."""
 
-    kind: Literal["difficulty", "subject", "level"] = Field(description="What sorts the problems.")
-    name: str = Field(description="Which of its groups, for instance hard.")
+    kind: Literal["difficulty", "subject", "level"] = Field(
+        description="How the problems are grouped."
+    )
+    name: str = Field(description="Name of the group, for instance hard.")
 
 
 class Contrast(Strict):
     """A contrast of policies: the sum of one side minus the sum of the other."""
 
     plus: list[Side] = Field(
-        description="Policies as model/variant/iteration, model/variant/last or model/base; "
-        "@train or @test for another split; of false positives @first-try or @rationalised.",
+        description="Policies that are added, as model/variant/iteration, model/variant/last or "
+        "model/base. @train or @test selects another split; @first-try or @rationalised selects "
+        "the solutions of a claim on false positives.",
         min_length=1,
     )
-    minus: list[Side] = Field(default_factory=list, description="Policies subtracted from them.")
-    task: str | None = Field(default=None, description="Overrides the claim's.")
+    minus: list[Side] = Field(default_factory=list, description="Policies that are subtracted.")
+    task: str | None = Field(default=None, description="Task; null for the claim's task.")
     k: list[int] = Field(
-        default=[1], description="For pass@k and maj@k: the claim is tested for each k."
+        default=[1], description="Number of draws in pass@k and maj@k; each k is one test."
     )
     less_k: int | None = Field(
-        default=None, description="Subtract the same contrast at this k: is the gap larger at k?"
+        default=None,
+        description="Subtract the same contrast at this k, to test whether the gap is larger at k.",
     )
-    group: Group | None = Field(default=None, description="Only these problems.")
+    group: Group | None = Field(
+        default=None, description="Group of problems to test on; null for all problems."
+    )
 
 
 class Claim(Strict):
-    """One sentence of the paper, and what must hold of open models for it to be supported."""
+    """One sentence of the paper, and the tests that open models must pass to support it."""
 
-    id: str = Field(description="Short name; starts with the figure's or section's id.")
+    id: str = Field(description="Short name that starts with the id of the figure or section.")
     says: str = Field(description="What the paper says, in our words.")
-    paper: str | None = Field(
-        default=None, description="The paper's own numbers, where it has any."
-    )
+    paper: str | None = Field(default=None, description="The paper's own numbers, if any.")
     where: str = Field(description="Place in the paper.")
-    task: str = Field(description="Task that is evaluated.")
+    task: str = Field(description="Task of the evaluations.")
     quantity: Literal["accuracy", "pass", "maj", "false_positives"] = Field(
         default="accuracy",
-        description="accuracy: greedy decoding; pass, maj: sampled; false_positives: the share of "
-        "kept solutions that the audit rejects.",
+        description="accuracy: greedy decoding; pass, maj: sampled completions; false_positives: "
+        "the share of kept solutions that the check rejects.",
     )
     check: Literal["second grader", "equations", "held-back tests"] | None = Field(
-        default=None, description="What rejects, for false_positives only."
+        default=None, description="What rejects solutions; only for false_positives."
     )
-    decoding: str = Field(default="greedy", description="Decoding of the evaluation.")
-    split: Literal["train", "test"] = Field(default="test", description="Split that is evaluated.")
+    decoding: str | None = Field(
+        default=None,
+        description="Decoding of the evaluations; required for pass and maj. Null: for accuracy "
+        "the greedy decoding that the policies were evaluated with.",
+    )
+    split: Literal["train", "test"] = Field(default="test", description="Split of the evaluations.")
     expect: Literal["above", "below", "within"] = Field(
-        default="above", description="The contrast lies above the margin, below its negative, or "
-        "between the two."
-    )  # fmt: skip
+        default="above",
+        description="Whether the contrast must lie above the margin, below its negative, or "
+        "between the two.",
+    )
     margin: float = Field(
         default=0.0,
-        description="In shares, not in points; negative for above: no worse than by so much.",
+        description="Margin as a share (0.03 is 3 points). Negative with above: the largest loss "
+        "that is accepted.",
     )
-    tests: list[Contrast] = Field(description="All of them must hold.", min_length=1)
+    tests: list[Contrast] = Field(description="Contrasts that must all hold.", min_length=1)
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> "Claim":
+    def _is_consistent(self) -> "Claim":
         if self.quantity == "accuracy" and any(test.k != [1] for test in self.tests):
             raise ValueError("tests.k: accuracy has no k")
-        self._fits_the_audit()
+        if self.quantity in ("pass", "maj") and self.decoding is None:
+            raise ValueError(f"decoding: name the sampled decoding that {self.quantity} is of")
+        self._check_false_positives()
         if self.expect == "within" and self.margin <= 0:
             raise ValueError("margin: within 0 can never be shown; name the largest difference")
         return self
 
-    def _fits_the_audit(self) -> None:
-        audited = self.quantity == "false_positives"
+    def _check_false_positives(self) -> None:
+        applies = self.quantity == "false_positives"
         sides = [side for test in self.tests for side in (*test.plus, *test.minus)]
-        if audited != (self.check is not None):
+        if applies != (self.check is not None):
             raise ValueError("check: name what rejects for false_positives, and for nothing else")
-        if any((side.partition("@")[2] in ORIGINS) != audited for side in sides):
+        if any((side.partition("@")[2] in ORIGINS) != applies for side in sides):
             raise ValueError(f"tests: @{' or @'.join(ORIGINS)} ends each side of false_positives")
-        if audited and any("/base@" in side for side in sides):
-            raise ValueError("tests: a base model is trained on no solutions that could be audited")
-        if audited and any((t.k, t.less_k, t.group) != ([1], None, None) for t in self.tests):
+        if not applies:
+            return
+        if any("/base@" in side for side in sides):
+            raise ValueError("tests: a base model is trained on no solutions that could be checked")
+        if any((t.k, t.less_k, t.group) != ([1], None, None) for t in self.tests):
             raise ValueError("tests: false_positives have no k and no groups")
-        if audited and (self.decoding, self.split) != ("greedy", "test"):
+        if (self.decoding, self.split) != (None, "test"):
             raise ValueError("decoding, split: false_positives are of what policies are trained on")
 
     def tested_with(self, stand_ins: Mapping[str, Mapping[str, str]]) -> "Claim":
-        """Return the claim about the models that stand, on its tasks, for those that it names."""
-        tests = [
-            test.model_copy(
-                update={
-                    "plus": [_renamed(side, names) for side in test.plus],
-                    "minus": [_renamed(side, names) for side in test.minus],
-                }
-            )
-            for test in self.tests
-            for names in (stand_ins.get(test.task or self.task, {}),)
-        ]
+        """Return the claim with models replaced by their stand-ins: by task, new name by name."""
+        tests = []
+        for test in self.tests:
+            names = stand_ins.get(test.task or self.task, {})
+            sides = {
+                key: [_renamed(side, names) for side in getattr(test, key)]
+                for key in ("plus", "minus")
+            }
+            tests.append(test.model_copy(update=sides))
         return self.model_copy(update={"tests": tests})
 
 

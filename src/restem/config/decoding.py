@@ -1,4 +1,4 @@
-"""How completions are drawn from a policy."""
+"""How completions are sampled from a policy."""
 
 from pydantic import Field, model_validator
 
@@ -6,40 +6,48 @@ from restem.config.base import Strict
 
 
 class Decoding(Strict):
-    """Say how the completions of a problem are drawn.
+    """How the completions of a problem are sampled.
 
-    The filters apply in vLLM's order, so that every engine draws from the same distribution:
-    temperature, min-p, top-k, then top-p on what those left, renormalised. (min-p and top-k
-    commute; transformers' own `generate` cuts min-p after top-p, which keeps other tokens.)
+    The filters are applied in vLLM's order, so that every engine samples from the same
+    distribution: temperature, min-p, top-k, then top-p on the remaining tokens, renormalised.
+    (min-p and top-k commute; transformers' own `generate` applies min-p after top-p, which keeps
+    other tokens.)
 
-    The paper: N = 32 (MATH) and 64 (APPS) draws at temperature 0.7 with top-k 40 for training;
-    temperature 1.0 with top-p 0.95 for pass@K; greedy for accuracy.
+    The paper trains on N = 32 (MATH) and 64 (APPS) draws at temperature 0.7 with top-k 40, computes
+    pass@K at temperature 1.0 with top-p 0.95, and accuracy with greedy decoding.
     """
 
-    draws: int = Field(ge=1, description="completions per problem (N); paper: 32 MATH, 64 APPS")
+    draws: int = Field(
+        ge=1, description="Completions per problem (N); paper: 32 for MATH, 64 for APPS."
+    )
     temperature: float = Field(
-        ge=0, description="divides the logits; 0 = greedy; paper: 0.7 training, 1.0 pass@K"
+        ge=0,
+        description="Divisor of the logits; 0 is greedy decoding. Paper: 0.7 for training, 1.0 for "
+        "pass@K.",
     )
     top_k: int = Field(
-        default=0, ge=0, description="keep the k likeliest tokens (Fan 2018); 0 = off; paper: 40"
+        default=0,
+        ge=0,
+        description="Keep the k most likely tokens (Fan 2018); 0 turns it off. Paper: 40.",
     )
     top_p: float = Field(
         default=1.0,
         gt=0,
         le=1,
-        description="keep the smallest set of likeliest tokens with this mass (Holtzman 2020); "
-        "1 = off; paper: 0.95 for pass@K",
+        description="Keep the smallest set of most likely tokens with this probability mass "
+        "(Holtzman 2020); 1 turns it off. Paper: 0.95 for pass@K.",
     )
     min_p: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="keep tokens at least this share as likely as the likeliest; 0 = off",
+        description="Keep tokens with at least this share of the largest probability; 0 turns it "
+        "off.",
     )
-    max_tokens: int = Field(ge=1, description="longest completion, in tokens; then it is cut")
+    max_tokens: int = Field(ge=1, description="Longest completion in tokens; it is cut there.")
 
     @model_validator(mode="after")
-    def _greedy_is_one_draw(self) -> "Decoding":
+    def _greedy_draws_once(self) -> "Decoding":
         if self.temperature == 0 and self.draws > 1:
             raise ValueError(
                 f"temperature 0 is greedy, so all {self.draws} draws would be the same text: "
@@ -49,5 +57,5 @@ class Decoding(Strict):
 
     @property
     def greedy(self) -> bool:
-        """Tell whether the likeliest token is always taken."""
+        """Tell whether the most likely token is always taken."""
         return self.temperature == 0

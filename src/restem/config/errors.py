@@ -1,14 +1,23 @@
-"""Turn what a validator found into sentences: the key's path, the problem, the nearest key."""
+"""Describe what is wrong with a configuration: the key's path, the problem, the nearest key."""
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from restem.errors import RestemError
 
 Block = TypeVar("Block", bound=BaseModel)
+
+RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
+    "Study": {"audit": "false_positives", "stand_ins": "claim_models"},
+    "TaskBlock": {"graded": "graded_sheets"},
+    "Reward": {"policy": "extraction"},
+    "Method": {"matched": "solved_by_base"},
+    "FalsePositives": {"steps": "equations"},
+}
+"""By block: the new name of every key that was renamed."""
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -24,11 +33,17 @@ def validate(model: type[Block], stated: Mapping[str, Any], where: str) -> Block
     try:
         return model.model_validate(stated)
     except ValidationError as problem:
-        raise _as_restem_error(_problems(problem, model, stated), where) from problem
+        lines = _problems(problem, model, stated)
+    listed = "".join(f"\n  - {line}" for line in lines)
+    raise RestemError(
+        f"the configuration has {len(lines)} problem{'s' if len(lines) != 1 else ''}:{listed}",
+        where,
+        "correct the keys named above",
+    )
 
 
 def _problems(problem: ValidationError, model: type[BaseModel], stated: Any) -> list[str]:
-    """Describe all problems, also those that unknown keys hide from the checks between blocks."""
+    """Describe all problems, including those that unknown keys hide from checks across blocks."""
     lines = described(problem, model)
     unknown = [error["loc"] for error in problem.errors() if error["type"] == "extra_forbidden"]
     if unknown:
@@ -40,7 +55,7 @@ def _problems(problem: ValidationError, model: type[BaseModel], stated: Any) -> 
 
 
 def _without(stated: Any, unknown: Sequence[tuple[Any, ...]]) -> Any:
-    """Leave out keys by their paths; a union's tag in a path is no key."""
+    """Leave out keys by their paths; a union's tag in a path is not a key."""
     if not isinstance(stated, Mapping | list):
         return stated
     keys = range(len(stated)) if isinstance(stated, list) else stated.keys()
@@ -48,14 +63,6 @@ def _without(stated: Any, unknown: Sequence[tuple[Any, ...]]) -> Any:
     kept = [k for k in keys if (k,) not in paths]
     inner = {k: _without(stated[k], [p[1:] for p in paths if p and p[0] == k]) for k in kept}
     return list(inner.values()) if isinstance(stated, list) else inner
-
-
-def _as_restem_error(lines: Sequence[str], where: str) -> RestemError:
-    count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
-    listed = "".join(f"\n  - {line}" for line in lines)
-    return RestemError(
-        f"the configuration has {count}:{listed}", where, "correct the keys named above"
-    )
 
 
 def described(problem: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -66,7 +73,7 @@ def described(problem: ValidationError, model: type[BaseModel]) -> list[str]:
 def _lines(error: Any, model: type[BaseModel]) -> list[str]:
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return [f"{path}: unknown key{nearest(str(error['loc'][-1]), _keys(model, error['loc']))}"]
+        return [f"{path}: {_unknown_key(str(error['loc'][-1]), _blocks(model, error['loc']))}"]
     if error["type"] == "missing":
         return [f"{path}: this key is required"]
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -75,27 +82,30 @@ def _lines(error: Any, model: type[BaseModel]) -> list[str]:
     return [f"{path}: {message} (got {error['input']!r})"[:300]]
 
 
-def _keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """List the keys that are valid where an unknown key was found."""
+def _unknown_key(key: str, blocks: Sequence[type[BaseModel]]) -> str:
+    """Say what an unknown key is called now, or which known key is the most similar."""
+    for block in blocks:
+        if new_name := RENAMED.get(block.__name__, {}).get(key):
+            return f"this key is now called {new_name!r}"
+    return "unknown key" + nearest(key, [name for block in blocks for name in block.model_fields])
+
+
+def _blocks(model: type[BaseModel], location: tuple[Any, ...]) -> list[type[BaseModel]]:
+    """List the blocks that can be where an unknown key was found."""
     candidates: list[Any] = [model]
     for part in location[:-1]:
         candidates = [inner for item in candidates for inner in _inside(item, part)]
-    return [k for item in _models(candidates) for k in item.model_fields]
+    return _models(candidates)
 
 
 def _inside(annotation: Any, part: Any) -> list[Any]:
     """Step from an annotation into a field, an element, or (for its tag) a union's member."""
-    tagged = [model for model in _models([annotation]) if part in _tags(model)]
+    models = _models([annotation])
+    tagged = [model for model in models if part in _tags(model)]
     if tagged:
         return tagged
-    steps: list[Any] = []
-    for model in _models([annotation]):
-        if part in model.model_fields:
-            steps.append(model.model_fields[part].annotation)
-    if steps:
-        return steps
-    inner = [a for a in get_args(annotation) if _models([a])]
-    return inner or [annotation]
+    fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+    return fields or [a for a in get_args(annotation) if _models([a])] or [annotation]
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
@@ -105,12 +115,10 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
 
 def _models(annotations: Collection[Any]) -> list[type[BaseModel]]:
     """Find the configuration blocks inside annotations such as X | None or dict[str, X]."""
-    found: list[type[BaseModel]] = []
+    models: list[type[BaseModel]] = []
     for annotation in annotations:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            found.append(annotation)
-        elif not isinstance(annotation, type):
-            found.extend(_models(get_args(annotation)))
+            models.append(annotation)
         else:
-            found.extend(_models([a for a in get_args(annotation) if a is not annotation]))
-    return found
+            models += _models([a for a in get_args(annotation) if a is not annotation])
+    return models

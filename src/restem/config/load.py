@@ -1,4 +1,4 @@
-"""Read a study: its YAML, the method presets beside it, and the defaults of the demo."""
+"""Read a study: its YAML file, the method presets, the experiments and the claims."""
 
 import json
 from collections.abc import Mapping
@@ -12,21 +12,11 @@ from restem.config.errors import validate
 from restem.config.study import Study
 from restem.errors import RestemError
 
-__all__ = [
-    "load_published",
-    "load_study",
-    "merge",
-    "presets",
-    "read_yaml",
-    "schema",
-    "with_experiments",
-]
-
 
 def load_study(config: Mapping[str, Any], folder: Path) -> Study:
-    """Return the study that Snakemake's config names; the demo where it names none.
+    """Return the study that Snakemake's config states; without a `study`, the demo with changes.
 
-    Keys given on top of no study change the demo. Raises RestemError with all problems at once.
+    Raises RestemError with all problems at once.
     """
     stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
     stated = with_experiments(stated, folder)
@@ -35,40 +25,41 @@ def load_study(config: Mapping[str, Any], folder: Path) -> Study:
 
 
 def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Add what the named experiments train and measure, and the claims.
+    """Replace the names of experiments and `claims: all` by what their files contain.
 
-    Raises RestemError when two experiments mean different things by one name.
+    Variants and evaluations of the experiments become those of the study. Raises RestemError if
+    two experiments define one variant differently.
     """
     study = dict(stated)
     if study.get("claims") == "all":
         study["claims"] = read_yaml(folder / "paper" / "claims.yaml")["claims"]
-    named = study.get("experiments")
-    if not isinstance(named, list):
+    names = study.get("experiments")
+    if not isinstance(names, list):
         return study
-    places = {name: folder / "paper" / "experiments" / f"{name}.yaml" for name in named}
-    found = {name: read_yaml(place) for name, place in places.items()}
+    paths = {name: folder / "paper" / "experiments" / f"{name}.yaml" for name in names}
+    experiments = {name: read_yaml(path) for name, path in paths.items()}
     variants = dict(study.get("variants") or {})
     evaluations = list(study.get("evaluations") or [])
-    for name, experiment in found.items():
+    for name, experiment in experiments.items():
         for variant, content in (experiment.get("variants") or {}).items():
             if variants.setdefault(variant, content) != content:
                 raise RestemError(
-                    f"variant {variant!r} is another one elsewhere in this study",
-                    str(places[name]),
+                    f"variant {variant!r} is defined differently elsewhere in this study",
+                    str(paths[name]),
                     "give it the same content, or another name",
                 )
         evaluations += experiment.get("evaluations") or []
     different = [e for i, e in enumerate(evaluations) if e not in evaluations[:i]]
-    return study | {"experiments": found, "variants": variants, "evaluations": different}
+    return study | {"experiments": experiments, "variants": variants, "evaluations": different}
 
 
 def load_published(folder: Path) -> dict[str, Any]:
-    """Read what papers state: `entries` with task, value, label and source; `publications`."""
+    """Read published numbers: `entries` with task, value, label and source; `publications`."""
     return read_yaml(folder / "paper" / "published.yaml")
 
 
 def presets(folder: Path) -> dict[str, Any]:
-    """Read every method preset of a folder; the file's name is the method's."""
+    """Read every method preset in a folder, by file name."""
     return {path.stem: read_yaml(path) for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -86,5 +77,5 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def schema() -> str:
-    """Return the JSON schema of a study file, as config/schema.json holds it."""
+    """Return the JSON schema of a study file, as written to config/schema.json."""
     return json.dumps(Study.model_json_schema(), indent=2, sort_keys=True) + "\n"

@@ -1,4 +1,4 @@
-"""A method is a configuration of the one loop: who draws, what is kept, where training starts."""
+"""A method is a configuration of one loop: who samples, what is kept, where training starts."""
 
 from typing import Any, Literal
 
@@ -9,48 +9,50 @@ from restem.config.selection import Selection
 
 
 class Search(Strict):
-    """A beam search whose judge is the verifier (ExIt's expert, Anthony et al. 2017)."""
+    """A beam search guided by the verifier (the expert of ExIt, Anthony et al. 2017)."""
 
-    beams: int = Field(default=2, description="Partial solutions that are followed.", ge=1)
-    expansions: int = Field(default=4, description="Continuations drawn of each of them.", ge=1)
-    rollouts: int = Field(
-        default=2, description="Completions drawn from a continuation to value it.", ge=1
+    beams: int = Field(default=2, description="Number of partial solutions kept.", ge=1)
+    expansions: int = Field(
+        default=4, description="Continuations sampled from each partial solution.", ge=1
     )
-    step_tokens: int = Field(default=16, description="Tokens of one continuation.", ge=1)
+    rollouts: int = Field(
+        default=2, description="Completions sampled from each continuation to estimate it.", ge=1
+    )
+    step_tokens: int = Field(default=16, description="Tokens per continuation.", ge=1)
 
 
 class EStep(Strict):
-    """Who draws the completions, and how."""
+    """Which policy samples completions of training problems, and how."""
 
     generator: Literal["base", "last", "teacher"] = Field(
         default="last",
-        description="The policy that draws: the base model, the last iteration's, or the "
+        description="Policy that samples: the base model, that of the last iteration, or the "
         "variant's `teacher`.",
     )
     decoding: str = Field(description="Name of one of the study's decodings.")
     every: int = Field(
         default=1,
-        description="Draw anew in every so many iterations; those between select from the same "
-        "draws (ReST: Improve steps to a Grow step).",
+        description="Sample again every this many iterations; the iterations between select from "
+        "the same draws (ReST: Improve steps per Grow step).",
         ge=1,
     )
     batch: int | None = Field(
         default=None,
-        description="Draw on the next so many problems in each iteration, from the start again "
-        "after the last one; null for all (RAFT, IML).",
+        description="Number of problems per iteration: each iteration samples on the next ones, "
+        "and starts over after the last; null for all problems (RAFT, IML).",
         ge=1,
     )
     hint: str | None = Field(
         default=None,
-        description="Decoding for a second try at the problems without a correct draw, with the "
-        "answer in the question; it is not in the example (STaR's rationalisation).",
+        description="Decoding of a second try, with the answer in the question, at problems "
+        "without a correct draw. Examples do not show the hint (STaR's rationalisation).",
     )
     search: Search | None = Field(
-        default=None, description="Search for solutions instead of drawing them one by one."
+        default=None, description="Search for solutions instead of sampling them independently."
     )
 
     @model_validator(mode="after")
-    def _one_way_of_drawing(self) -> "EStep":
+    def _search_is_alone(self) -> "EStep":
         if self.search is not None and (self.batch is not None or self.hint is not None):
             raise ValueError("search goes with neither batch nor hint")
         return self
@@ -61,22 +63,27 @@ class MStep(Strict):
 
     kind: Literal["fine_tune", "shots", "prompt", "interpolate"] = Field(
         default="fine_tune",
-        description="fine_tune: new weights; shots: a prompt with the examples in it (in-context "
-        "learning); prompt: the best of several such prompts on validation; interpolate: a mean "
-        "of the base's weights and those of `sft` (WiSE-FT).",
+        description="fine_tune: train the weights; shots: put examples into the prompt (in-context "
+        "learning); prompt: the best of several such prompts on validation problems; interpolate: "
+        "average the weights of the base model and of the variant's `sft` (WiSE-FT).",
     )
-    shots: int = Field(default=8, description="Examples in a prompt.", ge=1)
-    candidates: int = Field(default=8, description="Prompts that are tried, kind: prompt.", ge=1)
+    shots: int = Field(default=8, description="Number of examples in a prompt.", ge=1)
+    candidates: int = Field(
+        default=8, description="Number of prompts that are tried, for kind: prompt.", ge=1
+    )
     share: float = Field(
-        default=0.5, description="Weight of the fine-tuned model, kind: interpolate.", ge=0, le=1
+        default=0.5,
+        description="Weight of the fine-tuned model in the average, for kind: interpolate.",
+        ge=0,
+        le=1,
     )
 
 
 class Growth(Strict):
     """A number of optimiser steps that grows with the iterations (STaR)."""
 
-    first: int = Field(description="Steps of the first iteration.", ge=1)
-    factor: float = Field(default=1.2, description="Growth by iteration; STaR: 1.2.", ge=1)
+    first: int = Field(description="Optimiser steps of the first iteration.", ge=1)
+    factor: float = Field(default=1.2, description="Growth per iteration; STaR: 1.2.", ge=1)
 
     def at(self, iteration: int) -> int:
         """Return the steps of an iteration, counted from 1."""
@@ -86,14 +93,16 @@ class Growth(Strict):
 class Method(Strict):
     """One self-training method."""
 
-    e_step: EStep | None = Field(default=None, description="Null: nothing is drawn (plain SFT).")
-    selection: Selection = Field(
-        default_factory=Selection, description="What becomes a training example."
+    e_step: EStep | None = Field(
+        default=None, description="How completions are sampled; null for no sampling (plain SFT)."
     )
-    matched: str | None = Field(
+    selection: Selection = Field(
+        default_factory=Selection, description="Which completions become training examples."
+    )
+    solved_by_base: str | None = Field(
         default=None,
-        description="Train only on problems that the base model solved at least once under this "
-        "decoding (the paper's 5K questions); null for all.",
+        description="Train only on problems that the base model solved at least once with this "
+        "decoding (the paper's 5K questions); null for all problems.",
     )
     initial: Literal["base", "sft"] = Field(
         default="base",
@@ -101,15 +110,17 @@ class Method(Strict):
         "of the variant's `sft`.",
     )
     start: Literal["base", "last"] = Field(
-        default="base", description="Weights that fine-tuning starts from in each iteration."
+        default="base", description="Weights from which fine-tuning starts in each iteration."
     )
-    m_step: MStep = Field(default_factory=MStep, description="What is made of the examples.")
+    m_step: MStep = Field(
+        default_factory=MStep,
+        description="What is done with the examples: training, a prompt or averaged weights.",
+    )
     steps: Growth | None = Field(
-        default=None, description="Optimiser steps by iteration; null: `training` decides."
+        default=None,
+        description="Optimiser steps by iteration; null for the length that `training` sets.",
     )
-    iterations: int = Field(
-        default=1, description="E-step and M-step are done so many times.", ge=1
-    )
+    iterations: int = Field(default=1, description="Number of E-steps, each with its M-step.", ge=1)
     training: dict[str, Any] = Field(
         default_factory=dict, description="Keys of `training` that differ for this method."
     )
@@ -121,11 +132,13 @@ class Method(Strict):
         if self.selection.weight == "control_variate" and self.selection.accumulate != "all":
             raise ValueError("selection.weight: control_variate needs selection.accumulate: all")
         if self.e_step is None and self.selection.model_data:
-            raise ValueError("without e_step nothing is drawn: set selection.model_data to false")
+            raise ValueError("without e_step nothing is sampled: set selection.model_data to false")
         if not self.selection.model_data and self.selection.human is None:
             raise ValueError("no source of examples: set selection.human or selection.model_data")
         if not self.selection.model_data and self.e_step is not None:
-            raise ValueError("e_step draws what selection.model_data: false throws away")
+            raise ValueError(
+                "e_step samples what selection.model_data: false discards: drop one of them"
+            )
         return self
 
     def _needs_no_examples(self) -> "Method":
@@ -147,13 +160,13 @@ class Method(Strict):
 
     @property
     def decodings(self) -> dict[str, str]:
-        """Return the decodings that the method names, by key."""
-        named = {"matched": self.matched}
+        """Return the decodings that the method uses, by key."""
+        named = {"solved_by_base": self.solved_by_base}
         if self.e_step:
             named |= {"e_step.decoding": self.e_step.decoding, "e_step.hint": self.e_step.hint}
         return {key: name for key, name in named.items() if name is not None}
 
     def selection_at(self, iteration: int) -> Selection:
-        """Return the selection of an iteration; a schedule starts again with every Grow step."""
+        """Return the selection of an iteration; schedules start over when e_step samples again."""
         every = self.e_step.every if self.e_step else 1
         return self.selection.at((iteration - 1) % every if every > 1 else iteration - 1)

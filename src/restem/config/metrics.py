@@ -1,4 +1,4 @@
-"""What is computed from per-problem results: which pass@k, and how sure we are of it."""
+"""Which estimates are computed from results, and with which intervals."""
 
 from typing import Annotated, Literal
 
@@ -8,32 +8,33 @@ from restem.config.base import Strict
 
 
 class Metrics(Strict):
-    """How per-problem results are summarised."""
+    """How results per problem are summarised."""
 
     ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(1, 2, 4, 8, 16, 32),
-        description="Compute pass@k for these k; a decoding gives those k that it drew enough for.",
+        description="Values of k in pass@k, rising; a decoding gives those up to its draws.",
         min_length=1,
     )
     votes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(),
-        description="Compute maj@k for these k, from sampled decodings with a single answer each.",
+        description="Values of k in maj@k (majority vote of k draws), rising; for sampled "
+        "decodings of tasks with a single answer.",
     )
     difficulty: str | None = Field(
         default=None,
-        description="Decoding under which the base model is evaluated to sort problems by "
-        "difficulty; no other result may come from these draws. Null for no such bins.",
+        description="Decoding of the base model's draws that sort problems by difficulty; nothing "
+        "else may be measured with it. Null for no difficulty bins.",
     )
     breakdowns: tuple[Literal["difficulty", "subject", "level"], ...] = Field(
-        default=(), description="Groups of problems for which estimates are shown apart."
+        default=(), description="Groups of problems that are estimated separately."
     )
     confidence: float = Field(
-        default=0.95, description="Share of intervals that should hold the truth.", gt=0, lt=1
+        default=0.95, description="Confidence level of the intervals.", gt=0, lt=1
     )
     resamples: int = Field(
-        default=2000, description="Bootstrap resamples behind an interval.", ge=100
+        default=2000, description="Number of bootstrap resamples per interval.", ge=100
     )
-    seed: int = Field(default=0, description="Seed of the bootstrap.", ge=0)
+    seed: int = Field(default=0, description="Random seed of the bootstrap.", ge=0)
 
     @field_validator("ks", "votes")
     @classmethod
@@ -44,21 +45,21 @@ class Metrics(Strict):
 
 
 class FalsePositives(Strict):
-    """Judge a sample of the kept solutions a second time: how many of them are false positives?
+    """Judge a sample of the kept solutions a second time: how many were rewarded wrongly?
 
-    Answers are compared by a second grader (Math-Verify, which `make second-grader` installs), programs run
-    the tests that `reward.code.held_back` kept from their reward.
+    Answers are compared by a second grader (Math-Verify, which `make second-grader` installs).
+    Programs run the tests that `reward.code.held_back` kept out of their reward.
     """
 
     sample: int = Field(
         default=0,
-        description="Kept solutions of each policy that are judged again: so many of those found "
-        "on the first try and so many rationalised ones. 0 for none.",
+        description="Number of kept solutions of each policy that are judged again: this many from "
+        "the first try, and this many rationalised ones. 0 turns the check off.",
         ge=0,
     )
-    seed: int = Field(default=0, description="Seed of the sample.", ge=0)
-    steps: bool = Field(
+    seed: int = Field(default=0, description="Random seed of the sample.", ge=0)
+    equations: bool = Field(
         default=False,
-        description="Also count the solutions in which an equation of numbers is wrong; for tasks "
+        description="Also count the solutions that contain a wrong equation of numbers; for tasks "
         "whose solutions calculate line by line, such as gsm8k, chain and story.",
     )

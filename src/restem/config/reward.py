@@ -8,27 +8,29 @@ from restem.config.base import Strict
 
 
 class Code(Strict):
-    """Bound what a program may use in one test, and say how far its tests go."""
+    """Limits on programs, and which tests decide."""
 
     cpu_seconds: float = Field(
-        default=8.0, description="CPU time of one test, or time spent waiting.", gt=0
+        default=8.0, description="Longest CPU time, or time spent waiting, of one test.", gt=0
     )
     wall_seconds: float = Field(
         default=30.0,
-        description="Wall clock of one test: longer, so that a busy machine fails no program.",
+        description="Longest elapsed time of one test; well above cpu_seconds, so that programs do "
+        "not fail on a busy machine.",
         gt=0,
     )
-    memory_mib: int = Field(default=1024, description="Memory of a program, in MiB.", ge=64)
-    output_kib: int = Field(default=1024, description="Output of one test, in KiB.", ge=1)
+    memory_mib: int = Field(default=1024, description="Memory limit of a program in MiB.", ge=64)
+    output_kib: int = Field(default=1024, description="Output limit of one test in KiB.", ge=1)
     stop_at_first_failure: bool = Field(
         default=True,
-        description="End at the first failing test; the share of tests passed then counts those "
-        "before it.",
+        description="Stop at the first failing test; the share of passed tests then counts only "
+        "those before it.",
     )
     held_back: int = Field(
         default=0,
-        description="Last tests of a training problem that do not decide the reward, for an audit; "
-        "one test decides at least. Other splits use all tests.",
+        description="Number of tests, counted from the last, of each training problem that do not "
+        "decide the reward, so that they can find false positives. At least one test always "
+        "decides, and other splits use all tests.",
         ge=0,
     )
     packages: list[str] = Field(
@@ -38,14 +40,14 @@ class Code(Strict):
 
 
 class Reward(Strict):
-    """Choose what counts as an answer, and how long one may be."""
+    """How answers are extracted, and limits on them."""
 
-    policy: Literal["strict", "flexible"] = Field(
+    extraction: Literal["strict", "flexible"] = Field(
         default="strict",
-        description="strict: the answer must be marked the way the task's prompt marks it; "
-        "flexible: any usual marker, else the last number.",
+        description="strict: the answer must be marked as in the task's prompt; flexible: any "
+        "usual marker, else the last number.",
     )
     max_answer_characters: int = Field(
-        default=1000, description="A longer answer is incorrect without a look at it.", ge=1
+        default=1000, description="Longest answer in characters; longer ones are incorrect.", ge=1
     )
     code: Code = Field(default_factory=Code, description="How programs are run.")

@@ -1,4 +1,4 @@
-"""What selection keeps of the verified completions, and with which weights."""
+"""Which verified completions are kept as training examples, and with which weights."""
 
 from typing import Literal
 
@@ -8,95 +8,97 @@ from restem.config.base import Strict
 
 
 class Selection(Strict):
-    """Turn rewarded completions into training examples."""
+    """How verified completions become training examples."""
 
     model_data: bool = Field(
-        default=True, description="Use completions that the policy drew and the verifier accepted."
+        default=True, description="Use completions that a policy sampled and the verifier accepted."
     )
     draws: int | None = Field(
         default=None,
-        description="Look at the first so many draws of each problem; null for as many as the "
-        "decoding says. More than those are drawn for this method.",
+        description="Number of draws of each problem to use, counted from the first; null for as "
+        "many as the decoding has. If it is more than that, more are sampled for this method.",
         ge=1,
     )
     times: int = Field(
-        default=1, description="Look at so many times the draws that the decoding says.", ge=1
+        default=1, description="Use this many times the draws that the decoding has.", ge=1
     )
-    problem_share: float | None = Field(
-        default=None,
-        description="Train on the first problems of the split's fixed order, this share of them; "
-        "null for all.",
+    problem_share: float = Field(
+        default=1.0,
+        description="Share of the split's problems to train on, counted from the first in the "
+        "split's fixed order.",
         gt=0,
         le=1,
     )
     problems: int | None = Field(
         default=None,
-        description="Train on the first so many problems of the split's fixed order; null for all.",
+        description="Number of problems to train on, counted from the first in the split's fixed "
+        "order; null for all.",
         ge=1,
     )
     reward: Literal["verdict", "fraction", "majority", "random", "none"] = Field(
         default="verdict",
-        description="verdict: the verifier's; fraction: the share of tests passed; majority: 1 for "
-        "the answer drawn most often (LMSI); random: 1 for one of the drawn answers, chosen "
+        description="verdict: the verifier's; fraction: the share of passed tests; majority: 1 for "
+        "the most frequent answer (LMSI); random: 1 for one of the sampled answers, chosen "
         "blindly; none: 1 for all (SSD).",
     )
     flip: float = Field(
-        default=0.0, description="Share of verdicts turned around, to study noise.", ge=0, le=1
+        default=0.0, description="Share of verdicts to invert, to study noise.", ge=0, le=1
     )
     threshold: float | list[float] | None = Field(
         default=0.0,
-        description="Keep rewards above it; a list is a schedule by iteration, whose last value "
-        "stays (ReST); null keeps every reward.",
+        description="Keep completions with a reward above this value. A list is a schedule by "
+        "iteration whose last value stays in force (ReST); null keeps all.",
     )
     valid_steps: bool = Field(
-        default=False, description="Drop completions with a wrong equation in them (RFT)."
+        default=False, description="Drop completions that contain a wrong equation (RFT)."
     )
     best: int | None = Field(
         default=None,
-        description="Keep so many of the highest rewards of a problem, the first drawn among "
-        "equals; null for all (best-of-K: 1).",
+        description="Number of completions to keep per problem, those with the highest reward; "
+        "ties go to the first drawn. Null for all (best-of-N: 1).",
         ge=1,
     )
     top_share: float | None = Field(
         default=None,
-        description="Keep this share of all completions, those of the highest reward; null for "
-        "all (RAFT's global ranking).",
+        description="Share of all completions to keep, those with the highest reward; null for all "
+        "(RAFT's global ranking).",
         gt=0,
         le=1,
     )
     cap: int | None = Field(
         default=10,
-        description="Keep at most so many per problem, chosen at random; null for all "
-        "(the paper keeps 10, section 3).",
+        description="Largest number of examples per problem, chosen at random; null for no limit. "
+        "The paper keeps 10 (section 3).",
         ge=1,
     )
     quota: Literal["equal", "difficulty"] = Field(
         default="equal",
-        description="equal: the cap holds for every problem; difficulty: it shrinks with the share "
-        "of correct draws, so that hard problems keep more (DART).",
+        description="equal: the cap is the same for every problem; difficulty: it shrinks with the "
+        "share of correct draws, so that hard problems keep more (DART).",
     )
     deduplicate: bool | Literal["equations"] = Field(
         default=False,
-        description="Keep equal completions of a problem once; equations: those with the same list "
-        "of equations count as equal (RFT).",
+        description="Keep only one of the equal completions of a problem; equations: completions "
+        "with the same list of equations count as equal (RFT).",
     )
     weight: Literal["reward", "exponential", "control_variate"] = Field(
         default="reward",
-        description="reward: Eq. 3; exponential: exp(reward / beta), RWR; control_variate: the "
-        "memory and the negative weights of TRICE.",
+        description="Weight of an example. reward: its reward (Eq. 3); exponential: exp(reward / "
+        "beta), as in RWR; control_variate: TRICE's memory and negative weights.",
     )
     beta: float = Field(default=1.0, description="Temperature of exponential weights.", gt=0)
     accumulate: int | Literal["all"] = Field(
-        default=1, description="Look at the draws of so many last iterations, this one included."
+        default=1,
+        description="Number of latest iterations whose draws are used, including this one.",
     )
     human: str | None = Field(
         default=None,
-        description="Add the reference solutions of this source (for instance human, terse, "
-        "careful); null for none.",
+        description="Source of reference solutions to add, for instance human, terse or careful; "
+        "null for none.",
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Selection":
+    def _is_consistent(self) -> "Selection":
         if self.accumulate != "all" and self.accumulate < 1:
             raise ValueError("accumulate: 1 is this iteration alone; name a larger number or all")
         if self.quota == "difficulty" and self.cap is None:

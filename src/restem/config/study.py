@@ -1,8 +1,8 @@
-"""A whole study, as its YAML file says it; all of its problems are reported at once."""
+"""A whole study as its YAML file states it; all problems of a file are reported at once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -12,7 +12,7 @@ from restem.config.claims import Claim
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, nearest
-from restem.config.experiment import NAME, Experiment, Name
+from restem.config.experiment import NAME, Experiment, Figure, Name
 from restem.config.method import Method
 from restem.config.metrics import FalsePositives, Metrics
 from restem.config.models import Model
@@ -23,83 +23,95 @@ from restem.config.variant import Evaluation, Variant
 
 
 class TaskBlock(Strict):
-    """One task of a study: which module, which data, how it is rewarded."""
+    """One task of a study: its module, its data and how completions are verified."""
 
     module: str | None = Field(
-        default=None, description="Module in restem.tasks; null for the same name."
+        default=None, description="Module in restem.tasks; null for the task's own name."
     )
     human: str = Field(
         default="human",
-        description="Name of the reference solutions that methods mean by human; an embedded task "
-        "has terse and careful ones.",
+        description="Source of the reference solutions that methods call `human`; embedded tasks "
+        "have `terse` and `careful` ones.",
     )
     data: TaskData = Field(description="Where the problems come from, and how many are used.")
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
-    graded: Path | None = Field(
+    graded_sheets: Path | None = Field(
         default=None,
-        description="Folder with the filled sheets of a task that a human grades, each at the path "
-        "that its sheet.csv has below results/<study>; null while there are none.",
+        description="Folder with the filled-in sheets of a task that a human grades, each at the "
+        "path that its sheet.csv has below results/<study>; null while there are none.",
     )
 
 
 class Study(Strict):
-    """All that one study runs and shows."""
+    """Everything that one study runs and shows."""
 
-    study: str = Field(description="Name; results go to results/<study>.", pattern=NAME)
-    description: str = Field(default="", description="One sentence for the reader of the results.")
+    study: str = Field(
+        description="Name of the study; results are written to results/<study>.", pattern=NAME
+    )
+    description: str = Field(default="", description="One sentence for readers of the results.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
-        default=[0], description="Training seeds; intervals cover them.", min_length=1
+        default=[0],
+        description="Training seeds; every variant is trained once with each.",
+        min_length=1,
     )
     tasks: dict[Name, TaskBlock] = Field(description="Tasks by name.")
     models: dict[Name, Model] = Field(description="Base models by name.")
-    decodings: dict[Name, Decoding] = Field(description="Ways of drawing, by name.")
+    decodings: dict[Name, Decoding] = Field(description="Decodings by name.")
     methods: dict[Name, Method] = Field(
-        default_factory=dict, description="Methods by name; presets come from config/methods."
+        default_factory=dict,
+        description="Methods by name, in addition to the presets in config/methods.",
     )
     variants: dict[Name, Variant] = Field(
-        default_factory=dict, description="What is trained, by name; none to look at base models."
+        default_factory=dict,
+        description="Variants to train, by name; none to evaluate base models only.",
     )
-    training: Training = Field(default_factory=Training, description="The M-step.")
-    validation_decoding: str = Field(
-        default="greedy", description="Decoding of the validation split inside the M-step."
+    training: Training = Field(
+        default_factory=Training, description="Fine-tuning; models and methods may change keys."
+    )
+    validation_decoding: str | None = Field(
+        default=None,
+        description="Decoding of the validation split during fine-tuning; null for the first "
+        "greedy decoding (temperature 0) of the study.",
     )
     evaluations: list[Evaluation] = Field(
-        description="What is measured of which policies.", min_length=1
+        description="Which policies are evaluated, on what.", min_length=1
     )
-    metrics: Metrics = Field(default_factory=Metrics, description="Estimators and intervals.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Estimates and intervals.")
     figures: list[str] = Field(
         default=["accuracy_by_iteration", "train_test_gap", "pass_at_k"],
-        description="Modules in restem.figures that are drawn.",
+        description="Figures of the whole study: modules in restem.figures.",
     )
     experiments: dict[Name, Experiment] = Field(
         default_factory=dict,
-        description="Experiments whose variants, evaluations and figures the study has; in a file: "
-        "a list of names in config/paper/experiments.",
+        description="Experiments whose variants, evaluations and figures the study includes. In a "
+        "study file: a list of file names in config/paper/experiments, without .yaml.",
     )
     claims: list[Claim] = Field(
         default_factory=list,
-        description="What is tested; in a file `all` means config/paper/claims.yaml.",
+        description="Claims to test. In a study file, `all` stands for config/paper/claims.yaml.",
     )
-    stand_ins: dict[Name, dict[Name, Name]] = Field(
+    claim_models: dict[Name, dict[Name, Name]] = Field(
         default_factory=dict,
-        description="By task, which model of this study claims are tested on instead of one that "
-        "they name: for a study whose models are not all for all tasks.",
+        description="By task: the models of this study on which claims are tested, by the names "
+        "that the claims use. Only for models that have another name here.",
     )
     false_positives: FalsePositives = Field(
         default_factory=FalsePositives,
-        description="Second verdict on a sample of what policies are trained on."
+        description="Second verdict on a sample of the solutions that policies are trained on.",
     )
-    tracking: Tracking = Field(default_factory=Tracking, description="Where MLflow runs go.")
-    images: Images = Field(default_factory=Images, description="Containers by kind of stage.")
+    tracking: Tracking = Field(
+        default_factory=Tracking, description="Publication of runs to MLflow."
+    )
+    images: Images = Field(default_factory=Images, description="Container images by kind of stage.")
     shards: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
-        description="Sampling and verification jobs a split; scheduling only.",
+        description="Number of sampling and verification jobs per split; affects scheduling only.",
     )
 
     _methods: dict[str, Method] = PrivateAttr(default_factory=dict)
 
     def method_of(self, variant: str) -> Method:
-        """Return a variant's method, with the changes that the variant makes to it."""
+        """Return a variant's method, including the variant's changes to it."""
         if variant not in self._methods:
             stated = self.variants[variant]
             method = self.methods[stated.method]
@@ -110,19 +122,45 @@ class Study(Strict):
         return self._methods[variant]
 
     def training_of(self, variant: str, model: str) -> Training:
-        """Return the M-step of a variant on a model: the study's, changed by both."""
+        """Return the training settings of a variant on a model: the study's, changed by both."""
         changes = {**self.models[model].training, **self.method_of(variant).training}
         return Training.model_validate({**self.training.model_dump(), **changes})
 
     def models_on(self, task: str, stated: list[str] | None) -> list[str]:
-        """Return the models that a variant or an evaluation on a task is of: stated, or all fit."""
-        fit = (n for n, m in self.models.items() if m.tasks is None or task in m.tasks)
-        return list(fit) if stated is None else stated
+        """Return the stated models, or else all models of the study that are for the task."""
+        suitable = (n for n, m in self.models.items() if m.tasks is None or task in m.tasks)
+        return list(suitable) if stated is None else stated
+
+    def number_at(self, variant: str, key: str) -> float | None:
+        """Return the number that a variant's method has at a dotted key, None if it has none."""
+        value: Any = self.method_of(variant)
+        for name in key.split("."):
+            value = getattr(value, name, None)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if is_number else None
+
+    def variants_of(self, experiment: str, figure: Figure) -> list[str]:
+        """Return the variants that a figure of an experiment shows, without the base model."""
+        if figure.variants is not None:
+            return figure.variants
+        return list(self.experiments[experiment].variants)
+
+    @property
+    def references(self) -> list[str]:
+        """Return the variants that methods are compared with."""
+        return sorted(name for name, variant in self.variants.items() if variant.reference)
+
+    @property
+    def validation(self) -> Decoding:
+        """Return the decoding of the validation split during fine-tuning."""
+        if self.validation_decoding is not None:
+            return self.decodings[self.validation_decoding]
+        return next(decoding for decoding in self.decodings.values() if decoding.greedy)
 
     @property
     def tested_claims(self) -> list[Claim]:
-        """Return the claims as this study tests them, about stand-ins where it has them."""
-        return [claim.tested_with(self.stand_ins) for claim in self.claims]
+        """Return the claims about the models of this study."""
+        return [claim.tested_with(self.claim_models) for claim in self.claims]
 
     @field_validator("seeds")
     @classmethod
@@ -132,114 +170,156 @@ class Study(Strict):
         return seeds
 
     @model_validator(mode="after")
-    def _names_exist(self) -> "Study":
-        problems = list(_dangling(self))
+    def _is_consistent(self) -> "Study":
+        problems = [problem for check in _CHECKS for problem in check(self)]
+        problems = problems or _bad_changes(self) or bad_ancestors(self)
+        problems = problems or [*_bad_training(self), *_bad_x(self)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
 
-def _dangling(study: Study) -> list[str]:
-    """Name every reference to something that the study does not define."""
-    found: list[str] = []
+def _unknown(path: str, names: Collection[str | None], known: Collection[str]) -> Iterator[str]:
+    """Describe the names that are not defined; null names nothing."""
+    for name in names:
+        if name is not None and name not in known:
+            yield f"{path}: {name!r} is not defined{nearest(name, known)}"
 
-    def check(path: str, name: str, known: Collection[str]) -> None:
-        if name not in known:
-            found.append(f"{path}: {name!r} is not defined{nearest(name, known)}")
 
+def _reserved_names(study: Study) -> Iterator[str]:
     if "pretrained" in study.tasks:
-        found.append("tasks.pretrained: this name is taken by the base models; choose another")
+        yield "tasks.pretrained: this name is reserved for the base models; choose another"
+    if "base" in study.variants:
+        yield "variants.base: this name is reserved for the base model; choose another"
+
+
+def _undefined_names(study: Study) -> Iterator[str]:
+    """Describe every reference to something that the study does not define."""
     for name, variant in study.variants.items():
-        if name == "base":
-            found.append("variants.base: this name is taken by the base model; choose another")
-        check(f"variants.{name}.method", variant.method, study.methods)
-        check(f"variants.{name}.task", variant.task, study.tasks)
-        for model in variant.models or []:
-            check(f"variants.{name}.models", model, study.models)
+        path = f"variants.{name}"
+        yield from _unknown(f"{path}.method", [variant.method], study.methods)
+        yield from _unknown(f"{path}.task", [variant.task], study.tasks)
+        yield from _unknown(f"{path}.models", variant.models or [], study.models)
     for index, evaluation in enumerate(study.evaluations):
-        check(f"evaluations.{index}.task", evaluation.task, study.tasks)
-        check(f"evaluations.{index}.decoding", evaluation.decoding, study.decodings)
-        for variant_name in evaluation.variants or []:
-            check(f"evaluations.{index}.variants", variant_name, study.variants)
-        for model in evaluation.models or []:
-            check(f"evaluations.{index}.models", model, study.models)
-    for name, stated in study.models.items():
-        for task in stated.tasks or []:
-            check(f"models.{name}.tasks", task, study.tasks)
-    for task, names in study.stand_ins.items():
-        check("stand_ins", task, study.tasks)
-        for model in names.values():
-            check(f"stand_ins.{task}", model, study.models_on(task, None))
-    check("validation_decoding", study.validation_decoding, study.decodings)
-    found += _chat_for_training(study) + _unfit(study) + _without_second_verdict(study)
-    return found or _bad_changes(study) or bad_ancestors(study) or _bad_training(study)
+        path = f"evaluations.{index}"
+        yield from _unknown(f"{path}.task", [evaluation.task], study.tasks)
+        yield from _unknown(f"{path}.decoding", [evaluation.decoding], study.decodings)
+        yield from _unknown(f"{path}.variants", evaluation.variants or [], study.variants)
+        yield from _unknown(f"{path}.models", evaluation.models or [], study.models)
+    for name, model in study.models.items():
+        yield from _unknown(f"models.{name}.tasks", model.tasks or [], study.tasks)
+    yield from _unknown("claim_models", study.claim_models, study.tasks)
+    for task, names in study.claim_models.items():
+        yield from _unknown(f"claim_models.{task}", [*names.values()], study.models_on(task, None))
+    for experiment, name, figure in _figures(study):
+        path = f"experiments.{experiment}.figures.{name}"
+        yield from _unknown(f"{path}.tasks", figure.tasks or [], study.tasks)
+        yield from _unknown(f"{path}.trained_on", [figure.trained_on], study.tasks)
+        yield from _unknown(f"{path}.variants", figure.variants or [], study.variants)
+        yield from _unknown(f"{path}.models", figure.models or [], study.models)
+        yield from _unknown(f"{path}.decodings", figure.decodings or [], study.decodings)
 
 
-def _chat_for_training(study: Study) -> list[str]:
-    """Name the models with chat prompts that a variant would train: its examples are text."""
-    return [
-        f"models.{name}.prompt: chat prompts are for evaluation, and variants.{variant} trains on "
-        "them; leave the model out of the variant's `models`, or set prompt: base"
-        for name, model in study.models.items()
-        if model.prompt == "chat"
-        for variant, stated in study.variants.items()
-        if name in study.models_on(stated.task, stated.models)
-    ]
+def _bad_decodings(study: Study) -> Iterator[str]:
+    """Describe decodings that are missing, or sampled where greedy ones are needed."""
+    yield from _unknown("validation_decoding", [study.validation_decoding], study.decodings)
+    greedy = [name for name, decoding in study.decodings.items() if decoding.greedy]
+    if study.variants and study.validation_decoding is None and not greedy:
+        yield "validation_decoding: no decoding has temperature 0, so name one of the decodings"
+    for claim in study.claims:
+        if claim.quantity == "accuracy" and claim.decoding in set(study.decodings) - set(greedy):
+            yield f"claims: {claim.id}: accuracy is of greedy decoding; {claim.decoding} samples"
+        if claim.quantity in ("pass", "maj") and claim.decoding in greedy:
+            yield f"claims: {claim.id}: {claim.quantity} is of sampling; {claim.decoding} is greedy"
 
 
-def _unfit(study: Study) -> list[str]:
-    """Name the models that are asked for on a task that they are not for."""
+def _chat_for_training(study: Study) -> Iterator[str]:
+    """Describe models with chat prompts that a variant would train: its examples are text."""
+    for name, model in study.models.items():
+        for variant, stated in study.variants.items():
+            if model.prompt == "chat" and name in study.models_on(stated.task, stated.models):
+                yield (
+                    f"models.{name}.prompt: chat prompts are for evaluation, and variants."
+                    f"{variant} trains on them; leave the model out of the variant's `models`, "
+                    "or set prompt: base"
+                )
+
+
+def _unsuitable_models(study: Study) -> Iterator[str]:
+    """Describe models that are named for a task that they are not for."""
     stated: list[tuple[str, Variant | Evaluation]] = [
         *((f"variants.{name}", variant) for name, variant in study.variants.items()),
-        *((f"evaluations.{index}", found) for index, found in enumerate(study.evaluations)),
+        *((f"evaluations.{i}", evaluation) for i, evaluation in enumerate(study.evaluations)),
     ]
-    return [
-        f"{path}.models: {name} is not for task {asked.task}; add the task to models.{name}.tasks"
-        for path, asked in stated
-        for name in asked.models or []
-        if name in study.models and name not in study.models_on(asked.task, None)
-    ]
+    for path, block in stated:
+        for name in block.models or []:
+            if name in study.models and name not in study.models_on(block.task, None):
+                yield (
+                    f"{path}.models: {name} is not for task {block.task}; add the task to "
+                    f"models.{name}.tasks"
+                )
 
 
-def _without_second_verdict(study: Study) -> list[str]:
-    """Name the figures of false positives in a study that looks for none."""
-    if study.false_positives.sample:
-        return []
-    return [
-        f"false_positives.sample: 0, but figure {name} of experiment {experiment} shows them; set it, "
-        "for instance to 200"
-        for experiment, stated in study.experiments.items()
-        for name, figure in stated.figures.items()
-        if figure.table == "false_positives"
-    ]
+def _without_second_verdict(study: Study) -> Iterator[str]:
+    """Describe figures of false positives in a study that checks no solutions."""
+    for experiment, name, figure in _figures(study):
+        if figure.table == "false_positives" and not study.false_positives.sample:
+            yield (
+                f"false_positives.sample: 0, but figure {name} of experiment {experiment} shows "
+                "false positives; set it, for instance to 200"
+            )
 
 
-def _bad_training(study: Study) -> list[str]:
-    """Name every key of a method's or a model's training block that does not fit."""
-    blocks = {f"methods.{n}.training": m.training for n, m in study.methods.items()}
-    blocks |= {f"models.{n}.training": m.training for n, m in study.models.items()}
-    found: list[str] = []
-    for path, block in blocks.items():
-        try:
-            Training.model_validate({**study.training.model_dump(), **block})
-        except ValidationError as problem:
-            found += [f"{path}.{line}" for line in described(problem, Training)]
-    return found
+_CHECKS = (
+    _reserved_names,
+    _undefined_names,
+    _bad_decodings,
+    _chat_for_training,
+    _unsuitable_models,
+    _without_second_verdict,
+)
 
 
 def _bad_changes(study: Study) -> list[str]:
-    """Name what is wrong with the method of every variant."""
-    found: list[str] = []
+    """Describe what is wrong with the method of every variant."""
+    problems: list[str] = []
     for name, variant in study.variants.items():
         try:
             method = study.method_of(name)
         except ValidationError as problem:
-            found += [f"variants.{name}.changes.{line}" for line in described(problem, Method)]
+            problems += [f"variants.{name}.changes.{line}" for line in described(problem, Method)]
             continue
         for key, decoding in method.decodings.items():
-            if decoding not in study.decodings:
-                where = f"methods.{variant.method}.{key}"
-                found.append(
-                    f"{where}: {decoding!r} is not defined{nearest(decoding, study.decodings)}"
+            problems += _unknown(f"methods.{variant.method}.{key}", [decoding], study.decodings)
+    return problems
+
+
+def _bad_training(study: Study) -> list[str]:
+    """Describe every key of a method's or a model's training block that is not valid."""
+    blocks = {f"methods.{n}.training": m.training for n, m in study.methods.items()}
+    blocks |= {f"models.{n}.training": m.training for n, m in study.models.items()}
+    problems: list[str] = []
+    for path, block in blocks.items():
+        try:
+            Training.model_validate({**study.training.model_dump(), **block})
+        except ValidationError as problem:
+            problems += [f"{path}.{line}" for line in described(problem, Training)]
+    return problems
+
+
+def _bad_x(study: Study) -> Iterator[str]:
+    """Describe variants that lack the number that a figure has on its x axis."""
+    for experiment, name, figure in _figures(study):
+        for variant in study.variants_of(experiment, figure) if figure.x else ():
+            if study.number_at(variant, str(figure.x)) is None:
+                yield (
+                    f"experiments.{experiment}.figures.{name}.x: variant {variant} has no number "
+                    f"at {figure.x}"
                 )
-    return found
+
+
+def _figures(study: Study) -> Iterator[tuple[str, str, Figure]]:
+    """Yield every figure with the name of its experiment and its own."""
+    for experiment, stated in study.experiments.items():
+        for name, figure in stated.figures.items():
+            yield experiment, name, figure

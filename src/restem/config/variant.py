@@ -8,46 +8,61 @@ from restem.config.base import Strict
 
 
 class Teacher(Strict):
-    """The policy of another model that draws for this one (distillation)."""
+    """The policy of another model that samples the completions (distillation)."""
 
-    model: str = Field(description="One of the study's models.")
-    variant: str | None = Field(default=None, description="Its variant; null: the base model.")
-    iteration: int | None = Field(default=None, description="Null: its last one.", ge=1)
+    model: str = Field(description="Name of one of the study's models.")
+    variant: str | None = Field(
+        default=None, description="Variant of that model; null for the base model."
+    )
+    iteration: int | None = Field(
+        default=None, description="Iteration of the variant; null for the last one.", ge=1
+    )
 
 
 class Variant(Strict):
-    """A method on a task, with the models that it is run on."""
+    """A method on a task, with the models that are trained."""
 
-    method: str = Field(description="Name of a method in config/methods or in `methods`.")
+    method: str = Field(description="Name of a method, from config/methods or from `methods`.")
     task: str = Field(description="Task to train on.")
     models: list[str] | None = Field(
-        default=None, description="Models to run it on; null for all.", min_length=1
+        default=None, description="Models to train; null for all.", min_length=1
     )
-    iterations: int | None = Field(default=None, description="Overrides the method's.", ge=1)
+    iterations: int | None = Field(
+        default=None, description="Number of iterations; null for the method's.", ge=1
+    )
     changes: dict[str, Any] = Field(
         default_factory=dict,
-        description="Keys of the method that differ here, such as {selection: {flip: 0.1}}.",
+        description="Keys of the method that differ here, for instance {selection: {flip: 0.1}}.",
     )
     sft: str | None = Field(
-        default=None, description="The variant that a method with `initial: sft` begins with."
+        default=None,
+        description="Fine-tuned variant to begin with; required if the method has `initial: sft`.",
     )
     teacher: Teacher | None = Field(
-        default=None, description="Who draws for a method with `generator: teacher`."
+        default=None,
+        description="Policy that samples; required if the method has `generator: teacher`.",
+    )
+    reference: bool = Field(
+        default=False,
+        description="Whether methods are compared with this variant, as with SFT: figures show it "
+        "as a level, and lifts over it are estimated.",
     )
 
 
 class Evaluation(Strict):
-    """One split under one decoding, for some of the policies."""
+    """One split and one decoding, for some of the policies."""
 
     task: str = Field(description="Task to evaluate on.")
     split: Literal["train", "validation", "test"] = Field(description="Split to evaluate on.")
-    decoding: str = Field(description="Name of one of the decodings.")
+    decoding: str = Field(description="Name of one of the study's decodings.")
     iterations: Literal["all", "last"] = Field(
-        default="all", description="Which iterations of each variant; the base model always counts."
+        default="all",
+        description="Iterations of each variant to evaluate; the base model is always evaluated.",
     )
     variants: list[str] | None = Field(
-        default=None, description="Which variants, besides the base model; null for all."
+        default=None,
+        description="Variants to evaluate; null for all, an empty list for the base model only.",
     )
     models: list[str] | None = Field(
-        default=None, description="Of which models; null for all.", min_length=1
+        default=None, description="Models to evaluate; null for all.", min_length=1
     )

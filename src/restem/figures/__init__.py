@@ -1,1 +1,1 @@
-"""Draw what the paper shows from the summary alone, one module per figure."""
+"""Figures from the tables of estimates alone, one module per figure; each defines `plot`."""

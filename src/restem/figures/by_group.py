@@ -1,6 +1,6 @@
 """Base and trained policies in groups of problems: difficulty (figure 8), task (figure 9)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -14,18 +14,18 @@ from restem.statistics.groups import BINS, MEAN
 
 
 @style.house_style()
-def draw(
-    breakdown: Sequence[Mapping[str, Any]],
-    note: str,
+def plot(
+    breakdown: Sequence[series.Row],
+    label: str,
     *,
     kind: str,
     quantity: str,
-    home: str | None = None,
+    train_task: str | None = None,
     confidence: float = 0.95,
 ) -> Figure:
-    """Draw one panel per task and model: each group's estimate of the base and of the last policy.
+    """Plot one panel per task and model: each group's estimate of the base and of the last policy.
 
-    Raises RestemError when there is no such group.
+    kind: difficulty, subject or level. Raises RestemError if there is no such group.
     """
     rows = [
         row for row in breakdown
@@ -35,21 +35,19 @@ def draw(
         raise RestemError(
             f"there is no {quantity} by {kind}", "the breakdown", "list it in metrics.breakdowns"
         )
-    tasks, models = series.names(rows, "task", home), series.names(rows, "model")
-    figure, panels = style.panels(len(tasks), len(models), share_y=True)
-    addresses = [(task, model) for task in tasks for model in models]
-    for axes, (task, model) in zip(panels, addresses, strict=True):
-        mine = [row for row in rows if (row["task"], row["model"]) == (task, model)]
-        _panel(axes, mine, kind)
-        style.label_panel(axes, f"{task} · {model}", _sizes(mine))
-        if model == models[0]:
-            style.percent_axis(axes, f"test {quantity}")
+    figure, panels = style.task_panels(rows, train_task)
+    for panel in panels:
+        _plot_panel(panel.axes, panel.rows, kind)
+        style.label_panel(panel.axes, f"{panel.task} · {panel.model}", _sizes(panel.rows))
+        if panel.model == panels[0].model:  # the others share its axis
+            style.percent_axis(panel.axes, f"test {quantity}")
     handles = [Line2D([], [], label=name, **_look(i)) for i, name in enumerate(_variants(rows))]
-    told = {"difficulty": "Bins by the base model's success on draws of their own."}.get(kind, "")
+    notes = [series.interval_note(confidence)]
     if any(row["group"] == MEAN for row in rows):
-        told = f"{MEAN}: the mean of the groups, each counting alike (macro average)."
-    notes = [series.interval_note(confidence), *filter(None, [told])]
-    return style.finish(figure, f"{quantity} by {kind}", note, handles, notes)
+        notes.append(f"{MEAN}: the mean of the groups, each counting alike (macro average).")
+    elif kind == "difficulty":
+        notes.append("Bins by the base model's success on draws of their own.")
+    return style.finish(figure, f"{quantity} by {kind}", label, handles, notes)
 
 
 def _sizes(rows: Sequence[series.Row]) -> str:
@@ -68,15 +66,15 @@ def _variants(rows: Sequence[series.Row]) -> list[str]:
     return series.names(rows, "variant", BASE)
 
 
-def _panel(axes: Axes, rows: Sequence[series.Row], kind: str) -> None:
+def _plot_panel(axes: Axes, rows: Sequence[series.Row], kind: str) -> None:
     groups, variants = _groups(rows, kind), _variants(rows)
     for place, variant in enumerate(variants):
-        mine = [row for row in rows if row["variant"] == variant]
-        newest = max((row["iteration"] for row in mine), default=0)
-        found = {row["group"]: row for row in mine if row["iteration"] == newest}
+        of_variant = [row for row in rows if row["variant"] == variant]
+        newest = max(row["iteration"] for row in of_variant)
+        by_group = {row["group"]: row for row in of_variant if row["iteration"] == newest}
         shift = 0.16 * (place - (len(variants) - 1) / 2)
         for x, group in enumerate(groups):
-            row = found.get(group)
+            row = by_group.get(group)
             if row and row["estimate"] is not None:
                 look = _look(place)
                 axes.vlines(x + shift, row["low"], row["high"], color=look["color"], linewidth=1.1)
@@ -91,8 +89,4 @@ def _panel(axes: Axes, rows: Sequence[series.Row], kind: str) -> None:
 
 
 def _look(place: int) -> dict[str, Any]:
-    if place == 0:
-        return {"color": style.INK, "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
-    index = (place - 1) % len(style.COLOURS)
-    return {"color": style.COLOURS[index], "marker": style.MARKERS[place % len(style.MARKERS)],
-            "linestyle": "none"}  # fmt: skip
+    return style.variant_look(place) | {"linestyle": "none"}

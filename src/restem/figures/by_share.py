@@ -1,7 +1,6 @@
-"""Accuracy by a share that the variants' names end in: of questions (figure 8), of noise."""
+"""Accuracy by a share that differs between variants: of questions used (figure 8), of noise."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,67 +10,66 @@ from restem.errors import RestemError
 from restem.figures import series, style
 from restem.statistics.evaluation import BASE
 
+_SHIFT = 0.006  # of x, between the points of two models
+
 
 @style.house_style()
-def draw(
-    summary: Sequence[Mapping[str, Any]],
-    note: str,
-    *,
-    prefix: str,
+def plot(
+    summary: Sequence[series.Row],
     label: str,
+    *,
+    x: Mapping[str, float],
+    x_label: str,
     title: str,
-    home: str | None = None,
+    train_task: str | None = None,
+    references: Collection[str] = (),
     quantity: str = "accuracy",
     split: str = "test",
     confidence: float = 0.95,
 ) -> Figure:
-    """Draw one panel per task: a line per model over the numbers behind `prefix`.
+    """Plot one panel per task: a line per model over the shares of its variants.
 
-    The base model is the dashed level. Raises RestemError when no variant has such a name.
+    x: the share of each variant, 0 to 1. The base model is the dashed level. Raises RestemError if
+    no variant with a share has results.
     """
     rows = series.select(summary, [split], quantity)
-    tasks, models = series.names(rows, "task", home), series.names(rows, "model")
+    tasks, models = series.names(rows, "task", train_task), series.names(rows, "model")
     figure, panels = style.panels(1, len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
-        mine = [row for row in rows if row["task"] == task]
+        of_task = [row for row in rows if row["task"] == task]
         for place, model in enumerate(models):
-            _line(axes, [row for row in mine if row["model"] == model], prefix, place)
-        style.label_panel(axes, task, series.sizes(series.whole(mine)))
+            _plot_line(axes, [row for row in of_task if row["model"] == model], x, place)
+        style.label_panel(axes, task, series.sizes(series.over_seeds(of_task)))
         style.percent_axis(axes, f"{split} {quantity}")
-        axes.set_xlabel(label)
+        axes.xaxis.set_major_formatter(style.percent())
+        axes.set_xlabel(x_label)
     handles = [
         Line2D([], [], label=model, color=style.COLOURS[i], marker=style.MARKERS[i])
         for i, model in enumerate(models)
     ]
     handles.append(Line2D([], [], label="base model", color=style.INK, linestyle="--"))
     notes = [series.interval_note(confidence), "Small dots: single training seeds."]
-    return style.finish(figure, title, note, handles, [*notes, *series.remarks(rows)])
+    notes += series.remarks(rows, references)
+    return style.finish(figure, title, label, handles, notes)
 
 
-def _line(axes: Axes, rows: Sequence[series.Row], prefix: str, place: int) -> None:
-    found = sorted((_share(row, prefix), row) for row in series.whole(rows) if _named(row, prefix))
-    if not found:
+def _plot_line(axes: Axes, rows: Sequence[series.Row], x: Mapping[str, float], place: int) -> None:
+    shown = [row for row in rows if row["variant"] in x and row["estimate"] is not None]
+    points = sorted(series.over_seeds(shown), key=lambda row: x[row["variant"]])
+    if not points:
         raise RestemError(
-            f"no variant is called {prefix}<number>", "the summary", "run the experiment's variants"
+            "no variant of the figure has results",
+            f"the summary, variants {', '.join(x)}",
+            "run the evaluations of the experiment first",
         )
-    colour, shift = style.COLOURS[place], 0.6 * place
-    xs = [share + shift for share, _ in found]
-    axes.plot(xs, [row["estimate"] for _, row in found], color=colour,
-              marker=style.MARKERS[place], gid=found[0][1]["model"], zorder=4)  # fmt: skip
-    for x, (_, row) in zip(xs, found, strict=True):
-        axes.vlines(x, row["low"], row["high"], color=colour, linewidth=1.1, zorder=3)
-    seeds = [r for r in rows if r["seed"] is not None and r["seeds"] and _named(r, prefix)]
-    axes.plot([_share(r, prefix) + shift + 1 for r in seeds], [r["estimate"] for r in seeds],
+    colour, shift = style.COLOURS[place], _SHIFT * place
+    xs = [x[row["variant"]] + shift for row in points]
+    axes.plot(xs, [row["estimate"] for row in points], color=colour,
+              marker=style.MARKERS[place], gid=points[0]["model"], zorder=4)  # fmt: skip
+    for at, row in zip(xs, points, strict=True):
+        axes.vlines(at, row["low"], row["high"], color=colour, linewidth=1.1, zorder=3)
+    seeds = [row for row in shown if row["seed"] is not None]
+    axes.plot([x[r["variant"]] + shift + 0.01 for r in seeds], [r["estimate"] for r in seeds],
               linestyle="none", marker=".", markersize=3, color=colour, alpha=0.5)  # fmt: skip
-    for row in series.matching(series.whole(rows), variant=BASE):
+    for row in series.matching(series.over_seeds(rows), variant=BASE):
         axes.axhline(row["estimate"], color=colour, linestyle="--", linewidth=0.9)
-
-
-def _named(row: series.Row, prefix: str) -> bool:
-    name = str(row["variant"])
-    number = name.removeprefix(prefix)
-    return name.startswith(prefix) and number.isdigit() and row["estimate"] is not None
-
-
-def _share(row: series.Row, prefix: str) -> int:
-    return int(str(row["variant"]).removeprefix(prefix))

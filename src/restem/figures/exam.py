@@ -1,19 +1,18 @@
-"""A score that a human gave against the accuracy on a benchmark (the paper's figure 10)."""
+"""Exam score, given by a human, against the accuracy on a benchmark (the paper's figure 10)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from restem.errors import RestemError
 from restem.figures import series, style
 from restem.statistics.evaluation import BASE, SCORE
 
 _SPANS: Final = ((0.2, 0.7), (0.3, 0.9))  # of the paper's axes; wider where a policy needs it
-_AIR: Final = 0.03
+_MARGIN: Final = 0.03
 _SCORES: Final = {
     True: "points that a human gave, of all that the rubric gives",
     False: "share of right answers by the verifier; no human graded them",
@@ -24,25 +23,26 @@ Address = tuple[str, str, int]
 
 
 @style.house_style()
-def draw(
-    summary: Sequence[Mapping[str, Any]],
-    note: str,
+def plot(
+    summary: Sequence[series.Row],
+    label: str,
     *,
     exam: str,
     against: str,
     title: str = "Exam score and accuracy",
     confidence: float = 0.95,
 ) -> Figure:
-    """Draw a point with both intervals for every policy that was graded.
+    """Plot a point with both intervals for every policy that was graded.
 
     exam, against: the tasks on the x axis, by score, and on the y axis, by accuracy. Policies that
-    wait for a human are named. An exam that a verifier marks has its share of right answers as
-    score. Raises RestemError when there is nothing to draw them against.
+    no human has graded yet are named. The score of an exam with a verifier is the share of correct
+    answers. Raises RestemError if no policy has an accuracy.
     """
-    rows = series.whole(row for row in summary if row["split"] == "test")
-    sat = series.matching(rows, task=exam)
-    by_human = not sat or any(row["quantity"] == SCORE for row in sat)
-    xs = _last(series.matching(sat, quantity=SCORE) if by_human else _right(sat))
+    rows = series.over_seeds(row for row in summary if row["split"] == "test")
+    graded = series.matching(rows, task=exam)
+    by_human = not graded or any(row["quantity"] == SCORE for row in graded)
+    quantities = (SCORE,) if by_human else ("accuracy", "pass@1")
+    xs = _last([row for row in graded if row["quantity"] in quantities])
     ys = _last(series.matching(rows, task=against, quantity="accuracy"))
     if not ys:
         raise RestemError(
@@ -52,38 +52,34 @@ def draw(
     both = sorted(xs.keys() & ys.keys(), key=_rank)
     figure, [axes] = style.panels(1, 1)
     for address in both:
-        _point(axes, xs[address], ys[address], models.index(address[0]))
+        _plot_point(axes, xs[address], ys[address], models.index(address[0]))
     if not both:
         axes.text(
             0.5, 0.5, "nothing is graded yet", transform=axes.transAxes, ha="center",
             color=style.GREY,
         )  # fmt: skip
-    _span(axes, [(xs[address], ys[address]) for address in both])
+    _set_limits(axes, [(xs[address], ys[address]) for address in both])
     style.label_panel(axes, f"{exam} · {against}", series.sizes(xs.values()))
     style.percent_axis(axes, f"{against} accuracy")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 4):g}"))
+    axes.xaxis.set_major_formatter(style.percent())
     axes.set_xlabel(f"{exam} exam score (%)")
     notes = [
         series.interval_note(confidence),
         f"Exam score: {_SCORES[by_human]}.",
         f"{against}: {series.sizes(ys.values())}.",
-        *_waiting(ys, xs),
+        *_not_graded(ys, xs),
         *series.halts(rows),
     ]
-    return style.finish(figure, title, note, _handles(models), notes)
-
-
-def _right(rows: Sequence[series.Row]) -> list[series.Row]:
-    return [row for row in rows if row["quantity"] in ("accuracy", "pass@1")]
+    return style.finish(figure, title, label, _handles(models), notes)
 
 
 def _last(rows: Sequence[series.Row]) -> dict[Address, series.Row]:
     """Return the estimates of the last iteration of every model's variants."""
-    found: dict[tuple[str, str], series.Row] = {}
+    last: dict[tuple[str, str], series.Row] = {}
     for row in rows:  # by iteration
         if row["estimate"] is not None:
-            found[row["model"], row["variant"]] = row
-    return {(*name, row["iteration"]): row for name, row in found.items()}
+            last[row["model"], row["variant"]] = row
+    return {(*name, row["iteration"]): row for name, row in last.items()}
 
 
 def _rank(address: Address) -> tuple[str, bool, str, int]:
@@ -96,7 +92,7 @@ def _name(address: Address) -> str:
     return f"{model} base" if variant == BASE else f"{model} {variant} ({iteration})"
 
 
-def _point(axes: Axes, x: series.Row, y: series.Row, place: int) -> None:
+def _plot_point(axes: Axes, x: series.Row, y: series.Row, place: int) -> None:
     colour, name = style.COLOURS[place], _name((x["model"], x["variant"], x["iteration"]))
     at_x, at_y = x["estimate"], y["estimate"]
     axes.hlines(at_y, x["low"], x["high"], color=colour, linewidth=1.1, zorder=3)
@@ -104,30 +100,30 @@ def _point(axes: Axes, x: series.Row, y: series.Row, place: int) -> None:
     face = "white" if x["variant"] == BASE else colour
     axes.plot([at_x], [at_y], gid=name, color=colour, marker=style.MARKERS[place],
               markerfacecolor=face, linestyle="none", zorder=4)  # fmt: skip
-    above = 4 if x["variant"] == BASE else -10  # where a base and its policy meet
-    axes.annotate(name, (at_x, at_y), (5, above), textcoords="offset points", fontsize=7, zorder=5)
+    offset = 4 if x["variant"] == BASE else -10  # so that a base and its policy do not overlap
+    axes.annotate(name, (at_x, at_y), (5, offset), textcoords="offset points", fontsize=7, zorder=5)
 
 
-def _span(axes: Axes, points: Sequence[tuple[series.Row, series.Row]]) -> None:
-    """Show the paper's part of both axes, and more where an interval reaches further."""
+def _set_limits(axes: Axes, points: Sequence[tuple[series.Row, series.Row]]) -> None:
+    """Show the paper's range on both axes, and more where an interval reaches further."""
     for i, (least, most) in enumerate(_SPANS):
-        low = min([least, *(pair[i]["low"] - _AIR for pair in points)])
-        high = max([most, *(pair[i]["high"] + _AIR for pair in points)])
-        (axes.set_ylim if i else axes.set_xlim)(max(low, -_AIR), min(high, 1 + _AIR))
+        low = min([least, *(pair[i]["low"] - _MARGIN for pair in points)])
+        high = max([most, *(pair[i]["high"] + _MARGIN for pair in points)])
+        (axes.set_ylim if i else axes.set_xlim)(max(low, -_MARGIN), min(high, 1 + _MARGIN))
 
 
-def _waiting(ys: Mapping[Address, series.Row], xs: Mapping[Address, series.Row]) -> list[str]:
+def _not_graded(ys: Mapping[Address, series.Row], xs: Mapping[Address, series.Row]) -> list[str]:
     names = ", ".join(_name(address) for address in sorted(ys.keys() - xs.keys(), key=_rank))
     return [f"Not graded yet: {names}."] if names else []
 
 
 def _handles(models: Sequence[str]) -> list[Line2D]:
-    found = [
+    handles = [
         Line2D([], [], label=model, color=style.COLOURS[i], marker=style.MARKERS[i], linestyle="")
         for i, model in enumerate(models)
     ]
-    found.append(
+    handles.append(
         Line2D([], [], label="base model: open", color=style.GREY, marker="o",
                markerfacecolor="white", linestyle="")
     )  # fmt: skip
-    return found
+    return handles

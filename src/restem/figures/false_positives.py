@@ -1,6 +1,6 @@
-"""How many kept solutions are false positives: first tries against rationalised ones (N3)."""
+"""False positives among kept solutions: first tries against rationalised ones (N3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -17,43 +17,46 @@ _LOOKS: Final[dict[str, dict[str, Any]]] = {
 
 
 @style.house_style()
-def draw(
-    audit: Sequence[Mapping[str, Any]],
-    note: str,
+def plot(
+    rates: Sequence[series.Row],
+    label: str,
     *,
-    home: str | None = None,
+    train_task: str | None = None,
     title: str = "False positives among kept solutions",
     confidence: float = 0.95,
 ) -> Figure:
-    """Draw one panel per check, task and model: a point with its interval for every policy.
+    """Plot one panel per check, task and model: a point with its interval for every policy.
 
-    Raises RestemError when no rate was estimated.
+    Raises RestemError if no rate was estimated.
     """
-    rows = [row for row in audit if row["seed"] is None and row["estimate"] is not None]
+    rows = [row for row in rates if row["seed"] is None and row["estimate"] is not None]
     if not rows:
         raise RestemError(
-            "the audit has nothing to draw", "audit.parquet", "audit a variant that keeps solutions"
+            "there is no rate of false positives to plot",
+            "false_positives.parquet",
+            "train a variant that keeps solutions of a model",
         )
-    checks, tasks = series.names(rows, "check"), series.names(rows, "task", home)
-    models = series.names(rows, "model")
-    places = [(task, model) for task in tasks for model in models]
-    figure, panels = style.panels(len(checks), len(places), share_y=True)
+    checks, tasks = series.names(rows, "check"), series.names(rows, "task", train_task)
+    places = [(task, model) for task in tasks for model in series.names(rows, "model")]
     addresses = [(check, *place) for check in checks for place in places]
+    figure, panels = style.panels(len(checks), len(places), share_y=True)
     for axes, (check, task, model) in zip(panels, addresses, strict=True):
-        mine = [r for r in rows if (r["check"], r["task"], r["model"]) == (check, task, model)]
-        _panel(axes, mine)
-        style.label_panel(axes, f"{task} · {model}", f"{check}: {_sizes(mine)}")
+        shown = [r for r in rows if (r["check"], r["task"], r["model"]) == (check, task, model)]
+        _plot_panel(axes, shown)
+        style.label_panel(axes, f"{task} · {model}", f"{check}: {_sizes(shown)}")
         if (task, model) == places[0]:
             style.percent_axis(axes, "rejected")
     handles = [
         Line2D([], [], label=name, linestyle="none", **look) for name, look in _LOOKS.items()
     ]
-    bars = f"Bars: {100 * confidence:g} % Wilson intervals, solutions of one problem count as one."
-    told = "Rejected: kept, but wrong by the check that is named above a panel."
-    return style.finish(figure, title, note, handles, [told, bars])
+    notes = [
+        "Rejected: kept, but wrong by the check that is named above a panel.",
+        f"Bars: {100 * confidence:g} % Wilson intervals, solutions of one problem count as one.",
+    ]
+    return style.finish(figure, title, label, handles, notes)
 
 
-def _panel(axes: Axes, rows: Sequence[series.Row]) -> None:
+def _plot_panel(axes: Axes, rows: Sequence[series.Row]) -> None:
     policies = sorted({(row["variant"], row["iteration"]) for row in rows})
     for row in rows:
         shift = 0.12 if row["origin"] == "rationalised" else -0.12
@@ -68,9 +71,9 @@ def _panel(axes: Axes, rows: Sequence[series.Row]) -> None:
 
 
 def _sizes(rows: Sequence[series.Row]) -> str:
-    """Say how many solutions stand behind the points of a panel."""
-    decided = [row["audited"] - row["undecided"] for row in rows]
+    """Describe how many solutions the points of a panel are based on."""
+    decided = [row["checked"] - row["undecided"] for row in rows]
     if not decided:
-        return "nothing to audit"
+        return "no solutions"
     low, high = min(decided), max(decided)
     return f"n = {low} solutions" if low == high else f"n = {low}–{high} solutions"

@@ -1,6 +1,6 @@
 """pass@k of base and trained policies (the paper's figure 5): is anything lost at large k?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -14,44 +14,34 @@ from restem.statistics.evaluation import BASE
 
 
 @style.house_style()
-def draw(
-    summary: Sequence[Mapping[str, Any]],
-    note: str,
+def plot(
+    summary: Sequence[series.Row],
+    label: str,
     *,
-    home: str | None = None,
+    train_task: str | None = None,
+    references: Collection[str] = (),
     split: str = "test",
     decoding: str | None = None,
     confidence: float = 0.95,
 ) -> Figure:
-    """Draw one panel per task and model: pass@k of each variant's last policy, with bands.
+    """Plot one panel per task and model: pass@k of each variant's last policy, with bands.
 
-    decoding: which sampled decoding, needed when there are several. Raises RestemError when the
-    summary has nothing to draw.
+    decoding: the sampled decoding, required if there are several. Raises RestemError if the
+    summary has nothing to plot.
     """
-    rows = series.whole(series.select(series.without_exams(summary), [split], "pass@", decoding))
-    tasks, models = series.names(rows, "task", home), series.names(rows, "model")
-    figure, panels = _grid(len(tasks), len(models))
-    addresses = [(task, model) for task in tasks for model in models]
-    for axes, (task, model) in zip(panels, addresses, strict=True):
-        mine = [row for row in rows if row["task"] == task and row["model"] == model]
-        _panel(axes, mine, _variants(rows))
-        style.label_panel(axes, f"{task} · {model}", _sizes(mine))
-        if model == models[0]:  # the others share its axis
-            style.percent_axis(axes, f"{split} pass@k")
-    footnotes = [series.interval_note(confidence, "Bands"), *series.remarks(rows)]
+    sampled = series.select(series.without_exams(summary), [split], "pass@", decoding)
+    rows = series.over_seeds(sampled)
+    variants = series.names(rows, "variant", BASE)
+    figure, panels = style.task_panels(rows, train_task, in_one_row=True)
+    for panel in panels:
+        _plot_panel(panel.axes, panel.rows, variants)
+        title = f"{panel.task} · {panel.model}"
+        style.label_panel(panel.axes, title, _sizes(panel.rows))
+        if panel.model == panels[0].model:  # the others share its axis
+            style.percent_axis(panel.axes, f"{split} pass@k")
+    footnotes = [series.interval_note(confidence, "Bands"), *series.remarks(rows, references)]
     title = f"{split.capitalize()} pass@k of the base model and of trained policies"
-    return style.finish(figure, title, note, _legend(rows), footnotes)
-
-
-def _grid(tasks: int, models: int) -> tuple[Figure, list[Axes]]:
-    """Give each task a row, and its models one y axis; with one model the tasks share a row."""
-    if models == 1:
-        return style.panels(1, tasks)
-    return style.panels(tasks, models, share_y=True)
-
-
-def _variants(rows: Sequence[series.Row]) -> list[str]:
-    return series.names(rows, "variant", BASE)
+    return style.finish(figure, title, label, _legend(rows, variants), footnotes)
 
 
 def _sizes(rows: Sequence[series.Row]) -> str:
@@ -61,19 +51,15 @@ def _sizes(rows: Sequence[series.Row]) -> str:
 
 def _look(place: int) -> dict[str, Any]:
     """Choose the look of a variant by its place in the list; the base model comes first."""
-    if place == 0:
-        return {"color": style.INK, "marker": "o", "linestyle": "--", "markerfacecolor": "white"}
-    index = (place - 1) % len(style.COLOURS)
-    dash = "-" if place == 1 else style.DASHES[(place - 1) % len(style.DASHES)]
-    marker = style.MARKERS[place % len(style.MARKERS)]
-    return {"color": style.COLOURS[index], "marker": marker, "linestyle": dash}
+    dash = "-" if place == 1 else style.DASHES[max(place - 1, 0) % len(style.DASHES)]
+    return style.variant_look(place) | {"linestyle": dash}
 
 
-def _panel(axes: Axes, rows: Sequence[series.Row], variants: Sequence[str]) -> None:
+def _plot_panel(axes: Axes, rows: Sequence[series.Row], variants: Sequence[str]) -> None:
     axes.set_xscale("log", base=2)
     ticks = sorted({row["k"] for row in rows if row["estimate"] is not None})
     for place, variant in enumerate(variants):
-        curve = series.last_of(rows, variant=variant)
+        curve = series.last_iteration(rows, variant=variant)
         ks = [row["k"] for row in curve]
         lows, points, highs = ([row[e] for row in curve] for e in ("low", "estimate", "high"))
         look = _look(place)
@@ -84,19 +70,21 @@ def _panel(axes: Axes, rows: Sequence[series.Row], variants: Sequence[str]) -> N
     axes.set_xlabel("k (completions drawn, log scale)")
 
 
-def _legend(rows: Sequence[series.Row]) -> list[Artist]:
+def _legend(rows: Sequence[series.Row], variants: Sequence[str]) -> list[Artist]:
+    models = series.names(rows, "model")
     handles: list[Artist] = []
-    for place, variant in enumerate(_variants(rows)):
-        models = series.names(rows, "model")
-        drawn = [row for m in models for row in series.last_of(rows, model=m, variant=variant)]
-        handles.append(Line2D([], [], label=_label(variant, drawn), markersize=4.5, **_look(place)))
+    for place, variant in enumerate(variants):
+        last = [
+            row for m in models for row in series.last_iteration(rows, model=m, variant=variant)
+        ]
+        text = _name(variant, sorted({row["iteration"] for row in last}))
+        handles.append(Line2D([], [], label=text, markersize=4.5, **_look(place)))
     return handles
 
 
-def _label(variant: str, drawn: Sequence[series.Row]) -> str:
+def _name(variant: str, iterations: Sequence[int]) -> str:
     if variant == BASE:
         return variant
-    iterations = sorted({row["iteration"] for row in drawn})
     if not iterations:
         return f"{variant} (halted)"
     return f"{variant}, iteration {' or '.join(map(str, iterations))}"

@@ -1,10 +1,10 @@
-"""Pick out of the summary what a figure draws, and say in words what is missing from it."""
+"""Select the rows that a figure shows, and describe in words what is missing from them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from restem.errors import RestemError
-from restem.statistics.evaluation import BASE, SCORE, is_reference
+from restem.statistics.evaluation import BASE, SCORE
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -12,9 +12,9 @@ Row: TypeAlias = Mapping[str, Any]
 def select(
     summary: Sequence[Row], splits: Iterable[str], quantity: str, decoding: str | None = None
 ) -> list[Row]:
-    """Return the rows of some splits with one quantity, or all pass@k for `pass@`.
+    """Return the rows of some splits with one quantity, or with all k of `pass@` or `maj@`.
 
-    Raises RestemError when nothing is left, or when several decodings are and none was named.
+    Raises RestemError if no row matches, or if rows of several decodings do.
     """
     wanted = set(splits)
     rows = [
@@ -26,11 +26,13 @@ def select(
     ]
     where = f"split {' and '.join(sorted(wanted))}, quantity {quantity}"
     if not rows:
-        raise RestemError("the summary has nothing to draw", where, "run the evaluations first")
+        raise RestemError("the summary has nothing to plot", where, "run the evaluations first")
     decodings = sorted({row["decoding"] for row in rows})
     if len(decodings) > 1:
         raise RestemError(
-            f"several decodings could be drawn: {', '.join(decodings)}", where, "name one of them"
+            f"results of several decodings fit this figure: {', '.join(decodings)}",
+            where,
+            "plot it in an experiment whose figure names one of them under `decodings`",
         )
     return rows
 
@@ -41,46 +43,63 @@ def without_exams(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["task"] not in exams]
 
 
-def whole(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows over all seeds."""
+def over_seeds(rows: Iterable[Row]) -> list[Row]:
+    """Return the estimates over all training seeds."""
     return [row for row in rows if row["seed"] is None]
 
 
-def names(rows: Iterable[Row], key: str, first: str | None = None) -> list[str]:
-    """List the values of a column in order, with one of them first."""
-    return sorted({str(row[key]) for row in rows}, key=lambda name: (name != first, name))
+def names(rows: Iterable[Row], column: str, first: str | None = None) -> list[str]:
+    """List the values of a column in alphabetical order, except that `first` comes first."""
+    return sorted({str(row[column]) for row in rows}, key=lambda name: (name != first, name))
+
+
+def rank(variant: str, references: Collection[str]) -> tuple[bool, bool, str]:
+    """Return a sort key of variants: the base model, the references, the others."""
+    return variant != BASE, variant not in references, variant
 
 
 def matching(rows: Iterable[Row], **wanted: object) -> list[Row]:
-    """Return the rows whose cells are as wanted, by iteration and then k."""
-    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-    return sorted(found, key=lambda row: (row["iteration"], row["k"]))
+    """Return the rows with these values, sorted by iteration and k."""
+    matches = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return sorted(matches, key=lambda row: (row["iteration"], row["k"]))
 
 
-def loops(rows: Iterable[Row]) -> list[str]:
-    """List the variants that iterate; base and SFT variants are references."""
-    return [name for name in names(rows, "variant") if not is_reference(name)]
+def methods(rows: Iterable[Row], references: Collection[str]) -> list[str]:
+    """List the variants that are neither the base model nor a reference."""
+    return [name for name in names(rows, "variant") if name != BASE and name not in references]
 
 
-def references(rows: Iterable[Row]) -> list[str]:
-    """List the SFT variants."""
-    return [name for name in names(rows, "variant") if is_reference(name) and name != BASE]
-
-
-def path_of(rows: Sequence[Row], **address: object) -> list[Row]:
-    """Return a variant's estimates by iteration, the base model's as iteration 0."""
+def by_iteration(rows: Sequence[Row], **address: object) -> dict[int, Row]:
+    """Return a variant's estimates by iteration; iteration 0 is the base model."""
     base = matching(rows, **(address | {"variant": BASE}))
-    return [row for row in [*base, *matching(rows, **address)] if row["estimate"] is not None]
+    estimates = [row for row in [*base, *matching(rows, **address)] if row["estimate"] is not None]
+    return {row["iteration"]: row for row in estimates}
 
 
-def last_of(rows: Sequence[Row], **address: object) -> list[Row]:
+def last_iteration(rows: Sequence[Row], **address: object) -> list[Row]:
     """Return the estimates of a variant's last iteration that has any."""
-    found = [row for row in matching(rows, **address) if row["estimate"] is not None]
-    return [row for row in found if row["iteration"] == found[-1]["iteration"]]
+    estimates = [row for row in matching(rows, **address) if row["estimate"] is not None]
+    return [row for row in estimates if row["iteration"] == estimates[-1]["iteration"]]
+
+
+def consecutive(iterations: Iterable[int]) -> list[list[int]]:
+    """Split iterations into consecutive runs, so that no line is drawn across a gap."""
+    runs: list[list[int]] = []
+    for iteration in sorted(iterations):
+        if runs and runs[-1][-1] == iteration - 1:
+            runs[-1].append(iteration)
+        else:
+            runs.append([iteration])
+    return runs
+
+
+def with_decoding(quantity: str) -> str:
+    """Return a quantity's name with the kind of decoding that gives it."""
+    return "accuracy, greedy" if quantity == "accuracy" else f"{quantity}, sampled"
 
 
 def sizes(rows: Iterable[Row]) -> str:
-    """Say how many problems and training seeds stand behind some rows."""
+    """Describe how many problems and training seeds some rows are based on."""
     scored = [row for row in rows if row["estimate"] is not None]
     if not scored:
         return "no results"
@@ -89,25 +108,22 @@ def sizes(rows: Iterable[Row]) -> str:
     return f"n = {problems} problems, {_span(seeds)} training seed{'s' if max(seeds) > 1 else ''}"
 
 
-def unbroken(iterations: Iterable[int]) -> list[list[int]]:
-    """Split iterations into runs without a gap, so that no line crosses what is missing."""
-    parts: list[list[int]] = []
-    for iteration in sorted(iterations):
-        if parts and parts[-1][-1] == iteration - 1:
-            parts[-1].append(iteration)
-        else:
-            parts.append([iteration])
-    return parts
+def interval_note(confidence: float, marks: str = "Bars") -> str:
+    """Describe the intervals; marks: how the figure shows them."""
+    return (
+        f"{marks}: {100 * confidence:g} % bootstrap intervals over problems"
+        " and, where there are several, training seeds."
+    )
 
 
-def remarks(rows: Iterable[Row]) -> list[str]:
-    """Say which policies halted and why, and which iterations are missing between others."""
-    found = whole(rows)
-    return [*halts(found), *_missing(found)]
+def remarks(rows: Iterable[Row], references: Collection[str]) -> list[str]:
+    """Name the policies that halted, with the reason, and the iterations without results."""
+    estimates = over_seeds(rows)
+    return [*halts(estimates), *_gaps(estimates, references)]
 
 
 def halts(rows: Iterable[Row]) -> list[str]:
-    """Say which policies halted and why."""
+    """Name the policies that halted, with the reason."""
     halted = {
         f"{row['model']} {row['variant']}, iteration {row['iteration']}: halted ({row['halted']})."
         for row in rows
@@ -116,25 +132,17 @@ def halts(rows: Iterable[Row]) -> list[str]:
     return sorted(halted)
 
 
-def interval_note(confidence: float, what: str = "Bars") -> str:
-    """Say what the intervals are."""
-    return (
-        f"{what}: {100 * confidence:g} % bootstrap intervals over problems"
-        " and, where there are several, training seeds."
-    )
-
-
-def _missing(rows: Sequence[Row]) -> list[str]:
-    where: dict[str, list[str]] = {}
+def _gaps(rows: Sequence[Row], references: Collection[str]) -> list[str]:
+    places: dict[str, list[str]] = {}
     for key in sorted({(row["task"], row["split"], row["model"], row["variant"]) for row in rows}):
         task, split, model, variant = key
-        mine = matching(rows, task=task, split=split, model=model, variant=variant)
-        seen = {row["iteration"] for row in mine}
-        gaps = ", ".join(str(i) for i in range(1, max(seen)) if i not in seen)
-        if gaps and not is_reference(variant):
+        of_variant = matching(rows, task=task, split=split, model=model, variant=variant)
+        iterations = {row["iteration"] for row in of_variant}
+        gaps = ", ".join(str(i) for i in range(1, max(iterations)) if i not in iterations)
+        if gaps and variant not in references:
             text = f"{model} {variant}: no results for iteration {gaps}"
-            where.setdefault(text, []).append(f"{task} {split}")
-    return [f"{text} ({', '.join(places)})." for text, places in where.items()]
+            places.setdefault(text, []).append(f"{task} {split}")
+    return [f"{text} ({', '.join(where)})." for text, where in places.items()]
 
 
 def _span(numbers: Sequence[int]) -> str:

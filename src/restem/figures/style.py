@@ -1,24 +1,27 @@
-"""The look that all figures share, and output that is the same bytes every time.
+"""The style that all figures share; the same figure is always saved as the same bytes.
 
-A figure is a block of panels between a header (title and note) and a footer (legend and
-footnotes). Models and variants differ in colour and in marker or dash, so that a print in black
-and white still tells them apart. The palette is Okabe and Ito's (2008), made for colour blindness.
+A figure is a grid of panels between a header (title and label) and a footer (legend and
+footnotes). Models and variants differ both in colour and in marker or dash, so that they can be
+told apart in black and white. The palette is for colour-blind readers (Okabe and Ito 2008).
 """
 
 import io
 import math
-import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from restem.artifacts.store import write_bytes
+from restem.figures import series
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P")
@@ -32,12 +35,17 @@ DASHES: Final[tuple[Any, ...]] = (
 )
 INK: Final = "#222222"
 GREY: Final = "#666666"
-HALTED: Final[Any] = {"marker": "X", "linestyle": "none", "clip_on": False}
 
+Look: TypeAlias = Mapping[str, Any]
+"""Arguments of matplotlib: colour, marker and so on."""
+Marks: TypeAlias = Sequence[Mapping[str, Any]]
+"""Published numbers, each with task, value and label."""
+
+_HALTED: Final[Any] = {"marker": "X", "linestyle": "none", "clip_on": False}
 _PANEL: Final = (3.3, 2.7)  # inches, width and height
-_LEAST_WIDTH: Final = 4.6  # inches, of a figure
+_MIN_WIDTH: Final = 4.6  # inches, of a figure
 _LINE: Final = 0.152  # inches, height of a line of small text
-_PAD: Final = 0.12
+_PAD: Final = 0.12  # inches
 _EM: Final = 0.0076  # inches, width of a letter for each point of its size
 _METADATA: Final[dict[str, dict[str, Any]]] = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
@@ -75,7 +83,7 @@ _RC: Final[Any] = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Apply the shared look, whatever the user's own matplotlib settings are."""
+    """Apply the shared style, whatever the user's own matplotlib settings are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
@@ -83,17 +91,45 @@ def house_style() -> Iterator[None]:
 
 
 def panels(rows: int, columns: int, share_y: bool = False) -> tuple[Figure, list[Axes]]:
-    """Open a figure with a grid of panels, listed row by row; rows may share their y axis."""
+    """Create a figure with a grid of panels, listed row by row; each row may share its y axis."""
     figure = Figure(
-        figsize=(max(columns * _PANEL[0], _LEAST_WIDTH), rows * _PANEL[1]), layout="constrained"
+        figsize=(max(columns * _PANEL[0], _MIN_WIDTH), rows * _PANEL[1]), layout="constrained"
     )
     share: Any = "row" if share_y else False
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share)
     return figure, list(grid.flat)
 
 
+class Panel(NamedTuple):
+    """The panel of one task and model, with its rows of estimates."""
+
+    axes: Axes
+    task: str
+    model: str
+    rows: list[series.Row]
+
+
+def task_panels(
+    rows: Sequence[series.Row], train_task: str | None, in_one_row: bool = False
+) -> tuple[Figure, list[Panel]]:
+    """Create one panel per task and model, each task in a row of its own that shares its y axis.
+
+    in_one_row: put the tasks of a single model into one row, each with its own y axis.
+    """
+    tasks, models = series.names(rows, "task", train_task), series.names(rows, "model")
+    if in_one_row and len(models) == 1:
+        figure, grid = panels(1, len(tasks))
+    else:
+        figure, grid = panels(len(tasks), len(models), share_y=True)
+    addresses = [(task, model) for task in tasks for model in models]
+    return figure, [
+        Panel(axes, *address, [row for row in rows if (row["task"], row["model"]) == address])
+        for axes, address in zip(grid, addresses, strict=True)
+    ]
+
+
 def label_panel(axes: Axes, title: str, sizes: str) -> None:
-    """Head a panel with what it shows and its sample sizes."""
+    """Write what a panel shows and its sample sizes above it."""
     axes.set_title(title, loc="left", fontsize=9, fontweight="bold", pad=17)
     axes.annotate(
         sizes, (0, 1), (0, 5), "axes fraction", textcoords="offset points", fontsize=7.5, color=GREY
@@ -101,41 +137,105 @@ def label_panel(axes: Axes, title: str, sizes: str) -> None:
 
 
 def percent_axis(axes: Axes, label: str) -> None:
-    """Write shares on the y axis as percentages, and give every point some air."""
+    """Show shares as percentages on the y axis, with a margin around the points."""
     axes.set_ylabel(f"{label} (%)")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 4):g}"))
+    axes.yaxis.set_major_formatter(percent())
     axes.margins(y=0.1)
 
 
+def percent() -> FuncFormatter:
+    """Return a formatter that writes shares as percentages."""
+    return FuncFormatter(lambda share, _: f"{round(100 * share, 4):g}")
+
+
 def iteration_axis(axes: Axes, last: int, room: float = 0.3) -> None:
-    """Mark whole iterations on the x axis, with room to the right; iteration 0 is the base."""
+    """Label the iterations on the x axis, with room to the right; iteration 0 is the base model."""
     axes.set_xlabel("iteration")
     axes.set_xlim(-0.3, max(last, 1) + room)
     axes.set_xticks(range(max(last, 1) + 1), ["0\n(base)", *map(str, range(1, max(last, 1) + 1))])
 
 
 def mark_halt(axes: Axes, x: float, colour: str, gid: str) -> None:
-    """Put a cross on the floor of a panel where a policy halted."""
+    """Mark a halted policy with a cross at the bottom of the panel."""
     transform = axes.get_xaxis_transform()
-    axes.plot([x], [0.04], transform=transform, gid=gid, color=colour, **HALTED)
+    axes.plot([x], [0.04], transform=transform, gid=gid, color=colour, **_HALTED)
+
+
+def halt_handles(rows: Sequence[series.Row]) -> list[Artist]:
+    """Return the legend's entry for the crosses, if some policy halted."""
+    halted = any(row["estimate"] is None for row in rows)
+    return [Line2D([], [], label="halted", color=INK, **_HALTED)] if halted else []
+
+
+def curve(
+    axes: Axes,
+    path: Mapping[int, series.Row],
+    look: Look,
+    gid: str,
+    shift: float,
+    zorders: tuple[int, int] = (2, 2),
+) -> None:
+    """Plot estimates with intervals by iteration; a missing iteration leaves a gap.
+
+    shift: to the right, in iterations; zorders: of the intervals and of the line.
+    """
+    for run in series.consecutive(path):
+        xs, points = [i + shift for i in run], [path[i]["estimate"] for i in run]
+        lows, highs = ([path[i][end] for i in run] for end in ("low", "high"))
+        bars: Any = {"color": look["color"], "linewidth": 1.1, "alpha": 0.75}
+        axes.vlines(xs, lows, highs, **bars, zorder=zorders[0])
+        axes.plot(xs, points, gid=gid, zorder=zorders[1], **look)
+
+
+def variant_look(place: int) -> dict[str, Any]:
+    """Return colour and marker of a variant by its place in a list that begins with the base."""
+    if place == 0:
+        return {"color": INK, "marker": "o", "markerfacecolor": "white"}
+    colour = COLOURS[(place - 1) % len(COLOURS)]
+    return {"color": colour, "marker": MARKERS[place % len(MARKERS)]}
+
+
+def plot_marks(axes: Axes, marks: Marks, task: str) -> None:
+    """Draw a dotted line with its label for each published number of a task."""
+    for mark in marks:
+        if mark["task"] == task:
+            axes.axhline(mark["value"], color=GREY, linestyle=":", linewidth=0.9, zorder=1)
+            axes.annotate(
+                mark["label"], (1, mark["value"]), xycoords=("axes fraction", "data"),
+                fontsize=6, color=GREY, ha="right", va="bottom",
+            )  # fmt: skip
+
+
+def mark_notes(marks: Marks, unmarked: int) -> list[str]:
+    """Say where the marks are from, and that some were left out."""
+    notes = []
+    if marks:
+        notes.append(
+            "Dotted: numbers that the paper states of PaLM 2 (config/paper/published.yaml)."
+        )
+    if unmarked:
+        notes.append(
+            "The paper's own numbers are of another task than the one here, so they are not drawn."
+        )
+    return notes
 
 
 def finish(
     figure: Figure,
     title: str,
-    note: str,
+    label: str,
     handles: Sequence[Artist],
     footnotes: Sequence[str],
 ) -> Figure:
-    """Add header, legend and footnotes around the panels; the figure grows by what they need."""
+    """Add header, legend and footnotes around the panels; the figure grows to fit them."""
     width, height = figure.get_size_inches()
     letters = int((width - 2 * _PAD) / (7.5 * _EM))
     lines = [line for foot in footnotes for line in textwrap.wrap(foot, letters) or [""]]
     columns = _legend_columns(handles, width)
     legend = 0.18 * math.ceil(len(handles) / columns) + _PAD if handles else 0.0
     heading = textwrap.wrap(title, int((width - 2 * _PAD) / (11 * 1.2 * _EM)))
-    header = 0.14 + 0.2 * (len(heading) + bool(note)) + _PAD
+    header = 0.14 + 0.2 * (len(heading) + bool(label)) + _PAD
     footer = legend + _LINE * len(lines) + _PAD
     total = height + header + footer
     figure.set_size_inches(width, total)
@@ -145,7 +245,7 @@ def finish(
     top, bold = 1 - _PAD / total, "\n".join(heading)
     figure.text(left, top, bold, fontsize=11, fontweight="bold", va="top")
     figure.text(
-        left, top - (0.06 + 0.2 * len(heading)) / total, note, fontsize=8.5, color=GREY, va="top"
+        left, top - (0.06 + 0.2 * len(heading)) / total, label, fontsize=8.5, color=GREY, va="top"
     )
     _add_legend(figure, handles, columns, (left, footer / total))
     place = (footer - legend) / total
@@ -162,14 +262,6 @@ def save(figure: Figure, stem: Path) -> list[Path]:
             figure.savefig(stream, format=kind, metadata=metadata)
         write_bytes(path, stream.getvalue())
     return paths
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that nobody reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _legend_columns(handles: Sequence[Artist], width: float) -> int:
@@ -190,31 +282,3 @@ def _add_legend(
             borderaxespad=0.2,
             columnspacing=1.6,
         )
-
-
-Marks: TypeAlias = Sequence[Mapping[str, Any]]
-
-
-def draw_marks(axes: Axes, marks: Marks, task: str) -> None:
-    """Draw a dotted line for each number of a task, with its label on the line."""
-    for mark in marks:
-        if mark["task"] == task:
-            axes.axhline(mark["value"], color=GREY, linestyle=":", linewidth=0.9, zorder=1)
-            axes.annotate(
-                mark["label"], (1, mark["value"]), xycoords=("axes fraction", "data"),
-                fontsize=6, color=GREY, ha="right", va="bottom",
-            )  # fmt: skip
-
-
-def footnotes(marks: Marks, unmarked: int) -> list[str]:
-    """Say where the marks are from, and that some were left out."""
-    told = []
-    if marks:
-        told.append(
-            "Dotted: numbers that the paper states of PaLM 2 (config/paper/published.yaml)."
-        )
-    if unmarked:
-        told.append(
-            "The paper's own numbers are of another task than the one here, so they are not drawn."
-        )
-    return told

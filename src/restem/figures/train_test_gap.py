@@ -1,6 +1,6 @@
 """Train and test accuracy by iteration (the paper's figure 4): does self-training overfit?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from matplotlib.artist import Artist
@@ -19,54 +19,50 @@ _LOOKS: Final[tuple[dict[str, Any], ...]] = (
 
 
 @style.house_style()
-def draw(
-    summary: Sequence[Mapping[str, Any]],
-    note: str,
+def plot(
+    summary: Sequence[series.Row],
+    label: str,
     *,
+    references: Collection[str] = (),
     quantity: str = "accuracy",
     confidence: float = 0.95,
 ) -> Figure:
-    """Draw one panel per task, model and method that was evaluated on both train and test.
+    """Plot one panel per task, model and method that was evaluated on both train and test.
 
-    Raises RestemError when nothing was.
+    Raises RestemError if there is none.
     """
-    selected = series.select(summary, SPLITS, quantity)
-    rows = series.whole(selected)
-    shown = _panels(rows)
-    figure, panels = style.panels(-(-len(shown) // 3), min(len(shown), 3))
-    for axes, address in zip(panels, shown, strict=False):
-        _panel(axes, rows, address)
-        mine = series.matching(rows, **address)
-        style.label_panel(axes, " · ".join(address.values()), _sizes(mine))
-        decoded = "accuracy, greedy" if quantity == "accuracy" else f"{quantity}, sampled"
-        style.percent_axis(axes, decoded)
+    rows = series.over_seeds(series.select(summary, SPLITS, quantity))
+    addresses = _addresses(rows, references)
+    figure, panels = style.panels(-(-len(addresses) // 3), min(len(addresses), 3))
+    for axes, address in zip(panels, addresses, strict=False):
+        _plot_panel(axes, rows, address)
+        style.label_panel(
+            axes, " · ".join(address.values()), _sizes(series.matching(rows, **address))
+        )
+        style.percent_axis(axes, series.with_decoding(quantity))
         style.iteration_axis(axes, max(row["iteration"] for row in rows), 0.75)
-    for axes in panels[len(shown) :]:
+    for axes in panels[len(addresses) :]:
         axes.set_axis_off()
-    _share_y(panels, shown)
-    drawn = [row for address in shown for row in series.matching(rows, **address)]
-    footnotes = [series.interval_note(confidence, "Bars"), *series.remarks(drawn)]
-    title = f"Train and test {quantity} by iteration"
-    return style.finish(figure, title, note, _legend(drawn), footnotes)
-
-
-def _legend(drawn: Sequence[series.Row]) -> list[Artist]:
+    _share_y(panels, addresses)
+    shown = [row for address in addresses for row in series.matching(rows, **address)]
     looks = zip(SPLITS, _LOOKS, strict=True)
     handles: list[Artist] = [Line2D([], [], label=split, **look) for split, look in looks]
-    if any(row["estimate"] is None for row in drawn):
-        handles.append(Line2D([], [], label="halted", color=style.INK, **style.HALTED))
-    return handles
+    handles += style.halt_handles(shown)
+    footnotes = [series.interval_note(confidence), *series.remarks(shown, references)]
+    return style.finish(
+        figure, f"Train and test {quantity} by iteration", label, handles, footnotes
+    )
 
 
-def _panels(rows: Sequence[series.Row]) -> list[dict[str, str]]:
-    """List the addresses that have both splits."""
+def _addresses(rows: Sequence[series.Row], references: Collection[str]) -> list[dict[str, str]]:
+    """List task, model and variant of the methods that have both splits."""
     keys = ("task", "model", "variant")
-    loops = series.loops(rows)
-    by_split = [
+    methods = series.methods(rows, references)
+    train, test = (
         {tuple(row[key] for key in keys) for row in rows if row["split"] == split}
         for split in SPLITS
-    ]
-    both = {address for address in by_split[0] & by_split[1] if address[2] in loops}
+    )
+    both = {address for address in train & test if address[2] in methods}
     if not both:
         raise RestemError(
             "no method was evaluated on both train and test",
@@ -83,34 +79,23 @@ def _sizes(rows: Sequence[series.Row]) -> str:
     return f"n = {problems} problems, {seeds} training seed{'s' if seeds != 1 else ''}"
 
 
-def _panel(axes: Axes, rows: Sequence[series.Row], address: Mapping[str, str]) -> None:
+def _plot_panel(axes: Axes, rows: Sequence[series.Row], address: Mapping[str, str]) -> None:
     paths: list[dict[int, series.Row]] = []
     for split, shift, look in zip(SPLITS, (-0.03, 0.03), _LOOKS, strict=True):
-        found = series.path_of(rows, split=split, **address)
-        paths.append({row["iteration"]: row for row in found})
-        _curve(axes, paths[-1], look, split, shift)
-    shared = series.unbroken(paths[0].keys() & paths[1].keys())
-    for part in shared:
-        train, test = ([path[i]["estimate"] for i in part] for path in paths)
-        axes.fill_between(part, train, test, color=style.GREY, alpha=0.08, linewidth=0)
+        paths.append(series.by_iteration(rows, split=split, **address))
+        style.curve(axes, paths[-1], look, split, shift)
+    shared = series.consecutive(paths[0].keys() & paths[1].keys())
+    for run in shared:
+        train, test = ([path[i]["estimate"] for i in run] for path in paths)
+        axes.fill_between(run, train, test, color=style.GREY, alpha=0.08, linewidth=0)
     if shared:
-        _name_gap(axes, shared[-1][-1], train[-1], test[-1])
+        _label_gap(axes, shared[-1][-1], train[-1], test[-1])
     for row in series.matching(rows, split="test", **address):
         if row["estimate"] is None:
             style.mark_halt(axes, row["iteration"], style.INK, "halted")
 
 
-def _curve(
-    axes: Axes, path: Mapping[int, series.Row], look: Mapping[str, Any], split: str, shift: float
-) -> None:
-    for part in series.unbroken(path):
-        xs, points = [i + shift for i in part], [path[i]["estimate"] for i in part]
-        lows, highs = ([path[i][end] for i in part] for end in ("low", "high"))
-        axes.vlines(xs, lows, highs, color=look["color"], linewidth=1.1, alpha=0.75)
-        axes.plot(xs, points, gid=split, **look)
-
-
-def _name_gap(axes: Axes, iteration: int, train: float, test: float) -> None:
+def _label_gap(axes: Axes, iteration: int, train: float, test: float) -> None:
     axes.annotate(
         f"{100 * (train - test):+.1f}\npoints",
         (iteration, (train + test) / 2),
@@ -123,10 +108,10 @@ def _name_gap(axes: Axes, iteration: int, train: float, test: float) -> None:
     )
 
 
-def _share_y(panels: Sequence[Axes], shown: Sequence[Mapping[str, str]]) -> None:
-    """Give the panels of one task one range, so that their heights can be compared."""
-    for task in {address["task"] for address in shown}:
-        mine = [axes for axes, a in zip(panels, shown, strict=False) if a["task"] == task]
-        limits = [axes.get_ylim() for axes in mine]
-        for axes in mine:
+def _share_y(panels: Sequence[Axes], addresses: Sequence[Mapping[str, str]]) -> None:
+    """Give the panels of one task the same range, so that their heights can be compared."""
+    for task in {address["task"] for address in addresses}:
+        of_task = [axes for axes, a in zip(panels, addresses, strict=False) if a["task"] == task]
+        limits = [axes.get_ylim() for axes in of_task]
+        for axes in of_task:
             axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))

@@ -1,44 +1,46 @@
-"""The claims as Markdown: a table of verdicts, and each claim with all of its findings."""
+"""The claims as Markdown: a table of verdicts, then each claim with all of its findings."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from restem.config.claims import Contrast
 from restem.pages.ledger import amount
+from restem.pages.markdown import table
 from restem.statistics.verdicts import Finding, Outcome, worded
 
 
 def markdown(
     outcomes: Sequence[Outcome],
-    spent: Mapping[str, Mapping[str, Any]],
-    note: str,
+    costs: Mapping[str, Mapping[str, Any]],
+    label: str,
     confidence: float,
 ) -> str:
-    """Write verdicts whose words follow from the numbers; spent: the cost of policies by name."""
+    """Write verdicts in words that follow from the numbers; costs: of policies, by name."""
     counts = Counter(outcome.verdict for outcome in outcomes)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    rows = [(o.claim.id, o.verdict, worded(o, confidence)) for o in outcomes]
     parts = [
-        f"# Claims of the paper on open models — {note}\n",
-        f"{len(outcomes)} claims: {told}. Each was written down as a test before its results were "
-        "seen; the words below are made from the numbers.\n",
-        "| claim | verdict | finding |\n| :-- | :-- | :-- |",
-        *(f"| {o.claim.id} | {o.verdict} | {worded(o, confidence)} |" for o in outcomes),
+        f"# Claims of the paper on open models — {label}\n",
+        f"{len(outcomes)} claims: {verdicts}. Each was written down as a test before its results "
+        "were seen; the words below are made from the numbers.\n",
+        table(("claim", "verdict", "finding"), "lll", rows),
         "",
     ]
-    return "\n".join([*parts, *(_section(o, spent, confidence) for o in outcomes)])
+    return "\n".join([*parts, *(_section(o, costs, confidence) for o in outcomes)])
 
 
-def _section(outcome: Outcome, spent: Mapping[str, Mapping[str, Any]], confidence: float) -> str:
+def _section(outcome: Outcome, costs: Mapping[str, Mapping[str, Any]], confidence: float) -> str:
     claim = outcome.claim
     lines = [f"## {claim.id}: {outcome.verdict}\n", f"{claim.says} ({claim.where})\n"]
     if claim.paper:
         lines.append(f"The paper: {claim.paper}\n")
     sampled = claim.quantity in ("pass", "maj")
     lines += [f"- {_finding(f, sampled, confidence)}" for f in outcome.findings]
-    lines += [f"- {one.contrast}: left out, {one.why}" for one in outcome.left_out]
+    lines += [f"- {test.contrast}: left out, {test.why}" for test in outcome.left_out]
     if outcome.reason:
         lines.append(f"- not run: {outcome.reason}")
-    lines += ["", _compute(claim.tests, spent)]
+    lines += ["", _compute(claim.tests, costs)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -51,14 +53,14 @@ def _finding(finding: Finding, sampled: bool, confidence: float) -> str:
     )
 
 
-def _compute(tests: Iterable[Any], spent: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say what each side cost to make: all sampling and training back to the base model."""
-    sides = {s.split("@")[0] for test in tests for s in (*test.plus, *test.minus)}
-    told = [
-        f"{side} {amount(row['flops'])} FLOPs, {amount(row['generated_tokens'])} generated and "
-        f"{amount(row['trained_tokens'])} trained tokens, {amount(row['cpu_seconds'])} CPU-s, "
-        f"{amount(row['gpu_seconds'])} GPU-s"
-        for side in sorted(sides)
-        if (row := spent.get(side))
+def _compute(tests: Iterable[Contrast], costs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write what each policy cost: all sampling and training back to the base model."""
+    policies = {side.split("@")[0] for test in tests for side in (*test.plus, *test.minus)}
+    amounts = [
+        f"{policy} {amount(cost['flops'])} FLOPs, {amount(cost['generated_tokens'])} generated and "
+        f"{amount(cost['trained_tokens'])} trained tokens, {amount(cost['cpu_seconds'])} CPU-s, "
+        f"{amount(cost['gpu_seconds'])} GPU-s"
+        for policy in sorted(policies)
+        if (cost := costs.get(policy))
     ]
-    return f"Compute a seed: {'; '.join(told)}." if told else ""
+    return f"Compute a seed: {'; '.join(amounts)}." if amounts else ""

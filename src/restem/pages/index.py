@@ -1,4 +1,4 @@
-"""The page of a study: figures, claims, costs and links; plain HTML without scripts."""
+"""The page of a study: figures, claims, costs and links, as plain HTML without scripts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the page; path: where the SVG lies, relative to the page."""
+    """A figure on the page; path: of the SVG, relative to the page."""
 
     name: str
     title: str
@@ -35,7 +35,7 @@ class Figure:
 def html(
     study: str,
     description: str,
-    note: str,
+    label: str,
     figures: Sequence[Figure],
     claims: Mapping[str, Mapping[str, Any]],
     findings: Sequence[Mapping[str, Any]],
@@ -44,13 +44,17 @@ def html(
     sharing: Mapping[str, Mapping[str, int]],
     more: Sequence[str] = (),
 ) -> str:
-    """Write the whole page; more: further files to link to."""
+    """Write the whole page.
+
+    label: what the models are; methods: the table of methods in Markdown; sharing: by kind of work,
+    the number of runs with and without sharing; more: further files to link to.
+    """
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(study)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
         f"<h1>{escape(study)}</h1>\n<p>{escape(description)}</p>",
-        f'<p class="note">Models: {escape(note)}.</p>',
+        f'<p class="note">Models: {escape(label)}.</p>',
         '<nav><a href="#claims">Claims</a><a href="#figures">Figures</a>'
         '<a href="#methods">Methods</a><a href="#cost">Cost</a><a href="#files">Files</a></nav>',
         '<h2 id="claims">Claims</h2>',
@@ -83,29 +87,29 @@ def _figure(figure: Figure) -> str:
 
 def _claims(claims: Mapping[str, Mapping[str, Any]], findings: Sequence[Mapping[str, Any]]) -> str:
     rows = []
-    for one in findings:
-        claim = claims[one["claim"]]
-        found = str(one["reason"])
-        if one["estimate"] is not None:
-            found = (
-                f"{one['contrast']}, k = {one['k']}: {100 * one['estimate']:+.1f} points "
-                f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}], n = {one['problems']}, "
-                f"seeds = {one['seeds']}"
+    for row in findings:
+        claim = claims[row["claim"]]
+        finding = str(row["reason"])
+        if row["estimate"] is not None:
+            finding = (
+                f"{row['contrast']}, k = {row['k']}: {100 * row['estimate']:+.1f} points "
+                f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}], n = {row['problems']}, "
+                f"seeds = {row['seeds']}"
             )
         says = f"{claim['says']} ({claim['where']})"
-        rows.append([_Cell(one["claim"]), _Cell(one["verdict"], one["verdict"]), _Cell(says),
-                     _Cell(found)])  # fmt: skip
+        verdict = _Cell(row["verdict"], row["verdict"])
+        rows.append([_Cell(row["claim"]), verdict, _Cell(says), _Cell(finding)])
     return _table(["claim", "verdict", "the paper says", "found"], rows)
 
 
 def _costs(scope: str, title: str, ledger: Sequence[Mapping[str, Any]]) -> str:
-    mine = [row for row in ledger if row["scope"] == scope]
-    if not mine:
-        return ""
     rows = [
         [_Cell(row["name"]), *(_Cell(amount(float(row[key])), "number") for key in HEADERS)]
-        for row in mine
+        for row in ledger
+        if row["scope"] == scope
     ]
+    if not rows:
+        return ""
     return f"<h3>{escape(title)}</h3>\n" + _table(["name", *HEADERS.values()], rows)
 
 
@@ -147,7 +151,7 @@ def _table(headers: Iterable[str], rows: Iterable[Iterable[_Cell]]) -> str:
 
 
 def _markdown_table(text: str) -> str:
-    """Turn the one table of a Markdown text into HTML."""
+    """Convert the table in a Markdown text to HTML."""
     lines = [line.strip("| \n").split(" | ") for line in text.splitlines() if line.startswith("|")]
     if len(lines) < 3:
         return ""

@@ -1,7 +1,9 @@
-"""The ledger as Markdown: one table a scope."""
+"""The ledger as Markdown: one table of costs per scope."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from restem.pages.markdown import table
 
 HEADERS: Final = {
     "draws": "draws",
@@ -22,13 +24,17 @@ SCOPES: Final = {
 }
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], note: str) -> str:
+def markdown(rows: Sequence[Mapping[str, Any]], label: str) -> str:
     """Write the sums of all scopes."""
-    parts = [f"# What it cost — {note}\n"]
+    parts = [f"# What it cost — {label}\n"]
     for scope, title in SCOPES.items():
-        mine = [row for row in rows if row["scope"] == scope]
-        if mine:
-            parts.append(f"## {title}\n\n{_table(mine)}\n")
+        of_scope = [row for row in rows if row["scope"] == scope]
+        if of_scope:
+            cells = [
+                [row["name"], *(amount(float(row[key])) for key in HEADERS)] for row in of_scope
+            ]
+            columns = table(["name", *HEADERS.values()], "l" + "r" * len(HEADERS), cells)
+            parts.append(f"## {title}\n\n{columns}\n")
     parts.append(
         "Cached: prompt tokens that the first draw of the same problem had computed. FLOPs: 2 a "
         "parameter and forward token, 6 a parameter and trained token, counted. Sums of scopes "
@@ -38,19 +44,10 @@ def markdown(rows: Sequence[Mapping[str, Any]], note: str) -> str:
 
 
 def amount(value: float) -> str:
-    """Write a number so that sizes can be compared: 12.3 M, 4.5e+18."""
+    """Write a number with three digits and a unit: 12.3 M, 4.5e+18."""
     if value >= 1e15:
         return f"{value:.2e}"
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:.3g}"
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    head = f"| name | {' | '.join(HEADERS.values())} |\n| :-- |{' --: |' * len(HEADERS)}"
-    lines = [
-        f"| {row['name']} | " + " | ".join(amount(float(row[key])) for key in HEADERS) + " |"
-        for row in rows
-    ]
-    return "\n".join([head, *lines])

@@ -1,15 +1,16 @@
-"""Methods by property (table 1), read off the presets: what a method is configured to do it does.
+"""Methods by property (table 1), read off the presets, so that the table says what they do.
 
 Properties of publications, such as the size of the models that were tried, cannot be read off a
 preset; they are cited.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from restem.config.method import Method
+from restem.pages.markdown import table
 
-YES, NO, NEITHER = "✓", "✗", "n/a"
+YES, NO, NOT_APPLICABLE = "✓", "✗", "n/a"
 _CITED: Final = {"yes": YES, "no": NO}
 
 Temperatures = Mapping[str, float]
@@ -26,7 +27,7 @@ def _starts_fine_tuned(method: Method, _: Temperatures) -> str:
 
 def _from_base(method: Method, _: Temperatures) -> str:
     if method.iterations == 1 or method.m_step.kind != "fine_tune":
-        return NEITHER
+        return NOT_APPLICABLE
     return _answer(method.start == "base")
 
 
@@ -36,7 +37,7 @@ def _rationalises(method: Method, _: Temperatures) -> str:
 
 def _explores(method: Method, temperatures: Temperatures) -> str:
     if method.e_step is None:
-        return NEITHER
+        return NOT_APPLICABLE
     temperature = temperatures.get(method.e_step.decoding)
     return "?" if temperature is None else _answer(temperature > 0)
 
@@ -47,7 +48,7 @@ def _iterates(method: Method, _: Temperatures) -> str:
 
 def _verifies(method: Method, _: Temperatures) -> str:
     if method.e_step is None:
-        return NEITHER
+        return NOT_APPLICABLE
     return _answer(method.selection.reward in ("verdict", "fraction"))
 
 
@@ -67,27 +68,33 @@ PROPERTIES: Final[dict[str, Callable[[Method, Temperatures], str]]] = {
 
 
 def properties(method: Method, temperatures: Temperatures) -> dict[str, str]:
-    """Return what a method's configuration says of each property."""
-    return {name: says(method, temperatures) for name, says in PROPERTIES.items()}
+    """Return the value of every property for one configured method."""
+    return {name: value_of(method, temperatures) for name, value_of in PROPERTIES.items()}
 
 
 def markdown(
     methods: Mapping[str, Method],
     temperatures: Temperatures,
     cited: Mapping[str, Mapping[str, str]],
-    first: Sequence[str] = ("rest-em", "rest", "star", "rft"),
 ) -> str:
-    """Write one row a method, those of the paper's table first."""
-    names = [n for n in first if n in methods] + [n for n in methods if n not in first]
-    head = f"| method | {' | '.join([*PROPERTIES, *(f'{name} (cited)' for name in cited)])} |"
-    rule = f"| :-- |{' :-: |' * (len(PROPERTIES) + len(cited))}"
-    lines = []
-    for name in names:
-        found = list(properties(methods[name], temperatures).values())
-        found += [_CITED.get(by.get(name, ""), by.get(name, "–")) for by in cited.values()]
-        lines.append(f"| {name} | {' | '.join(found)} |")
-    told = (
+    """Write one row per method, those of the paper's table first.
+
+    cited: by property, the values of the methods in the paper's table, in its order.
+    """
+    paper = dict.fromkeys(name for values in cited.values() for name in values)
+    names = dict.fromkeys([*(name for name in paper if name in methods), *methods])
+    headers = ["method", *PROPERTIES, *(f"{name} (cited)" for name in cited)]
+    rows = [
+        [
+            name,
+            *properties(methods[name], temperatures).values(),
+            *(_CITED.get(by.get(name, ""), by.get(name, "–")) for by in cited.values()),
+        ]
+        for name in names
+    ]
+    note = (
         "Read off the method presets of this study; columns marked (cited) are the paper's, of the "
         "publications and not of the methods (arXiv 2312.06585v4, table 1)."
     )
-    return "\n".join(["# Methods by property\n", head, rule, *lines, "", told, ""])
+    columns = table(headers, "l" + "c" * (len(headers) - 1), rows)
+    return f"# Methods by property\n\n{columns}\n\n{note}\n"

@@ -3,25 +3,27 @@
 import csv
 import io
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from restem.artifacts.store import write_text
 from restem.errors import RestemError
-from restem.figures import series, style
-from restem.statistics.evaluation import BASE, GREEDY, is_reference
+from restem.figures import series
+from restem.pages import markdown as md
+from restem.statistics.evaluation import BASE
 
 _Address: TypeAlias = tuple[str, str, int]
-_Cell: TypeAlias = Mapping[str, Any] | None
 _SPLIT: Final = "test"
+_EMPTY: Final[dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
-class Report:
-    """A table to show: a title with the note, a caption, headers, and rows twice.
+class Table:
+    """A table with its title and caption.
 
-    rows: as text, in per cent; records: the numbers behind them, as shares.
+    rows: as text, in per cent; records: the same rows as numbers, in shares.
     """
 
     title: str
@@ -33,194 +35,196 @@ class Report:
 
 @dataclass(frozen=True)
 class _Column:
-    """One quantity: how its header and its CSV columns are called, and where to find it."""
+    """One quantity: its header, the name of its CSV columns and its estimates by policy."""
 
     header: str
     name: str
-    find: Callable[[_Address], _Cell]
-    render: Callable[[Mapping[str, Any]], str]
+    estimates: Mapping[_Address, series.Row]
+    render: Callable[[series.Row], str]
+
+    def text(self, address: _Address) -> str:
+        row = self.estimates.get(address, _EMPTY)
+        return "–" if row.get("estimate") is None else self.render(row)
+
+    def record(self, address: _Address) -> dict[str, Any]:
+        row = self.estimates.get(address, _EMPTY)
+        ends = ("estimate", "low", "high", "problems", "seeds")
+        names = (self.name, *(f"{self.name}_{end}" for end in ends[1:]))
+        return {name: row.get(end) for name, end in zip(names, ends, strict=True)}
 
 
-def draw(
-    summary: Sequence[Mapping[str, Any]],
-    lifts: Sequence[Mapping[str, Any]],
-    note: str,
+def build(
+    summary: Sequence[series.Row],
+    lifts: Sequence[series.Row],
+    label: str,
     *,
-    home: str,
-    references: Sequence[str] = (BASE,),
-    sampled: str | None = None,
+    train_task: str,
+    references: Collection[str] = (),
     confidence: float = 0.95,
-) -> Report:
-    """Lay out the test results of every policy on the task `home` and on all transfer tasks.
+) -> Table:
+    """Lay out every policy's test results on the task it was trained on and on all other tasks.
 
-    references: the variants over which the lift is shown; sampled: the decoding of the pass@k
-    columns, needed when there are several. Raises RestemError when there is nothing to show.
+    references: variants over which lifts are shown, besides the base model. A quantity that was
+    measured with several decodings has a column for each. Raises RestemError if no policy has test
+    results on the task that was trained on.
     """
-    rows = series.whole(summary)
-    greedy = series.select(rows, [_SPLIT], "accuracy", GREEDY)
-    _check_home(home, series.names(greedy, "task"))
-    curves = series.without_exams(rows)
-    drawn = [row for row in curves if row["split"] == _SPLIT and row["decoding"] != GREEDY]
-    passes = series.select(drawn, [_SPLIT], "pass@", sampled) if drawn else []
-    columns = [
-        *_accuracies(greedy, home),
-        *_passes([row for row in passes if row["task"] == home]),
-        *_lifts(lifts, home, references),
+    rows = [row for row in series.over_seeds(summary) if row["split"] == _SPLIT]
+    greedy = [row for row in rows if row["quantity"] == "accuracy"]
+    sampled = [
+        row
+        for row in series.without_exams(rows)
+        if row["task"] == train_task and row["quantity"].startswith("pass@")
     ]
-    addresses = sorted({_address(row) for row in [*greedy, *passes]}, key=_rank)
-    reasons = {_address(row): row["halted"] for row in [*greedy, *passes] if row["halted"]}
-    return Report(
-        title=f"Policies trained on {home}: {_SPLIT} results — {note}",
-        caption=_caption(greedy, passes, home, confidence),
+    has_accuracy = any(row["task"] == train_task for row in greedy)
+    if not (has_accuracy or sampled):
+        raise _nothing_to_show(rows, train_task)
+    shown = [BASE, *(n for n in series.names(rows, "variant") if n in references and n != BASE)]
+    columns = [
+        *_accuracies(greedy, train_task),
+        *_passes(sampled),
+        *(_lifts(lifts, train_task, shown) if has_accuracy else ()),
+    ]
+    addresses = {_address(row) for row in [*greedy, *sampled]}
+    ordered = sorted(addresses, key=lambda a: (a[0], *series.rank(a[1], references), a[2]))
+    reasons = {_address(row): row["halted"] for row in [*greedy, *sampled] if row["halted"]}
+    return Table(
+        title=f"Policies trained on {train_task}: {_SPLIT} results — {label}",
+        caption=_caption(greedy or sampled, sampled, train_task, confidence),
         headers=("model", "variant", "iteration", *(c.header for c in columns), "remarks"),
-        rows=tuple(_texts(address, columns, reasons.get(address)) for address in addresses),
-        records=tuple(_record(a, columns, reasons.get(a), note) for a in addresses),
+        rows=tuple(_texts(address, columns, reasons.get(address)) for address in ordered),
+        records=tuple(_record(a, columns, reasons.get(a), label) for a in ordered),
     )
 
 
-def markdown(report: Report) -> str:
-    """Render the report as a Markdown table under its title."""
-    rule = [":--" if i < 2 or h == "remarks" else "--:" for i, h in enumerate(report.headers)]
-    lines = [[_escaped(cell) for cell in row] for row in (report.headers, rule, *report.rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"### {report.title}\n\n{table}\n\n{report.caption}\n"
+def markdown(table: Table) -> str:
+    """Render the table in Markdown under its title."""
+    alignment = "".join(
+        "l" if i < 2 or h == "remarks" else "r" for i, h in enumerate(table.headers)
+    )
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in (table.headers, *table.rows)]
+    return f"### {table.title}\n\n{md.table(lines[0], alignment, lines[1:])}\n\n{table.caption}\n"
 
 
-def csv_text(report: Report) -> str:
-    """Render the report as CSV with a column for every number; what is missing is empty."""
+def csv_text(table: Table) -> str:
+    """Render the table as CSV with a column for every number; missing numbers are empty."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(report.records[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, list(table.records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(report.records)
+    writer.writerows(table.records)
     return stream.getvalue()
 
 
-def terminal(report: Report) -> str:
-    """Render the report with aligned columns for a terminal."""
-    lines = [report.headers, *report.rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(report.headers))]
+def terminal(table: Table) -> str:
+    """Render the table with aligned columns for a terminal."""
+    lines = [table.headers, *table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.headers))]
     rule = "─" * (sum(widths) + 2 * len(widths) - 2)
     text = [_aligned(line, widths) for line in lines]
-    caption = textwrap.wrap(report.caption, max(len(rule), 60))
-    return "\n".join([report.title, "", text[0], rule, *text[1:], rule, *caption, ""])
+    caption = textwrap.wrap(table.caption, max(len(rule), 60))
+    return "\n".join([table.title, "", text[0], rule, *text[1:], rule, *caption, ""])
 
 
-def save(report: Report, stem: Path) -> list[Path]:
-    """Write the report as <stem>.md and <stem>.csv."""
-    texts = {".md": markdown(report), ".csv": csv_text(report)}
+def save(table: Table, stem: Path) -> list[Path]:
+    """Write the table as <stem>.md and <stem>.csv."""
+    texts = {".md": markdown(table), ".csv": csv_text(table)}
     paths = [stem.with_name(stem.name + suffix) for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
-        style.write_bytes(path, text.encode())
+        write_text(path, text)
     return paths
 
 
-def _check_home(home: str, tasks: Sequence[str]) -> None:
-    if home not in tasks:
-        raise RestemError(
-            f"no policy was evaluated on {home}",
-            f"the summary, whose tasks are {', '.join(tasks)}",
-            f"evaluate the {_SPLIT} split of the task that was trained on",
-        )
+def _nothing_to_show(rows: Sequence[series.Row], train_task: str) -> RestemError:
+    tasks = ", ".join(series.names(rows, "task")) or "none"
+    return RestemError(
+        f"no policy was evaluated on {train_task}",
+        f"the summary, whose tasks are {tasks}",
+        f"evaluate the {_SPLIT} split of the task that was trained on",
+    )
 
 
-def _address(row: Mapping[str, Any]) -> _Address:
+def _address(row: series.Row) -> _Address:
     return row["model"], row["variant"], row["iteration"]
 
 
-def _rank(address: _Address) -> tuple[str, bool, bool, str, int]:
-    """Order by model, then base, SFT variants, methods."""
-    model, variant, iteration = address
-    return model, variant != BASE, not is_reference(variant), variant, iteration
+def _by_decoding(rows: Sequence[series.Row]) -> Iterator[tuple[str, str, list[series.Row]]]:
+    """Yield the rows of each decoding, with suffixes of header and name if there are several."""
+    decodings = series.names(rows, "decoding")
+    for decoding in decodings:
+        suffixes = (f", {decoding}", f"_{decoding}") if len(decodings) > 1 else ("", "")
+        yield *suffixes, [row for row in rows if row["decoding"] == decoding]
 
 
-def _accuracies(greedy: Sequence[series.Row], home: str) -> list[_Column]:
-    columns = []
-    for task in series.names(greedy, "task", home):
-        found = {_address(row): row for row in greedy if row["task"] == task}
-        header = f"{task} accuracy" if task == home else f"{task} (transfer)"
-        name = "accuracy" if task == home else f"transfer_{task}"
-        columns.append(_Column(header, name, found.get, _with_interval))
-    return columns
+def _accuracies(greedy: Sequence[series.Row], train_task: str) -> Iterator[_Column]:
+    for task in series.names(greedy, "task", train_task):
+        header, name = f"{task} (transfer)", f"transfer_{task}"
+        if task == train_task:
+            header, name = f"{task} accuracy", "accuracy"
+        for in_header, in_name, rows in _by_decoding([r for r in greedy if r["task"] == task]):
+            estimates = {_address(row): row for row in rows}
+            yield _Column(header + in_header, name + in_name, estimates, _with_interval)
 
 
-def _passes(passes: Sequence[series.Row]) -> list[_Column]:
-    largest = max((row["k"] for row in passes), default=1)
-    columns = []
-    for k in sorted({1, largest}) if passes else []:
-        found = {_address(row): row for row in passes if row["k"] == k}
-        columns.append(_Column(f"pass@{k}", f"pass_at_{k}", found.get, _percent))
-    return columns
+def _passes(sampled: Sequence[series.Row]) -> Iterator[_Column]:
+    for in_header, in_name, rows in _by_decoding(sampled):
+        for k in sorted({1, max(row["k"] for row in rows)}):
+            estimates = {_address(row): row for row in rows if row["k"] == k}
+            yield _Column(f"pass@{k}{in_header}", f"pass_at_{k}{in_name}", estimates, _percent)
 
 
-def _lifts(lifts: Sequence[series.Row], home: str, references: Sequence[str]) -> list[_Column]:
-    wanted = {"task": home, "split": _SPLIT, "quantity": "accuracy"}
-    mine = [row for row in lifts if all(row[key] == value for key, value in wanted.items())]
-    columns = []
+def _lifts(
+    lifts: Sequence[series.Row], train_task: str, references: Sequence[str]
+) -> Iterator[_Column]:
+    wanted = {"task": train_task, "split": _SPLIT, "quantity": "accuracy"}
+    shown = [row for row in lifts if wanted.items() <= row.items()]
     for reference in references:
-        found = {_address(row): row for row in mine if row["reference"] == reference}
         header, name = f"lift over {reference}", f"lift_over_{reference}"
-        columns.append(_Column(header, name, found.get, _signed))
-    return columns
+        for in_header, in_name, rows in _by_decoding(shown) if shown else [("", "", shown)]:
+            estimates = {_address(row): row for row in rows if row["reference"] == reference}
+            yield _Column(header + in_header, name + in_name, estimates, _signed)
 
 
 def _texts(address: _Address, columns: Sequence[_Column], reason: str | None) -> tuple[str, ...]:
     model, variant, iteration = address
-    cells = [_text(column.find(address), column) for column in columns]
+    cells = [column.text(address) for column in columns]
     return (model, variant, str(iteration), *cells, f"halted: {reason}" if reason else "")
 
 
-def _text(cell: _Cell, column: _Column) -> str:
-    return "–" if cell is None or cell["estimate"] is None else column.render(cell)
-
-
 def _record(
-    address: _Address, columns: Sequence[_Column], reason: str | None, note: str
+    address: _Address, columns: Sequence[_Column], reason: str | None, label: str
 ) -> dict[str, Any]:
     record: dict[str, Any] = dict(zip(("model", "variant", "iteration"), address, strict=True))
     for column in columns:
-        cell = column.find(address) or {}
-        record[column.name] = cell.get("estimate")
-        record[f"{column.name}_low"], record[f"{column.name}_high"] = (
-            cell.get("low"),
-            cell.get("high"),
-        )
-        record[f"{column.name}_problems"], record[f"{column.name}_seeds"] = (
-            cell.get("problems"),
-            cell.get("seeds"),
-        )
-    return {**record, "halted": reason, "note": note}
+        record |= column.record(address)
+    return {**record, "halted": reason, "note": label}
 
 
-def _percent(row: Mapping[str, Any]) -> str:
+def _percent(row: series.Row) -> str:
     return f"{100 * row['estimate']:.1f}"
 
 
-def _with_interval(row: Mapping[str, Any]) -> str:
+def _with_interval(row: series.Row) -> str:
     return f"{100 * row['estimate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
 
 
-def _signed(row: Mapping[str, Any]) -> str:
+def _signed(row: series.Row) -> str:
     return f"{100 * row['estimate']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
 
 
 def _caption(
-    greedy: Sequence[series.Row], passes: Sequence[series.Row], home: str, confidence: float
+    rows: Sequence[series.Row],
+    sampled: Sequence[series.Row],
+    train_task: str,
+    confidence: float,
 ) -> str:
-    """Say units, sample sizes and what the brackets are."""
-    tasks = series.names(greedy, "task", home)
-    counts = [(t, series.sizes(row for row in greedy if row["task"] == t)) for t in tasks]
-    draws = {row["draws"] for row in passes if row["task"] == home and row["draws"]}
-    sampled = f" pass@k: sampled, {min(draws)} draws per problem." if draws else ""
+    """Describe units, sample sizes and brackets."""
+    tasks = series.names(rows, "task", train_task)
+    sizes = [f"{t}: {series.sizes(row for row in rows if row['task'] == t)}" for t in tasks]
+    draws = {row["draws"] for row in sampled if row["draws"]}
+    passes = f" pass@k: sampled, {min(draws)} draws per problem." if draws else ""
     return (
-        f"Accuracy: greedy, %; lift: points gained, paired by problem.{sampled}"
-        f" {100 * confidence:g} % bootstrap intervals in brackets. "
-        + "; ".join(f"{task}: {count}" for task, count in counts)
-        + "."
+        f"Accuracy: greedy, %; lift: points gained, paired by problem.{passes}"
+        f" {100 * confidence:g} % bootstrap intervals in brackets. {'; '.join(sizes)}."
     )
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|")
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:

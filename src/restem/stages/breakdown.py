@@ -10,10 +10,11 @@ from restem.statistics.groups import break_down
 
 
 class Settings(Strict):
-    """Estimators, and the variants that share another's artifact: (owner, other name)."""
+    """Estimators, the names that share an artifact (owner, other name), reference variants."""
 
     metrics: Metrics
     aliases: list[tuple[Address, Address]]
+    references: list[str]
 
 
 @stage(lock="report")
@@ -21,6 +22,7 @@ def run(job: Job, settings: Settings, metrics: InputFiles, *, output: OutputFile
     """Estimate every quantity in groups of problems; without groups the table is empty."""
     estimates = []
     if settings.metrics.breakdowns:
-        estimates = break_down(all_rows(settings.aliases, metrics), settings.metrics)
+        rows = all_rows(settings.aliases, metrics)
+        estimates = break_down(rows, settings.metrics, settings.references)
     write_table(output, "breakdown", table("breakdown", estimates), job.provenance)
     print(f"breakdown: {len(estimates)} estimates in groups", flush=True)

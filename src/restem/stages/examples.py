@@ -85,9 +85,8 @@ def _allowed(
     settings: Settings, problem_ids: Sequence[str], reference: Sequence[Drawn] | None
 ) -> frozenset[str]:
     """Return the ids of the problems to train on."""
-    share = settings.selection.problem_share
-    count = settings.selection.problems if share is None else round(share * len(problem_ids))
-    first = problem_ids[:count]
+    count = round(settings.selection.problem_share * len(problem_ids))
+    first = problem_ids[:count][: settings.selection.problems]
     if reference is None:
         return frozenset(first)
     return frozenset(first) & {d.problem_id for d in reference if d.reward > 0}

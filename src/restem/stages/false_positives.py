@@ -8,7 +8,7 @@ from restem.config.base import Strict
 from restem.config.metrics import Metrics
 from restem.pages.false_positives import markdown
 from restem.stages.declaration import InputFiles, OutputFile, stage
-from restem.statistics.false_positives import audits
+from restem.statistics.false_positives import estimate_rates
 
 
 class Settings(Strict):
@@ -32,7 +32,7 @@ def run(
     for path, addresses in zip(rechecks, settings.policies, strict=True):
         rows = read_rows(path, "recheck")
         rechecked += [(address, rows) for address in addresses]
-    rates = audits(rechecked, settings.metrics)
+    rates = estimate_rates(rechecked, settings.metrics)
     write_table(output, "false_positives", table("false_positives", rates), job.provenance)
     write_text(page, markdown(rates, settings.label, settings.metrics.confidence, settings.without))
     print(f"false positives: {len(settings.policies)} policies, {len(rates)} rates", flush=True)

@@ -27,6 +27,7 @@ class Settings(Strict):
     label: str
     train_task: str
     confidence: float
+    references: list[str]
     kept: dict[str, list[str]] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     marks: list[dict[str, Any]] = Field(default_factory=list)
@@ -52,7 +53,7 @@ def run(job: Job, settings: Settings, estimates: InputFile, *, output: OutputFil
             "list the evaluations that the figure needs in its experiment",
         )
     module = importlib.import_module(f"restem.figures.{settings.figure}")
-    parameters = inspect.signature(module.draw).parameters
+    parameters = inspect.signature(module.plot).parameters
     unknown = [name for name in settings.options if name not in parameters]
     if unknown:
         raise RestemError(
@@ -62,9 +63,7 @@ def run(job: Job, settings: Settings, estimates: InputFile, *, output: OutputFil
         )
     offered = dict(settings) | settings.options
     wanted = {name: value for name, value in offered.items() if name in parameters}
-    wanted |= {"note": settings.label, "home": settings.train_task}
-    wanted = {name: value for name, value in wanted.items() if name in parameters}
-    save(module.draw(rows, **wanted), output[0].with_suffix(""))
+    save(module.plot(rows, **wanted), output[0].with_suffix(""))
     print(f"figure: {output[0].with_suffix('')}", flush=True)
 
 

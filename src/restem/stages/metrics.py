@@ -17,7 +17,10 @@ from restem.tasks.problem import Problem, read_problems
 
 
 class Settings(Strict):
-    """The address of what is counted: policy, evaluated split and decoding."""
+    """The address of what is counted: policy, evaluated split and decoding.
+
+    greedy: whether the decoding has temperature 0.
+    """
 
     task: str
     split: str
@@ -27,6 +30,7 @@ class Settings(Strict):
     variant: str
     seed: int
     iteration: int
+    greedy: bool
 
 
 @stage(lock="report")

@@ -41,7 +41,7 @@ class Settings(Strict):
     sources: tuple[tuple[str, int], ...]
     sample: int
     seed: int
-    steps: bool
+    equations: bool
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _checks(cases: Sequence[Case], settings: Settings) -> dict[str, list[Finding
     if settings.verifier == "code":
         return {"held-back tests": _held_back_tests(cases, settings)}
     checks = {"second grader": _second_grader(cases)}
-    if settings.steps:
+    if settings.equations:
         checks["equations"] = [_equations(case) for case in cases]
     return checks
 

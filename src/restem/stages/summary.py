@@ -11,10 +11,11 @@ from restem.statistics.evaluation import summarise
 
 
 class Settings(Strict):
-    """Estimators, and the variants that share another's artifact: (owner, other name)."""
+    """Estimators, the names that share an artifact (owner, other name), reference variants."""
 
     metrics: Metrics
     aliases: list[tuple[Address, Address]]
+    references: list[str]
 
 
 @stage(lock="report")
@@ -25,7 +26,6 @@ def run(
     rows = all_rows(settings.aliases, metrics)
     summary = table("summary", summarise(rows, settings.metrics))
     write_table(output, "summary", summary, job.provenance)
-    write_table(
-        lifts, "lifts", table("lifts", paired_lifts(rows, settings.metrics)), job.provenance
-    )
+    differences = table("lifts", paired_lifts(rows, settings.metrics, settings.references))
+    write_table(lifts, "lifts", differences, job.provenance)
     print(f"summary: {summary.num_rows} estimates of {len(metrics)} evaluations", flush=True)

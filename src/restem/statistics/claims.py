@@ -1,11 +1,11 @@
-"""Test the claims of the paper: a contrast, its interval, a verdict, and words made from them.
+"""Test the claims of the paper: a contrast of policies, its interval and a verdict.
 
-A claim is supported when every one of its tests is: the interval of the contrast lies on the
-expected side of the margin. It is contradicted when some test's interval lies on the other side;
-with m tests that interval has confidence 1 - (1 - c) / m (Bonferroni), because looking m times for
-a contradiction finds one too easily. Supporting all needs no such correction. All else is
-inconclusive. What was not run is untested, with the reason. A test of a bin of difficulty that no
-problem fell into says nothing, and is left out.
+A claim is supported if every one of its tests is: the interval of the contrast lies on the
+expected side of the margin. It is contradicted if the interval of some test lies on the other
+side. With m tests this second interval has confidence 1 - (1 - c) / m (Bonferroni), because m
+looks find a contradiction too easily; requiring support from all tests needs no correction. In
+all other cases the claim is inconclusive. A claim whose results were not computed is untested, with
+the reason. A test on an empty difficulty bin says nothing and is left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,13 +31,16 @@ from restem.statistics.verdicts import (
 
 
 def judge(
-    claims: Sequence[Claim], rows: Sequence[Row], settings: Metrics, audit: Sequence[Row] = ()
+    claims: Sequence[Claim],
+    rows: Sequence[Row],
+    settings: Metrics,
+    false_positives: Sequence[Row] = (),
 ) -> list[Outcome]:
-    """Test every claim on the results of a study; audit: its rates of false positives."""
+    """Test every claim on the results of a study and on its rates of false positives."""
     measured = collect(rows, settings.ks)
     by_group = problems_by_group(rows, settings)
     return [
-        judge_rates(claim, audit, settings)
+        judge_rates(claim, false_positives, settings)
         if claim.quantity == "false_positives"
         else _Judge(claim, measured, by_group, settings).outcome()
         for claim in claims
@@ -59,17 +62,17 @@ class _Judge:
         self._bootstrap = Bootstrap(settings)
 
     def outcome(self) -> Outcome:
-        """Return the claim's verdict, untested when some result is not there."""
+        """Return the claim's verdict; untested if a result is missing."""
         return conclude(self._claim, self._findings)
 
     def _findings(self) -> Iterator[Finding | LeftOut]:
-        count = sum(len(test.k) for test in self._claim.tests)
+        tests = sum(len(test.k) for test in self._claim.tests)
         for test in self._claim.tests:
             for k in test.k:
-                yield self._left_out(test) or self._finding(test, k, count)
+                yield self._left_out(test) or self._finding(test, k, tests)
 
     def _left_out(self, test: Contrast) -> LeftOut | None:
-        """Tell of a bin of difficulty that is empty though the model's problems were sorted."""
+        """Report a difficulty bin that is empty although the model's problems were sorted."""
         if test.group is None or test.group.kind != "difficulty":
             return None
         task = test.task or self._claim.task
@@ -82,69 +85,79 @@ class _Judge:
         return None
 
     def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
-        terms = [(1.0, side) for side in test.plus] + [(-1.0, side) for side in test.minus]
-        found = [(sign, *self._term(test, side)) for sign, side in terms]
-        shared = _shared([(policy, problems) for _, policy, problems in found])
-        name = "accuracy" if self._claim.quantity == "accuracy" else f"{self._claim.quantity}@{k}"
+        sides = [(1.0, side) for side in test.plus] + [(-1.0, side) for side in test.minus]
+        terms = [(sign, *self._term(test, side)) for sign, side in sides]
+        shared = _shared([(policy, problems) for _, policy, problems in terms])
+        quantity = self._claim.quantity
+        name = quantity if quantity == "accuracy" else f"{quantity}@{k}"
         point, resampled = 0.0, np.zeros(self._settings.resamples)
-        for sign, policy, _ in found:
+        for sign, policy, _ in terms:
             problems = shared[_place(policy)]
             values = policy.values(name, k, problems)
             if test.less_k is not None:
-                values = values - policy.values(
-                    f"{self._claim.quantity}@{test.less_k}", test.less_k, problems
-                )
+                values = values - policy.values(f"{quantity}@{test.less_k}", test.less_k, problems)
             point += sign * float(values.mean())
             resampled = resampled + sign * self._bootstrap.means(policy, values, problems)
         span = (-float(len(test.minus)), float(len(test.plus)))
-        sizes = [len(problems) for problems in shared.values()]
-        interval = self._bootstrap.interval(resampled, point, span, min(sizes))
+        size = min(map(len, shared.values()))
+        interval = self._bootstrap.interval(resampled, point, span, size)
         return Finding(
-            k, contrast(test), interval["estimate"], interval["low"], interval["high"],
-            min(sizes), min(len(policy.seeds) for _, policy, _ in found),
-            self._verdict(interval, resampled, tests),
-        )  # fmt: skip
+            k=k,
+            contrast=contrast(test),
+            **interval,
+            problems=size,
+            seeds=min(len(policy.seeds) for _, policy, _ in terms),
+            verdict=self._verdict(interval, resampled, tests),
+        )
 
     def _term(self, test: Contrast, side: str) -> tuple[Measured, list[str]]:
-        """Find a policy's results and the problems of the test among them."""
-        place, _, split = side.partition("@")
-        model, variant, iteration = (*place.split("/"), "0")[:3]
+        """Find the results of a policy, and the problems of the test among them."""
+        address, _, split = side.partition("@")
+        model, variant, iteration = (*address.split("/"), "0")[:3]
         task = test.task or self._claim.task
-        wanted = {
-            "task": task, "split": split or self._claim.split, "model": model,
-            "variant": variant, "decoding": self._claim.decoding,
-        }  # fmt: skip
-        mine = [m for m in self._measured if wanted.items() <= m.address.items() and m.counts]
-        if iteration != "last":
-            mine = [m for m in mine if m.address["iteration"] == int(iteration)]
-        if not mine:
+        wanted = {"task": task, "split": split or self._claim.split}
+        wanted |= {"model": model, "variant": variant}
+        if self._claim.decoding is not None:
+            wanted["decoding"] = self._claim.decoding
+        matches = [
+            m for m in self._measured
+            if wanted.items() <= m.address.items()
+            and m.greedy == (self._claim.quantity == "accuracy")
+            and m.counts
+            and iteration in ("last", str(m.address["iteration"]))
+        ]  # fmt: skip
+        if not matches:
             raise Missing(f"no results of {side} on {task} {wanted['split']}")
-        policy = max(mine, key=lambda m: int(m.address["iteration"]))
+        decodings = sorted({m.address["decoding"] for m in matches})
+        if len(decodings) > 1:
+            names = ", ".join(decodings)
+            raise Missing(f"{side} was evaluated with several decodings ({names}): name one")
+        policy = max(matches, key=lambda m: int(m.address["iteration"]))
         self._check_draws(policy, test, side)
-        return policy, self._chosen(policy, test)
+        return policy, self._problems_of(policy, test)
 
     def _check_draws(self, policy: Measured, test: Contrast, side: str) -> None:
         if self._claim.quantity != "accuracy" and policy.draws < max([*test.k, test.less_k or 1]):
             raise Missing(f"{side} has {policy.draws} draws, {max(test.k)} are needed")
-        if self._claim.quantity == "maj" and not policy.votes:
+        if self._claim.quantity == "maj" and not policy.has_votes:
             raise Missing(f"{side} has no answers to count")
 
-    def _chosen(self, policy: Measured, test: Contrast) -> list[str]:
+    def _problems_of(self, policy: Measured, test: Contrast) -> list[str]:
         if test.group is None:
             return policy.problems
         place = (policy.address["task"], policy.address["split"], test.group.kind, test.group.name)
-        # Bins of difficulty follow the base of the policy's own model.
-        chosen = self._by_group.get((*place, str(policy.address["model"])), frozenset())
-        chosen = chosen or self._by_group.get((*place, ""), frozenset())
-        found = [name for name in policy.problems if name in chosen]
-        if not found:
+        # The difficulty bins of a policy are those of its own base model.
+        group = self._by_group.get((*place, str(policy.address["model"])), frozenset())
+        group = group or self._by_group.get((*place, ""), frozenset())
+        problems = [problem for problem in policy.problems if problem in group]
+        if not problems:
             raise Missing(f"no {test.group.kind} {test.group.name!r} on {place[0]}")
-        return found
+        return problems
 
-    def _verdict(self, found: Row, resampled: Floats, tests: int) -> Verdict:
+    def _verdict(self, interval: Row, resampled: Floats, tests: int) -> Verdict:
         """Compare the interval with the margin; with several tests a wider one contradicts."""
         tail = (1 - self._settings.confidence) / 2 / tests
-        low, high = float(found["low"]), float(found["high"])
+        low, high = float(interval["low"]), float(interval["high"])
         wide_low, wide_high = map(float, np.quantile(resampled, [tail, 1 - tail]))
         return verdict(self._claim, (low, high), (min(wide_low, low), max(wide_high, high)))
 
@@ -157,14 +170,14 @@ def _shared(
     terms: Sequence[tuple[Measured, Sequence[str]]],
 ) -> dict[tuple[str, str], list[str]]:
     """Return, for each task and split, the problems that all of its terms have: paired."""
-    found: dict[tuple[str, str], set[str]] = {}
+    shared: dict[tuple[str, str], set[str]] = {}
     for policy, problems in terms:
-        found.setdefault(_place(policy), set(problems)).intersection_update(problems)
-    empty = [place for place, problems in found.items() if not problems]
+        shared.setdefault(_place(policy), set(problems)).intersection_update(problems)
+    empty = [place for place, problems in shared.items() if not problems]
     if empty:
         raise RestemError(
             "the two sides of a claim have no problem in common",
             " ".join(empty[0]),
             "evaluate both on the same problems",
         )
-    return {place: sorted(problems) for place, problems in found.items()}
+    return {place: sorted(problems) for place, problems in shared.items()}

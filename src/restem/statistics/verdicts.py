@@ -1,4 +1,4 @@
-"""Verdicts on claims: what one test found, what follows for the claim, and the words for it."""
+"""Verdicts on claims: the result of each test, the verdict of the claim, and its wording."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one test: the contrast in shares, its interval, and the sides' compute."""
+    """The result of one test: the contrast and its interval, in shares.
+
+    problems, seeds: the smallest numbers among the policies that the contrast is of.
+    """
 
     k: int
     contrast: str
@@ -25,64 +28,61 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A claim with its verdict and the findings behind it.
-
-    left_out: tests of groups that no problem is in; reason: why the claim is untested.
-    """
-
-    claim: Claim
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-    left_out: tuple["LeftOut", ...] = ()
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
 class LeftOut:
-    """A test that says nothing, since its group of problems is empty; why: in words."""
+    """A test that says nothing because no problem is in its group; why: in words."""
 
     contrast: str
     why: str
 
 
-class Missing(Exception):  # noqa: N818 - what was not run is no error
-    """Say which result a test would need."""
+@dataclass(frozen=True)
+class Outcome:
+    """A claim with its verdict and the findings behind it.
+
+    left_out: tests of empty groups of problems; reason: why the claim is untested.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    reason: str | None = None
+
+
+class Missing(Exception):  # noqa: N818 - a result that was not computed is no error
+    """Name the result that a test needs and that does not exist."""
 
 
 def conclude(claim: Claim, findings: Callable[[], Iterable[Finding | LeftOut]]) -> Outcome:
-    """Return a claim's verdict, untested when some result that a test needs is not there.
+    """Return the outcome of a claim; it is untested if a result is missing.
 
-    Tests that were left out change nothing, unless all of them were.
+    Tests that are left out do not count, unless all of them are.
     """
     try:
-        told = tuple(findings())
+        tests = tuple(findings())
     except Missing as missing:
         return Outcome(claim, "untested", (), reason=str(missing))
-    found = tuple(one for one in told if isinstance(one, Finding))
-    empty = tuple(one for one in told if isinstance(one, LeftOut))
-    if not found:
-        return Outcome(claim, "untested", (), reason=empty[0].why)
-    verdicts = {finding.verdict for finding in found}
+    results = tuple(test for test in tests if isinstance(test, Finding))
+    left_out = tuple(test for test in tests if isinstance(test, LeftOut))
+    if not results:
+        return Outcome(claim, "untested", (), reason=left_out[0].why)
+    verdicts = {finding.verdict for finding in results}
     verdict: Verdict = "inconclusive"
     if "contradicted" in verdicts:
         verdict = "contradicted"
     elif verdicts == {"supported"}:
         verdict = "supported"
-    return Outcome(claim, verdict, found, empty)
+    return Outcome(claim, verdict, results, left_out)
 
 
 def verdict(claim: Claim, interval: Interval, wide: Interval) -> Verdict:
-    """Compare an interval with the claim's margin; a wider one decides on contradictions."""
-    (low, high), margin = interval, claim.margin
-    if claim.expect == "above":
-        return _decide(low > margin, wide[1] < margin)
-    if claim.expect == "below":
-        return _decide(high < -margin, wide[0] > -margin)
-    return _decide(-margin <= low and high <= margin, wide[0] > margin or wide[1] < -margin)
-
-
-def _decide(supported: bool, contradicted: bool) -> Verdict:
+    """Compare an interval with the claim's margin; the wide interval decides on contradiction."""
+    (low, high), (wide_low, wide_high), margin = interval, wide, claim.margin
+    supported, contradicted = {
+        "above": (low > margin, wide_high < margin),
+        "below": (high < -margin, wide_low > -margin),
+        "within": (-margin <= low and high <= margin, wide_low > margin or wide_high < -margin),
+    }[claim.expect]
     if supported:
         return "supported"
     return "contradicted" if contradicted else "inconclusive"
@@ -98,47 +98,50 @@ def contrast(test: Contrast) -> str:
 
 
 def worded(outcome: Outcome, confidence: float) -> str:
-    """Say in words what was found, from the numbers alone."""
+    """Write the outcome as a sentence that follows from the numbers alone."""
     claim = outcome.claim
     if outcome.verdict == "untested":
         return f"untested: {outcome.reason}"
-    worst = _decisive(outcome)
+    decisive = _decisive(outcome)
     expected = {
         "above": f"above {100 * claim.margin:+.1f}",
         "below": f"below {-100 * claim.margin:+.1f}",
         "within": f"within ±{100 * claim.margin:.1f}",
     }[claim.expect]
-    quantity = f" at k = {worst.k}" if claim.quantity in ("pass", "maj") else ""
+    at_k = f" at k = {decisive.k}" if claim.quantity in ("pass", "maj") else ""
     return (
-        f"{outcome.verdict}: {worst.contrast}{quantity} is {100 * worst.estimate:+.1f} points "
-        f"[{100 * worst.low:+.1f}, {100 * worst.high:+.1f}] ({100 * confidence:g} %), expected "
-        f"{expected}; {worst.problems} problems, {worst.seeds} training "
-        f"seed{'' if worst.seeds == 1 else 's'}"
+        f"{outcome.verdict}: {decisive.contrast}{at_k} is {100 * decisive.estimate:+.1f} points "
+        f"[{100 * decisive.low:+.1f}, {100 * decisive.high:+.1f}] ({100 * confidence:g} %), "
+        f"expected {expected}; {decisive.problems} problems, {decisive.seeds} training "
+        f"seed{'' if decisive.seeds == 1 else 's'}"
         + (f"; {len(outcome.findings)} tests" if len(outcome.findings) > 1 else "")
-        + "".join(f"; {one.why}" for one in outcome.left_out)
+        + "".join(f"; {test.why}" for test in outcome.left_out)
     )
 
 
 def _decisive(outcome: Outcome) -> Finding:
-    """Return the finding that gave the verdict: of all tests the least favourable one."""
+    """Return the finding behind the verdict: the least favourable one with that verdict."""
     of_verdict = [f for f in outcome.findings if f.verdict == outcome.verdict]
     sign = -1 if outcome.claim.expect == "below" else 1
     return min(of_verdict or outcome.findings, key=lambda f: sign * f.estimate)
 
 
 def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return one row for each finding and test left out, and one for each untested claim."""
+    """Return one row for each finding, each test left out and each untested claim."""
+    empty = dict.fromkeys(("k", "contrast", "estimate", "low", "high", "test"))
     rows: list[dict[str, Any]] = []
     for outcome in outcomes:
-        head = {"claim": outcome.claim.id, "verdict": outcome.verdict, "reason": outcome.reason}
-        empty = dict.fromkeys(("k", "contrast", "estimate", "low", "high", "test"))
-        empty |= {"problems": 0, "seeds": 0}
+        head: dict[str, Any] = {
+            "claim": outcome.claim.id,
+            "verdict": outcome.verdict,
+            "reason": outcome.reason,
+        }
+        head |= {**empty, "problems": 0, "seeds": 0}
         if not outcome.findings:
-            rows.append({**head, **empty})
-        for other in outcome.left_out:
-            rows.append({**head, **empty, "contrast": other.contrast, "reason": other.why})
-        for one in outcome.findings:
-            numbers = {"estimate": one.estimate, "low": one.low, "high": one.high}
-            sizes = {"problems": one.problems, "seeds": one.seeds, "test": one.verdict}
-            rows.append({**head, "k": one.k, "contrast": one.contrast, **numbers, **sizes})
+            rows.append(head)
+        for left_out in outcome.left_out:
+            rows.append({**head, "contrast": left_out.contrast, "reason": left_out.why})
+        for finding in outcome.findings:
+            result = dict(vars(finding))
+            rows.append({**head, **result, "verdict": outcome.verdict, "test": finding.verdict})
     return rows

@@ -5,10 +5,10 @@ settings of an address, so that no rule holds logic. Policies that are made alik
 are one artifact: the variant that the study lists first owns it, the others are its aliases.
 """
 
-import pkgutil
+import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,10 @@ class StudyGraph(PolicyGraph):
     def _check_modules(self) -> None:
         """Refuse a task or a figure that there is no module for."""
         for name, block in self.study.tasks.items():
-            if block.graded and not self.by_hand(name):
+            if block.graded_sheets and not self.by_hand(name):
                 raise RestemError(
                     "nobody grades this task: it has a verifier",
-                    f"tasks.{name}.graded",
+                    f"tasks.{name}.graded_sheets",
                     "leave the key out",
                 )
         for name, variant in self.study.variants.items():
@@ -51,15 +51,28 @@ class StudyGraph(PolicyGraph):
                     f"variants.{name}.task",
                     "train on another task, and evaluate on this one",
                 )
-        known = [module.name for module in pkgutil.iter_modules(restem.figures.__path__)]
-        plots = [p for e in self.study.experiments.values() for p in e.figures.values()]
-        for name in [*self.study.figures, *(figure.module for figure in plots)]:
+        self._check_figures()
+
+    def _check_figures(self) -> None:
+        """Refuse modules that do not define `plot`, and options that their `plot` does not have."""
+        known = figure_options()
+        figures = [f for e in self.study.experiments.values() for f in e.figures.values()]
+        for name in [*self.study.figures, *(figure.module for figure in figures)]:
             if name not in known:
                 raise RestemError(
                     f"there is no figure {name!r}{nearest(name, known)}",
                     "figures",
-                    "name a figure that is there, or add a module with a function draw",
+                    "name another module of restem.figures, or define a function plot in this one",
                 )
+        for figure in figures:
+            for option in [*figure.options, *(["x"] if figure.x else [])]:
+                if option not in known[figure.module]:
+                    raise RestemError(
+                        f"figure {figure.module} has no option {option!r}"
+                        f"{nearest(option, known[figure.module])}",
+                        "experiments, in the options of a figure",
+                        "correct the name, or leave it out",
+                    )
 
     @cached_property
     def owners(self) -> dict[Policy, Policy]:
@@ -180,7 +193,7 @@ class StudyGraph(PolicyGraph):
 
     def filled(self, draws: Draws) -> Path | None:
         """Return where the filled sheet of some completions is looked for."""
-        folder = self.study.tasks[draws.task].graded
+        folder = self.study.tasks[draws.task].graded_sheets
         return folder / draws.path / "sheet.csv" if folder else None
 
     def judged(self, draws: Draws) -> bool:
@@ -343,7 +356,7 @@ class StudyGraph(PolicyGraph):
         """Return what the M-step reads."""
         method = self.method(policy)
         training = self.study.training_of(policy.variant, policy.model)
-        decoding = self.study.decodings[self.study.validation_decoding]
+        decoding = self.study.validation
         stated = training.model_dump(mode="json", exclude_defaults=True)
         if steps := self.steps(policy):
             stated["steps"] = steps
@@ -367,6 +380,21 @@ class StudyGraph(PolicyGraph):
         """Return the label that every table and figure of the study carries."""
         kinds = {model.source.kind for model in self.study.models.values()}
         return "embedded model" if "embedded" in kinds else ", ".join(sorted(self.study.models))
+
+
+@cache
+def figure_options() -> dict[str, list[str]]:
+    """Map every figure module, which defines a function `plot`, to the arguments of `plot`.
+
+    Reads source code, because importing a figure would import matplotlib.
+    """
+    modules = {}
+    for path in sorted(Path(restem.figures.__path__[0]).glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "plot":
+                arguments = [*node.args.args, *node.args.kwonlyargs]
+                modules[path.stem] = [argument.arg for argument in arguments]
+    return modules
 
 
 def _wants(evaluation: Evaluation, policy: Policy) -> bool:

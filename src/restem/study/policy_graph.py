@@ -82,9 +82,9 @@ class PolicyGraph:
     def sources(self, policy: Policy) -> list[Source]:
         """List what a policy's examples are selected from, this iteration's draws first."""
         sources = list(self._drawn(policy))
-        matched = self.method(policy).matched
-        if matched is not None:
-            reference = self._on_train(policy, self.base(policy.model), matched)
+        decoding = self.method(policy).solved_by_base
+        if decoding is not None:
+            reference = self._on_train(policy, self.base(policy.model), decoding)
             sources.append(Source(REFERENCE, 0, reference))
         return sources
 

@@ -62,11 +62,16 @@ def metrics(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return the address that the metrics of some completions carry."""
     draws = Draws.of(wildcards)
     address = asdict(draws.policy) | {"train_task": draws.policy.task}
-    return address | {"task": draws.task, "split": draws.split, "decoding": draws.decoding}
+    address |= {"task": draws.task, "split": draws.split, "decoding": draws.decoding}
+    return address | {"greedy": graph.study.decodings[draws.decoding].greedy}
 
 
 def summary(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return the estimators, and which names share an artifact."""
+    """Return the estimators, which names share an artifact, and the reference variants."""
+    return _estimators(graph) | {"references": graph.study.references}
+
+
+def _estimators(graph: StudyGraph) -> Settings:
     aliases = [[asdict(owner), asdict(alias)] for owner, alias in graph.aliases]
     estimators = graph.study.metrics.model_dump(mode="json", exclude_defaults=True)
     return {"metrics": estimators, "aliases": aliases}
@@ -81,7 +86,7 @@ def claims(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return the claims that are tested."""
     tested = graph.study.tested_claims
     listed = [claim.model_dump(mode="json", exclude_defaults=True) for claim in tested]
-    return summary(graph, wildcards) | {"label": graph.label, "claims": listed}
+    return _estimators(graph) | {"label": graph.label, "claims": listed}
 
 
 def costs(graph: StudyGraph, wildcards: Any) -> Settings:
@@ -174,9 +179,10 @@ def figure(graph: StudyGraph, wildcards: Any) -> Settings:
 
 
 def _figure_of_experiment(graph: StudyGraph, experiment: Experiment, wanted: Figure) -> Settings:
-    variants = [BASE, *(experiment.variants if wanted.variants is None else wanted.variants)]
-    shown = {"task": wanted.tasks, "variant": variants, "model": wanted.models}
+    variants = list(experiment.variants) if wanted.variants is None else wanted.variants
+    shown = {"task": wanted.tasks, "variant": [BASE, *variants], "model": wanted.models}
     shown["decoding"] = wanted.decodings
+    x = {v: graph.study.number_at(v, wanted.x) for v in variants} if wanted.x else {}
     tasks = {graph.module(task): task for task in graph.study.tasks}
     entries = [graph.published["entries"][key] for key in wanted.published]
     marks = [
@@ -190,19 +196,24 @@ def _figure_of_experiment(graph: StudyGraph, experiment: Experiment, wanted: Fig
         "label": graph.label,
         "train_task": wanted.trained_on or next(v.task for v in experiment.variants.values()),
         "confidence": graph.study.metrics.confidence,
+        "references": graph.study.references,
         "kept": {column: values for column, values in shown.items() if values is not None},
-        "options": wanted.options,
+        "options": wanted.options | ({"x": x} if x else {}),
         "marks": marks,
         "unmarked": sum(e["task"] not in tasks for e in entries),
     }
 
 
 def table(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return what every presentation reads: its label, and the task that was trained on."""
+    """Return what every presentation reads: label, trained task, references, confidence."""
     trained = [variant.task for variant in graph.study.variants.values()]
     train_task = (trained or [graph.study.evaluations[0].task])[0]
-    confidence = graph.study.metrics.confidence
-    return {"label": graph.label, "train_task": train_task, "confidence": confidence}
+    return {
+        "label": graph.label,
+        "train_task": train_task,
+        "references": graph.study.references,
+        "confidence": graph.study.metrics.confidence,
+    }
 
 
 def methods(graph: StudyGraph, wildcards: Any) -> Settings:

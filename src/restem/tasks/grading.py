@@ -39,4 +39,4 @@ class Grader:
 def open_grader(task: str, verifier: str, reward: Reward) -> Iterator[Grader]:
     """Open the verifier of a task for as long as the context lasts."""
     with load_verifier(verifier)(reward, load_task(task).markers) as opened:
-        yield Grader(opened, reward.policy)
+        yield Grader(opened, reward.extraction)

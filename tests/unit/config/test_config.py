@@ -1,4 +1,4 @@
-"""Configuration: what is wrong is said, all at once, with the place and the nearest valid key."""
+"""Configuration errors name all problems at once, with the place and the nearest valid key."""
 
 import copy
 from pathlib import Path
@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from restem.config.load import load_study, merge, presets, read_yaml, schema
-from restem.config.study import Study
+from restem.config.base import merge
+from restem.config.errors import RENAMED
+from restem.config.load import load_study, presets, read_yaml, schema
+from restem.config.method import Method
+from restem.config.metrics import FalsePositives
+from restem.config.reward import Reward
+from restem.config.study import Study, TaskBlock
 from restem.errors import RestemError
 from restem.study.graph import StudyGraph
 
@@ -59,7 +64,7 @@ UNKNOWN = [
     ("tasks.chain.dta", "data"),
     ("tasks.chain.data.trian", "train"),
     ("tasks.chain.data.source.poool", "pool"),
-    ("tasks.chain.reward.polcy", "policy"),
+    ("tasks.chain.reward.extracton", "extraction"),
     ("models.S.sorce", "source"),
     ("models.S.source.sized", "size"),
     ("models.S.engine.dtyp", "dtype"),
@@ -89,7 +94,7 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_key(path: str, 
 def test_an_unknown_key_that_resembles_none_lists_those_that_are_known() -> None:
     [line] = problems(changed("tasks.chain.reward.zzz", 1))
     assert "max_answer_characters" in line
-    assert "policy" in line
+    assert "extraction" in line
 
 
 def test_the_keys_of_one_kind_of_source_are_not_offered_for_another() -> None:
@@ -402,28 +407,128 @@ def test_a_model_that_is_asked_for_on_another_task_is_refused() -> None:
     assert line.startswith("variants.code.models: S is not for task program")
 
 
-# ---- the audit ----
-
-SHOWN = {"title": "x", "figures": {"A": {"module": "false_positives", "table": "audit"}}}
+# ---- references, decodings and figures ----
 
 
-def test_a_figure_of_an_audit_needs_the_audit() -> None:
-    [told] = problems(changed("experiments", {"X": SHOWN}))
-    assert told.startswith("audit.sample: 0, but figure A of experiment X shows an audit")
-    study = {**changed("experiments", {"X": SHOWN}), "audit": {"sample": 1}}
-    assert load(study).experiments["X"].figures["A"].table == "audit"
+def test_a_variant_is_a_reference_if_it_says_so() -> None:
+    study = changed("variants.human", {"method": "sft", "task": "chain", "reference": True})
+    study["variants"]["sft-by-name"] = {"method": "sft", "task": "chain"}
+    assert load(study).references == ["human"]
 
 
-def test_a_figure_of_an_audit_has_no_decoding() -> None:
+def test_validation_is_greedy_unless_it_says_otherwise() -> None:
+    study = copy.deepcopy(STUDY)
+    study["decodings"]["argmax"] = study["decodings"].pop("greedy")
+    study["evaluations"][0]["decoding"] = "argmax"
+    assert load(study).validation.greedy
+    assert load(changed("validation_decoding", "explore")).validation.temperature == 0.7
+
+
+def test_without_a_greedy_decoding_validation_names_one() -> None:
+    study = copy.deepcopy(STUDY)
+    del study["decodings"]["greedy"]
+    study["evaluations"][0]["decoding"] = "explore"
+    [line] = problems(study)
+    assert line.startswith("validation_decoding: no decoding has temperature 0")
+    assert load({**study, "validation_decoding": "explore"}).validation.draws == 4
+    assert load({**study, "variants": {}}).variants == {}  # nothing is validated
+
+
+@pytest.mark.parametrize(
+    ("quantity", "decoding", "expected"),
+    [("accuracy", "explore", "explore samples"), ("pass", "greedy", "greedy is greedy")],
+)
+def test_a_claim_names_a_decoding_of_its_kind(quantity: str, decoding: str, expected: str) -> None:
+    claim = {"id": "C", "says": "So.", "where": "here", "task": "chain", "quantity": quantity}
+    claim |= {"decoding": decoding, "tests": [{"plus": ["S/rest-em/last"]}]}
+    [line] = problems({**STUDY, "claims": [claim]})
+    assert expected in line
+
+
+def of_figure(**figure: Any) -> dict[str, Any]:
+    shown = {"module": "by_share", "options": {"x_label": "x", "title": "t"}, **figure}
+    variants = {"rest-em": STUDY["variants"]["rest-em"]}
+    experiment = {"title": "x", "variants": variants, "figures": {"A": shown}}
+    return changed("experiments", {"X": experiment})
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        ({"decodings": ["gredy"]}, "decodings: 'gredy' is not defined; did you mean 'greedy'?"),
+        ({"variants": ["rest-me"]}, "variants: 'rest-me' is not defined"),
+        ({"tasks": ["chian"]}, "tasks: 'chian' is not defined"),
+        ({"models": ["L"]}, "models: 'L' is not defined"),
+        ({"trained_on": "math"}, "trained_on: 'math' is not defined"),
+        ({"x": "selection.flop"}, "x: variant rest-em has no number at selection.flop"),
+        ({"x": "selection.model_data"}, "x: variant rest-em has no number"),
+        ({"x": "selection.problems"}, "x: variant rest-em has no number"),
+    ],
+)
+def test_a_figure_that_names_what_there_is_not_is_refused(
+    figure: dict[str, Any], expected: str
+) -> None:
+    [line] = problems(of_figure(**figure))
+    assert line.startswith(f"experiments.X.figures.A.{expected}")
+
+
+def test_a_figure_reads_its_x_axis_from_the_methods_of_its_variants() -> None:
+    study = load(of_figure(x="selection.problem_share"))
+    assert study.number_at("rest-em", "selection.problem_share") == 1.0
+    assert study.number_at("rest-em", "selection.flip") == 0.0
+
+
+# ---- renamed keys ----
+
+RENAMED_KEYS = [
+    ("audit", "false_positives"),
+    ("stand_ins", "claim_models"),
+    ("tasks.chain.graded", "graded_sheets"),
+    ("tasks.chain.reward.policy", "extraction"),
+    ("variants.rest-em.changes.matched", "solved_by_base"),
+    ("methods.m.matched", "solved_by_base"),
+    ("false_positives.steps", "equations"),
+]
+
+
+@pytest.mark.parametrize(("path", "new_name"), RENAMED_KEYS, ids=[row[0] for row in RENAMED_KEYS])
+def test_a_renamed_key_is_refused_with_its_new_name(path: str, new_name: str) -> None:
+    study = changed(path, {})
+    for method in study.get("methods", {}).values():
+        method |= {"selection": {"model_data": False, "human": "human"}}
+    [line] = problems(study)
+    assert line == f"{path}: this key is now called {new_name!r}"
+
+
+def test_new_names_of_renamed_keys_exist() -> None:
+    blocks = {model.__name__: model for model in (Study, TaskBlock, Reward, Method, FalsePositives)}
+    for name, keys in RENAMED.items():
+        assert set(keys.values()) <= blocks[name].model_fields.keys()
+        assert not keys.keys() & blocks[name].model_fields.keys()
+
+
+# ---- false positives ----
+
+SHOWN = {"title": "x", "figures": {"A": {"module": "false_positives", "table": "false_positives"}}}
+
+
+def test_a_figure_of_false_positives_needs_a_sample() -> None:
+    [line] = problems(changed("experiments", {"X": SHOWN}))
+    assert line.startswith("false_positives.sample: 0, but figure A of experiment X")
+    study = {**changed("experiments", {"X": SHOWN}), "false_positives": {"sample": 1}}
+    assert load(study).experiments["X"].figures["A"].table == "false_positives"
+
+
+def test_a_figure_of_false_positives_has_no_decoding() -> None:
     figure = {**SHOWN["figures"]["A"], "decodings": ["greedy"]}  # type: ignore[index]
     study = {
-        **changed("audit.sample", 1),
+        **changed("false_positives.sample", 1),
         "experiments": {"X": {"title": "x", "figures": {"A": figure}}},
     }
-    [told] = problems(study)
-    assert "leave out decodings" in told
+    [line] = problems(study)
+    assert "leave out decodings" in line
 
 
 @pytest.mark.parametrize("key", ["sample", "seed"])
-def test_an_audit_takes_no_less_than_nothing(key: str) -> None:
-    assert len(problems(changed(f"audit.{key}", -1))) == 1
+def test_numbers_of_false_positives_are_not_negative(key: str) -> None:
+    assert len(problems(changed(f"false_positives.{key}", -1))) == 1

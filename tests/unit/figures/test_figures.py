@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,26 @@ from matplotlib.figure import Figure
 
 from restem.errors import RestemError
 from restem.figures import accuracy_by_iteration, pass_at_k, style, train_test_gap
+from tests.unit.summaries import REFERENCES
 
 Row = dict[str, Any]
-NOTE = "embedded model"
-DRAWERS: list[Callable[..., Figure]] = [
-    accuracy_by_iteration.draw,
-    train_test_gap.draw,
-    pass_at_k.draw,
-]
+LABEL = "embedded model"
+accuracy = partial(accuracy_by_iteration.plot, references=REFERENCES)
+gap = partial(train_test_gap.plot, references=REFERENCES)
+curves = partial(pass_at_k.plot, references=REFERENCES)
+FIGURES: list[Callable[..., Figure]] = [accuracy, gap, curves]
 REDRAW = """
 import json, sys
 from pathlib import Path
 from restem.figures import accuracy_by_iteration, pass_at_k, style, train_test_gap
 summary = json.loads(Path(sys.argv[1]).read_text())
 for module in (accuracy_by_iteration, pass_at_k, train_test_gap):
-    style.save(module.draw(summary, "embedded model"), Path(sys.argv[2]) / module.__name__)
+    style.save(module.plot(summary, "embedded model"), Path(sys.argv[2]) / module.__name__)
 """
 
 
 def ys(figure: Figure, gid: str) -> list[float]:
-    """Return the heights of all lines with a gid, in the order of drawing."""
+    """Return the heights of all lines with a gid, in the order of plotting."""
     lines: list[Any] = [line for axes in figure.axes for line in axes.lines]
     return [float(y) for line in lines if line.get_gid() == gid for y in line.get_ydata()]
 
@@ -54,8 +55,8 @@ def axes_text(axes: Axes) -> str:
     return "\n".join(text.get_text() for text in axes.texts)
 
 
-def test_accuracy_by_iteration_draws_the_summary(summary: list[Row]) -> None:
-    figure = accuracy_by_iteration.draw(summary, NOTE, home="sums")
+def test_accuracy_by_iteration_shows_the_summary(summary: list[Row]) -> None:
+    figure = accuracy(summary, LABEL, train_task="sums")
     for model in ("S", "L"):
         curve, level = [], []
         for task in ("sums", "clocks"):
@@ -67,8 +68,8 @@ def test_accuracy_by_iteration_draws_the_summary(summary: list[Row]) -> None:
         assert ys(figure, f"{model}/sft-terse") == level
 
 
-def test_accuracy_by_iteration_draws_the_intervals_and_the_seeds(summary: list[Row]) -> None:
-    figure = accuracy_by_iteration.draw(summary, NOTE, home="sums")
+def test_accuracy_by_iteration_shows_the_intervals_and_the_seeds(summary: list[Row]) -> None:
+    figure = accuracy(summary, LABEL, train_task="sums")
     drawn = {
         (float(path[0, 1]), float(path[1, 1]))
         for item in figure.axes[0].collections
@@ -85,8 +86,8 @@ def test_accuracy_by_iteration_draws_the_intervals_and_the_seeds(summary: list[R
     assert set(ys(figure, "S/rest-em/seeds")) >= set(dots) - set(ys(figure, "S/rest-em"))
 
 
-def test_train_test_gap_draws_the_summary(summary: list[Row]) -> None:
-    figure = train_test_gap.draw(summary, NOTE)
+def test_train_test_gap_shows_the_summary(summary: list[Row]) -> None:
+    figure = gap(summary, LABEL)
     for split in ("train", "test"):
         expected: list[float] = []
         for model in ("L", "S"):
@@ -96,8 +97,8 @@ def test_train_test_gap_draws_the_summary(summary: list[Row]) -> None:
         assert ys(figure, split) == expected
 
 
-def test_pass_at_k_draws_the_last_policies(summary: list[Row]) -> None:
-    figure = pass_at_k.draw(summary, NOTE, home="sums")
+def test_pass_at_k_shows_the_last_policies(summary: list[Row]) -> None:
+    figure = curves(summary, LABEL, train_task="sums")
     for variant, last in (("base", 0), ("rest-em", 3), ("sft-careful", 1)):
         expected: list[float] = []
         for task in ("sums", "clocks"):
@@ -109,29 +110,42 @@ def test_pass_at_k_draws_the_last_policies(summary: list[Row]) -> None:
     assert ticks == ["1", "2", "4", "8", "16", "32"]
 
 
+def test_a_reference_is_what_the_settings_name_whatever_it_is_called(summary: list[Row]) -> None:
+    names = {"sft-terse": "human", "sft-careful": "sft-only-by-name"}
+    rows = [row | {"variant": names.get(row["variant"], row["variant"])} for row in summary]
+    figure = accuracy_by_iteration.plot(rows, LABEL, references=["human"])
+    level, curve = (ys(figure, f"S/{name}")[:2] for name in names.values())
+    assert level[0] == level[1]  # a horizontal line
+    assert curve[0] != curve[1]  # from the base model to iteration 1
+    axes = train_test_gap.plot(rows, LABEL, references=["human"]).axes
+    panels = [panel.get_title(loc="left") for panel in axes]
+    assert any("sft-only-by-name" in title for title in panels)
+    assert not any("human" in title for title in panels)
+
+
 def test_one_model_and_no_method_are_enough(summary: list[Row]) -> None:
     base = [row for row in summary if row["model"] == "S" and row["variant"] == "base"]
-    figure = accuracy_by_iteration.draw(base, NOTE)
+    figure = accuracy(base, LABEL)
     assert len(ys(figure, "S/base")) == 2
-    assert len(pass_at_k.draw(base, NOTE).axes) == 2
+    assert len(curves(base, LABEL).axes) == 2
 
 
-@pytest.mark.parametrize("draw", DRAWERS)
-def test_the_note_and_the_sample_sizes_are_on_every_figure(
-    draw: Callable[..., Figure], summary: list[Row]
+@pytest.mark.parametrize("plot", FIGURES)
+def test_the_label_and_the_sample_sizes_are_on_every_figure(
+    plot: Callable[..., Figure], summary: list[Row]
 ) -> None:
-    figure = draw(summary, NOTE)
-    assert NOTE in texts(figure)
+    figure = plot(summary, LABEL)
+    assert LABEL in texts(figure)
     panels = [axes for axes in figure.axes if axes.axison]
     assert all("n = 80" in axes_text(axes) for axes in panels)
     assert all("(%)" in axes.get_ylabel() or axes.get_ylabel() == "" for axes in panels)
 
 
-@pytest.mark.parametrize("draw", DRAWERS)
+@pytest.mark.parametrize("plot", FIGURES)
 def test_nothing_is_cut_off_and_no_text_overlaps(
-    draw: Callable[..., Figure], damaged: list[Row]
+    plot: Callable[..., Figure], damaged: list[Row]
 ) -> None:
-    figure = draw(damaged, NOTE)
+    figure = plot(damaged, LABEL)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
@@ -144,40 +158,42 @@ def test_nothing_is_cut_off_and_no_text_overlaps(
         assert not any(left.padded(-1).overlaps(right) for right in boxes[i + 1 :])
 
 
-@pytest.mark.parametrize("draw", DRAWERS)
-def test_what_halted_or_is_missing_is_said(draw: Callable[..., Figure], damaged: list[Row]) -> None:
-    said = texts(draw(damaged, NOTE))
-    assert "S rest-em, iteration 3: halted (no examples left)." in said
-    assert "S rest-em, iteration 2: halted (1 of 3 seeds: no examples left)." in said
-    assert "L rest-em: no results for iteration 2" in said
+@pytest.mark.parametrize("plot", FIGURES)
+def test_halted_and_missing_policies_are_named(
+    plot: Callable[..., Figure], damaged: list[Row]
+) -> None:
+    text = texts(plot(damaged, LABEL))
+    assert "S rest-em, iteration 3: halted (no examples left)." in text
+    assert "S rest-em, iteration 2: halted (1 of 3 seeds: no examples left)." in text
+    assert "L rest-em: no results for iteration 2" in text
 
 
 def test_a_gap_breaks_the_line_and_a_halt_gets_a_cross(damaged: list[Row]) -> None:
-    figure = accuracy_by_iteration.draw(damaged, NOTE)
+    figure = accuracy(damaged, LABEL)
     lines: list[Any] = [line for line in figure.axes[0].lines if line.get_gid() == "L/rest-em"]
     assert [len(line.get_xdata()) for line in lines] == [2, 1]
     assert len(ys(figure, "S/rest-em/halted")) == 2
 
 
-@pytest.mark.parametrize("draw", DRAWERS)
-def test_an_empty_summary_is_refused(draw: Callable[..., Figure], summary: list[Row]) -> None:
-    with pytest.raises(RestemError, match="nothing to draw"):
-        draw([], NOTE)
+@pytest.mark.parametrize("plot", FIGURES)
+def test_an_empty_summary_is_refused(plot: Callable[..., Figure], summary: list[Row]) -> None:
+    with pytest.raises(RestemError, match="nothing to plot"):
+        plot([], LABEL)
     with pytest.raises(RestemError):
-        draw([row | {"split": "validation"} for row in summary], NOTE)
+        plot([row | {"split": "validation"} for row in summary], LABEL)
 
 
 def test_a_gap_needs_both_splits(summary: list[Row]) -> None:
     with pytest.raises(RestemError, match="both train and test"):
-        train_test_gap.draw([row for row in summary if row["split"] == "test"], NOTE)
+        gap([row for row in summary if row["split"] == "test"], LABEL)
 
 
 def test_two_sampled_decodings_need_a_name(summary: list[Row]) -> None:
     sampled = [row for row in summary if row["decoding"] == "sampled"]
     both = [*sampled, *(row | {"decoding": "nucleus"} for row in sampled)]
     with pytest.raises(RestemError, match="nucleus, sampled"):
-        pass_at_k.draw(both, NOTE)
-    assert pass_at_k.draw(both, NOTE, decoding="nucleus").axes
+        curves(both, LABEL)
+    assert curves(both, LABEL, decoding="nucleus").axes
 
 
 def test_two_processes_write_the_same_bytes(summary: list[Row], tmp_path: Path) -> None:
@@ -201,7 +217,7 @@ def test_two_processes_write_the_same_bytes(summary: list[Row], tmp_path: Path) 
 def test_a_users_matplotlib_settings_change_nothing(summary: list[Row], tmp_path: Path) -> None:
     import matplotlib
 
-    plain = style.save(train_test_gap.draw(summary, NOTE), tmp_path / "plain")
+    plain = style.save(gap(summary, LABEL), tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "savefig.dpi": 30}):
-        changed = style.save(train_test_gap.draw(summary, NOTE), tmp_path / "changed")
+        changed = style.save(gap(summary, LABEL), tmp_path / "changed")
     assert [f.read_bytes() for f in plain] == [f.read_bytes() for f in changed]

@@ -1,5 +1,6 @@
-"""The figures of the paper draw every policy that they are given, and say what is missing."""
+"""The figures of the paper show every policy that they are given, and say what is missing."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ def row(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[
 
 
 def drawn(figure: Any) -> dict[str, list[float]]:
-    """Return the y values of everything that has a name in the figure."""
+    """Return the y values of everything in the figure that has a name."""
     lines = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
     return {line.get_gid(): [float(y) for y in line.get_ydata()] for line in lines}
 
@@ -33,37 +34,50 @@ MARK = {"task": "math", "value": 0.4, "label": "PaLM 2-L"}
 
 def test_a_comparison_shows_each_policy_once_the_base_first() -> None:
     rows = [row("rest-em", 0.5, 2), row("rest-em", 0.4, 1), row("sft", 0.45), row("base", 0.3, 0)]
-    found = drawn(comparison.draw(rows, "n", home="math"))
-    assert list(found) == ["base", "sft (1)", "rest-em (1)", "rest-em (2)"]
-    last = drawn(comparison.draw(rows, "n", home="math", last=True))
-    assert list(last) == ["base", "sft (1)", "rest-em (2)"]
+    plot = partial(comparison.plot, rows, "n", train_task="math", references=["sft"])
+    assert list(drawn(plot())) == ["base", "sft (1)", "rest-em (1)", "rest-em (2)"]
+    assert list(drawn(plot(last=True))) == ["base", "sft (1)", "rest-em (2)"]
+
+
+def test_a_comparison_puts_the_references_of_the_settings_first() -> None:
+    rows = [row("human", 0.5), row("a-method", 0.4), row("sft-method", 0.45), row("base", 0.3, 0)]
+    shown = drawn(comparison.plot(rows, "n", references=["human"]))
+    assert list(shown) == ["base", "human (1)", "a-method (1)", "sft-method (1)"]
 
 
 def test_a_vote_is_named_by_its_k() -> None:
     rows = [row("base", 0.3, 0, quantity="maj@16", k=16), row("base", 0.2, 0, quantity="pass@1")]
-    found = drawn(comparison.draw(rows, "n", quantity="maj@"))
-    assert found == {"base, k = 16": [0.3]}
+    assert drawn(comparison.plot(rows, "n", quantity="maj@")) == {"base, k = 16": [0.3]}
 
 
 @pytest.mark.parametrize("module", [comparison, accuracy_by_iteration])
 def test_marks_are_drawn_on_their_task_with_their_label(module: Any) -> None:
     rows = [row("base", 0.3, 0), row("rest-em", 0.5)]
-    figure = module.draw(rows, "n", home="math", marks=[MARK, MARK | {"task": "other"}])
+    figure = module.plot(rows, "n", train_task="math", marks=[MARK, MARK | {"task": "other"}])
     assert texts(figure).count("PaLM 2-L") == 1
     assert "the paper states" in texts(figure)
-    without = module.draw(rows, "n", home="math", unmarked=2)
+    without = module.plot(rows, "n", train_task="math", unmarked=2)
     assert "not drawn" in texts(without)
 
 
-def test_shares_are_read_off_the_names_in_order() -> None:
-    rows = [row("q-100", 0.5), row("q-14", 0.3), row("q-57", 0.4), row("base", 0.2, 0)]
-    found = drawn(by_share.draw(rows, "n", prefix="q-", label="share", title="t"))
-    assert found == {"S": [0.3, 0.4, 0.5]}
+SHARES = {"all": 1.0, "few": 0.14, "half": 0.57}
 
 
-def test_a_prefix_that_no_variant_has_is_refused() -> None:
-    with pytest.raises(RestemError, match="no variant is called x-<number>"):
-        by_share.draw([row("base", 0.2, 0)], "n", prefix="x-", label="share", title="t")
+def test_shares_come_from_the_settings_whatever_the_variants_are_called() -> None:
+    rows = [row("all", 0.5), row("few", 0.3), row("half", 0.4), row("base", 0.2, 0)]
+    rows.append(row("q-14", 0.9))  # has no share
+    figure = by_share.plot(rows, "n", x=SHARES, x_label="share (%)", title="t")
+    assert drawn(figure) == {"S": [0.3, 0.4, 0.5]}
+    [line] = [line for line in figure.axes[0].lines if line.get_gid() == "S"]
+    assert list(line.get_xdata()) == [0.14, 0.57, 1.0]
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert "100" in labels
+
+
+def test_shares_without_results_are_refused() -> None:
+    with pytest.raises(RestemError, match="no variant of the figure has results"):
+        by_share.plot([row("base", 0.2, 0)], "n", x=SHARES, x_label="share", title="t")
 
 
 def test_groups_are_in_the_order_of_difficulty_with_their_sizes() -> None:
@@ -73,7 +87,7 @@ def test_groups_are_in_the_order_of_difficulty_with_their_sizes() -> None:
         for group in ("very hard", "easy", "hard", "medium")
     ]
     rows.append(row("rest-em", 0.1, kind="difficulty", group="easy", reference="base"))
-    figure = by_group.draw(rows, "n", kind="difficulty", quantity="accuracy")
+    figure = by_group.plot(rows, "n", kind="difficulty", quantity="accuracy")
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert [label.split("\n")[0] for label in labels] == ["easy", "medium", "hard", "very hard"]
     assert all("n = 50" in label for label in labels)
@@ -86,7 +100,7 @@ def test_the_mean_of_the_groups_comes_last_and_counts_no_problems_twice() -> Non
         for variant in ("base", "rest-em")
         for group in ("mean", "word_sorting", "snarks")
     ]
-    figure = by_group.draw(rows, "n", kind="subject", quantity="accuracy")
+    figure = by_group.plot(rows, "n", kind="subject", quantity="accuracy")
     labels = [label.get_text().split("\n")[0] for label in figure.axes[0].get_xticklabels()]
     assert labels == ["snarks", "word_sorting", "mean"]
     assert drawn(figure)["rest-em/mean"] == [0.4]
@@ -94,15 +108,15 @@ def test_the_mean_of_the_groups_comes_last_and_counts_no_problems_twice() -> Non
     assert "macro average" in texts(figure)
 
 
-def test_groups_that_are_not_there_are_refused() -> None:
+def test_a_missing_group_is_refused() -> None:
     with pytest.raises(RestemError, match="no accuracy by subject"):
-        by_group.draw([], "n", kind="subject", quantity="accuracy")
+        by_group.plot([], "n", kind="subject", quantity="accuracy")
 
 
-def audited(variant: str, origin: str, estimate: float | None, **more: Any) -> dict[str, Any]:
+def checked(variant: str, origin: str, estimate: float | None, **more: Any) -> dict[str, Any]:
     return {
         "task": "math", "model": "S", "variant": variant, "iteration": 1, "seed": None, "seeds": 1,
-        "check": "second grader", "origin": origin, "kept": 90, "audited": 50, "undecided": 10,
+        "check": "second grader", "origin": origin, "kept": 90, "checked": 50, "undecided": 10,
         "problems": 40, "rejected": 4, "known": 0, "estimate": estimate, "low": 0.0, "high": 0.3,
         **more,
     }  # fmt: skip
@@ -110,13 +124,13 @@ def audited(variant: str, origin: str, estimate: float | None, **more: Any) -> d
 
 def test_first_tries_and_rationalised_solutions_stand_side_by_side() -> None:
     rows = [
-        audited("star", "first try", 0.1),
-        audited("star", "rationalised", 0.2),
-        audited("star-plain", "first try", 0.05),
-        audited("star", "first try", 0.9, seed=0),
-        audited("star", "rationalised", None, iteration=2),
+        checked("star", "first try", 0.1),
+        checked("star", "rationalised", 0.2),
+        checked("star-plain", "first try", 0.05),
+        checked("star", "first try", 0.9, seed=0),
+        checked("star", "rationalised", None, iteration=2),
     ]
-    figure = false_positives.draw(rows, "embedded model")
+    figure = false_positives.plot(rows, "embedded model")
     assert drawn(figure) == {
         "second grader/star/1/first try": [0.1],
         "second grader/star/1/rationalised": [0.2],
@@ -130,13 +144,13 @@ def test_first_tries_and_rationalised_solutions_stand_side_by_side() -> None:
 
 def test_each_check_has_panels_of_its_own() -> None:
     rows = [
-        audited("star", "first try", 0.1, check=check, model=model)
+        checked("star", "first try", 0.1, check=check, model=model)
         for check in ("equations", "second grader")
         for model in "SL"
     ]
-    assert len(false_positives.draw(rows, "n").axes) == 4
+    assert len(false_positives.plot(rows, "n").axes) == 4
 
 
-def test_an_audit_without_a_rate_is_refused() -> None:
-    with pytest.raises(RestemError, match="nothing to draw"):
-        false_positives.draw([audited("star", "first try", None)], "n")
+def test_a_figure_of_no_rate_is_refused() -> None:
+    with pytest.raises(RestemError, match="no rate of false positives"):
+        false_positives.plot([checked("star", "first try", None)], "n")

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from restem.errors import RestemError
-from restem.pages.table import Report, csv_text, draw, markdown, save, terminal
+from restem.pages.table import Table, build, csv_text, markdown, save, terminal
+from tests.unit.summaries import REFERENCES
 
 Row = dict[str, Any]
-NOTE = "embedded model"
+LABEL = "embedded model"
 
 
 @pytest.fixture(scope="module")
-def report(summary: list[Row], lift_rows: list[Row]) -> Report:
-    return draw(summary, lift_rows, NOTE, home="sums", references=("base", "sft-careful"))
+def report(summary: list[Row], lift_rows: list[Row]) -> Table:
+    return build(summary, lift_rows, LABEL, train_task="sums", references=REFERENCES)
 
 
 def cell(summary: list[Row], quantity: str, task: str = "sums") -> Row:
@@ -26,7 +27,7 @@ def cell(summary: list[Row], quantity: str, task: str = "sums") -> Row:
     return row
 
 
-def test_there_is_one_row_per_policy_from_base_to_method(report: Report) -> None:
+def test_there_is_one_row_per_policy_from_base_to_method(report: Table) -> None:
     assert [row[:3] for row in report.rows][6:] == [
         ("S", "base", "0"),
         ("S", "sft-careful", "1"),
@@ -38,7 +39,7 @@ def test_there_is_one_row_per_policy_from_base_to_method(report: Report) -> None
 
 
 def test_csv_holds_the_numbers_of_the_summary(
-    report: Report, summary: list[Row], lift_rows: list[Row]
+    report: Table, summary: list[Row], lift_rows: list[Row]
 ) -> None:
     found = list(csv.DictReader(io.StringIO(csv_text(report))))[-1]
     for name, row in {
@@ -54,20 +55,20 @@ def test_csv_holds_the_numbers_of_the_summary(
     (lift,) = [row for row in lift_rows if all(row[k] == v for k, v in where.items())]
     assert float(found["lift_over_base"]) == lift["estimate"]
     assert float(found["lift_over_base_low"]) == lift["low"]
-    assert found["note"] == NOTE
+    assert found["note"] == LABEL
 
 
-def test_text_shows_percentages_with_intervals(report: Report, summary: list[Row]) -> None:
+def test_text_shows_percentages_with_intervals(report: Table, summary: list[Row]) -> None:
     row = cell(summary, "accuracy")
     shown = f"{100 * row['estimate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     for text in (markdown(report), terminal(report)):
         assert shown in text
-        assert NOTE in text.splitlines()[0]
+        assert LABEL in text.splitlines()[0]
         assert "n = 80 problems, 3 training seeds" in " ".join(text.split())
         assert "32 draws per problem" in " ".join(text.split())
 
 
-def test_terminal_columns_line_up(report: Report) -> None:
+def test_terminal_columns_line_up(report: Table) -> None:
     lines = terminal(report).splitlines()
     rule = lines[3]
     assert set(rule) == {"─"}
@@ -77,7 +78,7 @@ def test_terminal_columns_line_up(report: Report) -> None:
 
 
 def test_halted_policies_are_marked(damaged: list[Row], damaged_lifts: list[Row]) -> None:
-    report = draw(damaged, damaged_lifts, NOTE, home="sums")
+    report = build(damaged, damaged_lifts, LABEL, train_task="sums", references=REFERENCES)
     remarks = {row[:3]: row[-1] for row in report.rows if row[-1]}
     assert remarks == {
         ("S", "sft-terse", "1"): "halted: no examples left",
@@ -90,7 +91,7 @@ def test_halted_policies_are_marked(damaged: list[Row], damaged_lifts: list[Row]
 
 def test_greedy_results_alone_make_a_table(summary: list[Row]) -> None:
     greedy = [row for row in summary if row["decoding"] == "greedy" and row["task"] == "sums"]
-    report = draw(greedy, [], NOTE, home="sums")
+    report = build(greedy, [], LABEL, train_task="sums")
     assert report.headers == (
         "model",
         "variant",
@@ -101,20 +102,56 @@ def test_greedy_results_alone_make_a_table(summary: list[Row]) -> None:
     )
 
 
+def test_greedy_decoding_is_known_by_its_quantity_and_not_by_its_name(summary: list[Row]) -> None:
+    names = {"greedy": "argmax", "sampled": "greedy"}
+    renamed = [row | {"decoding": names[row["decoding"]]} for row in summary]
+    plain, other = (build(rows, [], LABEL, train_task="sums") for rows in (summary, renamed))
+    assert other == plain
+    assert "pass@32" in other.headers
+
+
+def test_several_decodings_of_a_quantity_have_a_column_each(summary: list[Row]) -> None:
+    both = [*summary, *(row | {"decoding": f"{row['decoding']}-2"} for row in summary)]
+    report = build(both, [], LABEL, train_task="sums")
+    expected = [f"{name}{end}" for name in ("sums accuracy", "clocks (transfer)")
+                for end in (", greedy", ", greedy-2")]  # fmt: skip
+    expected += [f"pass@{k}, {name}" for name in ("sampled", "sampled-2") for k in (1, 32)]
+    assert report.headers[3:-2] == tuple(expected)
+    assert {"accuracy_greedy", "pass_at_32_sampled-2_low"} <= set(report.records[0])
+
+
+def test_sampled_results_alone_make_a_table(summary: list[Row]) -> None:
+    sampled = [row for row in summary if row["decoding"] == "sampled"]
+    report = build(sampled, [], LABEL, train_task="sums")
+    assert report.headers[3:] == ("pass@1", "pass@32", "remarks")
+
+
+def test_the_references_of_the_settings_come_first_and_have_a_lift(
+    summary: list[Row], lift_rows: list[Row]
+) -> None:
+    names = {"sft-terse": "human", "sft-careful": "sft-by-name"}
+    rows = [row | {"variant": names.get(row["variant"], row["variant"])} for row in summary]
+    report = build(rows, lift_rows, LABEL, train_task="sums", references=["human"])
+    assert list(dict.fromkeys(row[1] for row in report.rows)) == [
+        "base", "human", "rest-em", "sft-by-name"
+    ]  # fmt: skip
+    assert [h for h in report.headers if "lift" in h] == ["lift over base", "lift over human"]
+
+
 def test_a_bar_in_a_name_does_not_break_the_table(summary: list[Row]) -> None:
     renamed = [row | {"model": "a|b"} for row in summary if row["model"] == "S"]
-    text = markdown(draw(renamed, [], NOTE, home="sums"))
+    text = markdown(build(renamed, [], LABEL, train_task="sums"))
     assert "| a\\|b |" in text
 
 
 def test_empty_or_foreign_summaries_are_refused(summary: list[Row]) -> None:
-    with pytest.raises(RestemError, match="nothing to draw"):
-        draw([], [], NOTE, home="sums")
+    with pytest.raises(RestemError, match="no policy was evaluated on sums"):
+        build([], [], LABEL, train_task="sums")
     with pytest.raises(RestemError, match="no policy was evaluated on moons"):
-        draw(summary, [], NOTE, home="moons")
+        build(summary, [], LABEL, train_task="moons")
 
 
-def test_saving_twice_writes_the_same_bytes(report: Report, tmp_path: Path) -> None:
+def test_saving_twice_writes_the_same_bytes(report: Table, tmp_path: Path) -> None:
     first = [path.read_bytes() for path in save(report, tmp_path / "table")]
     assert first == [path.read_bytes() for path in save(report, tmp_path / "table")]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.md"]

@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from restem.config.claims import Claim
 from restem.config.metrics import Metrics
@@ -23,7 +24,8 @@ def rows(
         {
             "task": "math", "split": "test", "model": "S", "variant": variant, "seed": seed,
             "iteration": iteration, "decoding": "greedy", "problem_id": f"p{i}", "subject": "",
-            "level": None, "draws": 1, "correct": int(i < share * n), "halted": None, **more,
+            "level": None, "draws": 1, "correct": int(i < share * n), "halted": None,
+            "greedy": more.get("draws", 1) == 1, **more,
         }
         for seed in range(seeds)
         for i in range(n)
@@ -98,6 +100,30 @@ def test_what_was_not_run_is_untested_and_says_what() -> None:
     assert "S/rest-em/last" in worded(outcome, 0.95)
 
 
+def test_accuracy_is_of_greedy_decoding_whatever_it_is_called() -> None:
+    policies = [*BASE, *rows("rest-em", 0.5)]
+    renamed = [row | {"decoding": "argmax"} for row in policies]
+    [outcome] = judge([claim()], renamed, SETTINGS)
+    assert outcome.verdict == "supported"
+    sampled = [row | {"greedy": False} for row in policies]
+    [outcome] = judge([claim()], sampled, SETTINGS)
+    assert outcome.verdict == "untested"
+
+
+def test_of_several_greedy_decodings_a_claim_must_name_one() -> None:
+    policies = [*BASE, *rows("rest-em", 0.5)]
+    both = [*policies, *(row | {"decoding": "long"} for row in policies)]
+    [outcome] = judge([claim()], both, SETTINGS)
+    assert "several decodings (greedy, long): name one" in worded(outcome, 0.95)
+    [outcome] = judge([claim(decoding="long")], both, SETTINGS)
+    assert outcome.verdict == "supported"
+
+
+def test_a_claim_on_sampling_names_its_decoding() -> None:
+    with pytest.raises(ValidationError, match="name the sampled decoding"):
+        claim(quantity="pass")
+
+
 def test_words_follow_from_the_numbers() -> None:
     [outcome] = judge([claim()], [*BASE, *rows("rest-em", 0.5)], SETTINGS)
     text = worded(outcome, 0.95)
@@ -129,7 +155,7 @@ def test_bins_from_independent_draws_show_no_gain_where_there_is_none() -> None:
     results = [
         *sampled("base", "bins", rng), *sampled("base", "s", rng), *sampled("rest-em", "s", rng)
     ]  # fmt: skip
-    found = break_down(results, SETTINGS)
+    found = break_down(results, SETTINGS, ())
     lifts = {row["group"]: row for row in found if row["reference"] == "base"}
     assert set(lifts) >= {"easy", "medium", "hard"}
     for row in lifts.values():
@@ -140,13 +166,13 @@ def test_bins_from_independent_draws_show_no_gain_where_there_is_none() -> None:
 
 def test_the_draws_that_sort_are_not_measured() -> None:
     rng = random.Random(1)
-    found = break_down([*sampled("base", "bins", rng), *sampled("base", "s", rng)], SETTINGS)
+    found = break_down([*sampled("base", "bins", rng), *sampled("base", "s", rng)], SETTINGS, ())
     assert {row["decoding"] for row in found} == {"s"}
 
 
 def test_bins_without_draws_to_sort_by_are_refused() -> None:
-    with pytest.raises(RestemError, match="how difficult"):
-        break_down(BASE, SETTINGS)
+    with pytest.raises(RestemError, match="by difficulty"):
+        break_down(BASE, SETTINGS, ())
 
 
 def test_a_group_can_be_claimed() -> None:

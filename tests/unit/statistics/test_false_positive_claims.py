@@ -1,4 +1,4 @@
-"""Claims on false positives get the verdict that the audit's rates and intervals give."""
+"""Claims on false positives get the verdict that follows from the rates and their intervals."""
 
 import math
 from typing import Any
@@ -79,7 +79,7 @@ def test_without_a_rate_of_each_side_a_claim_is_untested(rates: list[dict[str, A
     assert "L/star/last@rationalised by equations" in worded(outcome, 0.95)
 
 
-def test_last_is_the_last_iteration_that_was_audited() -> None:
+def test_last_is_the_last_iteration_that_was_checked() -> None:
     early = rate("rationalised", 0), rate("first try", 100)
     late = rate("rationalised", 100, iteration=3), rate("first try", 0, iteration=3)
     assert verdict(*early, *late) == "supported"
@@ -104,7 +104,7 @@ def test_many_tests_make_a_contradiction_harder() -> None:
         ({"decoding": "nucleus"}, "of what policies are trained on"),
     ],
 )
-def test_a_claim_that_no_audit_could_answer_is_refused(
+def test_a_claim_that_no_rate_could_answer_is_refused(
     changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValidationError, match=message):

@@ -21,7 +21,7 @@ def rows(
             "task": "bbh", "split": "test", "model": "S", "variant": variant, "seed": seed,
             "iteration": iteration, "decoding": "greedy", "problem_id": f"{subject}-{i}",
             "subject": subject, "level": None, "draws": 1, "correct": int(i < count),
-            "halted": None, **more,
+            "halted": None, "greedy": True, **more,
         }
         for seed in range(seeds)
         for subject, (count, n) in right.items()
@@ -46,7 +46,7 @@ UNEVEN = {"snarks": (1, 2), "navigate": (9, 90)}
 
 
 def test_every_group_counts_alike_however_large_it_is() -> None:
-    found = break_down(rows("base", UNEVEN, iteration=0), SETTINGS)
+    found = break_down(rows("base", UNEVEN, iteration=0), SETTINGS, ())
     mean = means(found)["base"]
     assert mean["estimate"] == pytest.approx((0.5 + 0.1) / 2)
     assert mean["problems"] == 92
@@ -57,7 +57,7 @@ def test_every_group_counts_alike_however_large_it_is() -> None:
 
 def test_a_lift_is_the_mean_of_the_groups_lifts() -> None:
     better = {"snarks": (2, 2), "navigate": (18, 90)}
-    found = break_down([*rows("base", UNEVEN, iteration=0), *rows("rest-em", better)], SETTINGS)
+    found = break_down([*rows("base", UNEVEN, iteration=0), *rows("rest-em", better)], SETTINGS, ())
     lift = means(found, "base")["rest-em"]
     assert lift["estimate"] == pytest.approx((0.5 + 0.1) / 2)
     assert lift["low"] <= lift["estimate"] <= lift["high"]
@@ -65,28 +65,28 @@ def test_a_lift_is_the_mean_of_the_groups_lifts() -> None:
 
 def test_the_interval_has_the_spread_of_the_groups_together() -> None:
     sizes = {"a": (20, 50), "b": (100, 200), "c": (5, 20)}
-    mean = means(break_down(rows("base", sizes, iteration=0), SETTINGS))["base"]
+    mean = means(break_down(rows("base", sizes, iteration=0), SETTINGS, ()))["base"]
     variance = sum(c / n * (1 - c / n) / n for c, n in sizes.values()) / len(sizes) ** 2
     width = 2 * 1.96 * np.sqrt(variance)
     assert mean["high"] - mean["low"] == pytest.approx(width, rel=0.1)
 
 
 def test_groups_in_which_nothing_varies_leave_room_for_what_was_not_seen() -> None:
-    mean = means(break_down(rows("base", {"a": (5, 5), "b": (9, 9)}, iteration=0), SETTINGS))
+    mean = means(break_down(rows("base", {"a": (5, 5), "b": (9, 9)}, iteration=0), SETTINGS, ()))
     assert mean["base"]["estimate"] == mean["base"]["high"] == 1.0
     assert mean["base"]["low"] == pytest.approx(0.025 ** (1 / 10))  # 5 problems in each of 2 groups
 
 
 def test_paired_differences_are_sharper_than_the_two_sides() -> None:
     sizes = {"a": (20, 50), "b": (25, 50)}
-    found = break_down([*rows("base", sizes, iteration=0), *rows("rest-em", sizes)], SETTINGS)
+    found = break_down([*rows("base", sizes, iteration=0), *rows("rest-em", sizes)], SETTINGS, ())
     lift, mean = means(found, "base")["rest-em"], means(found)["rest-em"]
     assert lift["estimate"] == 0
     assert lift["high"] - lift["low"] < mean["high"] - mean["low"]
 
 
 def test_one_group_has_no_mean_beside_it() -> None:
-    assert means(break_down(rows("base", {"a": (1, 4)}, iteration=0), SETTINGS)) == {}
+    assert means(break_down(rows("base", {"a": (1, 4)}, iteration=0), SETTINGS, ())) == {}
 
 
 def test_other_kinds_of_groups_have_no_mean() -> None:
@@ -95,11 +95,11 @@ def test_other_kinds_of_groups_have_no_mean() -> None:
         *rows("base", {"a": (1, 4)}, 1, 0, level=1),
         *rows("base", {"b": (1, 4)}, 1, 0, level=2),
     ]
-    assert means(break_down(both, levels)) == {}
+    assert means(break_down(both, levels, ())) == {}
 
 
 def test_a_halted_policy_has_no_mean_and_does_not_disturb_the_others() -> None:
-    found = break_down([*rows("base", UNEVEN, iteration=0), *halted("rest-em")], SETTINGS)
+    found = break_down([*rows("base", UNEVEN, iteration=0), *halted("rest-em")], SETTINGS, ())
     assert means(found)["base"]["estimate"] == pytest.approx(0.3)
     assert means(found)["rest-em"]["estimate"] is None
     assert means(found, "base")["rest-em"]["estimate"] is None
@@ -107,14 +107,14 @@ def test_a_halted_policy_has_no_mean_and_does_not_disturb_the_others() -> None:
 
 def test_a_policy_without_results_in_a_group_has_no_mean() -> None:
     half = {"snarks": (1, 2)}
-    found = break_down([*rows("base", UNEVEN, iteration=0), *rows("rest-em", half)], SETTINGS)
+    found = break_down([*rows("base", UNEVEN, iteration=0), *rows("rest-em", half)], SETTINGS, ())
     assert means(found)["rest-em"]["estimate"] is None
     assert means(found)["base"]["estimate"] is not None
 
 
 def test_a_subject_called_like_the_mean_is_refused() -> None:
     with pytest.raises(RestemError, match="called 'mean'"):
-        break_down(rows("base", {"mean": (1, 2), "b": (1, 2)}, iteration=0), SETTINGS)
+        break_down(rows("base", {"mean": (1, 2), "b": (1, 2)}, iteration=0), SETTINGS, ())
 
 
 def test_seeds_widen_the_interval_by_their_own_spread() -> None:
@@ -125,7 +125,7 @@ def test_seeds_widen_the_interval_by_their_own_spread() -> None:
         for row in alike
     ]
     widths = [
-        (mean := means(break_down(result, SETTINGS))["rest-em"])["high"] - mean["low"]
+        (mean := means(break_down(result, SETTINGS, ()))["rest-em"])["high"] - mean["low"]
         for result in (alike, apart)
     ]
     assert widths[1] > widths[0]

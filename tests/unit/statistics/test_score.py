@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 def exam(points: Sequence[float], of: Sequence[float], **address: Any) -> list[Row]:
     cell = {"task": "hungarian", "split": "test", "model": "S", "variant": "base", "seed": 0}
-    cell |= {"iteration": 0, "decoding": "exam", "halted": None, **address}
+    cell |= {"iteration": 0, "decoding": "exam", "greedy": False, "halted": None, **address}
     return [
         cell | {"problem_id": f"p{i}", "draws": 1, "correct": int(got == full), "points": got}
         | {"of": full}
@@ -67,7 +67,7 @@ def test_equal_points_make_the_score_a_mean_of_shares() -> None:
 def test_full_marks_are_counted_beside_the_score() -> None:
     names = {row["quantity"] for row in summarise(exam([1, 2], [2, 2]), QUICK)}
     assert names == {"pass@1", "score"}
-    names = {row["quantity"] for row in summarise(exam([1], [2], decoding="greedy"), QUICK)}
+    names = {row["quantity"] for row in summarise(exam([1], [2], greedy=True), QUICK)}
     assert names == {"accuracy", "score"}
 
 
@@ -87,8 +87,8 @@ def test_seeds_are_averaged_and_listed() -> None:
 
 def test_a_lift_is_the_difference_of_two_scores() -> None:
     rows = exam([1, 8], [4, 16]) + exam([3, 12], [4, 16], variant="rest-em", iteration=1)
-    [found] = [row for row in lifts(rows, QUICK) if row["quantity"] == "score"]
+    [found] = [row for row in lifts(rows, QUICK, ()) if row["quantity"] == "score"]
     assert found["estimate"] == pytest.approx(0.3)
     assert found["low"] <= 0.3 <= found["high"]
     table("summary", summarise(rows, QUICK))
-    table("lifts", lifts(rows, QUICK))
+    table("lifts", lifts(rows, QUICK, ()))

@@ -282,9 +282,10 @@ SLICES: list[tuple[str, Any, set[str]]] = [
     ("methods.sft.training.patience", 3, set()),
     ("tasks.chain.data.train", 5, {"problems"}),
     ("tasks.chain.data.test", 5, {"problems"}),
-    ("tasks.chain.reward.policy", "flexible", {"rewards", "policy"}),
+    ("tasks.chain.reward.extraction", "flexible", {"rewards", "policy"}),
     ("tasks.chain.reward.code.held_back", 1, {"rewards"}),
-    ("audit.sample", 5, set()),
+    ("false_positives.sample", 5, set()),
+    ("variants.rest-em.reference", True, {"summary", "figure", "table"}),
     ("models.S.source.seed", 3, {"base"}),
 ]
 
@@ -365,6 +366,34 @@ def test_embedded_models_are_named_as_such() -> None:
 def test_an_unknown_figure_is_refused_with_the_nearest() -> None:
     with pytest.raises(RestemError, match="'pass_at_k'"):
         walk(figures=["pass_at_n"])
+
+
+@pytest.mark.parametrize("module", ["style", "series", "__init__"])
+def test_a_figure_module_is_one_that_defines_plot(module: str) -> None:
+    with pytest.raises(RestemError, match="there is no figure"):
+        walk(figures=[module])
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        ({"options": {"titel": "x"}}, "no option 'titel'; did you mean 'title'"),
+        ({"x": "selection.flip"}, "no option 'x'"),
+    ],
+)
+def test_an_option_that_a_figure_does_not_have_is_refused(
+    figure: dict[str, Any], expected: str
+) -> None:
+    shown = {"module": "comparison", "variants": ["rest-em"], **figure}
+    with pytest.raises(RestemError, match=expected):
+        walk(experiments={"X": {"title": "x", "figures": {"A": shown}}})
+
+
+def test_metrics_know_whether_a_decoding_is_greedy() -> None:
+    study = walk()
+    for draws in study.evaluations():
+        greedy = slices_of.metrics(study, wildcards(draws))["greedy"]
+        assert greedy == (study.study.decodings[draws.decoding].temperature == 0)
 
 
 def test_an_unknown_task_module_is_refused_with_the_nearest() -> None:

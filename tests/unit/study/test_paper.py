@@ -15,7 +15,7 @@ from restem.config.method import Method
 from restem.errors import RestemError
 from restem.pages.index import Figure, html
 from restem.pages.methods import PROPERTIES, markdown, properties
-from restem.statistics.evaluation import is_reference, summarise
+from restem.statistics.evaluation import summarise
 from restem.study import slices
 from restem.study.graph import StudyGraph
 from restem.study.sharing import policies_of, sharing
@@ -56,12 +56,12 @@ def test_every_scale_is_valid_and_trains_the_same_variants(name: str, mini: Stud
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_what_is_trained_on_human_solutions_alone_is_named_as_a_reference(name: str) -> None:
-    """Figures draw references as levels, and lifts over them are estimated."""
+def test_what_is_trained_on_human_solutions_alone_is_a_reference(name: str) -> None:
+    """Figures show references as levels, and lifts over them are estimated."""
     study = walk(name).study
     methods = {variant: study.method_of(variant) for variant in study.variants}
     by_hand = {v for v, m in methods.items() if m.m_step.kind == "fine_tune" and not m.e_step}
-    assert by_hand == {variant for variant in methods if is_reference(variant)}
+    assert by_hand == set(study.references)
 
 
 @pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
@@ -73,7 +73,7 @@ def test_models_are_pinned_to_a_commit(name: str) -> None:
 
 def test_one_name_means_one_thing() -> None:
     clash = {"rest-em": {"method": "rest-em", "task": "math", "iterations": 1}}
-    with pytest.raises(RestemError, match="is another one elsewhere"):
+    with pytest.raises(RestemError, match="is defined differently elsewhere"):
         walk("mini", variants=clash)
 
 
@@ -150,6 +150,13 @@ def test_marks_are_drawn_beside_the_same_task_only() -> None:
     assert settings["unmarked"] == 0
 
 
+def test_shares_on_the_x_axis_are_those_that_the_variants_state(mini: StudyGraph) -> None:
+    noise = slices.figure(mini, SimpleNamespace(figure="X1"))["options"]["x"]
+    assert noise == {"noise-0": 0.0, "noise-10": 0.1, "noise-30": 0.3, "noise-50": 0.5}
+    questions = slices.figure(mini, SimpleNamespace(figure="F8L"))["options"]["x"]
+    assert list(questions.values()) == [0.142857, 0.285714, 0.571429, 1.0]
+
+
 def test_an_unknown_figure_is_refused_with_the_nearest(mini: StudyGraph) -> None:
     with pytest.raises(RestemError, match="did you mean 'F8"):
         slices.figure(mini, SimpleNamespace(figure="F8"))
@@ -209,13 +216,14 @@ def test_claims_are_tested_on_what_the_tiny_study_measures(mini: StudyGraph) -> 
             for side in (*test.plus, *test.minus):
                 policy, _, split = side.partition("@")
                 name = "/".join(policy.split("/")[:2])
-                asked = (name, test.task or claim.task, split or claim.split, claim.decoding)
+                decoding = claim.decoding or "greedy"
+                asked = (name, test.task or claim.task, split or claim.split, decoding)
                 if asked not in measured:
                     missing.add(claim.id)
     assert not missing
 
 
-def test_a_stand_in_is_on_its_task_alone() -> None:
+def test_a_model_of_claims_is_replaced_on_its_task_alone() -> None:
     test = {"plus": ["L/v/last"], "minus": ["L/base"]}
     claim = Claim.model_validate(
         {"id": "X", "says": "So.", "where": "here", "task": "apps"}
@@ -228,16 +236,16 @@ def test_a_stand_in_is_on_its_task_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stand_ins", "expected"),
+    ("claim_models", "expected"),
     [
-        ({"app": {"L": "S-code"}}, "stand_ins: 'app' is not defined; did you mean 'apps'?"),
-        ({"apps": {"L": "S-cod"}}, "stand_ins.apps: 'S-cod' is not defined; did you mean"),
-        ({"apps": {"L": "S"}}, "stand_ins.apps: 'S' is not defined"),  # not for this task
+        ({"app": {"L": "S-code"}}, "claim_models: 'app' is not defined; did you mean 'apps'?"),
+        ({"apps": {"L": "S-cod"}}, "claim_models.apps: 'S-cod' is not defined; did you mean"),
+        ({"apps": {"L": "S"}}, "claim_models.apps: 'S' is not defined"),  # not for this task
     ],
 )
-def test_a_stand_in_must_be_there(stand_ins: dict[str, Any], expected: str) -> None:
+def test_a_model_of_claims_must_exist(claim_models: dict[str, Any], expected: str) -> None:
     with pytest.raises(RestemError, match=re.escape(expected)):
-        walk("mini", stand_ins=stand_ins)
+        walk("mini", claim_models=claim_models)
 
 
 # ---- table 1 ----
@@ -304,7 +312,14 @@ def test_the_page_shows_every_figure_and_claim_and_is_escaped(mini: StudyGraph) 
 def test_summaries_of_votes_are_made_where_they_are_asked_for(mini: StudyGraph) -> None:
     rows = [
         {"task": "math", "split": "test", "model": "S", "variant": "base", "seed": 0, "k": None}
-        | {"iteration": 0, "decoding": "vote", "problem_id": f"p{i}", "draws": 16, "correct": 8}
+        | {
+            "iteration": 0,
+            "decoding": "vote",
+            "greedy": False,
+            "problem_id": f"p{i}",
+            "draws": 16,
+            "correct": 8,
+        }
         | {"halted": None, "choices": " ".join(["0"] * 9 + ["1"] * 7), "right": "0"}
         for i in range(4)
     ]

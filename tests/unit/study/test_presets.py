@@ -218,7 +218,7 @@ EM = {"model": "S", "variant": "em"}
         ({"d": {"method": "distill", "teacher": {"model": "X"}}}, "'X' is not defined"),
         (
             {"em": "rest-em", "d": {"method": "distill", "teacher": {**EM, "iteration": 9}}},
-            "'em' has 3",
+            "the last iteration of 'em' is 3",
         ),
     ],
 )  # fmt: skip
