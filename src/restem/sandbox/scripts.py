@@ -1,11 +1,10 @@
 """Run a program that reads stdin and prints to stdout."""
 
-import contextlib
 import os
 import select
 import signal
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from restem.sandbox.limits import Limits, ProgramError, WorkerError
 from restem.sandbox.watch import CHECK_SECONDS, Excess, Guard
@@ -22,39 +21,23 @@ def run_script(
 
     Raises ProgramError if the program fails and WorkerError if the sandbox fails.
     """
+    job = {"mode": "stdin", "preamble": preamble, "programs": list(programs)}
     stdin = os.memfd_create("input")
     out, out_inside = os.pipe()
     err, err_inside = os.pipe()
+    streams = {out: bytearray(), err: bytearray()}
     try:
         os.write(stdin, text.encode("utf-8", "surrogateescape"))
         os.lseek(stdin, 0, os.SEEK_SET)
-        try:
-            run = worker.launch(limits, 1, [stdin, out_inside, err_inside])
-        finally:
-            for descriptor in (stdin, out_inside, err_inside):
-                os.close(descriptor)
-        job = {"mode": "stdin", "preamble": preamble, "programs": list(programs)}
-        return _output(run, job, out, err, limits)
+        with worker.run(job, limits, 1, [stdin, out_inside, err_inside]) as run:
+            excess = _read(run, Guard(run.usage, limits), streams, limits.output_bytes)
     finally:
         os.close(out)
         os.close(err)
-
-
-def _output(run: Run, job: dict[str, Any], out: int, err: int, limits: Limits) -> str:
-    """Send a job, and return what its process has written to stdout when it has ended."""
-    try:
-        run.wait_until_ready()
-        run.send(job)
-        streams = {out: bytearray(), err: bytearray()}
-        excess = _read(run, Guard(run.usage, limits), streams, limits.output_bytes)
-        end = run.finish()
-    finally:
-        with contextlib.suppress(WorkerError):
-            run.finish()
     errors = streams[err].decode(errors="replace")
     if excess:
         raise ProgramError(excess, errors)
-    raise_for(end, errors, limits)
+    raise_for(run.finish(), errors, limits)
     return streams[out].decode(errors="replace")
 
 

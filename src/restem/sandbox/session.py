@@ -2,14 +2,14 @@
 
 import json
 import math
+import os
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, Final
 
 from restem.sandbox.inside.wire import FRAME
-from restem.sandbox.limits import Limits, ProgramError, WorkerError
+from restem.sandbox.limits import Limits, ProgramError
 from restem.sandbox.scripts import raise_for
 from restem.sandbox.watch import CHECK_SECONDS, Guard
 from restem.sandbox.worker import Run, Worker
@@ -90,18 +90,7 @@ def _is_shallow(message: Any) -> bool:
 def open_session(
     worker: Worker, job: dict[str, Any], tests: int, limits: Limits
 ) -> Iterator[Session]:
-    """Start a process that does a job, and kill it when the context ends.
-
-    tests: the number of tests whose CPU time it may use in total.
-    """
-    with Path("/dev/null").open("r+b", buffering=0) as null:
-        run = worker.launch(limits, tests, [null.fileno()] * 3)
-    try:
-        run.wait_until_ready()
-        session = Session(run, limits)
-        session.send(job)
-        yield session
-        run.finish()
-    finally:
-        with suppress(WorkerError):
-            run.finish()
+    """Open a session with a process that does a job; see `Worker.run` for the arguments."""
+    files = [os.open("/dev/null", os.O_RDWR) for _ in range(3)]
+    with worker.run(job, limits, tests, files) as run:
+        yield Session(run, limits)

@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,11 +65,31 @@ class Worker:
                 "container as a user (apptainer --fakeroot, or --security uid:65534,gid:65534)",
             ) from None
 
-    def launch(self, limits: Limits, tests: int, files: list[int]) -> "Run":
-        """Start a process whose stdin, stdout and stderr are three descriptors.
+    @contextlib.contextmanager
+    def run(
+        self, job: dict[str, Any], limits: Limits, tests: int, files: list[int]
+    ) -> Iterator["Run"]:
+        """Start a process that does a job, and kill it when the context ends.
 
-        tests: how many tests it runs. Raises WorkerError if the worker fails.
+        tests: the number of tests whose CPU time it may use in total. files: three descriptors, its
+        stdin, stdout and stderr, which are closed here. Raises WorkerError if the worker fails.
         """
+        try:
+            run = self.launch(limits, tests, files)
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
+        try:
+            run.wait_until_ready()
+            run.send(job)
+            yield run
+            run.finish()
+        finally:
+            with contextlib.suppress(WorkerError):
+                run.finish()
+
+    def launch(self, limits: Limits, tests: int, files: list[int]) -> "Run":
+        """Start a process; see `run` for the arguments."""
         if self._process is None:
             self.start()
         assert self._control is not None
