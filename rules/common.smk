@@ -106,7 +106,9 @@ def stage(name):
         return f"remakes: {store.count_remakes(Path(first))}"
 
     functions = (settings, code, environment, remakes)
-    for function in functions:  # Snakemake would look at the signature again for every job
+    for (
+        function
+    ) in functions:  # Snakemake would look at the signature again for every job
         overwrite_function_params(function, signature(function).parameters)
     return {function.__name__: function for function in functions}
 

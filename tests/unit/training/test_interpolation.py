@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from restem.policies.interpolation import interpolate
+from restem.training.m_steps.interpolate import interpolate
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
