@@ -75,11 +75,6 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
     return digests
 
 
-def import_closure(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> list[str]:
-    """Return the sorted names of all modules that some modules import, including themselves."""
-    return sorted(code_digests(modules, root))
-
-
 def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Flatten nested mappings into one with dotted keys, to show which key changed."""
     items: dict[str, object] = {}

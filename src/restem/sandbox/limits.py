@@ -26,14 +26,9 @@ class Limits:
 
     def for_process(self, tests: int) -> dict[str, int]:
         """Return what the kernel enforces on a process that runs a number of tests."""
-        return {
-            "cpu_seconds": int(self.cpu_seconds * tests) + 2,
-            "memory_mib": self.memory_mib,
-            "processes": self.processes,
-            "files_mib": self.files_mib,
-            "stack_mib": self.stack_mib,
-            "message_bytes": self.message_bytes,
-        }
+        names = ("memory_mib", "processes", "files_mib", "stack_mib", "message_bytes")
+        cpu_seconds = int(self.cpu_seconds * tests) + 2
+        return {"cpu_seconds": cpu_seconds, **{name: getattr(self, name) for name in names}}
 
 
 class SandboxError(RestemError):

@@ -65,10 +65,8 @@ class Guard:
 
 def host_pid(pidfd: int) -> int:
     """Return the process id on the host of a process descriptor; -1 if the process has ended."""
-    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
-        if line.startswith("Pid:"):
-            return int(line.split()[1])
-    return -1
+    lines = Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pid:")), -1)
 
 
 def usage(pid: int) -> Usage:

@@ -4,7 +4,7 @@ import pytest
 
 from restem.answers.extraction import LAST_NUMBER, MARKERS, WHOLE, extract, markers_of
 from restem.answers.markers import ANSWER_IS, BOXED, FINAL_ANSWER, HASHES, last_boxed
-from restem.artifacts.digests import import_closure
+from restem.artifacts.digests import code_digests
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,6 @@ def test_a_text_without_a_marker_may_be_an_answer_itself(text, expected):
 
 
 def test_what_a_policy_accepts_is_no_part_of_the_problems():
-    used = import_closure(["restem.tasks.math", "restem.tasks.gsm8k", "restem.tasks.chain"])
+    used = code_digests(["restem.tasks.math", "restem.tasks.gsm8k", "restem.tasks.chain"])
     assert "restem.answers.markers" in used
     assert "restem.answers.extraction" not in used

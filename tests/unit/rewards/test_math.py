@@ -18,7 +18,7 @@ from restem.answers.extraction import MARKERS
 from restem.answers.symbolic import build
 from restem.answers.tokens import tokenize
 from restem.answers.tree import symbol
-from restem.artifacts.digests import import_closure
+from restem.artifacts.digests import code_digests
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.math import compare, grade, open_verifier
@@ -171,7 +171,7 @@ SYMPY_CONSTRUCTORS = {
 
 
 def sources_of_the_math_verifier():
-    for name in import_closure(["restem.rewards.math"]):
+    for name in code_digests(["restem.rewards.math"]):
         if name.startswith(("restem.answers", "restem.rewards")):
             yield Path(importlib.util.find_spec(name).origin)
 
