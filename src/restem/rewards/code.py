@@ -1,11 +1,11 @@
-"""Grade programs by their tests, in a sandbox whose walls are probed before the first program.
+"""Verify programs by their tests, in a sandbox whose walls are probed before the first program.
 
     with open_verifier(Reward(), ()) as verifier:
         verdicts = verifier.verify([Attempt(gold, completion)], "strict")
 
-`gold` is the tests as `restem.rewards.code_spec` describes them. A verdict's layer says what
+`gold` holds the tests as `restem.rewards.code_spec` describes them. A verdict's layer says what
 happened: passed, wrong answer, runtime error, timeout, memory, output limit, forbidden, no program
-found, or infrastructure error, which is our failure and not the program's.
+found, broken tests, or infrastructure error, which is our failure and not the program's.
 """
 
 import os
@@ -16,22 +16,23 @@ from contextlib import contextmanager
 from typing import Final
 
 from restem.config.reward import Reward
-from restem.rewards.code_judge import BrokenTestsError, Judgement, Workers, judge
-from restem.rewards.code_spec import Spec, read_spec
-from restem.rewards.held_back import deciding
-from restem.rewards.program import readings
+from restem.rewards.code_asserts import deciding_tests
+from restem.rewards.code_extraction import readings
+from restem.rewards.code_judge import BrokenTestsError, Judgement, WorkerPair, judge
+from restem.rewards.code_spec import read_spec
 from restem.rewards.verifier import INFRASTRUCTURE, Attempt, Outcome, Verdict
 from restem.sandbox.limits import Limits
 from restem.sandbox.probe import require_walls
 from restem.sandbox.worker import Worker
 
-ATTEMPTS: Final = 3
+TRIES: Final = 3
 
 _Program = tuple[str, tuple[str, ...]]
+"""A gold answer, and the readings of a completion."""
 
 
 class CodeVerifier:
-    """Judge programs in parallel, identical ones once; own the workers that run them."""
+    """Verify programs in parallel, equal ones only once; owns the workers that run them."""
 
     def __init__(self, reward: Reward, workers: int) -> None:
         code = reward.code
@@ -43,72 +44,70 @@ class CodeVerifier:
             memory_mib=code.memory_mib,
             output_bytes=code.output_kib << 10,
         )
-        self._idle: queue.SimpleQueue[Workers] = queue.SimpleQueue()
-        self._all = [Workers(Worker(code.packages), Worker(code.packages)) for _ in range(workers)]
-        for pair in self._all:
+        self._pairs = [
+            WorkerPair(Worker(code.packages), Worker(code.packages)) for _ in range(workers)
+        ]
+        self._idle: queue.SimpleQueue[WorkerPair] = queue.SimpleQueue()
+        for pair in self._pairs:
             self._idle.put(pair)
         self._threads = ThreadPoolExecutor(workers, "sandbox")
-        self._known: dict[_Program, Verdict] = {}
+        self._verdicts: dict[_Program, Verdict] = {}
 
-    def verify(self, attempts: Sequence[Attempt], policy: str) -> list[Verdict]:
-        """Return one verdict an attempt, in order; policy says how hard a program is looked for."""
-        programs = [_program(attempt, policy == "flexible") for attempt in attempts]
-        new = [key for key in dict.fromkeys(programs) if key not in self._known]
+    def verify(self, attempts: Sequence[Attempt], mode: str) -> list[Verdict]:
+        """Return one verdict per attempt, in order; mode `flexible` also reads code in prose."""
+        programs = [_program(attempt, mode == "flexible") for attempt in attempts]
+        new = [program for program in dict.fromkeys(programs) if program not in self._verdicts]
         verdicts = dict(zip(new, self._threads.map(self._verdict, new), strict=True))
-        # A failure of ours is not remembered: the next call tries again.
-        self._known |= {k: v for k, v in verdicts.items() if v.verdict != "error"}
-        return [self._known.get(key) or verdicts[key] for key in programs]
+        # Our own failures are not kept, so that the next call tries again.
+        self._verdicts |= {k: v for k, v in verdicts.items() if v.verdict != "error"}
+        return [self._verdicts.get(program) or verdicts[program] for program in programs]
 
     def close(self) -> None:
-        """End the workers and all that they started."""
+        """End the workers and all processes that they started."""
         self._threads.shutdown(cancel_futures=True)
-        for pair in self._all:
+        for pair in self._pairs:
             pair.close()
 
-    def _verdict(self, key: _Program) -> Verdict:
-        gold, programs = key
-        if not programs:
+    def _verdict(self, program: _Program) -> Verdict:
+        gold, texts = program
+        if not texts:
             return Verdict("unextractable", None, "no program found", passed=0.0)
-        problem: Exception | None = None
+        failure = ""
         pair = self._idle.get()
         try:
-            for _ in range(ATTEMPTS):
+            for _ in range(TRIES):
                 try:
-                    spec = deciding(gold, self._held_back)
-                    judged = judge(pair, spec, programs, self._limits, self._stop)
-                    return _told(judged, programs[0])
-                except BrokenTestsError as failure:
-                    return Verdict("error", programs[0], "broken tests", str(failure), 0.0)
-                except Exception as failure:  # no program may end the others' grading
-                    problem = failure
+                    spec = deciding_tests(gold, self._held_back)
+                    return _verdict_of(judge(pair, spec, texts, self._limits, self._stop), texts[0])
+                except BrokenTestsError as error:
+                    return Verdict("error", texts[0], "broken tests", str(error), 0.0)
+                except Exception as error:  # one program must not end the grading of the others
+                    failure = f"{type(error).__name__}: {error}"
                     pair.close()
         finally:
             self._idle.put(pair)
-        return Verdict(
-            "error", programs[0], INFRASTRUCTURE, f"{type(problem).__name__}: {problem}", 0.0
-        )
+        return Verdict("error", texts[0], INFRASTRUCTURE, failure, 0.0)
 
 
 def _program(attempt: Attempt, flexible: bool) -> _Program:
-    spec: Spec = read_spec(attempt.gold)
-    found = readings(attempt.completion, spec.prefix, spec.entry, flexible)
-    return attempt.gold, tuple(found)
+    spec = read_spec(attempt.gold)
+    return attempt.gold, tuple(readings(attempt.completion, spec.prefix, spec.entry, flexible))
 
 
-def _told(judged: Judgement, program: str) -> Verdict:
-    detail = judged.detail
-    if judged.first_failing is not None:
-        detail = f"test {judged.first_failing} of {judged.total}: {detail}".rstrip(": ")
-    outcome: Outcome = "correct" if judged.outcome == "passed" else "incorrect"
-    if judged.outcome == "timeout":
+def _verdict_of(judgement: Judgement, program: str) -> Verdict:
+    detail = judgement.detail
+    if judgement.first_failing is not None:
+        detail = f"test {judgement.first_failing} of {judgement.total}: {detail}".rstrip(": ")
+    outcome: Outcome = "correct" if judgement.outcome == "passed" else "incorrect"
+    if judgement.outcome == "timeout":
         outcome = "timeout"
-    fraction = judged.passed / judged.total
-    return Verdict(outcome, program, judged.outcome, detail or None, fraction)
+    fraction = judgement.passed / judgement.total
+    return Verdict(outcome, program, judgement.outcome, detail or None, fraction)
 
 
 @contextmanager
 def open_verifier(reward: Reward, markers: tuple[str, ...]) -> Iterator[CodeVerifier]:
-    """Probe the sandbox, then open the verifier of programs; `markers` mark nothing in code.
+    """Probe the sandbox, then open the verifier of programs; code has no `markers`.
 
     Raises SandboxError where a wall of the sandbox is missing.
     """

@@ -1,16 +1,20 @@
-"""Take a benchmark's test code apart, so that expected values never meet the program.
+"""Separate a benchmark's assertions from their expected values, which no program may see.
 
 `assert candidate(x) == y` becomes the expression `candidate(x)`, which is evaluated with the
-program, and the value y, which is compared outside. Test code that does not come apart like this
-(tolerances, loops, helpers) runs whole in a sandbox of its own and asks for results by number.
+program, and the value y, which is compared outside. Test code that cannot be separated like this
+(tolerances, loops, helpers) runs as it is in a sandbox of its own and asks for results by number.
+
+The last tests of a problem can be held back: they decide no reward, and serve to count false
+positives.
 """
 
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
-from restem.rewards.code_spec import Spec
+from restem.rewards.code_spec import Spec, read_spec
 
 RECORDER: Final = "__record__"
 _CONVERSIONS: Final = frozenset(
@@ -21,9 +25,9 @@ _EMPTY_SETS: Final = ("set()", "frozenset()")
 
 @dataclass(frozen=True)
 class Case:
-    """An expression to evaluate with the program, and what is to come out.
+    """An expression to evaluate with the program, and the expected value.
 
-    relation: `==`, or `true` and `false` for an assertion of the bare result.
+    relation: `==`; `true` or `false` for an assertion about the truth of the value.
     """
 
     expression: str
@@ -31,17 +35,17 @@ class Case:
     expected: Any = None
 
 
-class _Whole(Exception):  # noqa: N818 - a decision, not an error
-    """Say that test code does not come apart."""
+class _Inseparable(Exception):  # noqa: N818 - a decision, not an error
+    """Signal that test code cannot be separated into cases."""
 
 
-def entry_of(tests: Sequence[str], known: Sequence[str] = ()) -> str:
-    """Return the function that assertions call; `known`: those that a reference defines.
+def entry_of(tests: Sequence[str], defined: Sequence[str] = ()) -> str:
+    """Return the function that assertions call; defined: the functions of a reference solution.
 
-    Without a known one, the innermost call on the left that is no conversion, else the outermost.
+    Where none of these is called: the first call that is not a conversion, else the first call.
     """
     called = [name for test in tests for name in _called(test)]
-    likely = [name for name in called if name in known]
+    likely = [name for name in called if name in defined]
     likely += [name for name in called if name not in _CONVERSIONS]
     return next(iter(likely + called), "")
 
@@ -55,49 +59,65 @@ def _called(test: str) -> list[str]:
     return [call.func.id for call in calls if isinstance(call.func, ast.Name)]
 
 
-def take_apart(spec: Spec) -> list[Case] | None:
-    """Return the cases of a specification of kind `asserts`, or None where it must run whole."""
+def cases_of(spec: Spec) -> list[Case] | None:
+    """Return the cases of a specification of kind `asserts`, None where it must run as it is."""
     name = spec.bind or spec.entry
     try:
         return [_case(node, name) for node in _assertions(ast.parse(spec.tests), spec.bind)] or None
-    except _Whole:
+    except _Inseparable:
         return None
 
 
-def divided(spec: Spec, held_back: int) -> tuple[str, str] | None:
-    """Return test code without its last assertions, and with these alone; one stays in the first.
-
-    None where the code does not come apart or has one assertion only.
-    """
-    held = min(held_back, len(take_apart(spec) or [0]) - 1)
-    if held < 1:
-        return None
-    return _only(spec, slice(None, -held)), _only(spec, slice(-held, None))
+def deciding_tests(gold: str, held_back: int) -> Spec:
+    """Return the tests that decide a reward. Raises RestemError as `read_spec` does."""
+    return _split(gold, held_back)[0]
 
 
-def _only(spec: Spec, wanted: slice) -> str:
-    """Write test code with some of its assertions."""
+def held_back_tests(gold: str, held_back: int) -> str | None:
+    """Return the tests that are held back, as a gold answer; None where there are none."""
+    tests = _split(gold, held_back)[1]
+    return tests.dump() if tests else None
+
+
+@lru_cache(maxsize=4096)
+def _split(gold: str, held_back: int) -> tuple[Spec, Spec | None]:
+    """Hold back the last tests, but not the only one, nor tests that cannot be separated."""
+    spec = read_spec(gold)
+    if not held_back:
+        return spec, None
+    count = len(cases_of(spec) or ()) if spec.kind == "asserts" else len(spec.inputs)
+    held_back = min(held_back, count - 1)
+    if held_back < 1:
+        return spec, None
+    return _some(spec, slice(None, count - held_back)), _some(spec, slice(count - held_back, None))
+
+
+def _some(spec: Spec, tests: slice) -> Spec:
+    """Return a specification with some of its tests."""
+    if spec.kind != "asserts":
+        update = {"inputs": spec.inputs[tests], "expected": spec.expected[tests]}
+        return spec.model_copy(update=update)
     module = ast.parse(spec.tests)
-    kept = _assertions(module, spec.bind)[wanted]
+    kept = _assertions(module, spec.bind)[tests]
     body = _check_body(module) if spec.bind else module.body
     body[:] = [node for node in body if not isinstance(node, ast.Assert) or node in kept]
-    return ast.unparse(module)
+    return spec.model_copy(update={"tests": ast.unparse(module)})
 
 
 def _assertions(module: ast.Module, bind: str) -> list[ast.Assert]:
     body = _check_body(module) if bind else module.body
     kept = [node for node in body if not _idle(node)]
     if not all(isinstance(node, ast.Assert) for node in kept):
-        raise _Whole
+        raise _Inseparable
     return [node for node in kept if isinstance(node, ast.Assert) and not _trivial(node)]
 
 
 def _check_body(module: ast.Module) -> list[ast.stmt]:
-    """Return the body of `check`, beside which only constants may stand."""
+    """Return the body of `check`; the module may hold nothing else but constants."""
     checks = [node for node in module.body if isinstance(node, ast.FunctionDef)]
     constants = all(isinstance(n, (ast.FunctionDef, ast.Assign)) or _idle(n) for n in module.body)
     if len(checks) != 1 or checks[0].name != "check" or not constants:
-        raise _Whole
+        raise _Inseparable
     return checks[0].body
 
 
@@ -114,10 +134,10 @@ def _case(node: ast.Assert, name: str) -> Case:
     test = node.test
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         if not isinstance(test.ops[0], (ast.Eq, ast.Is)):
-            raise _Whole
+            raise _Inseparable
         expected = _value(test.comparators[0])
         if isinstance(test.ops[0], ast.Is) and not isinstance(expected, (bool, type(None))):
-            raise _Whole
+            raise _Inseparable
         return Case(_expression(test.left, name), "==", expected)
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return Case(_expression(test.operand, name), "false")
@@ -130,22 +150,22 @@ def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        raise _Whole from None
+        raise _Inseparable from None
 
 
 def _expression(node: ast.expr, name: str) -> str:
-    """Return a call of the program, perhaps inside conversions: nothing else."""
+    """Return a call of the program, perhaps inside conversions; refuse anything else."""
     inner = node
     while _calls(inner) in _CONVERSIONS and _calls(inner) != name:
         if not isinstance(inner, ast.Call) or not inner.args:
-            raise _Whole
+            raise _Inseparable
         inner = inner.args[0]
     if _calls(inner) != name:
-        raise _Whole
+        raise _Inseparable
     if sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(node)) != 1:
-        raise _Whole
+        raise _Inseparable
     if any(isinstance(part, (ast.Lambda, ast.NamedExpr, ast.Await)) for part in ast.walk(node)):
-        raise _Whole
+        raise _Inseparable
     return ast.unparse(node)
 
 
@@ -164,7 +184,7 @@ class _Recorder(ast.NodeTransformer):
 
 
 def recorded(spec: Spec) -> tuple[str, int]:
-    """Return the test code with its assertions recorded one by one, and how many stand in it."""
+    """Return the test code with each assertion recorded, and the number of assertions."""
     module = ast.parse(spec.tests)
     count = sum(isinstance(node, ast.Assert) for node in ast.walk(module))
     code = ast.unparse(ast.fix_missing_locations(_Recorder().visit(module)))
@@ -172,7 +192,7 @@ def recorded(spec: Spec) -> tuple[str, int]:
 
 
 def defined(program: str) -> list[str]:
-    """Return the functions and classes at the margin of a reference program, which is trusted."""
+    """Return the top-level functions and classes of a reference program, which is trusted."""
     try:
         body = ast.parse(program).body
     except SyntaxError:

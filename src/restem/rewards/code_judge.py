@@ -1,4 +1,4 @@
-"""Judge one program by its tests: what it does in the sandbox against what is expected outside."""
+"""Judge a program by its tests: run it in the sandbox, compare its results outside."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from restem.rewards.code_asserts import RECORDER, Case, recorded, take_apart
+from restem.rewards.code_asserts import RECORDER, Case, cases_of, recorded
+from restem.rewards.code_extraction import before_entry
+from restem.rewards.code_outputs import EQUAL_TEXT, as_sequences, equal_value, truth
 from restem.rewards.code_spec import Spec
-from restem.rewards.compare import as_sequences, equal, printed, truth
-from restem.rewards.program import before_entry
 from restem.sandbox.inside.wire import pack
 from restem.sandbox.limits import Failure, Limits, ProgramError
 from restem.sandbox.scripts import run_script
 from restem.sandbox.session import Session, open_session
 from restem.sandbox.worker import Worker
 
-Outcome = Literal["passed", "wrong answer"] | Failure
+TestOutcome = Literal["passed", "wrong answer"] | Failure
 SHOWN_CHARACTERS: Final = 200
-# What test code that runs whole may name without an import of its own, as after many programs.
+# Benchmarks' test code relies on imports of the module that it is appended to.
 TEST_IMPORTS: Final = "import collections, itertools, math, random, re, string, sys\n"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a program: its outcome, the tests passed of all, the first failing one."""
+    """The outcome of a program, how many of its tests passed, and the first failing test."""
 
-    outcome: Outcome
+    outcome: TestOutcome
     passed: int
     total: int
     first_failing: int | None = None
@@ -34,8 +34,8 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Workers:
-    """The two workers of a judge: programs run in one, test code that stays whole in the other."""
+class WorkerPair:
+    """The two workers of a judge: one runs programs, the other test code that runs as it is."""
 
     programs: Worker
     tests: Worker
@@ -47,106 +47,104 @@ class Workers:
 
 
 class BrokenTestsError(Exception):
-    """Report test code that fails before it has asked for a single result."""
-
-
-Result = tuple[Outcome, str]
-
-
-def judge(
-    workers: Workers, spec: Spec, programs: Sequence[str], limits: Limits, stop: bool
-) -> Judgement:
-    """Judge a program, given its readings; stop: at the first failing test.
-
-    Raises WorkerError when the sandbox fails, BrokenTestsError when the tests do.
-    """
-    if spec.kind == "stdin":
-        return _tally(_printing(workers.programs, spec, programs, limits), len(spec.inputs), stop)
-    if spec.kind == "calls":
-        cases: Sequence[_Question] = _calls(spec)
-    elif (found := _cases(spec)) is not None:
-        cases = found
-    else:
-        return _judge_whole(workers, spec, programs, limits, stop)
-    return _tally(_asking(workers.programs, spec, programs, limits, cases), len(cases), stop)
-
-
-def _tally(results: Generator[Result], total: int, stop: bool) -> Judgement:
-    """Count results; the first failure gives the outcome."""
-    passed, failed = 0, None
-    with closing(results):
-        for index, (outcome, detail) in enumerate(results):
-            passed += outcome == "passed"
-            if outcome != "passed" and failed is None:
-                failed = (index, outcome, detail)
-            if failed and stop:
-                break
-    if failed is None:
-        return Judgement("passed", passed, total)
-    return Judgement(failed[1], passed, total, failed[0], failed[2])
-
-
-def _printing(
-    worker: Worker, spec: Spec, programs: Sequence[str], limits: Limits
-) -> Generator[Result]:
-    same = printed(spec.compare)
-    for text, expected in zip(spec.inputs, spec.expected, strict=True):
-        try:
-            output = run_script(worker, spec.preamble, programs, text, limits)
-        except ProgramError as problem:
-            yield problem.failure, problem.detail
-            continue
-        told = f"printed {_shown(output)}, expected {_shown(expected)}"
-        yield ("passed", "") if same(output, expected) else ("wrong answer", told)
+    """Report test code that fails before it has called the program."""
 
 
 @dataclass(frozen=True)
-class _Question:
-    """What to ask of a program, and how to judge the claim that comes back."""
+class _Check:
+    """A request to a program, and how to judge the claim that comes back."""
 
     request: dict[str, Any]
     case: Case
     sequences: bool = False
 
-    def holds(self, claim: Any) -> bool:
+    def accepts(self, claim: Any) -> bool:
         case = self.case
         if case.relation != "==":
             return truth(claim) is (case.relation == "true")
         if not self.sequences:
-            return equal(claim, case.expected)
-        claim, wrapped = as_sequences(claim), case.expected
-        return equal(claim, wrapped) or (
-            isinstance(wrapped, list) and bool(wrapped) and equal(claim, wrapped[0])
+            return equal_value(claim, case.expected)
+        claim, expected = as_sequences(claim), case.expected
+        return equal_value(claim, expected) or (
+            isinstance(expected, list) and bool(expected) and equal_value(claim, expected[0])
         )
 
 
-def _calls(spec: Spec) -> list[_Question]:
+Result = tuple[TestOutcome, str]
+"""The outcome of one test, and its detail."""
+
+
+def judge(
+    workers: WorkerPair, spec: Spec, programs: Sequence[str], limits: Limits, stop: bool
+) -> Judgement:
+    """Judge a program, given its readings. stop: end at the first failing test.
+
+    Raises WorkerError when the sandbox fails, BrokenTestsError when the tests do.
+    """
+    if spec.kind == "stdin":
+        results = _run_with_inputs(workers.programs, spec, programs, limits)
+        return _tally(results, len(spec.inputs), stop)
+    checks = _calls(spec) if spec.kind == "calls" else _asserts(spec)
+    if not checks:
+        return _judge_with_test_code(workers, spec, programs, limits, stop)
+    results = _run_checks(workers.programs, spec, programs, limits, checks)
+    return _tally(results, len(checks), stop)
+
+
+def _tally(results: Generator[Result], total: int, stop: bool) -> Judgement:
+    """Count results; the first failure decides the outcome."""
+    passed, failure = 0, None
+    with closing(results):
+        for index, (outcome, detail) in enumerate(results):
+            passed += outcome == "passed"
+            if outcome != "passed" and failure is None:
+                failure = (index, outcome, detail)
+            if failure and stop:
+                break
+    if failure is None:
+        return Judgement("passed", passed, total)
+    index, outcome, detail = failure
+    return Judgement(outcome, passed, total, index, detail)
+
+
+def _run_with_inputs(
+    worker: Worker, spec: Spec, programs: Sequence[str], limits: Limits
+) -> Generator[Result]:
+    equal = EQUAL_TEXT[spec.compare]
+    for text, expected in zip(spec.inputs, spec.expected, strict=True):
+        try:
+            output = run_script(worker, spec.preamble, programs, text, limits)
+        except ProgramError as error:
+            yield error.failure, error.detail
+            continue
+        mismatch = f"printed {_shown(output)}, expected {_shown(expected)}"
+        yield ("passed", "") if equal(output, expected) else ("wrong answer", mismatch)
+
+
+def _calls(spec: Spec) -> list[_Check]:
     sequences = spec.compare == "sequences"
     return [
-        _Question({"call": pack((arguments, {}))}, Case("", "==", expected), sequences)
+        _Check({"call": pack((arguments, {}))}, Case("", "==", expected), sequences)
         for arguments, expected in zip(spec.inputs, spec.expected, strict=True)
     ]
 
 
-def _cases(spec: Spec) -> list[_Question] | None:
-    cases = _apart(spec.tests, spec.bind, spec.entry)
-    return [_Question({"eval": case.expression}, case) for case in cases] if cases else None
+def _asserts(spec: Spec) -> list[_Check]:
+    """Return the checks of assertions; none where the test code must run as it is."""
+    cases = _cases(spec.tests, spec.bind, spec.entry)
+    return [_Check({"eval": case.expression}, case) for case in cases]
 
 
 @lru_cache(maxsize=4096)
-def _apart(tests: str, bind: str, entry: str) -> list[Case] | None:
-    return take_apart(Spec(kind="asserts", tests=tests, bind=bind, entry=entry))
+def _cases(tests: str, bind: str, entry: str) -> list[Case]:
+    return cases_of(Spec(kind="asserts", tests=tests, bind=bind, entry=entry)) or []
 
 
-def _asking(
-    worker: Worker,
-    spec: Spec,
-    programs: Sequence[str],
-    limits: Limits,
-    questions: Sequence[_Question],
+def _run_checks(
+    worker: Worker, spec: Spec, programs: Sequence[str], limits: Limits, checks: Sequence[_Check]
 ) -> Generator[Result]:
-    """Ask question by question; after a program has died, a new process takes the rest."""
-    waiting = list(questions)
+    """Run one check after the other; when the program dies, a new process does the rest."""
+    waiting = list(checks)
     while waiting:
         loaded = False
         try:
@@ -154,12 +152,12 @@ def _asking(
                 _load(session)
                 loaded = True
                 while waiting:
-                    yield _answer(session, waiting[0])
+                    yield _run_check(session, waiting[0])
                     waiting.pop(0)
-        except ProgramError as problem:
-            lost = waiting[:1] if loaded else waiting
-            waiting = waiting[len(lost) :]
-            yield from [(problem.failure, problem.detail)] * len(lost)
+        except ProgramError as error:
+            failed = waiting[:1] if loaded else waiting
+            waiting = waiting[len(failed) :]
+            yield from [(error.failure, error.detail)] * len(failed)
 
 
 def _job(spec: Spec, programs: Sequence[str]) -> dict[str, Any]:
@@ -174,17 +172,16 @@ def _load(session: Session) -> None:
         raise _program_error(reply)
 
 
-def _answer(session: Session, question: _Question) -> Result:
-    session.send(question.request)
+def _run_check(session: Session, check: _Check) -> Result:
+    session.send(check.request)
     reply = session.receive()
     if "error" in reply:
-        problem = _program_error(reply)
-        return problem.failure, problem.detail
+        error = _program_error(reply)
+        return error.failure, error.detail
     claim = reply.get("value")
-    if question.holds(claim):
+    if check.accepts(claim):
         return "passed", ""
-    told = f"returned {_shown(claim)}, expected {_shown(question.case.expected)}"
-    return "wrong answer", told
+    return "wrong answer", f"returned {_shown(claim)}, expected {_shown(check.case.expected)}"
 
 
 def _program_error(reply: dict[str, Any]) -> ProgramError:
@@ -198,97 +195,113 @@ def _shown(value: Any) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
-def _judge_whole(
-    workers: Workers, spec: Spec, programs: Sequence[str], limits: Limits, stop: bool
+# ---- test code that runs as it is ----
+
+
+def _judge_with_test_code(
+    workers: WorkerPair, spec: Spec, programs: Sequence[str], limits: Limits, stop: bool
 ) -> Judgement:
-    """Run test code whole, beside the program and out of its reach."""
+    """Run test code in a sandbox of its own, out of the program's reach."""
     code, total = recorded(spec)
-    job: dict[str, Any] = {"mode": "tests", "tests": code, "stop": stop, "recorder": RECORDER}
-    job |= {"setup": _test_setup(spec), "classes": spec.classes}
-    job["names"] = [name for name in (spec.bind, spec.entry) if name.isidentifier()]
-    calls = _apart_job(spec, programs)
+    tests_job: dict[str, Any] = {"mode": "tests", "tests": code, "stop": stop}
+    tests_job |= {"recorder": RECORDER, "setup": _test_setup(spec), "classes": spec.classes}
+    tests_job["names"] = [name for name in (spec.bind, spec.entry) if name.isidentifier()]
+    program_job = _job(spec, programs) | {"setup": "", "entry": spec.entry}
     try:
-        with open_session(workers.programs, calls, max(total, 1), limits) as program:
+        with open_session(workers.programs, program_job, max(total, 1), limits) as program:
             _load(program)
-            with open_session(workers.tests, job, max(total, 1), limits) as tests:
-                return _converse(program, tests, total)
-    except ProgramError as problem:
-        return Judgement(problem.failure, 0, total, 0, problem.detail)
+            with open_session(workers.tests, tests_job, max(total, 1), limits) as tests:
+                return _Conversation(program, tests, total).judgement()
+    except ProgramError as error:
+        return Judgement(error.failure, 0, total, 0, error.detail)
 
 
 def _test_setup(spec: Spec) -> str:
     """Return what test code may use: imports, and helpers that the prompt itself defines."""
-    lines = spec.setup.splitlines()  # the rest of a set-up may need the program's own classes
+    lines = spec.setup.splitlines()  # other lines of a set-up may need the program's own classes
     imports = "\n".join(line for line in lines if line.startswith(("import ", "from ")))
     helpers = before_entry(spec.prefix, spec.entry)
     return f"{TEST_IMPORTS}{imports}\n{spec.preamble}\n{helpers}"
 
 
-def _apart_job(spec: Spec, programs: Sequence[str]) -> dict[str, Any]:
-    return _job(spec, programs) | {"setup": "", "entry": spec.entry}
+@dataclass
+class _Conversation:
+    """Carries calls from the tests to the program and results back, and counts assertions.
 
+    error: of the program's last call. failure: index, outcome and detail of the first failing
+    assertion.
+    """
 
-def _converse(program: Session, tests: Session, total: int) -> Judgement:
-    """Carry calls from the tests to the program and results back, until the tests are done."""
-    passed, recorded_, asked = 0, 0, 0
-    failed: tuple[int, Outcome, str] | None = None
-    trouble: ProgramError | None = None
-    while True:
+    program: Session
+    tests: Session
+    total: int
+    calls: int = 0
+    assertions: int = 0
+    passed: int = 0
+    error: ProgramError | None = None
+    failure: tuple[int, TestOutcome, str] | None = None
+
+    def judgement(self) -> Judgement:
+        """Run the tests to their end. Raises BrokenTestsError when they fail by themselves."""
+        while True:
+            try:
+                message = self.tests.receive()
+            except ProgramError as error:
+                # A claim drove the tests beyond their limits, so they have failed.
+                self._fail("wrong answer", f"the tests: {error.failure}")
+                return self._judgement(max(self.total, self.assertions + 1))
+            if "ask" in message:
+                self.calls += 1
+                self.tests.send(self._reply(message["ask"]))
+            elif "assert" in message:
+                self._count(bool(message["assert"]), message.get("text"))
+            else:
+                return self._end(message.get("done"))
+
+    def _reply(self, call: Any) -> dict[str, Any]:
+        """Put a call to the program; once it has died, every call fails as the first one did."""
+        if self.error is not None and self.error.fatal:
+            return {"error": self.error.failure}
         try:
-            message = tests.receive()
-        except ProgramError as problem:
-            # Tests that a claim has driven too far have failed; only silent ones are broken.
-            failed = failed or (recorded_, "wrong answer", f"the tests: {problem.failure}")
-            return Judgement(failed[1], passed, max(total, recorded_ + 1), *failed[::2])
-        if "ask" in message:
-            asked += 1
-            reply, trouble = _relay(program, message["ask"], trouble)
-            tests.send(reply)
-        elif "assert" in message:
-            passed += bool(message["assert"])
-            if not message["assert"] and failed is None:
-                failed = _reason(recorded_, trouble, message.get("text"))
-            recorded_ += 1
+            self.program.send({"call": call})
+            reply = self.program.receive()
+            if "error" in reply:
+                raise _program_error(reply)
+        except ProgramError as error:
+            self.error = error
+            return {"error": error.failure}
+        self.error = None
+        return {"value": reply.get("value")}
+
+    def _count(self, holds: bool, text: Any) -> None:
+        if holds:
+            self.passed += 1
         else:
-            return _concluded(message.get("done"), failed, trouble, passed, recorded_, total, asked)
+            self._fail_by_program(text or "the assertion does not hold")
+        self.assertions += 1
 
+    def _end(self, exception: Any) -> Judgement:
+        """Judge the program when the tests have ended, with an exception or without."""
+        if exception and not self.calls:
+            raise BrokenTestsError(str(exception)[-500:])
+        if exception:
+            self._fail_by_program(exception)
+        total = max(self.total, self.assertions + bool(exception))
+        if self.failure is None and self.passed:
+            total = max(self.assertions, 1)
+        return self._judgement(total)
 
-def _relay(
-    program: Session, call: Any, trouble: ProgramError | None
-) -> tuple[dict[str, Any], ProgramError | None]:
-    """Put one call to the program; once it has died, every call fails as the first one did."""
-    if trouble is not None and trouble.fatal:
-        return {"error": trouble.failure}, trouble
-    try:
-        program.send({"call": call})
-        reply = program.receive()
-        if "error" in reply:
-            raise _program_error(reply)
-        return {"value": reply.get("value")}, None
-    except ProgramError as problem:
-        return {"error": problem.failure}, problem
+    def _fail_by_program(self, text: Any) -> None:
+        if self.error is not None:
+            self._fail(self.error.failure, self.error.detail)
+        else:
+            self._fail("wrong answer", str(text))
 
+    def _fail(self, outcome: TestOutcome, detail: str) -> None:
+        self.failure = self.failure or (self.assertions, outcome, detail)
 
-def _reason(index: int, trouble: ProgramError | None, text: Any) -> tuple[int, Outcome, str]:
-    if trouble is not None:
-        return index, trouble.failure, trouble.detail
-    return index, "wrong answer", str(text or "the assertion does not hold")
-
-
-def _concluded(
-    broken: Any,
-    failed: tuple[int, Outcome, str] | None,
-    trouble: ProgramError | None,
-    passed: int,
-    recorded_: int,
-    total: int,
-    asked: int,
-) -> Judgement:
-    if broken and not asked:
-        raise BrokenTestsError(str(broken)[-500:])
-    if broken and failed is None:
-        failed = _reason(recorded_, trouble, broken)
-    total = max(total, recorded_ + bool(broken))
-    if failed is None:
-        return Judgement("passed", passed, max(recorded_, 1) if passed else total)
-    return Judgement(failed[1], passed, total, *failed[::2])
+    def _judgement(self, total: int) -> Judgement:
+        if self.failure is None:
+            return Judgement("passed", self.passed, total)
+        index, outcome, detail = self.failure
+        return Judgement(outcome, self.passed, total, index, detail)

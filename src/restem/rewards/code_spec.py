@@ -1,19 +1,19 @@
-"""The tests of a code problem as JSON text: the gold answer of `apps`, `humaneval`, `mbpp`, ….
+"""The test specification of a code problem, which is its gold answer, as JSON.
 
-One object with `kind` and, as its kind needs them:
+An object with a `kind` and the fields of that kind:
 
-* `stdin`: `inputs` and `expected`, texts of equal number; `compare` is `lines`, `numbers`
-  (fractions may differ by a rounding) or `unordered`.
+* `stdin`: `inputs` and `expected`, as many texts each; `compare` is `lines`, `numbers` (decimals
+  may differ by rounding) or `unordered`.
 * `calls`: `inputs`, lists of arguments, and `expected`, the results, all JSON; `entry` is the
-  function; `compare` is `exact` or `sequences` (tuples are lists; a result may stand in a list of
+  function; `compare` is `exact` or `sequences` (tuples are lists; a result may be in a list of
   one, as in APPS).
 * `asserts`: `tests`, the benchmark's own code: assertions, or `check(candidate)`; `bind` is the
-  name by which they call the entry (`candidate`) or nothing; `setup` runs after the program and
-  may use its classes; `classes` are those of the preamble whose instances are arguments or results.
+  name by which they call the entry (`candidate`) or empty; `setup` runs after the program and may
+  use its classes; `classes` are classes of the preamble with instances as arguments or results.
 
-For all kinds: `preamble` is code that runs before the program; `prefix` is what the prompt has
-begun and a completion may continue. No field but `inputs`, `setup`, `preamble` and `prefix`, and of
-`tests` only the calls, ever enters a program's sandbox.
+For all kinds: `preamble` is code that runs before the program; `prefix` is the start of the program
+in the prompt, which a completion may continue. Only `inputs`, `setup`, `preamble` and `prefix`, and
+the calls in `tests`, ever enter the sandbox of a program.
 """
 
 import json
@@ -42,11 +42,11 @@ class Spec(Strict):
     classes: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _fits_its_kind(self) -> Self:
         if self.kind == "asserts" and not self.tests.strip():
             raise ValueError("there are no tests")
         if self.kind != "asserts" and not 0 < len(self.inputs) == len(self.expected):
-            raise ValueError("inputs and expected must be as many, and at least one")
+            raise ValueError("inputs and expected must have the same length, at least one")
         if self.kind == "stdin" and not all(
             isinstance(text, str) for text in self.inputs + self.expected
         ):
@@ -59,19 +59,19 @@ class Spec(Strict):
         return self
 
     def dump(self) -> str:
-        """Return the gold answer: JSON text without what is left at its default."""
+        """Return the gold answer: JSON without the fields that have their default."""
         return json.dumps(self.model_dump(exclude_defaults=True), ensure_ascii=False)
 
 
 @lru_cache(maxsize=4096)
 def read_spec(gold: str) -> Spec:
-    """Read a gold answer. Raises RestemError when it is not a specification of tests."""
+    """Read a gold answer. Raises RestemError when it is not a test specification."""
     try:
         return Spec.model_validate_json(gold)
     except ValidationError as problem:
-        told = "; ".join(error["msg"] for error in problem.errors()[:3])
+        reasons = "; ".join(error["msg"] for error in problem.errors()[:3])
         raise RestemError(
-            f"the tests of a problem cannot be read: {told}",
+            f"the tests of a problem cannot be read: {reasons}",
             f"gold answer {gold[:80]!r}",
-            "give the fields that restem.rewards.code_spec describes",
+            "use the fields that restem.rewards.code_spec describes",
         ) from problem

@@ -1,8 +1,8 @@
-"""Grade by exact match, as the official evaluation of BIG-Bench Hard does (Suzgun et al. 2022).
+"""Verify by exact match, as the official evaluation of BIG-Bench Hard does (Suzgun et al. 2022).
 
-The answer is what follows the last `answer is `, without white space around it and without one
-full stop; without a chain of thought it is the first line. It must be the target, letter by
-letter. The flexible policy forgives case, brackets around a choice and a missing `answer is`.
+The answer follows the last `answer is `; without a chain of thought it is the first line. White
+space around it and one final full stop do not count. It must equal the target, letter by letter.
+The flexible mode ignores case, brackets around a choice and a missing `answer is`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,34 +20,34 @@ class ExactVerifier:
 
     def __init__(self, reward: Reward, markers: tuple[str, ...]) -> None:
         self._thinking = bool(markers)
-        self._longest = reward.max_answer_characters
+        self._max_characters = reward.max_answer_characters
 
-    def verify(self, attempts: Sequence[Attempt], policy: str) -> list[Verdict]:
-        """Return one verdict an attempt, in order."""
-        return [self._judge(attempt, policy) for attempt in attempts]
+    def verify(self, attempts: Sequence[Attempt], mode: str) -> list[Verdict]:
+        """Return one verdict per attempt, in order."""
+        return [self._verdict(attempt, mode == "strict") for attempt in attempts]
 
-    def _judge(self, attempt: Attempt, policy: str) -> Verdict:
+    def _verdict(self, attempt: Attempt, strict: bool) -> Verdict:
         answer = answer_in(attempt.completion, self._thinking)
-        if answer is None and policy != "strict":
+        if answer is None and not strict:
             answer = _last_line(attempt.completion)
         if not answer:
             return Verdict("unextractable", None, "extraction")
-        if len(answer) > self._longest:
-            return Verdict("incorrect", answer[: self._longest], "length")
-        same = answer == attempt.gold
-        if policy != "strict":
-            same = same or _loose(answer) == _loose(attempt.gold)
-        return Verdict("correct" if same else "incorrect", answer, "string")
+        if len(answer) > self._max_characters:
+            return Verdict("incorrect", answer[: self._max_characters], "length")
+        equal = answer == attempt.gold
+        if not strict:
+            equal = equal or _loose(answer) == _loose(attempt.gold)
+        return Verdict("correct" if equal else "incorrect", answer, "string")
 
 
 @contextmanager
 def open_verifier(reward: Reward, markers: tuple[str, ...]) -> Iterator[ExactVerifier]:
-    """Open the verifier of exact answers; markers: none where answers come without thoughts."""
+    """Open the verifier of exact answers; markers: none without a chain of thought."""
     yield ExactVerifier(reward, markers)
 
 
 def answer_in(completion: str, thinking: bool) -> str | None:
-    """Return the answer that a completion gives, None where it names none."""
+    """Return the answer in a completion, None where there is none."""
     if thinking:
         _, marker, answer = completion.rpartition(MARKER)
         if not marker:

@@ -1,13 +1,16 @@
-"""What every verifier is: opened once, it judges many attempts; and the verdicts that it gives."""
+"""The interface of verifiers: opened once, a verifier judges many attempts."""
 
+import importlib
+import importlib.util
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 from restem.config.reward import Reward
+from restem.errors import RestemError
 
-# The layer of a verdict that tells of our own failure: it is no verdict on the completion.
+# The layer of a verdict that reports our own failure, not one of the completion.
 INFRASTRUCTURE = "infrastructure error"
 
 Outcome = Literal["correct", "incorrect", "unextractable", "timeout", "error"]
@@ -15,10 +18,10 @@ Outcome = Literal["correct", "incorrect", "unextractable", "timeout", "error"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One completion's verdict, the answer that was found in it, and the layer that decided.
+    """The verdict on a completion, the answer extracted from it, and the layer that decided.
 
-    detail: what an auditor wants to see, such as the compared forms or the first failing test.
-    passed: the share of tests passed, 0 to 1; None where a verdict is all there is.
+    detail: for inspection, such as the compared forms or the first failing test. passed: the share
+    of tests passed, 0 to 1; None where there are no tests.
     """
 
     verdict: Outcome
@@ -40,25 +43,45 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A completion, and what its problem is checked against: a gold answer, or tests as JSON."""
+    """A completion and the gold answer of its problem, which may be tests as JSON."""
 
     gold: str
     completion: str
 
 
 class Verifier(Protocol):
-    """Judge attempts; whatever a completion holds, it never raises because of it."""
+    """Judges attempts; no completion, whatever is in it, makes it raise."""
 
-    def verify(self, attempts: Sequence[Attempt], policy: str) -> list[Verdict]:
-        """Return one verdict an attempt, in order; policy is `strict` or `flexible`."""
+    def verify(self, attempts: Sequence[Attempt], mode: str) -> list[Verdict]:
+        """Return one verdict per attempt, in order.
+
+        mode: how the answer is extracted, `strict` or `flexible`.
+        """
         ...
 
 
 class OpenVerifier(Protocol):
-    """Start a verifier: `open_verifier` of its module."""
+    """Opens a verifier: the function `open_verifier` of its module."""
 
     def __call__(
         self, reward: Reward, markers: tuple[str, ...]
     ) -> AbstractContextManager[Verifier]:
-        """Return a context in which attempts are judged; markers: of the task's strict answers."""
+        """Return a context with a verifier; markers: those of the task's strict mode."""
         ...
+
+
+def load_verifier(name: str) -> OpenVerifier:
+    """Return the `open_verifier` of `restem.rewards.<name>`.
+
+    Raises RestemError when there is no such verifier.
+    """
+    module = f"restem.rewards.{name}"
+    if name.isidentifier() and importlib.util.find_spec(module):
+        open_verifier = getattr(importlib.import_module(module), "open_verifier", None)
+        if open_verifier is not None:
+            return cast(OpenVerifier, open_verifier)
+    raise RestemError(
+        f"there is no verifier {name!r}",
+        "restem.rewards",
+        "name a module of this package that defines open_verifier(), such as math",
+    )

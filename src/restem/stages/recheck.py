@@ -19,7 +19,7 @@ from restem.artifacts.tables import KEPT, read_rows, table, write_table
 from restem.config.base import Strict, TaskModule, VerifierModule
 from restem.config.reward import Reward
 from restem.errors import RestemError
-from restem.rewards.held_back import held
+from restem.rewards.code_asserts import held_back_tests
 from restem.rewards.second_grader import second_replies
 from restem.rewards.verifier import Attempt
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
@@ -199,7 +199,7 @@ def _equations(case: Case) -> Finding:
 
 def _held_back_tests(cases: Sequence[Case], settings: Settings) -> list[Finding]:
     """Run programs on the tests that did not decide; a problem without such is undecided."""
-    tests = [held(case.gold, settings.reward.code.held_back) for case in cases]
+    tests = [held_back_tests(case.gold, settings.reward.code.held_back) for case in cases]
     testable = [(case, gold) for case, gold in zip(cases, tests, strict=True) if gold is not None]
     code = settings.reward.code.model_copy(update={"held_back": 0})
     reward = settings.reward.model_copy(update={"code": code})

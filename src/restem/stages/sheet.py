@@ -3,7 +3,7 @@
 from restem.artifacts.store import Job, write_bytes
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
-from restem.rewards.sheet import write
+from restem.rewards.human import write_sheet
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tasks.grading_sheet import entries_of
 from restem.tasks.problem import read_problems
@@ -23,6 +23,6 @@ def run(
     """
     drawn = [row for path in samples for row in read_rows(path, "samples")]
     entries = entries_of(drawn, read_problems(problems), str(problems))
-    write_bytes(output, write(entries))
+    write_bytes(output, write_sheet(entries))
     output.chmod(0o444)
     print(f"sheet: {len(entries)} completions to grade in a copy of {output}", flush=True)

@@ -1,42 +1,44 @@
-"""Grade completions of a task: for the rewards stage, and for validation inside the M-step."""
+"""Grade completions of a task, as rewards, in validation and in search."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from restem.config.reward import Reward
 from restem.errors import RestemError
-from restem.rewards.registry import load_verifier
-from restem.rewards.verifier import INFRASTRUCTURE, Attempt, Verdict, Verifier
+from restem.rewards.verifier import INFRASTRUCTURE, Attempt, Verdict, Verifier, load_verifier
 from restem.tasks.registry import load_task
 
 
 class Grader:
-    """Grade completions of one task under the study's policy; equal attempts are judged once."""
+    """Grades completions of one task; equal attempts are verified once.
 
-    def __init__(self, verifier: Verifier, policy: str) -> None:
+    mode: how answers are extracted, where a call does not say otherwise.
+    """
+
+    def __init__(self, verifier: Verifier, mode: str) -> None:
         self._verifier = verifier
-        self._policy = policy
+        self._mode = mode
 
-    def verdicts(self, attempts: Sequence[Attempt], policy: str | None = None) -> list[Verdict]:
-        """Return one verdict an attempt, in order; policy: the study's if it is left out.
+    def verdicts(self, attempts: Sequence[Attempt], mode: str | None = None) -> list[Verdict]:
+        """Return one verdict per attempt, in order.
 
-        Raises RestemError where the verifier itself has failed: that must not count as a reward.
+        Raises RestemError where the verifier itself failed, which must not count as a reward of 0.
         """
-        different = list(dict.fromkeys(attempts))
-        judged = self._verifier.verify(different, policy or self._policy)
-        lost = [verdict for verdict in judged if verdict.layer == INFRASTRUCTURE]
-        if lost:
+        distinct = list(dict.fromkeys(attempts))
+        verdicts = self._verifier.verify(distinct, mode or self._mode)
+        failures = [verdict for verdict in verdicts if verdict.layer == INFRASTRUCTURE]
+        if failures:
             raise RestemError(
-                f"the verifier failed on {len(lost)} of {len(judged)} completions",
-                str(lost[0].detail),
-                "look at `restem sandbox check` on this machine, then run the same command again",
+                f"the verifier failed on {len(failures)} of {len(verdicts)} completions",
+                str(failures[0].detail),
+                "run `restem sandbox check` on this machine, then the same command again",
             )
-        verdict_of = dict(zip(different, judged, strict=True))
-        return [verdict_of[attempt] for attempt in attempts]
+        verdict_by_attempt = dict(zip(distinct, verdicts, strict=True))
+        return [verdict_by_attempt[attempt] for attempt in attempts]
 
 
 @contextmanager
 def open_grader(task: str, verifier: str, reward: Reward) -> Iterator[Grader]:
-    """Open the verifier of a task for as long as the context lasts."""
+    """Open the grader of a task."""
     with load_verifier(verifier)(reward, load_task(task).markers) as opened:
         yield Grader(opened, reward.extraction)

@@ -1,35 +1,34 @@
-"""What stands on a grading sheet: completions beside their questions, in the order of the exam."""
+"""Pair completions with their questions on a grading sheet, in the order of the exam."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from restem.errors import RestemError
-from restem.rewards.human import Key, Points, read_points
-from restem.rewards.sheet import Entry
+from restem.rewards.human import Entry, Key, Points, read_points
 from restem.tasks.problem import POINTS, Problem
 
 
 def entries_of(
     samples: Iterable[Mapping[str, Any]], problems: Iterable[Problem], where: str
 ) -> list[Entry]:
-    """Pair completions with their questions and what the rubric gives for them, where known.
+    """Pair completions with their questions and the rubric's full points, where known.
 
-    Raises RestemError when a completion is of no problem.
+    Raises RestemError when a completion belongs to none of the problems.
     """
     by_id = {problem.id: problem for problem in problems}
-    found = []
+    entries = []
     for row in samples:
         problem = by_id.get(row["problem_id"])
         if problem is None:
             raise RestemError(
                 f"problem {row['problem_id']!r} is not among the problems",
                 where,
-                "draw the samples from the same problems",
+                "sample completions of the same problems",
             )
         of = problem.solutions.get(POINTS)
-        found.append(Entry(problem.id, row["draw"], problem.question, row["completion"], of))
-    return sorted(found, key=lambda entry: (entry.problem_id, entry.draw))
+        entries.append(Entry(problem.id, row["draw"], problem.question, row["completion"], of))
+    return sorted(entries, key=lambda entry: (entry.problem_id, entry.draw))
 
 
 def points_of(
@@ -41,10 +40,10 @@ def points_of(
     """
     try:
         content = sheet.read_bytes()
-    except OSError as problem:
+    except OSError as error:
         raise RestemError(
-            f"the filled sheet cannot be read: {problem.strerror}",
+            f"the filled sheet cannot be read: {error.strerror}",
             str(sheet),
             "fill in a copy of the sheet that was made beside the samples, and put it there",
-        ) from problem
+        ) from error
     return read_points(entries_of(samples, problems, where), content, str(sheet))

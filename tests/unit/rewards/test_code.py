@@ -58,7 +58,9 @@ def test_every_outcome_is_told_with_its_first_failing_test(
 def test_verdicts_come_in_order_and_each_program_runs_once(verifier, monkeypatch):
     seen = []
     true = code.judge
-    monkeypatch.setattr(code, "judge", lambda *given: seen.append(given[2]) or true(*given))
+    monkeypatch.setattr(
+        code, "judge", lambda *arguments: seen.append(arguments[2]) or true(*arguments)
+    )
     programs = [f"def f(x): return {n} * x  # once" for n in (3, 4, 3, 5, 3, 4)]
     verdicts = verifier.verify([Attempt(TRIPLE, program) for program in programs], "strict")
     assert [verdict.reward for verdict in verdicts] == [1, 0, 1, 0, 1, 0]
@@ -126,12 +128,12 @@ def test_tests_that_fail_by_themselves_are_an_error_of_the_data(verifier):
 def test_a_failing_worker_is_replaced_and_the_verdict_is_right(verifier, monkeypatch):
     true, calls = Worker.launch, []
 
-    def launch(self, *given):
-        calls.append(given)
+    def launch(self, *arguments):
+        calls.append(arguments)
         if len(calls) % 2:
             self._process.kill() if self._process else None
             raise WorkerError("pulled the plug")
-        return true(self, *given)
+        return true(self, *arguments)
 
     monkeypatch.setattr(Worker, "launch", launch)
     for number in range(10, 14):
@@ -139,11 +141,11 @@ def test_a_failing_worker_is_replaced_and_the_verdict_is_right(verifier, monkeyp
 
 
 def test_a_worker_that_is_killed_in_the_middle_is_replaced(verifier):
-    for pair in verifier._all:
+    for pair in verifier._pairs:
         pair.programs.start()
         pair.programs._process.kill()
     assert judged(verifier, "def f(x): return x + x + x").verdict == "correct"
-    frozen = verifier._all[0].programs
+    frozen = verifier._pairs[0].programs
     if frozen._process is not None:
         frozen._process.send_signal(signal.SIGCONT)
 
@@ -151,7 +153,7 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced(verifier):
 def test_a_sandbox_that_keeps_failing_is_an_error_and_never_a_reward_of_zero(monkeypatch):
     with open_verifier(Reward(code=QUICK), ()) as verifier:
 
-        def fail(*given):
+        def fail(*arguments):
             raise WorkerError("no room")
 
         monkeypatch.setattr(Worker, "launch", fail)
@@ -168,7 +170,7 @@ def test_a_sandbox_that_keeps_failing_is_an_error_and_never_a_reward_of_zero(mon
 def test_nothing_runs_on_after_the_verifier_is_closed():
     with open_verifier(Reward(code=QUICK), ()) as verifier:
         judged(verifier, "def f(x): return 3 * x")
-        started = [pair.programs._process.pid for pair in verifier._all if pair.programs._process]
+        started = [pair.programs._process.pid for pair in verifier._pairs if pair.programs._process]
     assert started
     for pid in started:
         assert subprocess.run(["ps", "-p", str(pid)], capture_output=True).returncode == 1

@@ -1,11 +1,11 @@
 import pytest
 
-from restem.rewards.code_asserts import entry_of, recorded, take_apart
+from restem.rewards.code_asserts import cases_of, entry_of, recorded
 from restem.rewards.code_spec import Spec
 
 
 def apart(tests, bind="candidate", entry="f"):
-    return take_apart(Spec(kind="asserts", tests=tests, bind=bind, entry=entry))
+    return cases_of(Spec(kind="asserts", tests=tests, bind=bind, entry=entry))
 
 
 def check(*lines):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from restem.rewards.code_judge import Workers
+from restem.rewards.code_judge import WorkerPair
 from restem.sandbox.limits import Limits
 from restem.sandbox.probe import require_walls
 from restem.sandbox.worker import Worker
@@ -16,14 +16,14 @@ def walls() -> None:
 
 
 @pytest.fixture(scope="module")
-def workers(walls: None) -> Iterator[Workers]:
-    pair = Workers(Worker(), Worker())
+def workers(walls: None) -> Iterator[WorkerPair]:
+    pair = WorkerPair(Worker(), Worker())
     yield pair
     pair.close()
 
 
 @pytest.fixture(scope="module")
-def worker(workers: Workers) -> Worker:
+def worker(workers: WorkerPair) -> Worker:
     return workers.programs
 
 

@@ -21,7 +21,7 @@ from restem.tasks.problem import Problem, to_row
 CONFIG = Path(__file__).parents[3] / "config"
 PROBLEMS = [Problem(f"test/{i:02}", f"-{i} + x?", None) for i in (3, 0, 2, 1)]
 ADDRESS = {"task": "hungarian", "split": "test", "decoding": "exam", "train_task": "pretrained"}
-ADDRESS |= {"model": "S", "variant": "base", "seed": 0, "iteration": 0}
+ADDRESS |= {"model": "S", "variant": "base", "seed": 0, "iteration": 0, "greedy": False}
 
 
 def job(stage: str, settings: dict[str, Any]) -> Job:
@@ -128,7 +128,7 @@ def test_points_become_verdicts_by_shard_and_then_metrics(made: dict[str, Any]) 
 
 def test_a_sheet_must_answer_for_the_other_shards_too(made: dict[str, Any]) -> None:
     filled, output = fill(made), made["folder"] / "rewards.parquet"
-    with pytest.raises(RestemError, match="is of no completion"):
+    with pytest.raises(RestemError, match="belongs to no completion"):
         read_sheet(filled, made["shards"][:1], made["problems"], "1-of-1", output)
     assert not output.exists()
 
@@ -162,7 +162,7 @@ def study(tmp_path: Path, **changes: Any) -> StudyGraph:
             "exam": {
                 "module": "hungarian",
                 "data": {"source": {"kind": "local", "directory": "data", "held_out": 0}},
-                "graded": str(tmp_path),
+                "graded_sheets": str(tmp_path),
             },
         },
         "models": {"S": {"source": {"kind": "embedded", "size": "S"}}},
@@ -190,7 +190,7 @@ def test_what_is_judged_is_what_a_verifier_or_a_sheet_is_there_for(tmp_path: Pat
 def test_without_a_folder_nothing_is_looked_for(tmp_path: Path) -> None:
     walk = study(tmp_path)
     tasks = {name: block.model_dump() for name, block in walk.study.tasks.items()}
-    tasks["exam"]["graded"] = None
+    tasks["exam"]["graded_sheets"] = None
     walk = study(tmp_path, tasks=tasks)
     assert [walk.filled(draws) for draws in walk.evaluations()] == [None, None]
     assert [walk.judged(draws) for draws in walk.evaluations()] == [True, False]
@@ -202,7 +202,7 @@ def test_nothing_is_trained_on_what_a_human_grades(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_sheets_for_a_task_with_a_verifier_is_refused(tmp_path: Path) -> None:
-    chain = {"data": {"source": {"kind": "embedded"}}, "graded": "somewhere"}
+    chain = {"data": {"source": {"kind": "embedded"}}, "graded_sheets": "somewhere"}
     evaluations = [{"task": "chain", "split": "test", "decoding": "greedy"}]
-    with pytest.raises(RestemError, match=r"tasks\.chain\.graded"):
+    with pytest.raises(RestemError, match=r"tasks\.chain\.graded_sheets"):
         study(tmp_path, tasks={"chain": chain}, evaluations=evaluations)

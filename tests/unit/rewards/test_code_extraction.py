@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from restem.rewards.program import readings
+from restem.rewards.code_extraction import readings
 
 SIGNATURE = 'import math\n\ndef helper(x):\n    return x\n\ndef f(x: int) -> int:\n    """Doc."""\n'
 WANTED = 42

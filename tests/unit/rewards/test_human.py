@@ -12,9 +12,18 @@ from hypothesis import strategies as st
 
 from restem.config.reward import Reward
 from restem.errors import RestemError
-from restem.rewards.human import read_points
-from restem.rewards.registry import load_verifier
-from restem.rewards.sheet import COLUMNS, COMPUTED, Entry, cell_of, read, same_text, text_of, write
+from restem.rewards.human import (
+    COLUMNS,
+    COMPUTED,
+    Entry,
+    cell_of,
+    read_points,
+    read_sheet,
+    same_text,
+    text_of,
+    write_sheet,
+)
+from restem.rewards.verifier import load_verifier
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text(
     "=+-@'\n\r\t; ,\"\\␛1a\x00", max_size=20
@@ -49,7 +58,7 @@ def filled(
     **dialect: Any,
 ) -> bytes:
     """Fill a sheet as a person would, and save it as a spreadsheet does."""
-    rows = cells(write(entries))
+    rows = cells(write_sheet(entries))
     for row in rows[1:]:
         row[4:6] = [points, row[5] or of]
     change(rows)
@@ -59,11 +68,12 @@ def filled(
 
 
 def refusal(sheet: bytes, entries: list[Entry] = ENTRIES) -> str:
-    with pytest.raises(RestemError) as found:
+    with pytest.raises(RestemError) as refused:
         read_points(entries, sheet, "filled.csv")
-    assert "filled.csv" in str(found.value)
-    assert "what to do" in str(found.value)
-    return str(found.value)
+    message = str(refused.value)
+    assert "filled.csv" in message
+    assert "what to do" in message
+    return message
 
 
 # ---- texts in a spreadsheet ----
@@ -72,7 +82,7 @@ def refusal(sheet: bytes, entries: list[Entry] = ENTRIES) -> str:
 @settings(max_examples=400, deadline=None)
 @given(texts, texts)
 def test_every_text_comes_back_as_it_was(question: str, completion: str) -> None:
-    [line] = read(write([Entry("a/1", 0, question, completion, None)]), "here")
+    [line] = read_sheet(write_sheet([Entry("a/1", 0, question, completion, None)]), "here")
     assert (text_of(line.question), text_of(line.completion)) == (question, completion)
     assert (text_of(line.problem_id), line.draw, line.points, line.of) == ("a/1", "0", "", "")
 
@@ -88,7 +98,7 @@ def test_every_text_comes_back_whatever_line_ends_a_spreadsheet_writes(
 @settings(max_examples=400, deadline=None)
 @given(texts)
 def test_no_cell_begins_a_formula_wherever_a_spreadsheet_cuts_it(text: str) -> None:
-    sheet = write([Entry(text, 0, text, text, None)]).decode("utf-8-sig")
+    sheet = write_sheet([Entry(text, 0, text, text, None)]).decode("utf-8-sig")
     for delimiter in (",", ";", "\t"):
         for row in csv.reader(io.StringIO(sheet, newline=""), delimiter=delimiter):
             for cell in row:
@@ -114,7 +124,7 @@ def test_an_edit_is_an_edit(other: str) -> None:
 
 
 def test_a_long_completion_is_read() -> None:
-    [line] = read(write([entry(0, "x" * 300_000)]), "here")
+    [line] = read_sheet(write_sheet([entry(0, "x" * 300_000)]), "here")
     assert len(text_of(line.completion)) == 300_000
 
 
@@ -143,7 +153,7 @@ def test_full_points_are_correct_and_a_part_is_a_fraction() -> None:
 def test_every_usual_way_of_saving_is_read(dialect: dict[str, Any]) -> None:
     entries = [entry(i, text) for i, text in enumerate(NASTY)]
     points = read_points(entries, filled(entries, **dialect), "filled.csv")
-    assert {float(p.given / p.of) for p in points.values()} == {2 / 3}
+    assert {float(p.points / p.of) for p in points.values()} == {2 / 3}
     assert len(points) == len(NASTY)
 
 
@@ -158,7 +168,7 @@ def test_order_empty_rows_and_further_columns_do_not_matter() -> None:
 
 
 def test_a_sheet_without_completions_gives_no_points() -> None:
-    assert read_points([], write([]), "filled.csv") == {}
+    assert read_points([], write_sheet([]), "filled.csv") == {}
 
 
 # ---- what is refused ----
@@ -184,42 +194,42 @@ SINGLE: list[tuple[int, int, str, str]] = [
     (1, 3, "", "the completion was edited"),
     (4, 0, "'test/02", "problem 'test/02', draw 0, has 2 rows"),
     (4, 0, "'test/02", "problem 'test/03', draw 0, has no row"),
-    (4, 0, "'test/77", "row 5 is of no completion: 'test/77'"),
-    (4, 1, "1", "row 5 is of no completion"),
-    (4, 1, "x", "row 5 is of no completion"),
+    (4, 0, "'test/77", "row 5 belongs to no completion: 'test/77'"),
+    (4, 1, "1", "row 5 belongs to no completion"),
+    (4, 1, "x", "row 5 belongs to no completion"),
 ]
 
 
-@pytest.mark.parametrize(("row", "column", "cell", "told"), SINGLE)
-def test_a_wrong_cell_is_named_by_its_row(row: int, column: int, cell: str, told: str) -> None:
+@pytest.mark.parametrize(("row", "column", "cell", "message"), SINGLE)
+def test_a_wrong_cell_is_named_by_its_row(row: int, column: int, cell: str, message: str) -> None:
     def change(rows: list[list[str]]) -> None:
         rows[row][column] = cell
 
-    assert told in refusal(filled(change=change))
+    assert message in refusal(filled(change=change))
 
 
 def test_a_missing_row_is_named() -> None:
-    told = refusal(filled(change=lambda rows: rows.pop(2)))
-    assert "problem 'test/01', draw 0, has no row" in told
+    message = refusal(filled(change=lambda rows: rows.pop(2)))
+    assert "problem 'test/01', draw 0, has no row" in message
 
 
 def test_a_row_that_stands_twice_is_refused_even_when_both_agree() -> None:
-    told = refusal(filled(change=lambda rows: rows.append(rows[1])))
-    assert "problem 'test/00', draw 0, has 2 rows" in told
+    message = refusal(filled(change=lambda rows: rows.append(rows[1])))
+    assert "problem 'test/00', draw 0, has 2 rows" in message
 
 
 def test_an_untouched_sheet_is_refused_with_a_count() -> None:
     entries = [entry(i) for i in range(33)]
-    told = refusal(write(entries), entries)
-    assert "row 2: points is empty; row 2: of is empty" in told
-    assert "and 56 more" in told
+    message = refusal(write_sheet(entries), entries)
+    assert "row 2: points is empty; row 2: of is empty" in message
+    assert "and 56 more" in message
 
 
 def test_a_sheet_of_other_samples_is_told_as_one() -> None:
     others = [entry(i, f"Something else {i}.") for i in range(4)]
-    told = refusal(filled(others))
-    assert "a sheet of other samples: 4 of its 4 completions" in told
-    assert "row 2" not in told
+    message = refusal(filled(others))
+    assert "a sheet of other samples: 4 of its 4 completions" in message
+    assert "row 2" not in message
 
 
 def test_what_the_rubric_gives_may_not_be_changed() -> None:
@@ -249,15 +259,15 @@ DAMAGED = [
     (HEADER.encode("utf-16"), "not UTF-8"),
     ((HEADER + "\n").encode() + "ő".encode("cp1250"), "not UTF-8 at byte"),
     ((HEADER + ",points\n").encode(), "several columns points"),
-    ((HEADER + '\n"a').encode(), "no whole CSV file"),
-    ((HEADER + '\n"a"b,0,q,c,1,1\n').encode(), "no whole CSV file"),
+    ((HEADER + '\n"a').encode(), "not a complete CSV file"),
+    ((HEADER + '\n"a"b,0,q,c,1,1\n').encode(), "not a complete CSV file"),
     ((HEADER + "\na,0,q,c,1,1,more\n").encode(), "row 2 has more cells than the header"),
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), DAMAGED)
-def test_what_is_no_sheet_is_refused(content: bytes, told: str) -> None:
-    assert told in refusal(content)
+@pytest.mark.parametrize(("content", "message"), DAMAGED)
+def test_what_is_no_sheet_is_refused(content: bytes, message: str) -> None:
+    assert message in refusal(content)
 
 
 @settings(max_examples=200, deadline=None)
@@ -277,5 +287,5 @@ def test_the_verifier_refuses_to_be_one() -> None:
 
 def test_mathematics_and_tables_come_back() -> None:
     questions = ["$-6 \\leq x \\leq 2$ and\n\n$$-4<x$$", "Point $P(3 ; -2)$\n| a | -b |\n|---|---|"]
-    lines = read(write([Entry(q, 0, q, q, None) for q in questions]), "here")
+    lines = read_sheet(write_sheet([Entry(q, 0, q, q, None) for q in questions]), "here")
     assert [text_of(line.question) for line in lines] == questions

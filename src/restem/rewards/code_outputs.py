@@ -1,24 +1,23 @@
-"""Compare what a program claims with what is expected, outside the sandbox.
+"""Compare what a program returned or printed with what is expected, outside the sandbox.
 
-Claims are JSON data as `restem.sandbox.inside.wire` makes them. They are compared as they stand:
-nothing of a claim becomes a key of a set before its size is known, so none can be built to collide.
+A returned value arrives as a claim: JSON data as `restem.sandbox.inside.wire` makes them, which may
+be forged. No part of a claim becomes a key of a set before its size is checked, so that a program
+cannot slow the comparison down by colliding hashes.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from restem.sandbox.inside.wire import Opaque, WireError, unpack
-
-Comparison = Literal["lines", "numbers", "unordered", "exact", "sequences"]
 
 # APPS compares printed numbers with numpy's default tolerances.
 RELATIVE: Final = 1e-5
 ABSOLUTE: Final = 1e-8
 
 
-def equal(claim: Any, expected: Any) -> bool:
-    """Tell whether a claim equals a value, as Python's == tells for plain data."""
+def equal_value(claim: Any, expected: Any) -> bool:
+    """Return whether a claim equals a value, as Python's == does for plain data."""
     try:
         return len(claim) == 1 and _equal(claim[0], expected)
     except (WireError, TypeError, ValueError, ArithmeticError, RecursionError):
@@ -26,7 +25,7 @@ def equal(claim: Any, expected: Any) -> bool:
 
 
 def truth(claim: Any) -> bool | None:
-    """Return a claim's truth, as `bool` tells it for plain data; None for anything else."""
+    """Return a claim's truth value, as `bool` does for plain data; None for anything else."""
     try:
         (value,) = claim
         if isinstance(value, dict):
@@ -39,7 +38,7 @@ def truth(claim: Any) -> bool | None:
 
 
 def as_sequences(claim: Any) -> Any:
-    """Make tuples lists, as APPS does before it compares the results of calls."""
+    """Turn tuples into lists, as APPS does before it compares the results of calls."""
     if isinstance(claim, list):
         return [as_sequences(item) for item in claim]
     if isinstance(claim, dict) and list(claim) == ["tuple"] and isinstance(claim["tuple"], list):
@@ -61,7 +60,7 @@ def _equal(claim: Any, expected: Any) -> bool:
 
 
 def _body(claim: Any, *tags: str) -> list[Any]:
-    """Return the items of a tagged container; raises WireError for anything else."""
+    """Return the items of a container with one of these tags. Raises WireError for any other."""
     for tag in tags:
         if isinstance(claim, dict) and list(claim) == [tag] and isinstance(claim[tag], list):
             body: list[Any] = claim[tag]
@@ -86,29 +85,22 @@ def _equal_dicts(claims: list[Any], expected: dict[Any, Any]) -> bool:
     )
 
 
-def printed(comparison: Comparison) -> Callable[[str, str], bool]:
-    """Return the comparison of printed text of that name."""
-    return {"lines": equal_lines, "numbers": equal_numbers, "unordered": equal_unordered}[
-        str(comparison)
-    ]
-
-
 def equal_lines(output: str, expected: str) -> bool:
-    """Compare line by line; white space inside a line is one space, blank lines at the end none."""
+    """Compare line by line, without blank lines and with single spaces between words."""
     return _lines(output) == _lines(expected)
 
 
 def equal_numbers(output: str, expected: str) -> bool:
-    """Compare line by line; where fractions are expected, numbers may differ by a rounding."""
-    ours, theirs = _lines(output), _lines(expected)
-    return len(ours) == len(theirs) and all(
+    """Compare line by line; where decimals are expected, numbers may differ by rounding."""
+    printed, wanted = _lines(output), _lines(expected)
+    return len(printed) == len(wanted) and all(
         len(left) == len(right) and all(map(_equal_words, left, right))
-        for left, right in zip(ours, theirs, strict=True)
+        for left, right in zip(printed, wanted, strict=True)
     )
 
 
 def equal_unordered(output: str, expected: str) -> bool:
-    """Compare the lines in any order, for problems that state so."""
+    """Compare the lines in any order, for problems that allow any."""
     return sorted(_lines(output)) == sorted(_lines(expected))
 
 
@@ -127,3 +119,10 @@ def _equal_words(word: str, expected: str) -> bool:
     except ValueError:
         return False
     return math.isfinite(right) and math.isclose(left, right, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+
+
+EQUAL_TEXT: Final[dict[str, Callable[[str, str], bool]]] = {
+    "lines": equal_lines,
+    "numbers": equal_numbers,
+    "unordered": equal_unordered,
+}

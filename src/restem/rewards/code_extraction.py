@@ -1,7 +1,7 @@
-"""Find the program in a completion, by its lines alone: nothing here parses what a model wrote.
+"""Extract the program from a completion, by looking at its lines: no model output is parsed here.
 
-A completion is a fenced block, bare code, or the continuation of a signature. Where text cannot
-tell, there are several readings, in order; the sandbox takes the first that Python can compile.
+A completion is a fenced block, bare code, or the continuation of a signature. Where the text is
+ambiguous there are several readings, in order; the sandbox takes the first one that compiles.
 """
 
 import re
@@ -18,10 +18,11 @@ _LANGUAGES: Final = ("", "python", "python3", "py", "py3")
 
 
 def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -> list[str]:
-    """Return whole programs that a completion may mean, likeliest first; none if it is empty.
+    """Return the complete programs that a completion may mean, the likeliest first.
 
-    prefix: what the prompt has begun, such as imports and a signature. entry: the function that is
-    called, `Solution().method`, or nothing. A flexible reading also looks for code inside prose.
+    prefix: the start of the program in the prompt, such as imports and a signature. entry: the
+    function that the tests call, `Solution().method`, or nothing. flexible: also look for code
+    inside prose.
     """
     completion = _open_fence(completion)
     blocks = _blocks(completion)
@@ -36,13 +37,13 @@ def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -
     if blocks and prefix and not _defines(body, entry):
         bodies.append(completion[: completion.find("```")] or body)
     if body[:1] in (" ", "\t") and not prefix:
-        bodies.append(body.lstrip(" \t"))  # the space that follows a prompt is no indentation
-    whole = [program for text in bodies for program in _complete(text, prefix, entry)]
-    return list(dict.fromkeys(whole))
+        bodies.append(body.lstrip(" \t"))  # a space after the prompt is not indentation
+    programs = [program for text in bodies for program in _complete(text, prefix, entry)]
+    return list(dict.fromkeys(programs))
 
 
 def _open_fence(completion: str) -> str:
-    """Open the fence of code that the prompt's own fence began, where only its end is written."""
+    """Add the opening fence where it is in the prompt, so that only the closing one is here."""
     lines = completion.splitlines()
     fences = [number for number, line in enumerate(lines) if _FENCE.match(line)]
     before = [line for line in lines[: fences[0]] if line.strip()] if fences else []
@@ -70,20 +71,20 @@ def _blocks(completion: str) -> list[str]:
 
 
 def _choose(blocks: Sequence[str], entry: str) -> str:
-    """Return the last block that defines the entry, else the longest one."""
+    """Return the last block that defines the entry, else the longest block."""
     defining = [block for block in blocks if entry and _defines(block, entry)]
     return defining[-1] if defining else max(blocks, key=len)
 
 
 def _unmarked(completion: str) -> str:
     for marker in (*_END_MARKERS, "[BEGIN]"):
-        before, found, after = completion.partition(marker)
-        completion = after if found and marker == "[BEGIN]" else before
+        before, separator, after = completion.partition(marker)
+        completion = after if separator and marker == "[BEGIN]" else before
     return completion
 
 
 def _complete(body: str, prefix: str, entry: str) -> list[str]:
-    """Put what the prompt has begun before a body, if the body needs it."""
+    """Put the prefix from the prompt before a body that needs it."""
     if not prefix:
         return [body]
     if _defines(body, entry):
@@ -99,19 +100,19 @@ def _defines(text: str, entry: str) -> bool:
 
 
 def _definition(entry: str) -> re.Pattern[str]:
-    """Match the line that defines an entry; for a method, that of its class."""
+    """Return the pattern of the line that defines an entry; for a method, its class."""
     name = re.escape(entry.partition("(")[0].partition(".")[0])
     return re.compile(rf"^(?:async[ \t]+def|def|class)[ \t]+{name}\b|^{name}[ \t]*=", re.MULTILINE)
 
 
 def before_entry(prefix: str, entry: str) -> str:
-    """Return what stands in a prefix before the entry's own definition."""
-    found = _definition(entry).search(prefix)
-    return prefix[: found.start()] if found else prefix
+    """Return the part of a prefix before the definition of the entry."""
+    definition = _definition(entry).search(prefix)
+    return prefix[: definition.start()] if definition else prefix
 
 
 def _until_prose(body: str) -> str:
-    """Cut bare code before the first line at the margin that no code begins with."""
+    """Cut bare code before the first line at the margin that does not look like code."""
     kept: list[str] = []
     for line in body.splitlines(keepends=True):
         at_margin = line[:1].isalpha() and not _CODE_LINE.match(line)
@@ -122,7 +123,7 @@ def _until_prose(body: str) -> str:
 
 
 def _from_first_opening(body: str) -> str:
-    """Cut prose before the first line that opens code."""
+    """Drop the prose before the first line that starts code."""
     lines = body.splitlines(keepends=True)
     for number, line in enumerate(lines):
         if _OPENING.match(line):

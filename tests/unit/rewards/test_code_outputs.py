@@ -3,12 +3,12 @@ import time
 
 import pytest
 
-from restem.rewards.compare import (
+from restem.rewards.code_outputs import (
     as_sequences,
-    equal,
     equal_lines,
     equal_numbers,
     equal_unordered,
+    equal_value,
     truth,
 )
 from restem.sandbox.inside.wire import pack
@@ -55,13 +55,13 @@ PAIRS = [
 
 @pytest.mark.parametrize(("claimed", "expected", "same"), PAIRS)
 def test_a_claim_is_compared_as_python_compares_plain_data(claimed, expected, same):
-    assert equal(claim(claimed), expected) is same
+    assert equal_value(claim(claimed), expected) is same
 
 
 @pytest.mark.parametrize("bad", [None, [], [1, 1], 1, {}, [{}], [{"set": 3}], [{"opaque": "x"}]])
 @pytest.mark.parametrize("expected", [None, 1, True, "x", [], (), {}, set(), [1, 1]])
 def test_what_is_no_claim_equals_nothing(bad, expected):
-    assert not equal(bad, expected)
+    assert not equal_value(bad, expected)
 
 
 @pytest.mark.parametrize("value", [0, 1, "", "x", [], [0], (), (0,), {}, {1: 2}, set(), {0}, None])
@@ -77,8 +77,8 @@ def test_what_is_no_plain_data_is_neither_true_nor_false(bad):
 def test_a_set_built_to_collide_costs_nothing():
     colliding = [{"int": hex(n * (2**61 - 1))} for n in range(30_000)]
     began = time.process_time()
-    assert not equal([{"set": colliding}], {1, 2})
-    assert not equal([{"dict": [[key, 1] for key in colliding]}], {1: 1})
+    assert not equal_value([{"set": colliding}], {1, 2})
+    assert not equal_value([{"dict": [[key, 1] for key in colliding]}], {1: 1})
     assert time.process_time() - began < 10
 
 
@@ -86,11 +86,11 @@ def test_a_deep_claim_is_unequal_not_a_crash():
     deep = expected = []
     for _ in range(50_000):
         deep, expected = [deep], [expected]
-    assert not equal([deep], expected)
+    assert not equal_value([deep], expected)
 
 
 def test_sequences_make_tuples_lists_at_every_depth():
-    assert equal(as_sequences(claim(((1, [(2,)]),))), [[1, [[2]]]])
+    assert equal_value(as_sequences(claim(((1, [(2,)]),))), [[1, [[2]]]])
 
 
 @pytest.mark.parametrize(
