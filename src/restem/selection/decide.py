@@ -1,8 +1,8 @@
-"""Decide which verified completions become training examples, and say why the others do not.
+"""Decide which verified completions become training examples, and record why the others do not.
 
-The paper's rule (section 3): keep what the verifier accepts, at most 10 a problem, chosen at
+The paper's rule (section 3): keep what the verifier accepts, at most 10 per problem, chosen at
 random. Every other method is another setting of the same steps, in this order: which draws are
-looked at, their reward, its threshold, valid steps, duplicates, the best, the cap, the global
+considered, their reward, its threshold, valid steps, duplicates, the best, the cap, the global
 share, the weight.
 """
 
@@ -16,9 +16,9 @@ from restem.answers.equations import all_hold, equations
 from restem.artifacts.tables import KEPT
 from restem.config.selection import Selection
 from restem.selection import trice
-from restem.selection.labels import Drawn, Rewarded, rewarded, stable
+from restem.selection.reward import Candidate, Rewarded, derived_seed, rewarded
 
-__all__ = ["Decision", "Drawn", "decide"]
+__all__ = ["Candidate", "Decision", "decide"]
 
 OVER_CAP = "over the cap"
 DUPLICATE = "duplicate"
@@ -31,175 +31,164 @@ OUTSIDE = "of a problem that is left out"
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one completion; the weight multiplies its loss (Eq. 3), 0 if not kept."""
+    """The decision on a candidate; the weight multiplies its loss (Eq. 3), 0 if it is not kept."""
 
-    drawn: Drawn
+    candidate: Candidate
     decision: str
     weight: float
 
 
 @dataclass
-class _Candidate:
-    """A completion on its way through the steps; reason is KEPT as long as nothing spoke up."""
+class _Pending:
+    """A candidate during selection; reason: why it is dropped, KEPT if it is not so far."""
 
-    given: Rewarded
+    rewarded: Rewarded
     reason: str = KEPT
 
     @property
-    def drawn(self) -> Drawn:
-        return self.given.drawn
+    def candidate(self) -> Candidate:
+        return self.rewarded.candidate
 
     @property
-    def key(self) -> tuple[int, str, int]:
-        return self.drawn.age, self.drawn.source, self.drawn.draw
+    def reward(self) -> float:
+        return self.rewarded.reward
+
+    @property
+    def order(self) -> tuple[int, str, int]:
+        return self.candidate.order
 
 
 def decide(
-    drawn: Iterable[Drawn],
+    candidates: Iterable[Candidate],
     selection: Selection,
     seed: Sequence[int],
     allowed: frozenset[str] | None = None,
 ) -> list[Decision]:
-    """Return one decision for each completion, in the order of problems and draws given.
+    """Return one decision per candidate, grouped by problem, in the order given.
 
     allowed: the ids of the problems to train on; None for all.
     """
-    grouped: dict[str, list[Drawn]] = defaultdict(list)
-    for one in drawn:
-        grouped[one.problem_id].append(one)
+    by_problem: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        by_problem[candidate.problem_id].append(candidate)
     groups = [
-        _candidates(group, selection, seed, allowed is None or name in allowed)
-        for name, group in grouped.items()
+        _pending(group, selection, seed, allowed is None or problem_id in allowed)
+        for problem_id, group in by_problem.items()
     ]
     if selection.weight == "control_variate":
         return _decide_by_memory(groups, selection)
     for group in groups:
         _select(group, selection, seed)
-    everything = [one for group in groups for one in group]
+    pending = [item for group in groups for item in group]
     if selection.top_share is not None:
-        _keep_top(everything, selection.top_share)
-    return [Decision(one.drawn, one.reason, _weight(one, selection)) for one in everything]
+        _keep_top(pending, selection.top_share)
+    return [Decision(item.candidate, item.reason, _weight(item, selection)) for item in pending]
 
 
-def _candidates(
-    group: Sequence[Drawn], selection: Selection, seed: Sequence[int], allowed: bool
-) -> list[_Candidate]:
-    """Reward the draws that are looked at; the others say nothing, not even in a vote."""
-    looked_at = [one for one in group if selection.draws is None or one.draw < selection.draws]
-    found = dict(zip(looked_at, rewarded(looked_at, selection, seed), strict=True))
-    candidates = []
-    for one in group:
-        given = found.get(one)
-        if given is None:
-            candidates.append(_Candidate(Rewarded(one, 0.0, NOT_LOOKED_AT), NOT_LOOKED_AT))
-        else:
-            candidates.append(_Candidate(given, KEPT if allowed else OUTSIDE))
-    return candidates
+def _pending(
+    group: Sequence[Candidate], selection: Selection, seed: Sequence[int], allowed: bool
+) -> list[_Pending]:
+    """Reward the draws that are considered; the others do not even count in a vote."""
+    considered = [c for c in group if selection.draws is None or c.draw < selection.draws]
+    rewards = dict(zip(considered, rewarded(considered, selection, seed), strict=True))
+    reason = KEPT if allowed else OUTSIDE
+    return [
+        _Pending(rewards[candidate], reason)
+        if candidate in rewards
+        else _Pending(Rewarded(candidate, 0.0, NOT_LOOKED_AT), NOT_LOOKED_AT)
+        for candidate in group
+    ]
 
 
-def _select(group: Sequence[_Candidate], selection: Selection, seed: Sequence[int]) -> None:
-    """Write the reason of every completion of one problem that goes."""
-    looked_at = [one for one in group if one.reason == KEPT]
-    for one in looked_at:
-        one.reason = _reason(one.given, selection)
-    correct = sum(one.reason == KEPT for one in looked_at)
+def _kept(items: Iterable[_Pending]) -> list[_Pending]:
+    return [item for item in items if item.reason == KEPT]
+
+
+def _select(group: Sequence[_Pending], selection: Selection, seed: Sequence[int]) -> None:
+    """Set the reason of every candidate of one problem that is dropped."""
+    considered = _kept(group)
+    for item in considered:
+        item.reason = _reason(item.rewarded, selection)
+    correct = len(_kept(considered))
     if selection.deduplicate:
-        _mark_duplicates(group, selection.deduplicate)
+        _drop_duplicates(group, selection.deduplicate)
     if selection.best is not None:
-        _keep_best(group, selection.best)
-    cap = _cap(selection, correct, len(looked_at))
-    candidates = {one.key: one for one in group if one.reason == KEPT}
-    chosen = _choose(list(candidates), cap, group[0].drawn.problem_id, seed)
-    for key, one in candidates.items():
-        one.reason = KEPT if key in chosen else OVER_CAP
+        best_first = sorted(_kept(group), key=lambda item: (-item.reward, item.order))
+        for item in best_first[selection.best :]:
+            item.reason = NOT_BEST
+    cap = _cap(selection, correct, len(considered))
+    by_order = {item.order: item for item in _kept(group)}
+    if cap is not None and len(by_order) > cap:
+        rng = random.Random(derived_seed(seed, group[0].candidate.problem_id))
+        chosen = set(rng.sample(sorted(by_order), cap))
+        for order, item in by_order.items():
+            item.reason = KEPT if order in chosen else OVER_CAP
 
 
-def _reason(given: Rewarded, selection: Selection) -> str:
+def _reason(item: Rewarded, selection: Selection) -> str:
     threshold = selection.threshold
     assert not isinstance(threshold, list), "a schedule is resolved by Selection.at"
-    if threshold is not None and given.reward <= threshold:
-        return given.reason if given.reward <= 0 else BELOW
-    if selection.valid_steps and not all_hold(given.drawn.completion):
+    if threshold is not None and item.reward <= threshold:
+        return item.reason if item.reward <= 0 else BELOW
+    if selection.valid_steps and not all_hold(item.candidate.completion):
         return WRONG_STEP
     return KEPT
 
 
-def _mark_duplicates(group: Sequence[_Candidate], by: bool | str) -> None:
+def _drop_duplicates(group: Sequence[_Pending], by: bool | str) -> None:
     seen: set[object] = set()
-    for one in sorted(group, key=lambda item: item.key):
-        if one.reason == KEPT:
-            text: object = one.drawn.completion.strip()
-            if by == "equations":
-                text = equations(one.drawn.completion) or text
-            one.reason = DUPLICATE if text in seen else KEPT
-            seen.add(text)
+    for item in sorted(_kept(group), key=lambda item: item.order):
+        identity: object = item.candidate.completion.strip()
+        if by == "equations":
+            identity = equations(item.candidate.completion) or identity
+        item.reason = DUPLICATE if identity in seen else KEPT
+        seen.add(identity)
 
 
-def _keep_best(group: Sequence[_Candidate], count: int) -> None:
-    candidates = [one for one in group if one.reason == KEPT]
-    for one in sorted(candidates, key=lambda item: (-item.given.reward, item.key))[count:]:
-        one.reason = NOT_BEST
-
-
-def _cap(selection: Selection, correct: int, looked_at: int) -> int | None:
-    """Return the cap of one problem; DART's shrinks with the share of correct draws.
+def _cap(selection: Selection, correct: int, considered: int) -> int | None:
+    """Return the cap of one problem; DART's cap shrinks with the share of correct draws.
 
     DART (Tong et al. 2024, "proportional to difficulty") makes the number of examples proportional
     to the share of wrong draws; a problem that is always solved keeps one.
     """
-    if selection.cap is None or selection.quota == "equal" or not looked_at:
+    if selection.cap is None or selection.quota == "equal" or not considered:
         return selection.cap
-    return max(1, math.ceil(selection.cap * (1 - correct / looked_at)))
+    return max(1, math.ceil(selection.cap * (1 - correct / considered)))
 
 
-def _choose(
-    candidates: Sequence[tuple[int, str, int]],
-    cap: int | None,
-    problem_id: str,
-    seed: Sequence[int],
-) -> set[tuple[int, str, int]]:
-    """Choose at most `cap` draws at random; a problem's choice depends on no other problem."""
-    if cap is None or len(candidates) <= cap:
-        return set(candidates)
-    return set(random.Random(stable(seed, problem_id)).sample(sorted(candidates), cap))
+def _keep_top(pending: Sequence[_Pending], share: float) -> None:
+    """Keep a share of all completions, those with the highest reward.
 
-
-def _keep_top(everything: Sequence[_Candidate], share: float) -> None:
-    """Keep the share of all completions with the highest reward, the earliest drawn among equals.
-
-    Of equals the draw number decides before the problem, so that no problem is favoured.
+    Equal rewards are ranked by draw before problem, so that no problem is favoured.
     """
-    count = math.ceil(share * len(everything))
-    candidates = [one for one in everything if one.reason == KEPT]
+    count = math.ceil(share * len(pending))
     ranked = sorted(
-        candidates, key=lambda one: (-one.given.reward, one.drawn.draw, one.drawn.problem_id)
+        _kept(pending),
+        key=lambda item: (-item.reward, item.candidate.draw, item.candidate.problem_id),
     )
-    for one in ranked[count:]:
-        one.reason = NOT_BEST
+    for item in ranked[count:]:
+        item.reason = NOT_BEST
 
 
-def _weight(one: _Candidate, selection: Selection) -> float:
-    if one.reason != KEPT:
+def _weight(item: _Pending, selection: Selection) -> float:
+    if item.reason != KEPT:
         return 0.0
     if selection.weight == "exponential":
-        return math.exp(one.given.reward / selection.beta)
-    return one.given.reward
+        return math.exp(item.reward / selection.beta)
+    return item.reward
 
 
-def _decide_by_memory(
-    groups: Sequence[Sequence[_Candidate]], selection: Selection
-) -> list[Decision]:
+def _decide_by_memory(groups: Sequence[Sequence[_Pending]], selection: Selection) -> list[Decision]:
     threshold = selection.threshold
     assert not isinstance(threshold, list), "a schedule is resolved by Selection.at"
     states = {}
     for group in groups:
-        known = [one.given for one in group if one.reason == KEPT]
-        if known:
-            states[group[0].drawn.problem_id] = trice.remember(known, threshold or 0.0)
-    found = trice.weights(states)
+        considered = [item.rewarded for item in _kept(group)]
+        if considered:
+            states[group[0].candidate.problem_id] = trice.remember(considered, threshold or 0.0)
+    weights = trice.weights(states)
     decisions = []
-    for one in (one for group in groups for one in group):
-        old = trice.FORGOTTEN if one.reason == KEPT else one.reason
-        decision, weight = found.get(one.drawn, (old, 0.0))
-        decisions.append(Decision(one.drawn, decision, weight))
+    for item in (item for group in groups for item in group):
+        reason = trice.FORGOTTEN if item.reason == KEPT else item.reason
+        decisions.append(Decision(item.candidate, *weights.get(item.candidate, (reason, 0.0))))
     return decisions

@@ -12,7 +12,7 @@ from restem.artifacts.tables import KEPT, read_rows, table, write_table
 from restem.config.base import Strict, TaskModule
 from restem.config.selection import Selection
 from restem.errors import RestemError
-from restem.selection.decide import Drawn, decide
+from restem.selection.decide import Candidate, decide
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tasks.problem import Problem, read_problems
 from restem.tasks.registry import load_task
@@ -67,9 +67,9 @@ def run(
 
 def _read(
     settings: Settings, samples: Sequence[Path], rewards: Sequence[Path]
-) -> dict[str, list[Drawn]]:
+) -> dict[str, list[Candidate]]:
     """Return the completions by source, no more of each problem than the policy looks at."""
-    drawn_by_source: dict[str, list[Drawn]] = {}
+    drawn_by_source: dict[str, list[Candidate]] = {}
     count = len(samples) // max(len(settings.sources), 1)
     for place, (name, age) in enumerate(settings.sources):
         shards = slice(place * count, (place + 1) * count)
@@ -82,7 +82,7 @@ def _read(
 
 
 def _allowed(
-    settings: Settings, problem_ids: Sequence[str], reference: Sequence[Drawn] | None
+    settings: Settings, problem_ids: Sequence[str], reference: Sequence[Candidate] | None
 ) -> frozenset[str]:
     """Return the ids of the problems to train on."""
     count = round(settings.selection.problem_share * len(problem_ids))
@@ -92,7 +92,7 @@ def _allowed(
     return frozenset(first) & {d.problem_id for d in reference if d.reward > 0}
 
 
-def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Drawn]:
+def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Candidate]:
     """Pair every completion with its verdict; refuse to go on when one has no partner."""
     texts = {
         (row["problem_id"], row["draw"]): row["completion"]
@@ -100,7 +100,7 @@ def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Drawn]:
         for row in read_rows(path, "samples")
     }
     drawn = [
-        Drawn(
+        Candidate(
             row["problem_id"],
             row["draw"],
             text,
@@ -128,22 +128,22 @@ def _model_rows(
     task: Task,
     by_id: Mapping[str, Problem],
     prefix: str,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[Candidate],
     allowed: frozenset[str],
 ) -> list[dict[str, Any]]:
     decisions = decide(drawn, settings.selection, settings.seed, allowed)
     return [
         _row(
-            task, by_id[d.drawn.problem_id], prefix, _source(d.drawn), d.drawn.draw, d.decision,
-            d.weight, d.drawn.completion,
+            task, by_id[d.candidate.problem_id], prefix, _source(d.candidate), d.candidate.draw,
+            d.decision, d.weight, d.candidate.completion,
         )
         for d in decisions
     ]  # fmt: skip
 
 
-def _source(drawn: Drawn) -> str:
+def _source(candidate: Candidate) -> str:
     """Name where an example comes from; the hint itself is never part of its prompt."""
-    return f"{drawn.source}:{drawn.age}" if drawn.age else drawn.source
+    return f"{candidate.source}:{candidate.age}" if candidate.age else candidate.source
 
 
 def _human_rows(

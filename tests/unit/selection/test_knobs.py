@@ -9,16 +9,24 @@ from hypothesis import strategies as st
 
 from restem.artifacts.tables import KEPT
 from restem.config.selection import Selection
-from restem.selection.decide import BELOW, NOT_BEST, OUTSIDE, WRONG_STEP, Decision, Drawn, decide
-from restem.selection.labels import FLIPPED, NOT_MAJORITY, majority_answer
+from restem.selection.decide import (
+    BELOW,
+    NOT_BEST,
+    OUTSIDE,
+    WRONG_STEP,
+    Candidate,
+    Decision,
+    decide,
+)
+from restem.selection.reward import FLIPPED, NOT_MAJORITY, majority_answer
 
 SEED = [0, 1]
 
 
-def one(draw: int, reward: float = 1.0, problem: str = "a", **more: Any) -> Drawn:
+def candidate(draw: int, reward: float = 1.0, problem: str = "a", **changes: Any) -> Candidate:
     verdict = "correct" if reward else "incorrect"
-    more = {"fraction": reward, "answer": str(reward), **more}
-    return Drawn(problem, draw, more.pop("text", f"text {draw}"), verdict, reward, **more)
+    changes = {"fraction": reward, "answer": str(reward), **changes}
+    return Candidate(problem, draw, changes.pop("text", f"text {draw}"), verdict, reward, **changes)
 
 
 def select(**changes: Any) -> Selection:
@@ -26,7 +34,7 @@ def select(**changes: Any) -> Selection:
 
 
 def kept(decisions: list[Decision]) -> list[int]:
-    return [d.drawn.draw for d in decisions if d.decision == KEPT]
+    return [d.candidate.draw for d in decisions if d.decision == KEPT]
 
 
 def reasons(decisions: list[Decision]) -> list[str]:
@@ -37,8 +45,13 @@ def reasons(decisions: list[Decision]) -> list[str]:
 
 
 def test_a_graded_reward_is_kept_above_the_threshold_and_weighs_what_it_is() -> None:
-    drawn = [one(0, 0.0, fraction=0.5), one(1, 0.0, fraction=0.9), one(2, 1.0), one(3, 0.0)]
-    decisions = decide(drawn, select(reward="fraction", threshold=0.7), SEED)
+    candidates = [
+        candidate(0, 0.0, fraction=0.5),
+        candidate(1, 0.0, fraction=0.9),
+        candidate(2, 1.0),
+        candidate(3, 0.0),
+    ]
+    decisions = decide(candidates, select(reward="fraction", threshold=0.7), SEED)
     assert kept(decisions) == [1, 2]
     assert [d.weight for d in decisions] == [0, 0.9, 1.0, 0]
     assert reasons(decisions) == [BELOW, KEPT, KEPT, "incorrect"]
@@ -46,7 +59,11 @@ def test_a_graded_reward_is_kept_above_the_threshold_and_weighs_what_it_is() -> 
 
 def test_the_threshold_itself_is_not_enough() -> None:
     assert (
-        kept(decide([one(0, 0.0, fraction=0.7)], select(reward="fraction", threshold=0.7), SEED))
+        kept(
+            decide(
+                [candidate(0, 0.0, fraction=0.7)], select(reward="fraction", threshold=0.7), SEED
+            )
+        )
         == []
     )
 
@@ -61,75 +78,88 @@ rewards = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=12)
 
 @given(rewards, st.floats(0, 1, exclude_max=True), st.sampled_from(["verdict", "fraction"]))
 def test_for_binary_rewards_any_threshold_below_one_gives_the_same_decisions(
-    given_: list[float], threshold: float, reward: str
+    values: list[float], threshold: float, reward: str
 ) -> None:
-    drawn = [one(i, r) for i, r in enumerate(given_)]
-    expected = decide(drawn, select(), SEED)
-    assert decide(drawn, select(reward=reward, threshold=threshold), SEED) == expected
+    candidates = [candidate(i, r) for i, r in enumerate(values)]
+    expected = decide(candidates, select(), SEED)
+    assert decide(candidates, select(reward=reward, threshold=threshold), SEED) == expected
 
 
 # ---- labels without a verifier: LMSI, SSD, random label, noise ----
 
 
 def test_the_majority_answer_is_kept_right_or_wrong() -> None:
-    drawn = [one(0, 0.0, answer="7"), one(1, 1.0, answer="8"), one(2, 0.0, answer="7")]
-    decisions = decide(drawn, select(reward="majority"), SEED)
+    candidates = [
+        candidate(0, 0.0, answer="7"),
+        candidate(1, 1.0, answer="8"),
+        candidate(2, 0.0, answer="7"),
+    ]
+    decisions = decide(candidates, select(reward="majority"), SEED)
     assert reasons(decisions) == [KEPT, NOT_MAJORITY, KEPT]
     assert [d.weight for d in decisions] == [1, 0, 1]
 
 
 def test_a_tie_goes_to_the_answer_that_was_drawn_first_in_any_order() -> None:
-    drawn = [one(0, answer="8"), one(1, answer="7"), one(2, answer="7"), one(3, answer="8")]
-    assert majority_answer(drawn) == majority_answer(drawn[::-1]) == "8"
+    candidates = [
+        candidate(0, answer="8"),
+        candidate(1, answer="7"),
+        candidate(2, answer="7"),
+        candidate(3, answer="8"),
+    ]
+    assert majority_answer(candidates) == majority_answer(candidates[::-1]) == "8"
 
 
 def test_what_has_no_answer_has_no_vote_and_is_never_the_majority() -> None:
-    drawn = [one(0, answer=None), one(1, answer=None), one(2, answer="3")]
-    assert kept(decide(drawn, select(reward="majority"), SEED)) == [2]
-    assert kept(decide(drawn[:2], select(reward="majority"), SEED)) == []
+    candidates = [candidate(0, answer=None), candidate(1, answer=None), candidate(2, answer="3")]
+    assert kept(decide(candidates, select(reward="majority"), SEED)) == [2]
+    assert kept(decide(candidates[:2], select(reward="majority"), SEED)) == []
 
 
 def test_only_the_draws_that_are_looked_at_vote() -> None:
-    drawn = [one(0, answer="1"), one(1, answer="2"), one(2, answer="2")]
-    assert kept(decide(drawn, select(reward="majority", draws=1), SEED)) == [0]
+    candidates = [candidate(0, answer="1"), candidate(1, answer="2"), candidate(2, answer="2")]
+    assert kept(decide(candidates, select(reward="majority", draws=1), SEED)) == [0]
 
 
 @given(rewards)
-def test_the_majority_label_does_not_look_at_the_verdict(given_: list[float]) -> None:
-    answers = [str(i % 3) for i in range(len(given_))]
-    told = [one(i, r, answer=answers[i]) for i, r in enumerate(given_)]
-    blind = [one(i, 0.0, answer=answers[i]) for i in range(len(given_))]
+def test_the_majority_label_does_not_look_at_the_verdict(values: list[float]) -> None:
+    answers = [str(i % 3) for i in range(len(values))]
+    informed = [candidate(i, r, answer=answers[i]) for i, r in enumerate(values)]
+    blind = [candidate(i, 0.0, answer=answers[i]) for i in range(len(values))]
     expected = kept(decide(blind, select(reward="majority"), SEED))
-    assert kept(decide(told, select(reward="majority"), SEED)) == expected
+    assert kept(decide(informed, select(reward="majority"), SEED)) == expected
 
 
 @given(rewards)
-def test_self_distillation_keeps_everything_with_one_weight(given_: list[float]) -> None:
-    decisions = decide([one(i, r) for i, r in enumerate(given_)], select(reward="none"), SEED)
-    assert [(d.decision, d.weight) for d in decisions] == [(KEPT, 1.0)] * len(given_)
+def test_self_distillation_keeps_everything_with_one_weight(values: list[float]) -> None:
+    decisions = decide([candidate(i, r) for i, r in enumerate(values)], select(reward="none"), SEED)
+    assert [(d.decision, d.weight) for d in decisions] == [(KEPT, 1.0)] * len(values)
 
 
 def test_a_random_label_is_one_of_the_answers_and_says_nothing_of_right_or_wrong() -> None:
     picked = []
     for number in range(400):
-        drawn = [one(d, d % 2, f"p{number}", answer=str(d % 2)) for d in range(4)]
-        decisions = decide(drawn, select(reward="random"), SEED)
+        candidates = [candidate(d, d % 2, f"p{number}", answer=str(d % 2)) for d in range(4)]
+        decisions = decide(candidates, select(reward="random"), SEED)
         assert len(kept(decisions)) == 2
         picked.append(kept(decisions)[0])
     assert 150 < sum(picked) < 250  # expected 200, five deviations
 
 
 def test_no_noise_is_the_verdict_and_full_noise_its_opposite() -> None:
-    drawn = [one(0, 1.0), one(1, 0.0)]
-    assert kept(decide(drawn, select(flip=0.0), SEED)) == [0]
-    decisions = decide(drawn, select(flip=1.0), SEED)
+    candidates = [candidate(0, 1.0), candidate(1, 0.0)]
+    assert kept(decide(candidates, select(flip=0.0), SEED)) == [0]
+    decisions = decide(candidates, select(flip=1.0), SEED)
     assert reasons(decisions) == [FLIPPED, KEPT]
 
 
 def test_noise_turns_its_share_around_and_more_noise_turns_the_same_ones() -> None:
-    drawn = [one(i, 1.0) for i in range(4000)]
+    candidates = [candidate(i, 1.0) for i in range(4000)]
     gone = [
-        {d.drawn.draw for d in decide(drawn, select(flip=share), SEED) if d.decision == FLIPPED}
+        {
+            d.candidate.draw
+            for d in decide(candidates, select(flip=share), SEED)
+            if d.decision == FLIPPED
+        }
         for share in (0.1, 0.3)
     ]
     assert 305 < len(gone[0]) < 495  # expected 400, five deviations
@@ -141,14 +171,16 @@ def test_noise_turns_its_share_around_and_more_noise_turns_the_same_ones() -> No
 
 def test_exponential_weights_keep_what_is_wrong_at_one_to_e() -> None:
     decisions = decide(
-        [one(0, 1.0), one(1, 0.0)], select(threshold=None, weight="exponential", beta=0.5), SEED
+        [candidate(0, 1.0), candidate(1, 0.0)],
+        select(threshold=None, weight="exponential", beta=0.5),
+        SEED,
     )
     assert [d.decision for d in decisions] == [KEPT, KEPT]
     assert decisions[0].weight / decisions[1].weight == pytest.approx(math.exp(1 / 0.5))
 
 
 def test_without_a_threshold_a_reward_of_zero_weighs_nothing() -> None:
-    decisions = decide([one(0, 1.0), one(1, 0.0)], select(threshold=None), SEED)
+    decisions = decide([candidate(0, 1.0), candidate(1, 0.0)], select(threshold=None), SEED)
     assert [d.weight for d in decisions] == [1.0, 0.0]
 
 
@@ -156,73 +188,83 @@ def test_without_a_threshold_a_reward_of_zero_weighs_nothing() -> None:
 
 
 def test_the_best_of_k_is_the_first_of_the_highest_rewards() -> None:
-    drawn = [one(0, 0.0, fraction=0.5), one(1, 0.0, fraction=0.9), one(2, 0.0, fraction=0.9)]
-    decisions = decide(drawn, select(reward="fraction", best=1), SEED)
+    candidates = [
+        candidate(0, 0.0, fraction=0.5),
+        candidate(1, 0.0, fraction=0.9),
+        candidate(2, 0.0, fraction=0.9),
+    ]
+    decisions = decide(candidates, select(reward="fraction", best=1), SEED)
     assert reasons(decisions) == [NOT_BEST, KEPT, NOT_BEST]
 
 
 @given(rewards)
-def test_with_binary_rewards_the_best_is_one_correct_pick(given_: list[float]) -> None:
-    drawn = [one(i, r) for i, r in enumerate(given_)]
-    best = kept(decide(drawn, select(best=1), SEED))
-    assert best == [i for i, r in enumerate(given_) if r][:1]
-    assert len(best) == len(kept(decide(drawn, select(cap=1), SEED)))
+def test_with_binary_rewards_the_best_is_one_correct_pick(values: list[float]) -> None:
+    candidates = [candidate(i, r) for i, r in enumerate(values)]
+    best = kept(decide(candidates, select(best=1), SEED))
+    assert best == [i for i, r in enumerate(values) if r][:1]
+    assert len(best) == len(kept(decide(candidates, select(cap=1), SEED)))
 
 
 def test_the_global_share_ranks_over_all_problems() -> None:
-    drawn = [one(i, 0.0, "a", fraction=0.6) for i in range(4)]
-    drawn += [one(i, 0.0, "b", fraction=0.8 if i < 3 else 0.1) for i in range(4)]
-    decisions = decide(drawn, select(reward="fraction", top_share=0.5), SEED)
-    found = [(d.drawn.problem_id, d.drawn.draw) for d in decisions if d.decision == KEPT]
-    assert found == [("a", 0), ("b", 0), ("b", 1), ("b", 2)]
+    candidates = [candidate(i, 0.0, "a", fraction=0.6) for i in range(4)]
+    candidates += [candidate(i, 0.0, "b", fraction=0.8 if i < 3 else 0.1) for i in range(4)]
+    decisions = decide(candidates, select(reward="fraction", top_share=0.5), SEED)
+    chosen = [(d.candidate.problem_id, d.candidate.draw) for d in decisions if d.decision == KEPT]
+    assert chosen == [("a", 0), ("b", 0), ("b", 1), ("b", 2)]
 
 
 # ---- quotas: DART ----
 
 
 def test_hard_problems_keep_more_than_easy_ones() -> None:
-    easy = [one(i, 1.0, "easy") for i in range(8)]
-    medium = [one(i, float(i < 4), "medium") for i in range(8)]
-    hard = [one(i, float(i < 2), "hard") for i in range(8)]
+    easy = [candidate(i, 1.0, "easy") for i in range(8)]
+    medium = [candidate(i, float(i < 4), "medium") for i in range(8)]
+    hard = [candidate(i, float(i < 2), "hard") for i in range(8)]
     decisions = decide([*easy, *medium, *hard], select(cap=4, quota="difficulty"), SEED)
     counts = dict.fromkeys(("easy", "medium", "hard"), 0)
     for decision in decisions:
-        counts[decision.drawn.problem_id] += decision.decision == KEPT
+        counts[decision.candidate.problem_id] += decision.decision == KEPT
     assert counts == {"easy": 1, "medium": 2, "hard": 2}  # 4 * (1 - 6/8) = 3, of which 2 exist
 
 
 def test_an_equal_quota_is_the_cap() -> None:
-    drawn = [one(i) for i in range(9)]
-    assert decide(drawn, select(cap=3, quota="equal"), SEED) == decide(drawn, select(cap=3), SEED)
+    candidates = [candidate(i) for i in range(9)]
+    assert decide(candidates, select(cap=3, quota="equal"), SEED) == decide(
+        candidates, select(cap=3), SEED
+    )
 
 
 # ---- steps and paths: RFT ----
 
 
 def test_a_wrong_calculation_goes_even_when_the_answer_is_right() -> None:
-    drawn = [one(0, text="2+3=5, 5*2=10"), one(1, text="2+3=6, 5*2=10"), one(2, text="ten")]
-    decisions = decide(drawn, select(valid_steps=True), SEED)
+    candidates = [
+        candidate(0, text="2+3=5, 5*2=10"),
+        candidate(1, text="2+3=6, 5*2=10"),
+        candidate(2, text="ten"),
+    ]
+    decisions = decide(candidates, select(valid_steps=True), SEED)
     assert reasons(decisions) == [KEPT, WRONG_STEP, KEPT]
 
 
 def test_equal_lists_of_equations_are_one_path() -> None:
     texts = ["First 2+3=5.", "So 2 + 3 = 5", "3+2=5", "five", "five", "cinq"]
-    drawn = [one(i, text=text) for i, text in enumerate(texts)]
-    assert kept(decide(drawn, select(deduplicate="equations"), SEED)) == [0, 2, 3, 5]
+    candidates = [candidate(i, text=text) for i, text in enumerate(texts)]
+    assert kept(decide(candidates, select(deduplicate="equations"), SEED)) == [0, 2, 3, 5]
 
 
 # ---- which problems ----
 
 
 def test_problems_that_are_left_out_are_accounted_for() -> None:
-    drawn = [one(0, problem="a"), one(0, problem="b")]
-    decisions = decide(drawn, select(), SEED, allowed=frozenset({"b"}))
+    candidates = [candidate(0, problem="a"), candidate(0, problem="b")]
+    decisions = decide(candidates, select(), SEED, allowed=frozenset({"b"}))
     assert reasons(decisions) == [OUTSIDE, KEPT]
 
 
 @given(rewards, st.integers(1, 4))
-def test_three_times_the_draws_begin_with_the_first_third(given_: list[float], cap: int) -> None:
-    third = [one(i, r) for i, r in enumerate(given_)]
-    more = third + [one(len(given_) + i, 1.0) for i in range(2 * len(given_))]
-    looked_at = decide(more, select(cap=cap, draws=len(given_)), SEED)
+def test_three_times_the_draws_begin_with_the_first_third(values: list[float], cap: int) -> None:
+    third = [candidate(i, r) for i, r in enumerate(values)]
+    tripled = third + [candidate(len(values) + i, 1.0) for i in range(2 * len(values))]
+    looked_at = decide(tripled, select(cap=cap, draws=len(values)), SEED)
     assert looked_at[: len(third)] == decide(third, select(cap=cap), SEED)

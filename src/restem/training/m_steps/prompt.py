@@ -17,7 +17,7 @@ from typing import Any
 from restem.artifacts.store import Job
 from restem.policies.manifest import PolicyManifest, verify_checkpoint
 from restem.sampling.loading import load_engine
-from restem.selection.labels import stable
+from restem.selection.reward import derived_seed
 from restem.tasks.problem import read_problems
 from restem.training.m_steps import MStepInputs
 from restem.training.validation import open_validation, require_problems
@@ -79,7 +79,7 @@ def write(shots: Sequence[Shot]) -> str:
 
 def choose(pool: Sequence[Shot], count: int, seed: Sequence[int], name: object) -> list[Shot]:
     """Choose shots of different problems, in random order; fewer where there are fewer."""
-    rng = random.Random(stable(seed, "shots", name))
+    rng = random.Random(derived_seed(seed, "shots", name))
     by_problem: dict[str, list[Shot]] = {}
     for shot in sorted(pool, key=lambda one: (one.problem_id, one.target)):
         by_problem.setdefault(shot.problem_id, []).append(shot)
