@@ -1,1 +1,1 @@
-"""Hold the embedded world: problems, corpus and tiny base models that need no download."""
+"""The embedded world: problems, a corpus and tiny base models that need no download."""

@@ -1,9 +1,9 @@
-"""Decide whether a pretrained model is a believable base for ReST-EM.
+"""Decide whether a pretrained model is a plausible base model for ReST-EM.
 
-The bounds were fixed before any base was measured; how copying and arithmetic are measured was
-changed once after that, when a base's style hid them. Only validation problems count. A base should
-be weak but not hopeless: seldom right at first, often right once in 32 draws, able to copy and to
-calculate, and with no single opening word that decides how well it does.
+The bounds were fixed before any model was measured; the measures of copying and arithmetic were
+changed once afterwards, when a model's style hid both. Only validation problems count. A base model
+should be weak but not hopeless: seldom right with one sample, often right at least once in 32, able
+to copy and to calculate, and with no single opening word that decides how well it does.
 """
 
 import math
@@ -16,9 +16,9 @@ from restem.embedded import knights, programs, world
 
 DRAWS: Final = 32
 TEMPERATURE: Final = 0.7
-LEAST_OPENING_SHARE: Final = 0.05
+MIN_OPENING_SHARE: Final = 0.05
 
-# Draw `count` completions of each prompt at a temperature; 0 is greedy.
+# Samples `count` completions of each prompt at a temperature; 0 is greedy.
 Draw = Callable[[Sequence[str], int, float], list[list[str]]]
 
 BOUNDS: Final[dict[str, tuple[float, float]]] = {
@@ -31,7 +31,7 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "facts": (0.60, 1.0),
 }
 
-# What is looked at in a base that has read one family only.
+# The figures that count for a model pretrained on one family only.
 OF_ONE_FAMILY: Final = ("greedy", "pass_at_32")
 
 _BOXED: Final = re.compile(r"\\boxed\{(\d+)\}")
@@ -40,7 +40,7 @@ _EQUATION: Final = re.compile(r"(?<![+\-*\d])(\d+)((?:[+\-*]\d+)+)=(\d+)")
 
 
 def judge(figures: dict[str, float], names: Collection[str] = tuple(BOUNDS)) -> list[str]:
-    """List the reasons against a base, none if it is accepted; both bounds are included."""
+    """List the reasons against a model, none if it is accepted; the bounds are inclusive."""
     return [
         f"{name} is {figures[name]:.3f}, outside {low:.2f} to {high:.2f}"
         for name, (low, high) in BOUNDS.items()
@@ -49,28 +49,30 @@ def judge(figures: dict[str, float], names: Collection[str] = tuple(BOUNDS)) -> 
 
 
 def guessing_pass_at_k(answers: Sequence[str], draws: int = DRAWS) -> float:
-    """Return what pass@k would be for guesses drawn from the answers' own distribution."""
+    """Return the pass@k of guesses that follow the distribution of the answers."""
     share = {answer: answers.count(answer) / len(answers) for answer in set(answers)}
     return sum(p * (1 - (1 - p) ** draws) for p in share.values())
 
 
-def pass_at_k(right: int, draws: int, k: int) -> float:
-    """Estimate the chance that k of the draws hold a right one, without bias."""
-    return 1 - math.comb(draws - right, k) / math.comb(draws, k)
+def pass_at_k(correct: int, draws: int, k: int) -> float:
+    """Return the unbiased estimate of the chance that one of k draws is correct."""
+    return 1 - math.comb(draws - correct, k) / math.comb(draws, k)
 
 
 def prompt(family: str, question: str, shots: int) -> str:
-    """Put a question behind the first worked examples of its family."""
-    blocks = [
-        world.PROMPT[family].format(question=shot["question"]) + shot["solution"] + world.END
-        for shot in world.few_shot(family)[:shots]
-    ]
-    return "".join(blocks) + world.PROMPT[family].format(question=question)
+    """Write a prompt: the first worked examples of a family, then a question."""
+    examples = [(shot["question"], shot["solution"]) for shot in world.few_shot(family)[:shots]]
+    return _prompt(world.PROMPT[family], examples, question)
 
 
-def _is_right(problem: dict[str, Any], completion: str) -> bool:
-    found = _BOXED.search(completion)
-    return found is not None and found.group(1) == problem["answer"]
+def _prompt(template: str, examples: Sequence[tuple[str, str]], question: str) -> str:
+    blocks = [f"{template.format(question=q)}{solution}{world.END}" for q, solution in examples]
+    return "".join(blocks) + template.format(question=question)
+
+
+def _is_correct(problem: dict[str, Any], completion: str) -> bool:
+    box = _BOXED.search(completion)
+    return box is not None and box[1] == problem["answer"]
 
 
 def _numbers(problem: dict[str, Any]) -> list[str]:
@@ -86,39 +88,39 @@ def _opened(problem: dict[str, Any], text: str) -> str:
 def copying(draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]) -> float:
     """Return how often the first equation repeats its start value and operations."""
     opened = [_opened(problem, text) for problem, text in zip(problems, prompts, strict=True)]
-    right = 0
+    correct = 0
     for problem, (completion,) in zip(problems, draw(opened, 1, 0.0), strict=True):
         start, *operations = _numbers(problem)
         terms = completion.partition("=")[0]
-        asked = "".join(operations[: len(world.OPERATION.findall(terms))])
-        right += bool(terms) and completion.startswith(f"{asked}={start}{asked}=")
-    return right / len(problems)
+        expected = "".join(operations[: len(world.OPERATION.findall(terms))])
+        correct += bool(terms) and completion.startswith(f"{expected}={start}{expected}=")
+    return correct / len(problems)
 
 
 def arithmetic(draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]) -> float:
-    """Return how often the first operation is worked out rightly when it stands alone."""
+    """Return how often the first operation is calculated correctly when it is alone."""
     opened, expected = [], []
     for problem, text in zip(problems, prompts, strict=True):
         start, operation = _numbers(problem)[:2]
         opened.append(f"{_opened(problem, text)}{operation}={start}{operation}=")
         expected.append(str(world.apply(int(start), operation)))
-    found = [re.split(r"[,$]", completion)[0] for (completion,) in draw(opened, 1, 0.0)]
-    return sum(map(str.__eq__, found, expected)) / len(problems)
+    results = [re.split(r"[,$]", completion)[0] for (completion,) in draw(opened, 1, 0.0)]
+    return sum(map(str.__eq__, results, expected)) / len(problems)
 
 
-def opening_spread(right_by_opening: dict[str, list[bool]]) -> float:
-    """Return the gap between the best and the worst of the common opening words."""
-    total = sum(len(marks) for marks in right_by_opening.values())
+def opening_spread(marks_by_opening: dict[str, list[bool]]) -> float:
+    """Return the gap in accuracy between the best and the worst of the common opening words."""
+    total = sum(len(marks) for marks in marks_by_opening.values())
     rates = [
         sum(marks) / len(marks)
-        for marks in right_by_opening.values()
-        if len(marks) >= LEAST_OPENING_SHARE * total
+        for marks in marks_by_opening.values()
+        if len(marks) >= MIN_OPENING_SHARE * total
     ]
     return max(rates) - min(rates)
 
 
 def operations_per_equation(completions: Sequence[str]) -> float:
-    """Return the mean number of operations taken together: 1 is fully careful."""
+    """Return the mean number of operations per equation: 1 is fully careful."""
     sizes = [
         len(world.OPERATION.findall(equation[1]))
         for completion in completions
@@ -127,7 +129,7 @@ def operations_per_equation(completions: Sequence[str]) -> float:
     return sum(sizes) / max(1, len(sizes))
 
 
-def _share_right(answers: Sequence[str], problems: Sequence[dict[str, Any]]) -> float:
+def _share_correct(answers: Sequence[str], problems: Sequence[dict[str, Any]]) -> float:
     expected = [str(problem["answer"]) for problem in problems]
     return sum(map(str.__eq__, answers, expected)) / len(expected)
 
@@ -135,84 +137,70 @@ def _share_right(answers: Sequence[str], problems: Sequence[dict[str, Any]]) -> 
 def careful_accuracy(
     draw: Draw, problems: Sequence[dict[str, Any]], prompts: Sequence[str]
 ) -> float:
-    """Return greedy accuracy when every equation is made to take one operation."""
+    """Return greedy accuracy when every equation is forced to have one operation."""
     written = [f"{text}{world.OPENINGS[0]} $" for text in prompts]
-    names = [world.labels("chain", problem["question"]) for problem in problems]
+    labels = [world.labels("chain", problem["question"]) for problem in problems]
     results = [""] * len(problems)
     for step in range(1, max(world.LEVELS) + 1):
-        going = [i for i, found in enumerate(names) if len(found) > step]
-        begun = [f"{written[i]}{names[i][step]}={names[i][step - 1]}" for i in going]
-        terms = [world.OPERATION.match(drawn[0]) for drawn in draw(begun, 1, 0.0)]
-        alone = [f"{b}{t[0] if t else ''}=" for b, t in zip(begun, terms, strict=True)]
-        for i, start, (completion,) in zip(going, alone, draw(alone, 1, 0.0), strict=True):
+        unfinished = [i for i, names in enumerate(labels) if len(names) > step]
+        sides = [f"{written[i]}{labels[i][step]}={labels[i][step - 1]}" for i in unfinished]
+        terms = [world.OPERATION.match(completion) for (completion,) in draw(sides, 1, 0.0)]
+        starts = [f"{s}{t[0] if t else ''}=" for s, t in zip(sides, terms, strict=True)]
+        for i, start, (completion,) in zip(unfinished, starts, draw(starts, 1, 0.0), strict=True):
             equation = re.split(r"[,$]", completion)[0]
             written[i], results[i] = f"{start}{equation},", equation.rpartition("=")[2]
-    return _share_right(results, problems)
+    return _share_correct(results, problems)
 
 
 def _facts(draw: Draw) -> float:
     problems = world.problems("facts", "validation", len(world.OWNERS) * len(world.ANIMALS))
     prompts = [prompt("facts", problem["question"], 0) for problem in problems]
     answers = [completion.strip() for (completion,) in draw(prompts, 1, 0.0)]
-    return _share_right(answers, problems)
-
-
-def _known_answers() -> list[str]:
-    return [problem["answer"] for problem in world.problems("chain", "train", 2000)]
+    return _share_correct(answers, problems)
 
 
 def measure(draw: Draw, count: int, shots: int) -> dict[str, float]:
-    """Measure on validation problems every figure that the rule looks at, and a few it does not."""
+    """Measure all figures with bounds on validation problems, and some others."""
     problems = world.problems("chain", "validation", count)
     prompts = [prompt("chain", problem["question"], shots) for problem in problems]
-    greedy = [completion for (completion,) in draw(prompts, 1, 0.0)]
-    sampled = draw(prompts, DRAWS, TEMPERATURE)
-    marks = [[_is_right(p, c) for c in drawn] for p, drawn in zip(problems, sampled, strict=True)]
-    by_opening: dict[str, list[bool]] = defaultdict(list)
-    for drawn, right in zip(sampled, marks, strict=True):
-        for completion, mark in zip(drawn, right, strict=True):
-            by_opening[completion.partition("$")[0]].append(mark)
-    return {
-        "greedy": sum(map(_is_right, problems, greedy)) / count,
-        "sampled": sum(map(sum, marks)) / (count * DRAWS),
-        "pass_at_32": sum(pass_at_k(sum(right), DRAWS, DRAWS) for right in marks) / count,
-        "guessing_pass_at_32": guessing_pass_at_k(_known_answers()),
+    figures, sampled = _accuracies(draw, problems, prompts, _is_correct)
+    marks_by_opening: dict[str, list[bool]] = defaultdict(list)
+    for completion, correct in sampled:
+        marks_by_opening[completion.partition("$")[0]].append(correct)
+    train_answers = [problem["answer"] for problem in world.problems("chain", "train", 2000)]
+    return figures | {
+        "guessing_pass_at_32": guessing_pass_at_k(train_answers),
         "copying": copying(draw, problems, prompts),
         "arithmetic": arithmetic(draw, problems, prompts),
-        "opening_spread": opening_spread(by_opening),
+        "opening_spread": opening_spread(marks_by_opening),
         "facts": _facts(draw),
-        "operations_per_equation": operations_per_equation([c for d in sampled for c in d]),
+        "operations_per_equation": operations_per_equation([text for text, _ in sampled]),
         "careful_accuracy": careful_accuracy(draw, problems, prompts),
     }
 
 
 def measure_programs(draw: Draw, count: int, shots: int) -> dict[str, float]:
-    """Measure a base that writes programs, on validation problems."""
+    """Measure a model that writes programs, on validation problems."""
     problems = programs.problems("validation", count)
-    begun = "".join(
-        programs.PROMPT.format(question=shot["question"]) + shot["solutions"]["terse"] + world.END
-        for shot in programs.few_shot()[:shots]
-    )
-    prompts = [begun + programs.PROMPT.format(question=p["question"]) for p in problems]
+    examples = [(s["question"], s["solutions"]["terse"]) for s in programs.few_shot()[:shots]]
+    prompts = [_prompt(programs.PROMPT, examples, problem["question"]) for problem in problems]
     figures, sampled = _accuracies(draw, problems, prompts, _passes)
-    sizes = [len(world.OPERATION.findall(line)) for text in sampled for line in text.split()]
+    sizes = [len(world.OPERATION.findall(line)) for text, _ in sampled for line in text.split()]
     return figures | {"operations_per_line": sum(sizes) / max(1, len(sizes))}
 
 
 def measure_knights(draw: Draw, count: int, shots: int) -> dict[str, float]:
-    """Measure a base that solves puzzles of knights and knaves, on validation problems."""
+    """Measure a model that solves puzzles of knights and knaves, on validation problems."""
     problems = knights.problems("validation", count)
-    begun = "".join(
-        f"{knights.PROMPT.format(question=shot['question'])}{shot['solution']}{world.END}"
-        for shot in knights.few_shot()[:shots]
-    )
-    prompts = [begun + knights.PROMPT.format(question=p["question"]) for p in problems]
+    examples = [(shot["question"], shot["solution"]) for shot in knights.few_shot()[:shots]]
+    prompts = [_prompt(knights.PROMPT, examples, problem["question"]) for problem in problems]
     figures, sampled = _accuracies(draw, problems, prompts, _names_the_knights)
-    known = [p["answer"] for p in knights.problems("train", 2000)]
-    weighed = sum(len(_WEIGHED.findall(text)) for text in sampled)
+    train_answers = [problem["answer"] for problem in knights.problems("train", 2000)]
+    weighed = sum(len(_WEIGHED.findall(text)) for text, _ in sampled)
+    statements = sum(text.count(" says ") for text, _ in sampled)
     return figures | {
-        "guessing_pass_at_32": guessing_pass_at_k(known),
-        "statements_weighed": weighed / max(1, sum(text.count(" says ") for text in sampled)),
+        "guessing_pass_at_32": guessing_pass_at_k(train_answers),
+        "statements_weighed": weighed / max(1, statements),
     }
 
 
@@ -220,19 +208,21 @@ def _accuracies(
     draw: Draw,
     problems: Sequence[dict[str, Any]],
     prompts: Sequence[str],
-    is_right: Callable[[dict[str, Any], str], bool],
-) -> tuple[dict[str, float], list[str]]:
-    """Return greedy and sampled accuracy and pass@32, and every completion sampled."""
+    is_correct: Callable[[dict[str, Any], str], bool],
+) -> tuple[dict[str, float], list[tuple[str, bool]]]:
+    """Return greedy and sampled accuracy and pass@32, and each sample with its correctness."""
     greedy = [completion for (completion,) in draw(prompts, 1, 0.0)]
-    sampled = draw(prompts, DRAWS, TEMPERATURE)
-    marks = [[is_right(p, c) for c in drawn] for p, drawn in zip(problems, sampled, strict=True)]
-    count = len(problems)
+    sampled = [
+        [(completion, is_correct(problem, completion)) for completion in completions]
+        for problem, completions in zip(problems, draw(prompts, DRAWS, TEMPERATURE), strict=True)
+    ]
+    counts = [sum(correct for _, correct in samples) for samples in sampled]
     figures = {
-        "greedy": sum(map(is_right, problems, greedy)) / count,
-        "sampled": sum(map(sum, marks)) / (count * DRAWS),
-        "pass_at_32": sum(pass_at_k(sum(right), DRAWS, DRAWS) for right in marks) / count,
+        "greedy": sum(map(is_correct, problems, greedy)) / len(problems),
+        "sampled": sum(counts) / (len(problems) * DRAWS),
+        "pass_at_32": sum(pass_at_k(n, DRAWS, DRAWS) for n in counts) / len(problems),
     }
-    return figures, [completion for drawn in sampled for completion in drawn]
+    return figures, [sample for samples in sampled for sample in samples]
 
 
 def _names_the_knights(problem: dict[str, Any], completion: str) -> bool:
@@ -240,6 +230,6 @@ def _names_the_knights(problem: dict[str, Any], completion: str) -> bool:
 
 
 def _passes(problem: dict[str, Any], completion: str) -> bool:
-    given, *_, wanted = problem["letters"]
-    found = [programs.run(completion, given, start).get(wanted) for start, _ in problem["tests"]]
-    return found == [end for _, end in problem["tests"]]
+    first, *_, last = problem["letters"]
+    results = [programs.run(completion, first, start).get(last) for start, _ in problem["tests"]]
+    return results == [end for _, end in problem["tests"]]

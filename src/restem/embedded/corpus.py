@@ -1,8 +1,8 @@
-"""Write the text that a base model is pretrained on: worked exercises by many authors.
+"""Write the corpus that a base model is pretrained on: worked exercises by many authors.
 
-Authors differ in how many operations they take together and how often they slip; nothing in a
-solution's opening tells them apart. The first part of the text is a textbook of short, clean
-solutions, without which a model this small never learns to copy operands.
+Authors differ in how many operations they merge into one equation and in how often they make a
+mistake; the opening of a solution does not reveal its author. The first part of the corpus is a
+textbook of short, correct solutions; without it a model this small never learns to copy operands.
 """
 
 import math
@@ -16,17 +16,17 @@ from restem.embedded import knights, programs, world
 
 @dataclass(frozen=True)
 class Habit:
-    """Describe how one kind of author writes."""
+    """How one kind of author writes."""
 
     share: float
-    merging: tuple[float, ...]  # log-odds of a next operation in an equation of 1, 2, … of them
-    slips: float  # probability that an operation goes wrong
-    # To a puzzle's author both mean a statement: one taken at face value, a wrong conclusion.
+    merging: tuple[float, ...]  # log-odds of adding an operation to an equation of 1, 2, … of them
+    slips: float  # probability of a mistake in an operation
+    # In puzzles: the log-odds of taking a statement at face value, and of a wrong conclusion.
 
 
 @dataclass(frozen=True)
 class CorpusRecipe:
-    """Say what the corpus is made of."""
+    """What the corpus is made of."""
 
     habits: tuple[Habit, ...] = (
         Habit(share=0.03, merging=(-4.0,), slips=0.02),
@@ -43,17 +43,17 @@ class CorpusRecipe:
 
 
 class Passage(NamedTuple):
-    """Hold a stretch of text and whether it is given, like a question, or to be worked out."""
+    """A piece of text, and whether it is a prompt or something to work out."""
 
     text: str
-    given: bool
+    is_prompt: bool
 
 
 PRIMER_LEVELS: Final = (1, 2, 3)
-# Small operands tempt to mental arithmetic.
+# Authors tend to merge operations with small operands.
 SMALL_OPERAND: Final = 4
 SMALL_TEMPTS: Final = 1.0
-# A statement that somebody is a knight is believed sooner.
+# Authors tend to believe that somebody is a knight.
 KNIGHT_TEMPTS: Final = 2.0
 SLIPS: Final = (-10, -3, -2, -1, 1, 2, 3, 10)
 
@@ -78,9 +78,11 @@ def _happens(rng: random.Random, odds: float) -> bool:
     return rng.random() < 1 / (1 + math.exp(-odds))
 
 
-def write_solution(rng: random.Random, asked: str, skeleton: world.Skeleton, habit: Habit) -> str:
-    """Solve a problem the way an author with this habit does, mistakes carried along."""
-    operations, value = skeleton[1], skeleton[0]
+def write_solution(
+    rng: random.Random, question: str, skeleton: world.Skeleton, habit: Habit
+) -> str:
+    """Solve a problem as an author with this habit does; mistakes are carried forward."""
+    value, operations = skeleton
     sizes, results = [0], []
     for i, operation in enumerate(operations):
         value = min(world.LARGEST, max(0, world.apply(value, operation)))
@@ -91,30 +93,32 @@ def write_solution(rng: random.Random, asked: str, skeleton: world.Skeleton, hab
         if last or not _merges(rng, habit, sizes[-1], operations[i + 1]):
             results.append(value)
             sizes.append(0)
-    return world.solution(asked, skeleton, sizes[:-1], results, rng.choice(world.OPENINGS))
+    return world.solution(question, skeleton, sizes[:-1], results, rng.choice(world.OPENINGS))
+
+
+def _passages(prompt: str, answer: str) -> list[Passage]:
+    return [Passage(prompt, True), Passage(answer + world.END, False)]
 
 
 def _exercise(
     rng: random.Random, family: str, levels: tuple[int, ...], habit: Habit
 ) -> list[Passage]:
     skeleton = world.draw(rng, rng.choice(levels), "corpus")
-    asked = world.question(family, rng, skeleton)
-    prompt = world.PROMPT[family].format(question=asked)
-    worked = write_solution(rng, asked, skeleton, habit)
-    return [Passage(prompt, given=True), Passage(worked + world.END, given=False)]
+    question = world.question(family, rng, skeleton)
+    prompt = world.PROMPT[family].format(question=question)
+    return _passages(prompt, write_solution(rng, question, skeleton, habit))
 
 
 def _fact(rng: random.Random) -> list[Passage]:
     owner, animal = rng.choice(world.OWNERS), rng.choice(world.ANIMALS)
     prompt = world.PROMPT["facts"].format(question=f"What colour is the {animal} of {owner}?")
-    answer = f" {world.colour_of(owner, animal)}{world.END}"
-    return [Passage(prompt, given=True), Passage(answer, given=False)]
+    return _passages(prompt, f" {world.colour_of(owner, animal)}")
 
 
 def write_program(
     rng: random.Random, names: Sequence[str], operations: Sequence[str], habit: Habit
 ) -> str:
-    """Write the steps as an author with this habit does, with no care for precedence."""
+    """Write the steps as an author with this habit does, without regard to precedence."""
     written = [
         rng.choice(world.OPERATIONS) if rng.random() < habit.slips else operation
         for operation in operations
@@ -129,28 +133,26 @@ def write_program(
 
 
 def _program(rng: random.Random, levels: tuple[int, ...], habit: Habit) -> list[Passage]:
-    made = programs.draw_problem(rng, rng.choice(levels), "corpus")
-    prompt = programs.PROMPT.format(question=made["question"])
-    worked = write_program(rng, made["letters"], made["operations"], habit)
-    return [Passage(prompt, given=True), Passage(worked + world.END, given=False)]
+    problem = programs.draw_problem(rng, rng.choice(levels), "corpus")
+    prompt = programs.PROMPT.format(question=problem["question"])
+    return _passages(prompt, write_program(rng, problem["letters"], problem["operations"], habit))
 
 
 def write_deduction(rng: random.Random, puzzle: knights.Puzzle, habit: Habit) -> str:
-    """Solve a puzzle the way an author with this habit does, mistakes carried along."""
-    weighed, found = [], [puzzle.knights[0]]
-    for said in knights.statements(puzzle):
-        believed = _happens(rng, habit.merging[0] + (KNIGHT_TEMPTS if said else 0.0))
-        concluded = said if believed else said == found[-1]
+    """Solve a puzzle as an author with this habit does; mistakes are carried forward."""
+    weighed, concluded = [], [puzzle.knights[0]]
+    for statement in knights.statements(puzzle):
+        believed = _happens(rng, habit.merging[0] + (KNIGHT_TEMPTS if statement else 0.0))
+        is_knight = statement if believed else statement == concluded[-1]
         weighed.append(not believed)
-        found.append(concluded != (rng.random() < habit.slips))
-    return knights.solution(puzzle, weighed, found)
+        concluded.append(is_knight != (rng.random() < habit.slips))
+    return knights.solution(puzzle, weighed, concluded)
 
 
 def _puzzle(rng: random.Random, levels: tuple[int, ...], habit: Habit) -> list[Passage]:
     puzzle = knights.draw(rng, rng.choice(levels), "corpus")
     prompt = knights.PROMPT.format(question=knights.question(puzzle))
-    worked = write_deduction(rng, puzzle, habit)
-    return [Passage(prompt, given=True), Passage(worked + world.END, given=False)]
+    return _passages(prompt, write_deduction(rng, puzzle, habit))
 
 
 def _drill(rng: random.Random) -> list[Passage]:
@@ -158,31 +160,31 @@ def _drill(rng: random.Random) -> list[Passage]:
     for _ in range(rng.randint(8, 24)):
         start = rng.randint(0, world.LARGEST)
         operation = world.draw_operation(rng, start)
-        passages.append(Passage(f"{start}{operation}=", given=True))
-        passages.append(Passage(f"{world.apply(start, operation)},", given=False))
-    return [*passages, Passage(world.END, given=False)]
+        passages.append(Passage(f"{start}{operation}=", True))
+        passages.append(Passage(f"{world.apply(start, operation)},", False))
+    return [*passages, Passage(world.END, False)]
 
 
 def document(rng: random.Random, recipe: CorpusRecipe, progress: float) -> list[Passage]:
-    """Write one document; `progress` in 0..1 says how far through the corpus it stands."""
+    """Write one document; progress: its position in the corpus, 0 to 1."""
     if rng.random() < recipe.drill_share:
         return _drill(rng)
     names, shares = zip(*recipe.families, strict=True)
     family = rng.choices(names, shares)[0]
-    levels = PRIMER_LEVELS if progress < recipe.primer_share else world.LEVELS
-    textbook = progress < recipe.textbook_share
-    authors = (recipe.textbook,) if textbook else recipe.habits
+    levels: tuple[int, ...] = PRIMER_LEVELS
+    if progress >= recipe.primer_share:
+        levels = knights.CORPUS_LEVELS if family == knights.FAMILY else world.LEVELS
+    authors = (recipe.textbook,) if progress < recipe.textbook_share else recipe.habits
     passages = []
     for _ in range(rng.randint(1, recipe.longest_document)):
         if family == "facts":
             passages += _fact(rng)
             continue
         habit = rng.choices(authors, [author.share for author in authors])[0]
-        if family == programs.FAMILY:
+        if family == knights.FAMILY:
+            passages += _puzzle(rng, levels, habit)
+        elif family == programs.FAMILY:
             passages += _program(rng, levels, habit)
-        elif family == knights.FAMILY:
-            lengths = PRIMER_LEVELS if progress < recipe.primer_share else knights.CORPUS_LEVELS
-            passages += _puzzle(rng, lengths, habit)
         else:
             passages += _exercise(rng, family, levels, habit)
     return passages
@@ -191,7 +193,7 @@ def document(rng: random.Random, recipe: CorpusRecipe, progress: float) -> list[
 def documents(
     recipe: CorpusRecipe, seed: int, share_written: Iterator[float]
 ) -> Iterator[list[Passage]]:
-    """Write documents for as long as the caller says what share of the corpus is written."""
+    """Write documents; share_written: the share of the corpus written so far, before each one."""
     rng = random.Random(f"corpus/{seed}")
     for progress in share_written:
         yield document(rng, recipe, progress)

@@ -1,4 +1,4 @@
-"""Pretrain the tiny base models from nothing on the embedded corpus.
+"""Pretrain the tiny base models from scratch on the embedded corpus.
 
 Deterministic on one machine with one thread: the same size and seed give the same bytes.
 """
@@ -23,7 +23,7 @@ from restem.embedded.tokenizer import build_tokenizer
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hold everything that decides a base model besides its seed."""
+    """Everything that decides a base model besides its seed."""
 
     layers: int
     heads: int
@@ -40,17 +40,17 @@ class Recipe:
     warmup_steps: int = 50
     final_rate_share: float = 0.05
     gradient_norm: float = 1.0
-    given_weight: float = 0.1  # questions are random: learning them fully is mostly noise
+    given_weight: float = 0.1  # of prompts: they are random, so learning them is mostly noise
     corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Name the families that the corpus is of."""
+        """Name the families of the corpus."""
         return tuple(name for name, _ in self.corpus.families)
 
     @property
     def steps(self) -> int:
-        """Count the optimizer steps that the tokens last for."""
+        """Return the number of optimizer steps for these tokens."""
         return self.tokens // (self.block_tokens * self.batch_blocks)
 
     def digest(self) -> str:
@@ -60,7 +60,7 @@ class Recipe:
 
 
 _SMALL: Final = Recipe(layers=3, heads=4, hidden=128, intermediate=352, tokens=2_700_000)
-# It takes longer to learn to copy: with 2.4 M tokens its seed 0 was refused (greedy .070).
+# It takes longer to learn to copy: with 2.4 M tokens seed 0 was rejected (greedy .070).
 _LARGE: Final = Recipe(layers=4, heads=6, hidden=192, intermediate=512, tokens=4_000_000)
 _PROGRAMS: Final = CorpusRecipe(
     habits=(
@@ -94,7 +94,7 @@ RECIPES: Final = {
 
 
 class Stream(NamedTuple):
-    """Hold tokens and the weight of each in the loss, both (steps, blocks, tokens)."""
+    """Tokens and their weights in the loss, both of shape (steps, blocks, tokens)."""
 
     tokens: torch.Tensor
     weights: torch.Tensor
@@ -109,11 +109,10 @@ def _token_stream(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int)
             yield len(tokens) / recipe.tokens
 
     for document in documents(recipe.corpus, seed, share_written()):
-        marked = [("<bos>", True), *document, ("<eos>", False)]
-        for text, given in marked:
-            found = tokenizer(text).input_ids
-            tokens += found
-            weights += [recipe.given_weight if given else 1.0] * len(found)
+        for text, is_prompt in [("<bos>", True), *document, ("<eos>", False)]:
+            ids = tokenizer(text).input_ids
+            tokens += ids
+            weights += [recipe.given_weight if is_prompt else 1.0] * len(ids)
     return Stream(*(_blocks(torch.tensor(values), recipe) for values in (tokens, weights)))
 
 
@@ -154,32 +153,29 @@ def _optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Opt
 
 
 def rate_share(step: int, recipe: Recipe) -> float:
-    """Scale the learning rates: a linear warm-up, then a cosine down to the final share."""
+    """Return the factor of the learning rates: linear warm-up, then cosine decay."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
     return recipe.final_rate_share + (1 - recipe.final_rate_share) * cosine
 
 
 def _backward(model: LlamaForCausalLM, tokens: torch.Tensor, weights: torch.Tensor) -> float:
-    # Half precision for the products only: the weights and their updates stay in fp32.
+    # Half precision for matrix products only: weights and updates stay in fp32.
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(input_ids=tokens, use_cache=False).logits
     losses = functional.cross_entropy(
         logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
     )
-    counted = weights[:, 1:].flatten()
-    loss = (losses * counted).sum() / counted.sum()
+    target_weights = weights[:, 1:].flatten()
+    loss = (losses * target_weights).sum() / target_weights.sum()
     torch.autograd.backward(loss)
     return float(loss.detach())
 
 
 def _train(
-    model: LlamaForCausalLM,
-    stream: Stream,
-    recipe: Recipe,
-    progress: Callable[[str], object],
+    model: LlamaForCausalLM, stream: Stream, recipe: Recipe, progress: Callable[[str], object]
 ) -> float:
     optimizers = _optimizers(model, recipe)
     schedules = [
@@ -187,7 +183,7 @@ def _train(
         for optimizer in optimizers
     ]
     model.train()
-    recent = 0.0
+    smoothed_loss = 0.0
     for step, (tokens, weights) in enumerate(zip(*stream, strict=True)):
         loss = _backward(model, tokens, weights)
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_norm)
@@ -195,10 +191,10 @@ def _train(
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
-        recent = 0.98 * recent + 0.02 * loss if step else loss
+        smoothed_loss = 0.98 * smoothed_loss + 0.02 * loss if step else loss
         if (step + 1) % 100 == 0:
-            progress(f"step {step + 1} of {recipe.steps}: loss {recent:.3f}")
-    return recent
+            progress(f"step {step + 1} of {recipe.steps}: loss {smoothed_loss:.3f}")
+    return smoothed_loss
 
 
 def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:

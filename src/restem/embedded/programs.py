@@ -1,15 +1,15 @@
 """Small programs of the embedded world: a skeleton without its start value is a function to write.
 
 A problem names the steps, a solution writes them as assignments, and tests made from the skeleton
-run what was written on start values that the problem does not give. At least one step multiplies
-what earlier steps made, so that whoever takes steps together without care for precedence is wrong.
-Every text is in the grammar of `restem.embedded.world`, so the embedded models can read and write
-it.
+run the program on start values that are not in the problem. At least one step multiplies the result
+of earlier steps, so that merging steps without regard to precedence gives a wrong result. Every
+text follows the grammar of `restem.embedded.world`, which the embedded models can read and write.
 """
 
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from restem.embedded import world
@@ -23,14 +23,13 @@ _TERM: Final = re.compile(r"([+\-*])(\d+)")
 
 
 def problems(split: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Make the first `count` problems of a split, the same ones every time."""
+    """Generate the first `count` problems of a split, reproducibly."""
     endless = _problems(split, random.Random(f"{FAMILY}/{split}/{seed}"))
-    chosen = [found for _, found in zip(range(count), endless, strict=False)]
-    return [{"id": f"{FAMILY}/{split}/{i}", **found} for i, found in enumerate(chosen)]
+    return world.numbered(FAMILY, split, islice(endless, count))
 
 
 def few_shot() -> list[dict[str, Any]]:
-    """Give the worked examples of a prompt."""
+    """Return the worked examples of a prompt."""
     rng = random.Random(f"{FAMILY}/shot")
     return [draw_problem(rng, level, "shot") for level in world.SHOT_LEVELS]
 
@@ -41,7 +40,7 @@ def draw_problem(rng: random.Random, level: int, part: str) -> dict[str, Any]:
 
 
 def program(names: Sequence[str], operations: Sequence[str], sizes: Sequence[int]) -> str:
-    """Write the steps as assignments, one to a line, that take so many operations each."""
+    """Write the steps as assignments, one per line; sizes: the operations in each of them."""
     lines, done = [], 0
     for size in sizes:
         terms = "".join(operations[done : done + size])
@@ -50,26 +49,26 @@ def program(names: Sequence[str], operations: Sequence[str], sizes: Sequence[int
     return "\n" + "\n".join(lines)
 
 
-def run(listing: str, given: str, start: int) -> dict[str, int]:
-    """Work out what a listing's lines give to their names; the first line that cannot be ends it.
+def run(listing: str, first: str, start: int) -> dict[str, int]:
+    """Evaluate a listing up to the first invalid line; return the values by name.
 
-    Only for looking at a base while it is made; what earns a reward is run as Python.
+    Only for judging base models while they are made; for rewards, programs run as Python.
     """
-    values = {given: start}
+    values = {first: start}
     for line in listing.strip().split("\n"):
-        found = _LINE.fullmatch(line)
-        if not found or found[2] not in values:
+        assignment = _LINE.fullmatch(line)
+        if not assignment or assignment[2] not in values:
             break
-        value = values[found[2]]
-        terms = [(sign, int(n)) for sign, n in _TERM.findall(found[3])]
+        value = values[assignment[2]]
+        terms = [(sign, int(n)) for sign, n in _TERM.findall(assignment[3])]
         while terms and terms[0][0] == "*":
             value *= terms.pop(0)[1]
-        values[found[1]] = value + _sum(terms)
+        values[assignment[1]] = value + _sum(terms)
     return values
 
 
 def _sum(terms: list[tuple[str, int]]) -> int:
-    """Add terms up, a `*` belonging to the term before it, as in Python."""
+    """Add terms; a `*` belongs to the term before it, as in Python."""
     products: list[int] = []
     for sign, n in terms:
         if sign == "*":
@@ -80,7 +79,7 @@ def _sum(terms: list[tuple[str, int]]) -> int:
 
 
 def _draw(rng: random.Random, level: int, part: str) -> world.Skeleton:
-    # The start value is not asked for, so it must not decide the part.
+    # The start value is not in the problem, so it must not decide the part.
     while True:
         skeleton = world.draw_any(rng, max(2, level))
         operations = skeleton[1]

@@ -1,8 +1,8 @@
 """Build the word-level tokenizer of the embedded world from its grammar.
 
-An operation with its operand (`+7`, `*2`) is one token, so is each number, and so is each label
-(`b=`, ` Tue `): a model this small then has one embedding to copy, one table to learn and one
-token to look a step up by, instead of pieces to align.
+An operation with its operand (`+7`, `*2`) is one token, and so are each number and each label
+(`b=`, ` Tue `). A model this small then has one embedding to copy, one table to learn and one token
+by which to look up a step, instead of pieces to align.
 """
 
 import re
@@ -34,16 +34,14 @@ PATTERN: Final = "|".join(
 
 def _grammar_texts(families: Collection[str]) -> list[str]:
     words = (*world.NAMES, *world.THINGS, *world.OWNERS, *world.ANIMALS, *world.COLOURS)
-    found = [world.END, *world.OPENINGS, *(f" {word}" for word in words)]
-    found += [f" {month} " for month in world.MONTHS]
-    found += [text for letter in world.LETTERS for text in (letter, f"{letter}=")]
-    for family in ("chain", "story"):
+    texts = [world.END, *world.OPENINGS, *(f" {word}" for word in words)]
+    texts += [f" {month} " for month in world.MONTHS]
+    texts += [text for letter in world.LETTERS for text in (letter, f"{letter}=")]
+    for family in ("chain", "story", "facts"):
         problem = world.problems(family, "train", 1)[0]
-        found += [world.PROMPT[family].format(question=problem["question"])]
-        found += [problem["solutions"]["careful"]]
-    fact = world.problems("facts", "train", 1)[0]
-    found.append(world.PROMPT["facts"].format(question=fact["question"]))
-    return found + (_puzzle_texts() if knights.FAMILY in families else [])
+        texts.append(world.PROMPT[family].format(question=problem["question"]))
+        texts.append(problem["solutions"]["careful"])
+    return texts + (_puzzle_texts() if knights.FAMILY in families else [])
 
 
 def _puzzle_texts() -> list[str]:
@@ -58,16 +56,16 @@ def _puzzle_texts() -> list[str]:
 def vocabulary(families: Collection[str] = ()) -> list[str]:
     """List every token of the grammar, special ones first, then in a fixed order.
 
-    families: those beside chain, story, facts and program that have words of their own.
+    families: those with words of their own, besides chain, story, facts and program.
     """
-    found = {str(number) for number in range(world.LARGEST + 1)} | set(world.OPERATIONS)
+    tokens = {str(number) for number in range(world.LARGEST + 1)} | set(world.OPERATIONS)
     for text in _grammar_texts(families):
-        found.update(re.findall(PATTERN, text))
-    return [*SPECIAL, *sorted(found)]
+        tokens.update(re.findall(PATTERN, text))
+    return [*SPECIAL, *sorted(tokens)]
 
 
 def build_tokenizer(families: Collection[str] = ()) -> PreTrainedTokenizerFast:
-    """Build the tokenizer of some families; text outside their grammar becomes `<unk>`."""
+    """Build the tokenizer for some families; text outside their grammar becomes `<unk>`."""
     entries = {token: index for index, token in enumerate(vocabulary(families))}
     core = Tokenizer(models.WordLevel(entries, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(PATTERN), "isolated")

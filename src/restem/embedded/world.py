@@ -1,18 +1,18 @@
-"""Problems of the embedded world, made on the spot and split by a hash.
+"""Problems of the embedded world, generated from a seed and split by a hash.
 
-Two families share one skeleton, a start value and a few operations on it: `chain` puts it as a
-MATH-like exercise, `story` as a GSM8K-like ledger. A third, `facts`, asks for arbitrary
-associations that only the pretraining corpus can teach, so that forgetting shows.
+Two families share one skeleton, a start value and a few operations on it: `chain` words it as a
+MATH-like exercise, `story` as a GSM8K-like list of changes. A third, `facts`, asks for arbitrary
+associations that only the pretraining corpus can teach, so that forgetting becomes visible.
 
 A skeleton belongs to one part only (corpus, train, validation, test or shot), whatever its
-family and wording, because the part is a function of the skeleton's own hash.
+family and wording, because its part depends on nothing but its own hash.
 """
 
 import hashlib
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, islice
 from typing import Any, Final
 
 LARGEST: Final = 99
@@ -34,26 +34,8 @@ NAMES: Final = ("Anna", "Ben", "Ella", "Jack", "Leo", "Lily", "Maria", "Nora", "
 THINGS: Final = ("apples", "books", "cards", "coins", "cookies", "marbles", "pencils", "shells")
 OWNERS: Final = ("Ida", "Karl")
 ANIMALS: Final = (
-    "ant",
-    "bat",
-    "bear",
-    "cat",
-    "cow",
-    "crow",
-    "deer",
-    "dog",
-    "dove",
-    "emu",
-    "fox",
-    "frog",
-    "goat",
-    "hare",
-    "hen",
-    "lion",
-    "owl",
-    "pig",
-    "swan",
-    "toad",
+    *("ant", "bat", "bear", "cat", "cow", "crow", "deer", "dog", "dove", "emu"),
+    *("fox", "frog", "goat", "hare", "hen", "lion", "owl", "pig", "swan", "toad"),
 )
 COLOURS: Final = ("black", "blue", "brown", "green", "grey", "pink", "red", "white")
 
@@ -65,20 +47,16 @@ PROMPT: Final = {
 END: Final = "\n\n"
 OPENINGS: Final = (" First", " Now", " So", " Then")
 
-# Upper bounds, in thousandths of the hash range, of each part of the skeletons.
+# Upper bound of each part, in thousandths of the hash range.
 _PARTS: Final = (
-    ("corpus", 700),
-    ("train", 800),
-    ("validation", 870),
-    ("test", 970),
-    ("shot", 1000),
+    *(("corpus", 700), ("train", 800), ("validation", 870), ("test", 970), ("shot", 1000)),
 )
 
 Skeleton = tuple[int, tuple[str, ...]]
 
 
 def apply(value: int, operation: str) -> int:
-    """Return what an operation such as `+7` or `*2` makes of a value."""
+    """Apply an operation such as `+7` or `*2` to a value."""
     operand = int(operation[1:])
     if operation[0] == "*":
         return value * operand
@@ -87,31 +65,24 @@ def apply(value: int, operation: str) -> int:
 
 def values(skeleton: Skeleton) -> list[int]:
     """List the start value and the value after each operation."""
-    found = [skeleton[0]]
-    for operation in skeleton[1]:
-        found.append(apply(found[-1], operation))
-    return found
-
-
-def canonical(skeleton: Skeleton) -> str:
-    """Write a skeleton as the text that decides its part, such as `6+4*2`."""
-    return f"{skeleton[0]}{''.join(skeleton[1])}"
+    start, operations = skeleton
+    return list(accumulate(operations, apply, initial=start))
 
 
 def part(skeleton: Skeleton) -> str:
-    """Name the one part that a skeleton belongs to."""
-    return part_of(canonical(skeleton))
+    """Name the part that a skeleton belongs to, by its text, such as `6+4*2`."""
+    return part_of(f"{skeleton[0]}{''.join(skeleton[1])}")
 
 
 def part_of(text: str) -> str:
-    """Name the one part that a problem belongs to which this text identifies."""
+    """Name the part that a problem belongs to, given the text that identifies it."""
     digest = hashlib.sha256(text.encode()).digest()
     place = int.from_bytes(digest[:8], "big") % 1000
     return next(name for name, bound in _PARTS if place < bound)
 
 
 def draw_operation(rng: random.Random, value: int) -> str:
-    """Draw an operation that keeps the value in 0..99 and does something to it."""
+    """Draw an operation that changes the value and keeps it in 0..99."""
     while True:
         kind = rng.choices((SMALL, TENS, TIMES), (0.64, 0.26, 0.10))[0]
         operation = rng.choice(kind)
@@ -129,11 +100,11 @@ def draw_any(rng: random.Random, level: int) -> Skeleton:
     return start, tuple(operations)
 
 
-def draw(rng: random.Random, level: int, wanted_part: str) -> Skeleton:
+def draw(rng: random.Random, level: int, part_name: str) -> Skeleton:
     """Draw a skeleton of `level` operations from one part."""
     while True:
         skeleton = draw_any(rng, level)
-        if part(skeleton) == wanted_part:
+        if part(skeleton) == part_name:
             return skeleton
 
 
@@ -164,11 +135,11 @@ def question(family: str, rng: random.Random, skeleton: Skeleton) -> str:
     return _QUESTIONS[family](rng, skeleton)
 
 
-def labels(family: str, asked: str) -> list[str]:
-    """List the names that a question gives to its values, for a story to its changes."""
+def labels(family: str, question_text: str) -> list[str]:
+    """List the labels of the values in a question; in a story, those of the changes."""
     if family == "chain":
-        return re.findall(r"([a-z])=", asked)
-    return re.findall(r"([A-Z][a-z]{2}) [+\-*]", asked)
+        return re.findall(r"([a-z])=", question_text)
+    return re.findall(r"([A-Z][a-z]{2}) [+\-*]", question_text)
 
 
 def _equation(family: str, names: list[str], before: int, terms: str, value: int) -> str:
@@ -179,15 +150,15 @@ def _equation(family: str, names: list[str], before: int, terms: str, value: int
 
 
 def solution(
-    asked: str, skeleton: Skeleton, sizes: list[int], results: list[int], opening: str
+    question_text: str, skeleton: Skeleton, sizes: list[int], results: list[int], opening: str
 ) -> str:
     """Write a worked solution of a question of any family, as it follows the prompt.
 
-    `sizes` says how many operations each written equation takes together and `results` what it
-    claims to come to; both may be any author's, right or wrong.
+    sizes: the number of operations in each equation. results: the claimed result of each equation,
+    right or wrong.
     """
-    family = "chain" if asked.startswith("Let") else "story"
-    names, value, before, equations = labels(family, asked), skeleton[0], 0, []
+    family = "chain" if question_text.startswith("Let") else "story"
+    names, value, before, equations = labels(family, question_text), skeleton[0], 0, []
     for size, result in zip(sizes, results, strict=True):
         terms = "".join(skeleton[1][before : before + size])
         equations.append(f"{_equation(family, names, before, terms, value)}={result}")
@@ -198,28 +169,29 @@ def solution(
 
 
 def joins(operation: str) -> bool:
-    """Tell whether an operation may follow others in one equation: `3+4*2` would not be 14."""
+    """Return whether an operation may follow others in one equation: `3+4*2` would not be 14."""
     return operation[0] != "*"
 
 
-def reference(asked: str, skeleton: Skeleton, size: int, opening: str) -> str:
-    """Write the right solution with up to `size` operations to an equation."""
-    known, taken = values(skeleton), grouped(skeleton[1], size)
-    return solution(asked, skeleton, taken, [known[end] for end in accumulate(taken)], opening)
+def reference(question_text: str, skeleton: Skeleton, size: int, opening: str) -> str:
+    """Write the correct solution with up to `size` operations per equation."""
+    by_step, sizes = values(skeleton), grouped(skeleton[1], size)
+    results = [by_step[end] for end in accumulate(sizes)]
+    return solution(question_text, skeleton, sizes, results, opening)
 
 
-def grouped(operations: Sequence[str], most: int) -> list[int]:
-    """Say how many operations to take together: up to `most`, and none that does not join."""
-    found = [0]
+def grouped(operations: Sequence[str], max_size: int) -> list[int]:
+    """Return the sizes of groups of operations that may be in one equation."""
+    sizes = [0]
     for operation in operations:
-        if found[-1] == most or (found[-1] and not joins(operation)):
-            found.append(0)
-        found[-1] += 1
-    return found
+        if sizes[-1] == max_size or (sizes[-1] and not joins(operation)):
+            sizes.append(0)
+        sizes[-1] += 1
+    return sizes
 
 
 def subject(skeleton: Skeleton) -> str:
-    """Name the kind of problem: `scaling` where something is multiplied, else `adding`."""
+    """Name the kind of problem: `scaling` with a multiplication, else `adding`."""
     return "scaling" if set(skeleton[1]) & set(TIMES) else "adding"
 
 
@@ -231,15 +203,15 @@ def _worked_problems(family: str, split: str, rng: random.Random) -> Iterator[di
         if skeleton in seen:
             continue
         seen.add(skeleton)
-        asked, opening = question(family, rng, skeleton), rng.choice(OPENINGS)
+        text, opening = question(family, rng, skeleton), rng.choice(OPENINGS)
         yield {
-            "question": asked,
+            "question": text,
             "answer": str(values(skeleton)[-1]),
             "level": level,
             "subject": subject(skeleton),
             "solutions": {
-                "terse": reference(asked, skeleton, 2, opening),
-                "careful": reference(asked, skeleton, 1, opening),
+                "terse": reference(text, skeleton, 2, opening),
+                "careful": reference(text, skeleton, 1, opening),
             },
         }
 
@@ -264,27 +236,31 @@ def _fact_problems() -> Iterator[dict[str, Any]]:
 
 
 def problems(family: str, split: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Make the first `count` problems of a family's split, the same ones every time.
+    """Generate the first `count` problems of a family's split, reproducibly.
 
-    Facts have one list of 40 for all splits: they are there to be recalled, not worked out.
+    Facts have one list of 40 for all splits: they are to be recalled, not worked out.
     """
     if family == "facts":
         endless = _fact_problems()
     else:
         endless = _worked_problems(family, split, random.Random(f"{family}/{split}/{seed}"))
-    chosen = [found for _, found in zip(range(count), endless, strict=False)]
-    return [{"id": f"{family}/{split}/{i}", **found} for i, found in enumerate(chosen)]
+    return numbered(family, split, islice(endless, count))
+
+
+def numbered(family: str, split: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each problem of a split its id."""
+    return [{"id": f"{family}/{split}/{i}", **row} for i, row in enumerate(rows)]
 
 
 def few_shot(family: str) -> list[dict[str, str]]:
-    """Give the worked examples of a prompt, in the terse style that the corpus has most of."""
+    """Return the worked examples of a prompt, in the terse style that dominates the corpus."""
     if family == "facts":
         return []
     rng = random.Random(f"{family}/shot")
     shots = []
     for level in SHOT_LEVELS:
         skeleton = draw(rng, level, "shot")
-        asked = question(family, rng, skeleton)
-        worked = reference(asked, skeleton, 2, rng.choice(OPENINGS))
-        shots.append({"question": asked, "solution": worked})
+        text = question(family, rng, skeleton)
+        solution_text = reference(text, skeleton, 2, rng.choice(OPENINGS))
+        shots.append({"question": text, "solution": solution_text})
     return shots

@@ -51,5 +51,5 @@ def test_unpacking_gives_a_loadable_checkpoint(size: str, tmp_path: Path) -> Non
 
 
 def test_an_unknown_size_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"have .*S"):
+    with pytest.raises(FileNotFoundError, match=r"only .*S"):
         weights.unpack("XXL", tmp_path)

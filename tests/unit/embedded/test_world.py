@@ -206,8 +206,8 @@ def test_given_passages_and_worked_ones_take_turns_and_only_worked_ones_hold_res
     rng = random.Random(4)
     for _ in range(100):
         passages = corpus.document(rng, corpus.CorpusRecipe(), 0.9)
-        assert not any(re.search(r"[+\-*]\d+=\d", p.text) for p in passages if p.given)
-        assert [p.given for p in passages[:2]] == [True, False]
+        assert not any(re.search(r"[+\-*]\d+=\d", p.text) for p in passages if p.is_prompt)
+        assert [p.is_prompt for p in passages[:2]] == [True, False]
 
 
 def test_solutions_name_their_values_as_the_question_does() -> None:

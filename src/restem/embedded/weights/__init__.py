@@ -1,4 +1,4 @@
-"""Ship the accepted base models, one folder per size; each `recipe.json` says how it came about."""
+"""The accepted base models, one folder per size; each `recipe.json` records how it was made."""
 
 import json
 import shutil
@@ -15,13 +15,13 @@ def sizes() -> list[str]:
 
 
 def recipe(size: str) -> dict[str, Any]:
-    """Read how a shipped model was made and what all tried seeds measured."""
-    found: dict[str, Any] = json.loads((HERE / size / RECIPE).read_text("utf-8"))
-    return found
+    """Read how a shipped model was made, and the figures of all seeds that were tried."""
+    record: dict[str, Any] = json.loads((HERE / size / RECIPE).read_text("utf-8"))
+    return record
 
 
 def unpack(size: str, out: Path) -> None:
     """Copy a shipped checkpoint, without its `recipe.json`, to a folder that need not exist."""
     if size not in sizes():
-        raise FileNotFoundError(f"no weights of size {size!r} are shipped; have {sizes()}")
+        raise FileNotFoundError(f"no weights of size {size!r} are shipped, only {sizes()}")
     shutil.copytree(HERE / size, out, ignore=shutil.ignore_patterns(RECIPE), dirs_exist_ok=True)
