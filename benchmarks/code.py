@@ -47,7 +47,7 @@ def completions(label: str) -> list[str]:
 
 
 def zygotes(verifier: CodeVerifier) -> list[int]:
-    processes = [pair.programs._process for pair in verifier._all if pair.programs._process]
+    processes = [pair.programs._process for pair in verifier._pairs if pair.programs._process]
     return [list(family(process.pid))[-1] for process in processes]
 
 
@@ -186,7 +186,7 @@ def soak(count: int) -> None:
         done = min(start + 500, len(attempts))
         print(f"soak: {done} programs, {len(wrong)} wrong verdicts, "
               f"{time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
-    processes = sum(pair.programs.descendants() for pair in verifier._all)
+    processes = sum(pair.programs.descendants() for pair in verifier._pairs)
     verifier.close()
     processes += sum(1 for pid in family(os.getpid())) - 1
     same = Path("/proc/mounts").read_text() == mounts
