@@ -146,7 +146,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def hidden(path: Path) -> Path:
+def state_folder(path: Path) -> Path:
     """Return the folder beside an output for its seal and for the progress of its job."""
     return path.parent / HIDDEN
 
@@ -207,7 +207,7 @@ def _seals(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _state(first_output: Path, kind: str) -> Path:
     """Return the path of a job's seal (`seal.json`), kept copy (`kept`) or lock (`lock`)."""
-    return hidden(first_output) / f"{first_output.name}.{kind}"
+    return state_folder(first_output) / f"{first_output.name}.{kind}"
 
 
 def _recorded_outputs(
@@ -239,7 +239,7 @@ def _is_intact(path: Path, record: Mapping[str, Any]) -> bool:
 @contextmanager
 def _lock(first_output: Path) -> Iterator[None]:
     """Let one process at a time make an output; a killed run may have left one that still works."""
-    hidden(first_output).mkdir(parents=True, exist_ok=True)
+    state_folder(first_output).mkdir(parents=True, exist_ok=True)
     with _state(first_output, "lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import digest
-from restem.artifacts.store import hidden
+from restem.artifacts.store import state_folder
 from restem.artifacts.tables import read_provenance, read_rows, read_table, table, write_table
 from restem.errors import RestemError
 from restem.sampling.engine import Request
@@ -44,7 +44,7 @@ class Pool:
 
     def __init__(self, output: Path, recipe: str) -> None:
         self._output = output
-        self._root = hidden(output) / "draws"
+        self._root = state_folder(output) / "draws"
         self._folder = self._root / recipe[:16]
         self._parts = 0
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from restem.artifacts.store import hidden
+from restem.artifacts.store import state_folder
 from restem.artifacts.tables import KEPT, read_rows
 from restem.config.base import Loads, Strict, TaskModule, VerifierModule
 from restem.config.decoding import Decoding
@@ -47,7 +47,7 @@ class MStepInputs(Strict):
     @property
     def scratch(self) -> Path:
         """Return an undeclared folder for the state of the M-step, which ends with the stage."""
-        return hidden(self.output) / "training"
+        return state_folder(self.output) / "training"
 
     def kept(self) -> list[dict[str, Any]]:
         """Return the examples that were kept."""

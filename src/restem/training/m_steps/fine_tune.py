@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import digest
-from restem.artifacts.store import Job, hidden, read_json, write_json, write_text
+from restem.artifacts.store import Job, read_json, state_folder, write_json, write_text
 from restem.errors import RestemError
 from restem.policies.card import write_card
 from restem.policies.manifest import CHECKPOINT, PolicyManifest, read_policy, verify_checkpoint
@@ -81,7 +81,7 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
 
 def _launched(inputs: MStepInputs, key: str) -> dict[str, Any]:
     """Train in several processes under torchrun; return the report."""
-    folder = hidden(inputs.output)
+    folder = state_folder(inputs.output)
     request, answer = folder / "work.json", folder / "report.json"
     write_text(request, inputs.model_dump_json())
     count = inputs.settings.training.processes
