@@ -5,8 +5,8 @@ examples: `shared` has Minerva's 4-shot prompt and ten solutions a question, all
 with `training.shuffle: questions`), `alone` neither (there, what is timed is plain packing). Other
 problems' solutions stand in for nine of the ten: what a solution says changes no time. Every run is
 a process of its own, on one thread by default and timed in CPU seconds, which a busy machine
-distorts least; loss and gradient norm of all must agree. Needs the data (README, "Data") and the
-peer's lock, envs/bench-training.txt.
+distorts least; loss and gradient norm of all must agree. Needs the data
+(docs/how-to/use-your-own-data.md) and the peer's lock, envs/bench-training.txt.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The table 'what makes an artifact stale' of the README, row by row, on the real rules.
+"""The table of docs/explanation/staleness.md, row by row, on the real rules.
 
 What is expected is stated as the jobs that a change concerns; what lies below them follows from
 the inputs and outputs that the rules declare.
