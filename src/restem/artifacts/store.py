@@ -59,11 +59,6 @@ class Recipe:
         """Return the digest of the whole recipe."""
         return digest(asdict(self))
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Return what an artifact records about its origin: digests, and the settings in full."""
-        return {**asdict(self), "code": digest(dict(self.code)), "key": self.key}
-
 
 @dataclass
 class Job:
@@ -80,8 +75,9 @@ class Job:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Return what the outputs record about their origin."""
-        return self.recipe.provenance
+        """Return what the outputs record about their origin: digests, and the settings in full."""
+        recipe = self.recipe
+        return {**asdict(recipe), "code": digest(dict(recipe.code)), "key": recipe.key}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Final
 
 from restem.sandbox.limits import Limits, ProgramError, SandboxError, WorkerError
-from restem.sandbox.root import UID
+from restem.sandbox.root import BUBBLEWRAP, NAMESPACES, UID
 from restem.sandbox.scripts import run_script
 from restem.sandbox.worker import Worker
 
@@ -25,15 +25,9 @@ NAMES: Final = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PWD", "TZ"} | {
     "PYTHONHASHSEED",
 }
 
-NAMESPACES: Final = (
-    "allow user namespaces: sysctl user.max_user_namespaces above 0, and where the kernel has them "
-    "kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0; "
-    "or ask the administrator to"
-)
 KERNEL: Final = (
     "use Linux 5.14 or newer, where a user namespace counts its own processes, and mount /proc"
 )
-BUBBLEWRAP: Final = "install bubblewrap 0.4 or newer from the distribution"
 FILTER: Final = "use a kernel with CONFIG_SECCOMP_FILTER"
 CHILDREN: Final = "mount /proc with CONFIG_PROC_CHILDREN on this machine"
 

@@ -32,7 +32,12 @@ START: Final = (
 )
 DEVICES: Final = ("null", "zero", "urandom")
 VERSION: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
-INSTALL: Final = "install bubblewrap 0.4 or newer (Debian, Ubuntu, Fedora: the package bubblewrap)"
+BUBBLEWRAP: Final = "install bubblewrap 0.4 or newer (Debian, Ubuntu, Fedora: package bubblewrap)"
+NAMESPACES: Final = (
+    "allow user namespaces: sysctl user.max_user_namespaces above 0, and where the kernel has them "
+    "kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0; "
+    "or ask the administrator to"
+)
 
 
 def command(control: int, packages: Sequence[str] = ()) -> list[str]:
@@ -45,7 +50,7 @@ def command(control: int, packages: Sequence[str] = ()) -> list[str]:
     """
     bubblewrap = shutil.which("bwrap")
     if bubblewrap is None:
-        raise SandboxError("bubblewrap is missing", "bwrap on PATH", INSTALL)
+        raise SandboxError("bubblewrap is missing", "bwrap on PATH", BUBBLEWRAP)
     return [bubblewrap, *_namespaces(), *_mounts(packages), *_interpreter(control)]
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from restem.sandbox.inside import wire
 from restem.sandbox.limits import Limits, SandboxError, WorkerError
-from restem.sandbox.root import command
+from restem.sandbox.root import NAMESPACES, command
 from restem.sandbox.watch import Usage, family, host_pid, usage
 
 START_SECONDS: Final = 30.0
@@ -59,10 +59,8 @@ class Worker:
             raise SandboxError(
                 f"the sandbox does not start: {message or 'no message'}",
                 "bwrap",
-                "allow unprivileged user namespaces (sysctl user.max_user_namespaces, "
-                "kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns) "
-                "or ask the administrator to; as root in a container without capabilities, run the "
-                "container as a user (apptainer --fakeroot, or --security uid:65534,gid:65534)",
+                f"{NAMESPACES}; as root in a container without capabilities, run the container as "
+                "a user (apptainer --fakeroot, or --security uid:65534,gid:65534)",
             ) from None
 
     @contextlib.contextmanager
