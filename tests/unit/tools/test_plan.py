@@ -70,12 +70,15 @@ def test_snakemake_tells_which_jobs_would_run() -> None:
 
 
 def test_snakemakes_warnings_are_part_of_the_plan() -> None:
-    """An artifact that Snakemake did not make itself has no record of what it was made from."""
+    """Snakemake has no record of an artifact that it did not make; another run holds a lock."""
     make()
+    lock = Path(".snakemake/locks/0.output.lock")
+    lock.parent.mkdir(parents=True)
+    lock.write_text(f"{OUTPUT}\n")
     text = plan([], None)
-    assert text.startswith(
-        "Nothing to be done.\nSnakemake: 1 jobs have missing provenance/metadata"
-    )
+    assert text.startswith("Nothing to be done.\n")
+    assert "Snakemake: 1 jobs have missing provenance/metadata" in text
+    assert "Directory cannot be locked" in text
 
 
 @pytest.mark.parametrize(
