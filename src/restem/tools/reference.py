@@ -166,8 +166,7 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[click.Cont
 
 def _command(context: click.Context, without: Collection[str] = ()) -> str:
     usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)[1:]])
-    paragraphs = inspect.cleandoc(context.command.help or "").split("\n\n")
-    text = "\n\n".join(part for part in paragraphs if not part.startswith("Raises"))
+    text = inspect.cleandoc(context.command.help or "").partition("Raises ")[0].strip()
     options = [line for name, line in _options(context).items() if name not in without]
     head = f"### `{usage}`\n\n{_paragraphs(text)}\n"
     return head + "".join(f"\n{line}" for line in options) + "\n" * bool(options)
