@@ -1,15 +1,18 @@
 """Whatever happens to a job, the cluster or the run: the same command ends in the same draws."""
 
+import fcntl
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import virtual_faults as faults
 
+from restem.artifacts.store import HIDDEN
 from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.cluster
@@ -30,6 +33,16 @@ def undrawn(finished: Any, tmp_path: Path) -> Iterator[Any]:
 def draws(tree: Any) -> list[tuple[str, int, str]]:
     rows = read_rows(tree.root / SAMPLES, "samples")
     return [(row["problem_id"], row["draw"], row["completion"]) for row in rows]
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Hold the lock on an output, as a process that writes it does; a job that makes it waits."""
+    folder = output.parent / HIDDEN
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{output.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def log(tree: Any) -> str:
@@ -65,14 +78,18 @@ def test_a_run_waits_for_what_a_killed_one_left_running(
     end_group: Callable[[Any], None],
 ) -> None:
     """The orphan's draws are put back by its successor, which starts when it has ended."""
-    process = undrawn.start(*profile, SAMPLES)
-    end_group(process)
-    orphan = faults.running(cluster, process)
-    faults.kill_the_run(cluster, orphan, process)
-    undrawn.snakemake("--unlock")
-    told = undrawn.snakemake(*profile, SAMPLES)
-    assert f"SLURM job {orphan} is of an earlier run of this study: waiting" in told
-    [successor] = re.findall(r"has been submitted with SLURM jobid (\d+)", told)
+    with writing(undrawn.root / SAMPLES):  # the orphan cannot end before its successor has looked
+        process = undrawn.start(*profile, SAMPLES)
+        end_group(process)
+        orphan = faults.running(cluster, process)
+        faults.kill_the_run(cluster, orphan, process)
+        undrawn.snakemake("--unlock")
+        again = undrawn.start(*profile, SAMPLES)
+        end_group(again)
+        waiting = f"SLURM job {orphan} belongs to an earlier run of this study: waiting"
+        cluster.wait("the next run", lambda: waiting in log(undrawn), 300)
+    assert again.wait(timeout=400) == 0, log(undrawn)
+    *_, successor = re.findall(r"has been submitted with SLURM jobid (\d+)", log(undrawn))
     ended = cluster.client("squeue", "-h", "--states=all", "-j", orphan, "-o", "%T %e")
     began = cluster.client("squeue", "-h", "--states=all", "-j", successor, "-o", "%S")
     assert ended.startswith("COMPLETED")
@@ -98,7 +115,7 @@ def test_a_run_cancels_what_a_killed_one_left_waiting(
     faults.heal(cluster)
     undrawn.snakemake("--unlock")
     told = undrawn.snakemake(*profile, SAMPLES)
-    assert f"SLURM job {orphan} is of an earlier run of this study: cancelled" in told
+    assert f"SLURM job {orphan} belongs to an earlier run of this study: cancelled" in told
     assert cluster.jobs() == {}
 
 
