@@ -1,1 +1,1 @@
-"""A policy on disk: its checkpoint, manifest, adapter and card, and where base models come from."""
+"""A policy on disk: its checkpoint, manifest and card, and where base models come from."""

@@ -1,4 +1,4 @@
-"""The model card of a policy: what it is, what made it, what training showed."""
+"""The model card of a fine-tuned policy: what it is, how it was made, how training went."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from restem.artifacts.store import write_text
 
-_FRONT: Final = """---
+_FRONT_MATTER: Final = """---
 library_name: transformers
 pipeline_tag: text-generation
 tags:
@@ -19,29 +19,29 @@ def write_card(
     checkpoint: Path,
     training: Mapping[str, Any],
     report: Mapping[str, Any],
-    made: Mapping[str, Any],
+    provenance: Mapping[str, Any],
 ) -> None:
-    """Write README.md into a checkpoint.
-
-    training: the settings that were given; made: the digests of the recipe.
-    """
-    validations = [f"| {v['step']} | {v['reward']:.4f} |" for v in report["validations"]]
+    """Write README.md into a checkpoint; training: the settings that differ from the defaults."""
+    losses, settings = report["losses"], provenance["settings"]
     lines = [
-        _FRONT,
+        _FRONT_MATTER,
         f"# A policy fine-tuned on {report['examples']} examples",
         "",
         "Made by `restem policy` (the M-step of ReST-EM). `policy.json` beside this folder holds "
         "the same in full, with the hash of every file.",
         "",
-        f"* task: {made['settings']['task']}; seed: {made['settings']['seed']}",
-        f"* recipe: `{made['key']}`",
-        f"* code: `{made['code']}`; environment: `{made['environment']}`",
-        *(f"* {name}: {', '.join(f'`{d}`' for d in given)}" for name, given in _inputs(made)),
+        f"* task: {settings['task']}; seed: {settings['seed']}",
+        f"* recipe: `{provenance['key']}`",
+        f"* code: `{provenance['code']}`; environment: `{provenance['environment']}`",
+        *(
+            f"* {name}: {', '.join(f'`{digest}`' for digest in digests)}"
+            for name, digests in provenance["inputs"].items()
+        ),
         f"* settings that differ from the defaults: {_listed(training)}",
-        f"* steps: {report['steps_planned']} planned, {len(report['losses'])} taken "
+        f"* steps: {report['steps_planned']} planned, {len(losses)} taken "
         f"({report['ended']}), weights of step {report['kept_step']}",
-        f"* loss: {report['losses'][0]:.4f} first, {report['losses'][-1]:.4f} last"
-        if report["losses"]
+        f"* loss: {losses[0]:.4f} first, {losses[-1]:.4f} last"
+        if losses
         else "* loss: no step was taken",
         f"* left out: {_listed(report['skipped'])}",
         f"* tokens computed: {_listed(report['tokens'])}",
@@ -49,13 +49,9 @@ def write_card(
         "",
         "| after step | validation reward |",
         "| --: | --: |",
-        *validations,
+        *(f"| {v['step']} | {v['reward']:.4f} |" for v in report["validations"]),
     ]
     write_text(checkpoint / "README.md", "\n".join(lines) + "\n")
-
-
-def _inputs(made: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    return [(name, digests) for name, digests in made["inputs"].items()]
 
 
 def _listed(values: Mapping[str, Any]) -> str:

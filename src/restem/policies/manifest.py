@@ -1,9 +1,9 @@
-"""A policy on disk: a Hugging Face checkpoint and `policy.json`, which says what made it.
+"""A policy on disk: a Hugging Face checkpoint, and `policy.json` with its origin.
 
-A method can run dry: no completion was right, so there is nothing to train on. Its policy then is
-a *halted* one, without a checkpoint; what would be drawn from it is empty, and the study goes on.
+If no completion was correct, a method has nothing to train on. Its policy is then *halted*: it has
+no checkpoint, the samples from it are empty, and the study goes on.
 
-A policy may also be frozen weights with a prompt of its own; `report` holds that then.
+A policy may also have a prompt of its own, in its `report`, over weights that are not fine-tuned.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,11 @@ CHECKPOINT = "checkpoint"
 
 @dataclass(frozen=True)
 class PolicyManifest:
-    """What policy.json says: the checkpoint beside it, or why there is none."""
+    """The content of policy.json.
+
+    content: digest of weights and prompt. halted: the reason why there is no checkpoint. files:
+    digests of the checkpoint's files.
+    """
 
     path: Path
     content: str
@@ -30,37 +34,37 @@ class PolicyManifest:
     provenance: Mapping[str, Any]
 
     def prefix(self, task: str) -> str | None:
-        """Return the prompt that belongs to the policy on a task; None: that of the task."""
+        """Return the policy's own few-shot prompt for a task; None: use that of the task."""
         prompt = self.report.get("prompt")
         return prompt["prefix"] if prompt and prompt["task"] == task else None
 
     @property
     def checkpoint(self) -> Path:
-        """Return the checkpoint's folder."""
+        """Return the folder of the checkpoint."""
         return self.path.parent / CHECKPOINT
 
 
 def read_policy(path: Path) -> PolicyManifest:
-    """Read policy.json. Raises RestemError when it is damaged."""
+    """Read policy.json. Raises RestemError if it is damaged."""
     stored = read_json(path)
     try:
         names = ("content", "halted", "files", "report", "provenance")
         return PolicyManifest(path, *(stored[name] for name in names))
-    except KeyError as problem:
+    except KeyError as error:
         raise RestemError(
-            f"this is no policy: {problem} is missing", str(path), "run the rule that makes it"
-        ) from problem
+            f"this is no policy: {error} is missing", str(path), "run the rule that makes it"
+        ) from error
 
 
 def verify_checkpoint(policy: PolicyManifest) -> Path:
-    """Return the checkpoint's folder, after comparing every file with the manifest."""
+    """Return the folder of the checkpoint, after comparing every file with the manifest."""
     for name, expected in policy.files.items():
         file = policy.checkpoint / name
         if not file.is_file() or file_digest(file) != expected:
             raise RestemError(
                 "the checkpoint is not the one that its manifest describes",
                 str(file),
-                "run snakemake again: a checkpoint that is not what was written is made anew",
+                "run snakemake again: it makes a changed checkpoint again",
             )
     return policy.checkpoint
 
@@ -70,11 +74,11 @@ def write_policy(
 ) -> None:
     """Write policy.json for the checkpoint folder beside it."""
     folder = path.parent / CHECKPOINT
-    inside = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    files = {str(path.relative_to(folder)): file_digest(path) for path in inside}
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = {str(path.relative_to(folder)): file_digest(path) for path in paths}
     weights = {name: value for name, value in files.items() if name != "README.md"}
     prompt = report.get("prompt")
-    made = {"weights": weights, "prompt": prompt} if prompt else weights
-    content = digest(["halted", halted] if halted else made)
+    model = {"weights": weights, "prompt": prompt} if prompt else weights
+    content = digest(["halted", halted] if halted else model)
     stored = {"content": content, "halted": halted, "files": files, "report": dict(report)}
     write_json(path, {**stored, "provenance": dict(provenance)})

@@ -1,4 +1,4 @@
-"""A tiny base model that restem brings along, or pretrains from scratch."""
+"""A tiny base model that restem ships, or pretrains from scratch."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from restem.policies.sources.local import checkpoint_files
 
 
 def files(source: EmbeddedModel) -> list[Path]:
-    """List the shipped files; none when the model is pretrained here."""
+    """Return the shipped files; none if the model is pretrained here."""
     return [] if source.pretrain else checkpoint_files(weights.HERE / source.size)
 
 
@@ -22,7 +22,7 @@ def fetch(source: EmbeddedModel, checkpoint: Path) -> None:
         return
     try:
         weights.unpack(source.size, checkpoint)
-    except FileNotFoundError as problem:
+    except FileNotFoundError as error:
         raise RestemError(
-            str(problem), "models.*.source.size", "use a shipped size, or set pretrain: true"
-        ) from problem
+            str(error), "models.*.source.size", "use a shipped size, or set pretrain: true"
+        ) from error

@@ -8,7 +8,7 @@ from restem.errors import RestemError
 
 
 def files(source: PackageModel) -> list[Path]:
-    """List the GGUF file; none where the package is not installed, which `fetch` then says."""
+    """Return the GGUF file; none if the package is not installed, which `fetch` reports."""
     try:
         return [_gguf_file(source.package)]
     except RestemError:
@@ -18,8 +18,8 @@ def files(source: PackageModel) -> list[Path]:
 def fetch(source: PackageModel, checkpoint: Path) -> None:
     """Write the model of an installed package as safetensors in float32.
 
-    Transformers treats what it loads from GGUF as quantised and refuses to save it, so the
-    weights go into a plain model of the same configuration.
+    Transformers treats a model loaded from GGUF as quantized and refuses to save it, so the
+    weights are copied into a plain model of the same configuration.
     """
     import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -41,12 +41,12 @@ def fetch(source: PackageModel, checkpoint: Path) -> None:
 def _gguf_file(package: str) -> Path:
     try:
         files = importlib.metadata.files(package) or []
-    except importlib.metadata.PackageNotFoundError as problem:
+    except importlib.metadata.PackageNotFoundError as error:
         raise RestemError(
             f"the package {package} is not installed",
             "models.*.source.package",
             "run `make smollm2`",
-        ) from problem
+        ) from error
     for file in files:
         if file.name.endswith(".gguf"):
             return Path(str(file.locate()))

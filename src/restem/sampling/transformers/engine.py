@@ -23,7 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
-from restem.policies.adapter import load_model
+from restem.policies.checkpoint import load_model
 from restem.sampling import loading
 from restem.sampling.engine import Completion, Request, Usage
 from restem.sampling.stops import Stops

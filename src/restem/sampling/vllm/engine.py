@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
-from restem.policies.adapter import base_of, rank_of
+from restem.policies.checkpoint import base_of, rank_of
 from restem.sampling.engine import Completion, Request, Usage
 from restem.sampling.loading import is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Ends
