@@ -12,8 +12,7 @@ from restem.rewards.code_outputs import EQUAL_TEXT, as_sequences, equal_value, t
 from restem.rewards.code_spec import Spec
 from restem.sandbox.inside.wire import pack
 from restem.sandbox.limits import Failure, Limits, ProgramError
-from restem.sandbox.scripts import run_script
-from restem.sandbox.session import Session, open_session
+from restem.sandbox.programs import Session, open_session, run_script
 from restem.sandbox.worker import Worker
 
 TestOutcome = Literal["passed", "wrong answer"] | Failure

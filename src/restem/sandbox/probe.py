@@ -11,8 +11,8 @@ from functools import cache
 from typing import Final
 
 from restem.sandbox.limits import Limits, ProgramError, SandboxError, WorkerError
+from restem.sandbox.programs import run_script
 from restem.sandbox.root import BUBBLEWRAP, NAMESPACES, UID
-from restem.sandbox.scripts import run_script
 from restem.sandbox.worker import Worker
 
 LIMITS: Final = Limits(cpu_seconds=0.2, wall_seconds=10.0, memory_mib=192, processes=8, files_mib=2)

@@ -7,7 +7,7 @@ import pytest
 from restem.rewards.code_judge import judge
 from restem.rewards.code_spec import Spec
 from restem.sandbox.limits import Limits, ProgramError
-from restem.sandbox.scripts import run_script
+from restem.sandbox.programs import run_script
 
 HOSTILE = runpy.run_path(str(Path(__file__).with_name("hostile.py")))
 FORGERS, RAIDERS, GLUTTONS = (HOSTILE[name] for name in ("FORGERS", "RAIDERS", "GLUTTONS"))
