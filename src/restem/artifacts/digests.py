@@ -75,12 +75,12 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
     return digests
 
 
-def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+def flatten(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Flatten nested mappings into one with dotted keys, to show which key changed."""
     items: dict[str, object] = {}
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
-            items.update(flat(item, f"{prefix}{key}."))
+            items.update(flatten(item, f"{prefix}{key}."))
         else:
             items[f"{prefix}{key}"] = item
     return items

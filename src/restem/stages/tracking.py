@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts.digests import flat
+from restem.artifacts.digests import flatten
 from restem.artifacts.store import Job, write_json
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
@@ -61,7 +61,7 @@ def _run(
         seed=seed,
         iteration=iteration,
         key=policy.content,
-        params={key: str(value) for key, value in flat(shown).items()},
+        params={key: str(value) for key, value in flatten(shown).items()},
         metrics=_metrics(rows, place),
         curves={
             "loss": list(enumerate(losses, start=1)),

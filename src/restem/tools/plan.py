@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts.digests import code_digests, flat
+from restem.artifacts.digests import code_digests, flatten
 from restem.artifacts.store import HIDDEN, read_json, read_seal
 from restem.config.load import read_yaml
 from restem.errors import RestemError
@@ -97,7 +97,7 @@ def _changed_environment(old: str, new: str, family: str) -> Iterator[str]:
 
 
 def _changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    old, new = flat(old), flat(new)
+    old, new = flatten(old), flatten(new)
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             before, after = (json.dumps(values.get(key, "default"))[:60] for values in (old, new))

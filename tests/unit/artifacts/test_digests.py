@@ -15,7 +15,7 @@ from restem.artifacts.digests import (
     code_digests,
     digest,
     file_digest,
-    flat,
+    flatten,
     lock_digest,
 )
 
@@ -262,4 +262,4 @@ def test_a_url_with_a_fragment_is_no_comment(tmp_path: Path) -> None:
 
 
 def test_nested_keys_are_flattened() -> None:
-    assert flat({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2], "e": {}}
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2], "e": {}}
