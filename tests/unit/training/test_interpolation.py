@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from restem.training.m_steps.interpolate import interpolate
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
@@ -13,6 +12,7 @@ from restem.config.training import Training
 from restem.errors import RestemError
 from restem.training.examples import Example
 from restem.training.loop import fine_tune
+from restem.training.m_steps.interpolate import interpolate
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A prompt is made of examples of different problems; the best one is the one that scores best."""
 
 import pytest
+
 from restem.training.m_steps.prompt import Shot, best, choose, write
 
 POOL = [Shot(f"p{i}", f"Q{i}:", f" A{i}.{j}\n") for i in range(6) for j in range(2)]
