@@ -1,7 +1,8 @@
-"""What a run on SLURM must know of other runs: which jobs are whose, and what they left behind.
+"""Keep the SLURM jobs of different runs of a study apart.
 
-A run's jobs are named after the study, the directory and the run. While it lives, a run holds a
-lock that goes when it dies, however it dies: a job whose run holds no lock is an orphan.
+The names of a run's jobs consist of the study, a digest of the directory and the run's id. While a
+run is alive it holds a lock, which the system releases when the process ends in any way. A job is
+an orphan when nobody holds the lock of its run.
 """
 
 import fcntl
@@ -16,18 +17,18 @@ from pathlib import Path
 
 from restem.errors import RestemError
 
-ASK_EVERY_SECONDS = 5.0
-ANSWER_WITHIN_SECONDS = 600.0
-ENDS_WITHIN_SECONDS = 300.0
+SECONDS_BETWEEN_QUERIES = 5.0
+SECONDS_TO_ANSWER = 600.0
+SECONDS_TO_CANCEL = 300.0
 
-# Why SLURM never starts a job that it has accepted, until somebody changes the job.
-HOPELESS = ("PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "AccountNotAllowed",
-            "QOSNotAllowed", "JobHeldAdmin", "launch failed requeued held")  # fmt: skip
+# Reasons for which SLURM never starts a job that it has accepted, unless somebody changes the job.
+NEVER_STARTS = ("PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "AccountNotAllowed",
+                "QOSNotAllowed", "JobHeldAdmin", "launch failed requeued held")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """One job of the queue: its number, the name of its run, and whether it has started."""
+    """A job in SLURM's queue: its id, the name of its run (`--job-name`), and its state."""
 
     number: str
     run: str
@@ -35,74 +36,73 @@ class QueuedJob:
 
     @property
     def waits(self) -> bool:
-        """Tell whether nothing is lost when the job is cancelled."""
+        """Tell whether the job can be cancelled without losing work."""
         return self.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "SUSPENDED")
 
 
 def run_name(study: str, directory: Path) -> str:
-    """Return what the names of a study's jobs begin with, for all runs in one directory."""
+    """Return the prefix of the job names of a study, for all of its runs in one directory."""
     place = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:8]
     return f"restem-{re.sub('[^A-Za-z0-9-]', '-', study)[:30]}-{place}"
 
 
-def say_alive(folder: Path, run: str) -> int:
-    """Hold a lock that says that a run lives; return its file descriptor."""
+def hold_run_lock(folder: Path, run: str) -> int:
+    """Hold the lock that shows that a run is alive; return its file descriptor."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / run, os.O_CREAT | os.O_RDWR, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
 
 
-def settle_orphans(name: str, alive: Path, what: str, tell: Callable[[str], None]) -> None:
-    """Cancel what dead runs left waiting in the queue; wait for what is running, or cancel it too.
+def settle_orphans(name: str, locks: Path, running: str, warn: Callable[[str], None]) -> None:
+    """Cancel the orphans that have not started, and wait for the others or cancel them too.
 
-    A running job ends within its own time limit. Raises RestemError when SLURM does not answer, or
-    when a cancelled job does not go.
+    name: prefix of the job names. locks: folder with the locks of runs. running: whether to "wait"
+    for orphans that are running, until their own time limit ends them, or to "cancel" them.
+    Raises RestemError when SLURM does not answer, or when a cancelled job does not end.
     """
-    told: set[str] = set()
-    cancelled: dict[str, float] = {}
-    while orphans := _orphans(name, alive):
+    announced: set[str] = set()
+    cancelled_at: dict[str, float] = {}
+    while orphans := _orphans(name, locks):
         for job in orphans:
-            unwanted = job.waits or what == "cancel"
-            if unwanted and job.number not in cancelled:
-                if _try("scancel", job.number) is not None:
-                    cancelled[job.number] = time.monotonic()
-            if job.number not in told:
-                deed = "cancelled" if unwanted else "waiting for its results"
-                tell(f"SLURM job {job.number} is of an earlier run of this study: {deed}")
-                told.add(job.number)
-        _complain_of_stuck(cancelled, {job.number for job in orphans})
-        time.sleep(ASK_EVERY_SECONDS)
-    _sweep(alive)
+            unwanted = job.waits or running == "cancel"
+            if unwanted and job.number not in cancelled_at:
+                if _query("scancel", job.number) is not None:
+                    cancelled_at[job.number] = time.monotonic()
+            if job.number not in announced:
+                action = "cancelled" if unwanted else "waiting for its results"
+                warn(f"SLURM job {job.number} belongs to an earlier run of this study: {action}")
+                announced.add(job.number)
+        _check_cancelled(cancelled_at, {job.number for job in orphans})
+        time.sleep(SECONDS_BETWEEN_QUERIES)
+    _remove_released_locks(locks)
 
 
-def known_jobs(run: str) -> dict[str, str] | None:
+def waiting_reasons(run: str) -> dict[str, str] | None:
     """Return why each of a run's jobs waits ("None": it does not); None if SLURM does not answer.
 
-    A job that SLURM has forgotten is missing. Tasks of an array stand under the array's number.
+    Jobs that SLURM no longer knows are missing. Tasks of an array are listed under its number.
     """
-    answer = _try("squeue", "--noheader", "--states=all", f"--name={run}", "--format=%F %r")
-    return None if answer is None else dict(_pair(line) for line in answer.splitlines())
-
-
-def _pair(line: str) -> tuple[str, str]:
-    number, _, reason = line.strip().partition(" ")
-    return number, reason
+    answer = _query("squeue", "--noheader", "--states=all", f"--name={run}", "--format=%F %r")
+    if answer is None:
+        return None
+    pairs = (line.strip().partition(" ") for line in answer.splitlines())
+    return {number: reason for number, _, reason in pairs}
 
 
 def cancel(number: str) -> None:
     """Cancel a job, if SLURM answers."""
-    _try("scancel", number)
+    _query("scancel", number)
 
 
-def _orphans(name: str, alive: Path) -> list[QueuedJob]:
-    """List the unfinished jobs of runs that have died."""
-    answer = _ask("squeue", "--noheader", "--me", "--format=%A|%j|%T")
+def _orphans(name: str, locks: Path) -> list[QueuedJob]:
+    """List the unfinished jobs of runs that have ended."""
+    answer = _query_until_answered("squeue", "--noheader", "--me", "--format=%A|%j|%T")
     jobs = [QueuedJob(*line.split("|")) for line in answer.splitlines() if line.count("|") == 2]
-    return [job for job in jobs if job.run.startswith(f"{name}_") and not _lives(alive / job.run)]
+    return [job for job in jobs if job.run.startswith(f"{name}_") and not _held(locks / job.run)]
 
 
-def _lives(lock: Path) -> bool:
+def _held(lock: Path) -> bool:
     try:
         with lock.open() as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,16 +113,16 @@ def _lives(lock: Path) -> bool:
     return False
 
 
-def _sweep(alive: Path) -> None:
-    """Remove the locks of dead runs, which have no job left."""
-    for lock in alive.iterdir():
-        if not _lives(lock):
+def _remove_released_locks(locks: Path) -> None:
+    for lock in locks.iterdir():
+        if not _held(lock):
             lock.unlink(missing_ok=True)
 
 
-def _complain_of_stuck(cancelled: dict[str, float], queued: set[str]) -> None:
-    now = time.monotonic()
-    stuck = [n for n, at in cancelled.items() if n in queued and now - at > ENDS_WITHIN_SECONDS]
+def _check_cancelled(cancelled_at: dict[str, float], queued: set[str]) -> None:
+    """Raise RestemError when a job is still in the queue long after it was cancelled."""
+    latest = time.monotonic() - SECONDS_TO_CANCEL
+    stuck = [number for number, at in cancelled_at.items() if number in queued and at < latest]
     if stuck:
         raise RestemError(
             f"cancelled jobs do not end: {', '.join(stuck)}",
@@ -131,21 +131,22 @@ def _complain_of_stuck(cancelled: dict[str, float], queued: set[str]) -> None:
         )
 
 
-def _ask(*command: str) -> str:
-    """Return what a command of SLURM says; ask again while the controller is away."""
-    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
-    while (answer := _try(*command)) is None:
+def _query_until_answered(*command: str) -> str:
+    """Return the output of a SLURM command; repeat it while the controller is away."""
+    deadline = time.monotonic() + SECONDS_TO_ANSWER
+    while (answer := _query(*command)) is None:
         if time.monotonic() > deadline:
             raise RestemError(
-                f"SLURM does not answer for {ANSWER_WITHIN_SECONDS:.0f} s",
+                f"SLURM has not answered for {SECONDS_TO_ANSWER:.0f} s",
                 " ".join(command),
-                "give the same command again when `scontrol ping` says that a controller is up",
+                "give the same command again when `scontrol ping` reports a controller that is up",
             )
-        time.sleep(ASK_EVERY_SECONDS)
+        time.sleep(SECONDS_BETWEEN_QUERIES)
     return answer
 
 
-def _try(*command: str) -> str | None:
+def _query(*command: str) -> str | None:
+    """Return the output of a SLURM command, or None if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except FileNotFoundError as problem:

@@ -1,4 +1,4 @@
-"""Orphans of a dead run are settled; the jobs of living runs and of other people stay alone."""
+"""Orphans of ended runs are settled; jobs of active runs and of other people are left alone."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ Queue = Callable[..., None]
 SQUEUE = """#!/bin/sh
 [ -e "{folder}/away" ] && exit 1
 [ -e "{folder}/queue" ] && cat "{folder}/queue"
-# a running job ends after it was looked at twice
+# a running job ends after two queries
 if [ -e "{folder}/looked" ]; then sed -i '/RUNNING/d' "{folder}/queue"; fi
 touch "{folder}/looked"
 exit 0
@@ -29,14 +29,14 @@ echo "$1" >> "{folder}/cancelled"
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    """Return a function that fills the queue of a stand-in for SLURM, as (number, run, state)."""
+    """Return a function that fills the queue of a fake SLURM with (number, run, state)."""
     for name, text in (("squeue", SQUEUE), ("scancel", SCANCEL)):
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)
         program.write_text(text.format(folder=tmp_path))
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(cluster, "ASK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_QUERIES", 0.01)
 
     def fill(*jobs: tuple[str, str, str]) -> None:
         (tmp_path / "queue").write_text("".join("|".join(job) + "\n" for job in jobs))
@@ -45,9 +45,9 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
 
 
 @pytest.fixture
-def alive(tmp_path: Path) -> Path:
-    """Return the folder of the locks of living runs."""
-    folder = tmp_path / "alive"
+def locks(tmp_path: Path) -> Path:
+    """Return the folder with the locks of runs."""
+    folder = tmp_path / "locks"
     folder.mkdir()
     return folder
 
@@ -58,70 +58,77 @@ def cancelled(tmp_path: Path) -> list[str]:
 
 
 def test_waiting_orphans_are_cancelled_and_running_ones_awaited(
-    queue: Queue, alive: Path, tmp_path: Path
+    queue: Queue, locks: Path, tmp_path: Path
 ) -> None:
-    queue(("1", f"{NAME}_dead", "PENDING"), ("2", f"{NAME}_dead", "RUNNING"))
-    told: list[str] = []
-    cluster.settle_orphans(NAME, alive, "wait", told.append)
+    queue(("1", f"{NAME}_ended", "PENDING"), ("2", f"{NAME}_ended", "RUNNING"))
+    warnings: list[str] = []
+    cluster.settle_orphans(NAME, locks, "wait", warnings.append)
     assert cancelled(tmp_path) == ["1"]
-    assert [line.partition(": ")[2] for line in told] == ["cancelled", "waiting for its results"]
+    assert [line.partition(": ")[2] for line in warnings] == [
+        "cancelled",
+        "waiting for its results",
+    ]
 
 
-def test_running_orphans_are_cancelled_on_demand(queue: Queue, alive: Path, tmp_path: Path) -> None:
-    queue(("1", f"{NAME}_dead", "RUNNING"))
-    cluster.settle_orphans(NAME, alive, "cancel", lambda line: None)
+def test_running_orphans_are_cancelled_on_demand(queue: Queue, locks: Path, tmp_path: Path) -> None:
+    queue(("1", f"{NAME}_ended", "RUNNING"))
+    cluster.settle_orphans(NAME, locks, "cancel", lambda line: None)
     assert cancelled(tmp_path) == ["1"]
 
 
-@pytest.mark.parametrize("run", ["restem-other-12345678_dead", f"{NAME}0_dead", "bash", ""])
+@pytest.mark.parametrize("run", ["restem-other-12345678_ended", f"{NAME}0_ended", "bash", ""])
 def test_jobs_of_other_studies_are_left_alone(
-    queue: Queue, alive: Path, tmp_path: Path, run: str
+    queue: Queue, locks: Path, tmp_path: Path, run: str
 ) -> None:
     queue(("1", run, "PENDING"))
-    cluster.settle_orphans(NAME, alive, "cancel", lambda line: None)
+    cluster.settle_orphans(NAME, locks, "cancel", lambda line: None)
     assert cancelled(tmp_path) == []
 
 
-def test_jobs_of_a_living_run_are_left_alone(queue: Queue, alive: Path, tmp_path: Path) -> None:
-    queue(("1", f"{NAME}_living", "PENDING"), ("2", f"{NAME}_dead", "PENDING"))
-    descriptor = cluster.say_alive(alive, f"{NAME}_living")
-    cluster.settle_orphans(NAME, alive, "wait", lambda line: None)
+def test_jobs_of_an_active_run_are_left_alone(queue: Queue, locks: Path, tmp_path: Path) -> None:
+    queue(("1", f"{NAME}_active", "PENDING"), ("2", f"{NAME}_ended", "PENDING"))
+    descriptor = cluster.hold_run_lock(locks, f"{NAME}_active")
+    cluster.settle_orphans(NAME, locks, "wait", lambda line: None)
     assert cancelled(tmp_path) == ["2"]
-    assert (alive / f"{NAME}_living").exists()
+    assert (locks / f"{NAME}_active").exists()
     os.close(descriptor)
-    cluster.settle_orphans(NAME, alive, "wait", lambda line: None)
+    cluster.settle_orphans(NAME, locks, "wait", lambda line: None)
     assert cancelled(tmp_path) == ["2", "1"]
-    assert list(alive.iterdir()) == []
+    assert list(locks.iterdir()) == []
 
 
-def test_a_job_that_does_not_go_is_told(
-    queue: Queue, alive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_survives_its_cancellation_is_an_error(
+    queue: Queue, locks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "ENDS_WITHIN_SECONDS", 0.05)
+    monkeypatch.setattr(cluster, "SECONDS_TO_CANCEL", 0.05)
     (tmp_path / "stubborn").touch()
-    queue(("7", f"{NAME}_dead", "PENDING"))
+    queue(("7", f"{NAME}_ended", "PENDING"))
     with pytest.raises(RestemError, match="do not end: 7"):
-        cluster.settle_orphans(NAME, alive, "wait", lambda line: None)
+        cluster.settle_orphans(NAME, locks, "wait", lambda line: None)
 
 
-def test_a_controller_that_stays_away_is_told(
-    queue: Queue, alive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_controller_that_stays_away_is_an_error(
+    queue: Queue, locks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "ANSWER_WITHIN_SECONDS", 0.05)
+    monkeypatch.setattr(cluster, "SECONDS_TO_ANSWER", 0.05)
     (tmp_path / "away").touch()
-    with pytest.raises(RestemError, match="SLURM does not answer"):
-        cluster.settle_orphans(NAME, alive, "wait", lambda line: None)
-    assert cluster.known_jobs(f"{NAME}_x") is None
+    with pytest.raises(RestemError, match="SLURM has not answered"):
+        cluster.settle_orphans(NAME, locks, "wait", lambda line: None)
+    assert cluster.waiting_reasons(f"{NAME}_x") is None
 
 
-def test_a_missing_command_is_told(alive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_command_is_an_error(locks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RestemError, match="login node"):
-        cluster.settle_orphans(NAME, alive, "wait", lambda line: None)
+        cluster.settle_orphans(NAME, locks, "wait", lambda line: None)
 
 
-def test_a_run_name_fits_what_slurm_takes_and_tells_places_apart(tmp_path: Path) -> None:
-    name = cluster.run_name("a study/with {odd} signs and a very long name, longer than", tmp_path)
+def test_a_run_name_suits_slurm_and_differs_between_directories(tmp_path: Path) -> None:
+    name = cluster.run_name(
+        "a study/with {odd} characters and a very long name, longer than", tmp_path
+    )
     assert len(name) <= 50
-    assert all(sign.isalnum() or sign in "-_" for sign in name)
-    assert name != cluster.run_name("a study/with {odd} signs and a very long name", tmp_path / "b")
+    assert all(character.isalnum() or character in "-_" for character in name)
+    assert name != cluster.run_name(
+        "a study/with {odd} characters and a very long name", tmp_path / "b"
+    )
