@@ -14,6 +14,7 @@ from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 from restem.tracking.publish import PolicyRun, publish
 
 SHOWN = ("training", "reward", "validation", "seed", "source")
+ADDRESS = ("task", "model", "variant", "seed", "iteration")
 
 
 class Settings(Strict):
@@ -37,8 +38,9 @@ def run(
     """Publish every policy with its metrics to MLflow; a server that is down loses nothing."""
     rows = read_rows(summary, "summary")
     runs = [_run(read_policy(path), settings, rows, tables) for path in policies]
-    report = publish(settings.study, runs, settings.tracking, output.parent / "spool")
-    write_json(output, {"runs": len(runs), "waiting": report.waiting, "trouble": report.trouble})
+    publication = publish(settings.study, runs, settings.tracking, output.parent / "spool")
+    result = {"waiting": publication.waiting, "trouble": publication.trouble}
+    write_json(output, {"runs": len(runs), **result})
 
 
 def _run(
@@ -47,22 +49,20 @@ def _run(
     rows: Sequence[Mapping[str, Any]],
     tables: Sequence[Path],
 ) -> PolicyRun:
-    task, model, variant, seed, iteration = address_of(policy.path)
+    *names, seed, iteration = folders = policy.path.parts[-6:-1]
+    numbers = int(seed.split("-")[1]), int(iteration.split("-")[1])
+    address = dict(zip(ADDRESS, (*names, *numbers), strict=True))
     made_by = policy.provenance["settings"]
     shown = {name: made_by[name] for name in SHOWN if name in made_by}
-    place = (model, variant, seed, iteration)
     losses = policy.report.get("losses", [])
     validations = policy.report.get("validations", [])
-    tags = {"content": policy.content, "note": settings.label, "halted": policy.halted or ""}
+    tags = {f"restem.{name}": str(value) for name, value in address.items()}
+    tags |= {"content": policy.content, "note": settings.label, "halted": policy.halted or ""}
     return PolicyRun(
-        task=task,
-        model=model,
-        variant=variant,
-        seed=seed,
-        iteration=iteration,
+        address="/".join(folders),
         key=policy.content,
         params={key: str(value) for key, value in flatten(shown).items()},
-        metrics=_metrics(rows, place),
+        metrics=_metrics(rows, address),
         curves={
             "loss": list(enumerate(losses, start=1)),
             "validation_reward": [(point["step"], point["reward"]) for point in validations],
@@ -72,18 +72,10 @@ def _run(
     )
 
 
-def address_of(path: Path) -> tuple[str, str, str, int, int]:
-    """Return task, model, variant, seed and iteration from a policy's path."""
-    task, model, variant, seed, iteration = path.parts[-6:-1]
-    return task, model, variant, int(seed.split("-")[1]), int(iteration.split("-")[1])
-
-
-def _metrics(
-    rows: Sequence[Mapping[str, Any]], place: tuple[str, str, int, int]
-) -> dict[str, float]:
+def _metrics(rows: Sequence[Mapping[str, Any]], address: Mapping[str, Any]) -> dict[str, float]:
     """Name a policy's own estimates: quantity, task, split and decoding."""
-    names = ("model", "variant", "seed", "iteration")
-    own_rows = (row for row in rows if tuple(row[name] for name in names) == place)
+    names = ADDRESS[1:]  # the task of a row is the one that was evaluated
+    own_rows = (row for row in rows if all(row[name] == address[name] for name in names))
     return {
         f"{row['quantity'].replace('@', '_at_')}.{row['task']}.{row['split']}.{row['decoding']}": (
             row["estimate"]

@@ -43,26 +43,17 @@ _ENVIRONMENT: Final = {
 class PolicyRun:
     """What MLflow is to hold about one policy.
 
-    key: digest of the policy; curves: (step, value) by name; artifacts: small files with different
-    names.
+    address: name of its run; key: digest of the policy; curves: (step, value) by name; artifacts:
+    small files with different names.
     """
 
-    task: str
-    model: str
-    variant: str
-    seed: int
-    iteration: int
+    address: str
     key: str
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def address(self) -> str:
-        """Return the address of the policy, which is the name of its run."""
-        return f"{self.task}/{self.model}/{self.variant}/seed-{self.seed}/iter-{self.iteration}"
 
 
 @dataclass
@@ -125,15 +116,13 @@ def _payload(study: str, run: PolicyRun) -> dict[str, Any]:
     curves = [(name, [[0, value]]) for name, value in run.metrics.items()]
     curves += [(name, [list(point) for point in curve]) for name, curve in run.curves.items()]
     files = [(path.name, _encoded(path)) for path in run.artifacts]
-    address = ("task", "model", "variant", "seed", "iteration")
     content: dict[str, Any] = {
         "study": study,
         "name": run.address,
         "key": run.key,
         "params": {_clean(name): _as_text(value) for name, value in run.params.items()},
         "metrics": _distinct([(_clean(name), curve) for name, curve in curves], run.address),
-        "tags": {f"restem.{name}": str(getattr(run, name)) for name in address}
-        | {_clean(name): value for name, value in run.tags.items()},
+        "tags": {_clean(name): value for name, value in run.tags.items()},
         "artifacts": _distinct(files, run.address),
     }
     return {**content, "digest": digest(content)}

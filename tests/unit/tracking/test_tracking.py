@@ -22,16 +22,12 @@ Client = Any
 
 def run(variant: str = "rest-em", iteration: int = 1, **changes: Any) -> PolicyRun:
     default = PolicyRun(
-        "sums",
-        "S",
-        variant,
-        0,
-        iteration,
+        f"sums/S/{variant}/seed-0/iter-{iteration}",
         key=f"key-{variant}-{iteration}",
         params={"learning_rate": 0.001, "method": {"start": "base"}},
         metrics={"test/pass@8": 0.5},
         curves={"loss": [(1, 2.0), (2, 1.5)]},
-        tags={"note": "embedded model"},
+        tags={"restem.variant": variant, "note": "embedded model"},
     )
     return replace(default, **changes)
 
