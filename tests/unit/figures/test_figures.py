@@ -208,7 +208,7 @@ def test_two_processes_write_the_same_bytes(summary: list[Row], tmp_path: Path) 
         )
         for i, folder in enumerate(folders)
     ]
-    assert [process.wait(60) for process in running] == [0, 0]
+    assert [process.wait(600) for process in running] == [0, 0]
     one, two = ({f.name: f.read_bytes() for f in folder.iterdir()} for folder in folders)
     assert len(one) == 9
     assert one == two

@@ -1,4 +1,4 @@
-"""The audit of kept solutions: a fixed sample, each with its own verdict, and what speaks up."""
+"""The second verdict on kept solutions: a fixed sample, and one verdict per solution and check."""
 
 import importlib.util
 from pathlib import Path
@@ -15,8 +15,8 @@ from restem.tasks.problem import Problem, to_row
 
 Draw = tuple[str, str, int]  # problem, source, draw
 RIGHT = " Now $a=1+2=3$. \\boxed{3}"
-MATH = {"task": "chain", "verifier": "math", "reward": {}, "steps": False}
-CODE = {"task": "mbpp", "verifier": "code", "reward": {"code": {"held_back": 1}}, "steps": True}
+MATH = {"task": "chain", "verifier": "math", "reward": {}, "equations": False}
+CODE = {"task": "mbpp", "verifier": "code", "reward": {"code": {"held_back": 1}}, "equations": True}
 
 
 def write(
@@ -97,7 +97,7 @@ def test_a_right_answer_after_a_wrong_step_is_found(tmp_path: Path) -> None:
         ("p0", "hint", 1): (RIGHT, "3", "correct"),
         ("p0", "hint", 2): (" \\boxed{3}", "3", "correct"),
     }
-    settings = {**MATH, "steps": True}
+    settings = {**MATH, "equations": True}
     rows = rechecked(tmp_path, settings, [["hint", 0]], *write(tmp_path, {"p0": "3"}, drawn))
     found = outcomes(rows, "equations")
     assert list(found.values()) == ["rejected", "accepted", "undecided"]
@@ -180,7 +180,7 @@ def test_without_the_second_grader_it_is_told_what_to_install(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     given = write(tmp_path, {"p0": "3"}, {("p0", "model", 0): (RIGHT, "3", "correct")})
-    with pytest.raises(RestemError, match="make audit"):
+    with pytest.raises(RestemError, match="make second-grader"):
         rechecked(tmp_path, MATH, [["model", 0]], *given)
 
 
