@@ -167,7 +167,7 @@ def mark_damaged(root: Path) -> list[Path]:
     itself sees a job whose outputs are all deleted, so that is not damage.
     """
     damaged = []
-    for first_output, seal in _seals(root):
+    for first_output, seal in seals(root):
         outputs = _recorded_outputs(first_output, seal)
         if not any(path.exists() for path, _ in outputs):
             continue
@@ -188,12 +188,12 @@ def count_remakes(first_output: Path) -> int:
 
 def delete_unused_copies(root: Path) -> None:
     """Delete the kept copies of outputs that somebody has deleted, to free the disk space."""
-    for first_output, seal in _seals(root):
+    for first_output, seal in seals(root):
         if not any(path.exists() for path, _ in _recorded_outputs(first_output, seal)):
             shutil.rmtree(_state(first_output, "kept"), ignore_errors=True)
 
 
-def _seals(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def seals(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the first output and the seal of every sealed job below a folder."""
     for path in sorted(root.glob(f"**/{HIDDEN}/*.seal.json")):
         first_output = path.parent.parent / path.name.removesuffix(".seal.json")

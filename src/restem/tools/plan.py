@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import code_digests, flatten
-from restem.artifacts.store import HIDDEN, read_json, read_seal
+from restem.artifacts.store import read_seal, seals
 from restem.config.load import read_yaml
 from restem.errors import RestemError
 from restem.stages.declaration import Stage, load_stage, stage_names
@@ -122,8 +122,7 @@ def _option(words: Sequence[str], name: str) -> str:
 def _median_runtimes(results: Path) -> dict[str, float]:
     """Return the median runtime of every stage in seconds, over all seals."""
     seconds: dict[str, list[float]] = defaultdict(list)
-    for path in results.glob(f"**/{HIDDEN}/*.seal.json"):
-        seal = read_json(path)
+    for _, seal in seals(results):
         seconds[seal["stage"]].append(float(seal["seconds"]))
     return {stage: statistics.median(values) for stage, values in seconds.items()}
 
