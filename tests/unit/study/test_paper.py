@@ -1,6 +1,7 @@
 """The experiments of the paper: one definition for all scales, shared work, presets as tables."""
 
 import copy
+import importlib
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from restem.config.method import Method
 from restem.errors import RestemError
 from restem.pages.index import Figure, html
 from restem.pages.methods import PROPERTIES, markdown, properties
+from restem.stages import figure
 from restem.statistics.evaluation import summarise
 from restem.study import slices
 from restem.study.graph import StudyGraph
@@ -148,6 +150,14 @@ def test_marks_are_drawn_beside_the_same_task_only() -> None:
     settings = slices.figure(walk("qwen2.5"), SimpleNamespace(figure="N1"))
     assert [mark["value"] for mark in settings["marks"]] == [0.4402, 0.4882]
     assert settings["unmarked"] == 0
+
+
+def test_every_stage_understands_what_it_is_given(mini: StudyGraph) -> None:
+    for name in ("summary", "breakdown", "claims", "ledger", "table", "methods", "page"):
+        stage: Any = importlib.import_module(f"restem.stages.{name}")
+        stage.Settings.model_validate(getattr(slices, name)(mini, None))
+    for name in slices.figures_of_experiments(mini):
+        figure.Settings.model_validate(slices.figure(mini, SimpleNamespace(figure=name)))
 
 
 def test_shares_on_the_x_axis_are_those_that_the_variants_state(mini: StudyGraph) -> None:
