@@ -14,13 +14,7 @@ from restem.artifacts.digests import code_digest, lock_digest
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, tell_apptainer, verified
-from restem.deployment.snakemake_patches import (
-    commands_written_once,
-    garbage_looked_for_seldom,
-    groups_checked_in_one_walk,
-    one_alarm_at_a_time,
-    signatures_looked_up_once,
-)
+from restem.deployment.snakemake_patches import apply_patches
 from restem.stages.declaration import load_stage
 from restem.stages.execution import as_argument
 from restem.study import slices
@@ -167,10 +161,11 @@ def notice_what_people_did():
     """Mark artifacts that were edited by hand; free the space of those that were deleted."""
     if workflow.is_main_process:
         store.mark_damaged(RESULTS)
-        if not workflow.dryrun:
+        if not DRYRUN:
             store.delete_unused_copies(RESULTS)
 
 
+DRYRUN = workflow.output_settings.dryrun  # workflow.dryrun is not known before the rules are
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ENGINES = {model.engine.name for model in STUDY.models.values()}
 IMAGES = sorted({STUDY.images.of(name) for name in ("data", "model", *ENGINES)})
@@ -178,10 +173,5 @@ IMAGE_DIGESTS = verified_images() if CONTAINED else {}
 if CONTAINED:
     tell_apptainer(Path(workflow.basedir))
 
-garbage_looked_for_seldom()
-one_alarm_at_a_time()
-groups_checked_in_one_walk()
-signatures_looked_up_once()
-if workflow.dryrun:
-    commands_written_once()
+apply_patches(DRYRUN)
 notice_what_people_did()

@@ -1,0 +1,47 @@
+"""The workflow runs with an unpatched Snakemake, and with a version that was not tested."""
+
+import subprocess
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+FOREIGN_VERSION = """
+import snakemake
+snakemake.__version__ = "9.99.0"
+"""
+
+
+def dry_run(tree: Any, **variables: str) -> "subprocess.CompletedProcess[str]":
+    command = [*tree.command("-n", "--printshellcmds")[:-2], "--configfile", "config/demo.yaml"]
+    environment = tree.environment | variables
+    return subprocess.run(
+        command, cwd=tree.root, env=environment, capture_output=True, text=True, check=True
+    )
+
+
+def jobs(text: str) -> list[str]:
+    """Return the description and the command of every job, without the time that precedes it."""
+    blocks = text[text.index("Building DAG of jobs") :].split("\n[")
+    return sorted(block.partition("]\n")[2] for block in blocks[1:])
+
+
+def test_the_demo_has_the_same_jobs_with_and_without_patches(planted: Any) -> None:
+    patched, unpatched = dry_run(planted), dry_run(planted, RESTEM_UNPATCHED="1")
+    assert jobs(patched.stdout) == jobs(unpatched.stdout)
+    assert "rule make_policy:" in patched.stdout
+    assert "skipped" not in patched.stderr + unpatched.stderr
+
+
+def test_a_version_that_was_not_tested_is_not_patched(fresh: Any) -> None:
+    """Each patch is skipped with one line; nothing else changes."""
+    path = fresh.root / "rules" / "common.smk"
+    path.write_text(FOREIGN_VERSION + path.read_text())
+    planned = dry_run(fresh)
+    lines = [line for line in planned.stderr.splitlines() if line.startswith("restem: ")]
+    assert lines == [
+        f"restem: patch {name} skipped: not tested with Snakemake 9.99.0"
+        for name in ("debounce_scheduler", "format_commands_once")
+    ]
+    assert jobs(planned.stdout) == jobs(dry_run(fresh, RESTEM_UNPATCHED="1").stdout)
