@@ -33,6 +33,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return text
     if pa.types.is_floating(kind):
         return st.floats(allow_nan=False) | st.just(-0.0)
+    if pa.types.is_boolean(kind):
+        return st.booleans()
     return st.integers(-(2**31), 2**31 - 1) | st.just(0)
 
 
