@@ -89,3 +89,25 @@ def damaged(damaged_results: list[Row]) -> list[Row]:
 @pytest.fixture(scope="session")
 def damaged_lifts(damaged_results: list[Row]) -> list[Row]:
     return lifts(damaged_results, SETTINGS, REFERENCES)
+
+
+def row(variant: str, estimate: float, iteration: int = 1, **more: Any) -> Row:
+    """Return a row of a summary or a breakdown."""
+    return {
+        "task": "math", "split": "test", "model": "S", "variant": variant, "iteration": iteration,
+        "decoding": "greedy", "quantity": "accuracy", "k": 1, "seed": None, "seeds": 2,
+        "problems": 50, "draws": 1, "estimate": estimate, "low": estimate - 0.1,
+        "high": estimate + 0.1, "halted": None, **more,
+    }  # fmt: skip
+
+
+def plotted(figure: Any) -> dict[str, list[float]]:
+    """Return the y values of everything in the figure that has a name."""
+    lines = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
+    return {line.get_gid(): [float(y) for y in line.get_ydata()] for line in lines}
+
+
+def texts(figure: Any) -> str:
+    """Return the texts in and around the panels."""
+    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
+    return "\n".join([*inside, *(text.get_text() for text in figure.texts)])

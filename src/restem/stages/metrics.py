@@ -12,7 +12,7 @@ from restem.config.base import Strict
 from restem.errors import RestemError
 from restem.policies.manifest import read_policy
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
-from restem.statistics.votes import ballot_of, written
+from restem.statistics.votes import ballot_of, to_cell
 from restem.tasks.problem import Problem, read_problems
 
 
@@ -128,4 +128,4 @@ def _ballot(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if len(drawn) < 2 or all(row["extracted"] is None for row in drawn):
         return {"choices": None, "right": None}
     ballot = ballot_of(drawn, [canonical_answer(row["extracted"]) for row in drawn])
-    return {"choices": written(ballot.choices), "right": written(sorted(ballot.right))}
+    return {"choices": to_cell(ballot.choices), "right": to_cell(sorted(ballot.right))}

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.statistics.votes import Ballot, majority_score, read
+from restem.statistics.votes import Ballot, from_cell, majority_score
 
 Row: TypeAlias = dict[str, Any]
 Floats: TypeAlias = NDArray[np.float64]
@@ -329,7 +329,7 @@ def _add(policy: Measured, row: Mapping[str, Any]) -> None:
         raise _contradiction(policy, f"problem {problem!r} of seed {seed} twice")
     run[problem] = (row["draws"], row["correct"])
     if row.get("choices") is not None:
-        ballot = Ballot(read(row["choices"]), frozenset(read(row["right"])))
+        ballot = Ballot(from_cell(row["choices"]), frozenset(from_cell(row["right"])))
         policy.ballots.setdefault(seed, {})[problem] = ballot
     if row.get("of") is not None:
         policy.points.setdefault(seed, {})[problem] = (row["points"], row["of"])

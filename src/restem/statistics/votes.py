@@ -55,12 +55,12 @@ def ballot_of(verdicts: Sequence[Mapping[str, Any]], forms: Sequence[str | None]
     return Ballot(tuple(choices), frozenset(right))
 
 
-def written(numbers: Iterable[int]) -> str:
+def to_cell(numbers: Iterable[int]) -> str:
     """Write answer numbers as a table cell."""
     return " ".join(map(str, numbers))
 
 
-def read(cell: str) -> tuple[int, ...]:
+def from_cell(cell: str) -> tuple[int, ...]:
     """Read answer numbers from a table cell."""
     return tuple(map(int, cell.split()))
 

@@ -48,7 +48,7 @@ def load(study: dict[str, Any]) -> Study:
 
 
 def problems(study: dict[str, Any]) -> list[str]:
-    """Return what is said about a study that is wrong, one line a problem."""
+    """Return the problems of an invalid study, one line per problem."""
     with pytest.raises(RestemError) as caught:
         load(study)
     first, *lines = caught.value.what.splitlines()
@@ -305,7 +305,7 @@ def test_a_study_may_replace_a_preset() -> None:
         {"selection": {"model_data": True}},
         {"e_step": {"decoding": "explore"}, "selection": {"model_data": False, "human": "x"}},
     ],
-    ids=["no examples", "nothing drawn", "drawn for nothing"],
+    ids=["no examples", "nothing sampled", "sampled for nothing"],
 )
 def test_a_method_that_cannot_work_is_refused(method: dict[str, Any]) -> None:
     [line] = problems({**STUDY, "methods": {"odd": method}})
@@ -327,13 +327,13 @@ def test_every_key_is_described() -> None:
     import json
 
     def undescribed(block: dict[str, Any], path: str) -> list[str]:
-        found = [
+        undescribed_keys = [
             f"{path}.{name}"
             for name, key in block.get("properties", {}).items()
             if "description" not in key and name != "kind"
         ]
         inner = [undescribed(b, name) for name, b in block.get("$defs", {}).items()]
-        return found + [name for names in inner for name in names]
+        return undescribed_keys + [name for names in inner for name in names]
 
     assert undescribed(json.loads(schema()), "Study") == []
 
@@ -356,8 +356,8 @@ def test_numbers_in_scientific_notation_are_numbers() -> None:
 
 
 def test_chat_prompts_are_not_for_training() -> None:
-    found = problems(changed("models.S.prompt", "chat"))
-    assert any("chat prompts are for evaluation" in line for line in found)
+    lines = problems(changed("models.S.prompt", "chat"))
+    assert any("chat prompts are for evaluation" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Figure 10 shows whom a human graded, names who waits, and is drawn in either case."""
+"""Figure 10 shows whom a human graded, names who waits, and is plotted in either case."""
 
 from typing import Any
 
@@ -7,28 +7,9 @@ import pytest
 from restem.errors import RestemError
 from restem.figures import exam, pass_at_k, style
 from restem.pages import table
+from tests.unit.summaries import plotted, row, texts
 
 OPTIONS: dict[str, Any] = {"exam": "hungarian", "against": "gsm8k"}
-
-
-def row(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
-    return {
-        "task": "math", "split": "test", "model": "S", "variant": variant, "iteration": iteration,
-        "decoding": "greedy", "quantity": "accuracy", "k": 1, "seed": None, "seeds": 2,
-        "problems": 50, "draws": 1, "estimate": estimate, "low": estimate - 0.1,
-        "high": estimate + 0.1, "halted": None, **more,
-    }  # fmt: skip
-
-
-def drawn(figure: Any) -> dict[str, list[float]]:
-    """Return the y values of everything that has a name in the figure."""
-    lines = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
-    return {line.get_gid(): [float(y) for y in line.get_ydata()] for line in lines}
-
-
-def texts(figure: Any) -> str:
-    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
-    return "\n".join([*inside, *(text.get_text() for text in figure.texts)])
 
 
 def score(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
@@ -48,7 +29,7 @@ BOTH = [
 
 def test_every_graded_policy_is_a_point_of_score_and_accuracy() -> None:
     figure = exam.plot(BOTH, "n", **OPTIONS)
-    assert drawn(figure) == {"S base": [0.5], "S rest-em (3)": [0.7]}
+    assert plotted(figure) == {"S base": [0.5], "S rest-em (3)": [0.7]}
     xs = {line.get_gid(): list(line.get_xdata()) for line in figure.axes[0].lines}
     assert (xs["S base"], xs["S rest-em (3)"]) == ([0.25], [0.4])
     assert "n = 33 problems" in texts(figure)
@@ -58,35 +39,35 @@ def test_every_graded_policy_is_a_point_of_score_and_accuracy() -> None:
 
 def test_full_marks_and_other_splits_are_no_score() -> None:
     more = [score("base", 0.9, 0, quantity="pass@1"), score("base", 0.8, 0, split="train")]
-    assert drawn(exam.plot([*BOTH, *more], "n", **OPTIONS)) == drawn(
+    assert plotted(exam.plot([*BOTH, *more], "n", **OPTIONS)) == plotted(
         exam.plot(BOTH, "n", **OPTIONS)
     )
 
 
-def test_who_waits_for_a_human_is_named_and_not_drawn() -> None:
-    figure = exam.plot([one for one in BOTH if one["variant"] != "rest-em" or
-                        one["task"] == "gsm8k"], "n", **OPTIONS)  # fmt: skip
-    assert list(drawn(figure)) == ["S base"]
+def test_who_waits_for_a_human_is_named_and_not_plotted() -> None:
+    figure = exam.plot([r for r in BOTH if r["variant"] != "rest-em" or
+                        r["task"] == "gsm8k"], "n", **OPTIONS)  # fmt: skip
+    assert list(plotted(figure)) == ["S base"]
     assert "Not graded yet: S rest-em (3)." in texts(figure)
 
 
 def test_without_any_sheet_the_figure_says_so() -> None:
-    figure = exam.plot([one for one in BOTH if one["task"] == "gsm8k"], "n", **OPTIONS)
+    figure = exam.plot([r for r in BOTH if r["task"] == "gsm8k"], "n", **OPTIONS)
     assert "nothing is graded yet" in texts(figure)
     assert "Not graded yet: S base, S rest-em (3)." in texts(figure)
     assert "no results" in texts(figure)
 
 
-def test_without_the_benchmark_there_is_nothing_to_draw_against() -> None:
+def test_without_the_benchmark_there_is_nothing_to_plot_against() -> None:
     with pytest.raises(RestemError, match="no policy has an accuracy on gsm8k"):
         exam.plot([score("base", 0.2, 0)], "n", **OPTIONS)
 
 
-def test_halted_policies_are_told_of_and_not_drawn() -> None:
+def test_halted_policies_are_named_and_not_plotted() -> None:
     gone: Any = {"estimate": None, "low": None, "high": None, "halted": "no examples left"}
     rows = [*BOTH[:1], *BOTH[2:3], accuracy("rest-em", 0.5, 1) | gone]
     figure = exam.plot(rows, "n", **OPTIONS)
-    assert list(drawn(figure)) == ["S base"]
+    assert list(plotted(figure)) == ["S base"]
     assert "halted (no examples left)" in texts(figure)
 
 
@@ -106,8 +87,8 @@ def test_it_is_the_same_bytes_every_time(tmp_path: Any) -> None:
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
-def test_an_exam_beside_sampled_draws_breaks_neither_curves_nor_table() -> None:
-    """It has a decoding of its own, and they ask for one."""
+def test_an_exam_beside_sampled_results_breaks_neither_curves_nor_table() -> None:
+    """It has a decoding of its own, while curves and table expect one."""
     graded = [score("base", 0.3, 0), score("base", 0.1, 0, quantity="pass@1")]
     sampled = [row("base", 0.2, 0, quantity=f"pass@{k}", k=k, decoding="explore") for k in (1, 2)]
     curve = pass_at_k.plot([*graded, *sampled], "n")
@@ -121,7 +102,7 @@ def test_an_exam_beside_sampled_draws_breaks_neither_curves_nor_table() -> None:
 
 def test_an_exam_that_a_verifier_marks_says_so_and_places_every_policy() -> None:
     marked = [score("base", 0.2, 0, quantity="pass@1"), score("rest-em", 0.3, 3, quantity="pass@1")]
-    both = [one for one in BOTH if one["task"] == "gsm8k"] + marked
+    both = [r for r in BOTH if r["task"] == "gsm8k"] + marked
     figure = exam.plot(both, "n", **OPTIONS)
     xs = {line.get_gid(): list(line.get_xdata()) for line in figure.axes[0].lines}
     assert (xs["S base"], xs["S rest-em (3)"]) == ([0.2], [0.3])

@@ -70,7 +70,7 @@ def test_accuracy_by_iteration_shows_the_summary(summary: list[Row]) -> None:
 
 def test_accuracy_by_iteration_shows_the_intervals_and_the_seeds(summary: list[Row]) -> None:
     figure = accuracy(summary, LABEL, train_task="sums")
-    drawn = {
+    bars = {
         (float(path[0, 1]), float(path[1, 1]))
         for item in figure.axes[0].collections
         if isinstance(item, LineCollection)
@@ -79,7 +79,7 @@ def test_accuracy_by_iteration_shows_the_intervals_and_the_seeds(summary: list[R
     where = {"task": "sums", "split": "test", "decoding": "greedy"}
     rows = [row for row in summary if all(row[k] == v for k, v in where.items())]
     curves = [row for row in rows if row["variant"] in ("base", "rest-em")]
-    assert drawn == {(row["low"], row["high"]) for row in curves if row["seed"] is None}
+    assert bars == {(row["low"], row["high"]) for row in curves if row["seed"] is None}
     dots = [
         row["estimate"] for row in curves if row["variant"] == "rest-em" and row["model"] == "S"
     ]
@@ -199,7 +199,7 @@ def test_two_sampled_decodings_need_a_name(summary: list[Row]) -> None:
 def test_two_processes_write_the_same_bytes(summary: list[Row], tmp_path: Path) -> None:
     data = tmp_path / "summary.json"
     data.write_text(json.dumps(summary))
-    folders = [tmp_path / "one", tmp_path / "two"]
+    folders = [tmp_path / "first", tmp_path / "second"]
     source = str(Path(style.__file__).parents[2])
     running = [
         subprocess.Popen(
@@ -209,9 +209,9 @@ def test_two_processes_write_the_same_bytes(summary: list[Row], tmp_path: Path) 
         for i, folder in enumerate(folders)
     ]
     assert [process.wait(600) for process in running] == [0, 0]
-    one, two = ({f.name: f.read_bytes() for f in folder.iterdir()} for folder in folders)
-    assert len(one) == 9
-    assert one == two
+    first, second = ({f.name: f.read_bytes() for f in folder.iterdir()} for folder in folders)
+    assert len(first) == 9
+    assert first == second
 
 
 def test_a_users_matplotlib_settings_change_nothing(summary: list[Row], tmp_path: Path) -> None:

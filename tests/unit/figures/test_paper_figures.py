@@ -7,27 +7,7 @@ import pytest
 
 from restem.errors import RestemError
 from restem.figures import accuracy_by_iteration, by_group, by_share, comparison, false_positives
-
-
-def row(variant: str, estimate: float, iteration: int = 1, **more: Any) -> dict[str, Any]:
-    return {
-        "task": "math", "split": "test", "model": "S", "variant": variant, "iteration": iteration,
-        "decoding": "greedy", "quantity": "accuracy", "k": 1, "seed": None, "seeds": 2,
-        "problems": 50, "draws": 1, "estimate": estimate, "low": estimate - 0.1,
-        "high": estimate + 0.1, "halted": None, **more,
-    }  # fmt: skip
-
-
-def drawn(figure: Any) -> dict[str, list[float]]:
-    """Return the y values of everything in the figure that has a name."""
-    lines = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
-    return {line.get_gid(): [float(y) for y in line.get_ydata()] for line in lines}
-
-
-def texts(figure: Any) -> str:
-    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
-    return "\n".join([*inside, *(text.get_text() for text in figure.texts)])
-
+from tests.unit.summaries import plotted, row, texts
 
 MARK = {"task": "math", "value": 0.4, "label": "PaLM 2-L"}
 
@@ -35,23 +15,23 @@ MARK = {"task": "math", "value": 0.4, "label": "PaLM 2-L"}
 def test_a_comparison_shows_each_policy_once_the_base_first() -> None:
     rows = [row("rest-em", 0.5, 2), row("rest-em", 0.4, 1), row("sft", 0.45), row("base", 0.3, 0)]
     plot = partial(comparison.plot, rows, "n", train_task="math", references=["sft"])
-    assert list(drawn(plot())) == ["base", "sft (1)", "rest-em (1)", "rest-em (2)"]
-    assert list(drawn(plot(last=True))) == ["base", "sft (1)", "rest-em (2)"]
+    assert list(plotted(plot())) == ["base", "sft (1)", "rest-em (1)", "rest-em (2)"]
+    assert list(plotted(plot(last=True))) == ["base", "sft (1)", "rest-em (2)"]
 
 
 def test_a_comparison_puts_the_references_of_the_settings_first() -> None:
     rows = [row("human", 0.5), row("a-method", 0.4), row("sft-method", 0.45), row("base", 0.3, 0)]
-    shown = drawn(comparison.plot(rows, "n", references=["human"]))
+    shown = plotted(comparison.plot(rows, "n", references=["human"]))
     assert list(shown) == ["base", "human (1)", "a-method (1)", "sft-method (1)"]
 
 
 def test_a_vote_is_named_by_its_k() -> None:
     rows = [row("base", 0.3, 0, quantity="maj@16", k=16), row("base", 0.2, 0, quantity="pass@1")]
-    assert drawn(comparison.plot(rows, "n", quantity="maj@")) == {"base, k = 16": [0.3]}
+    assert plotted(comparison.plot(rows, "n", quantity="maj@")) == {"base, k = 16": [0.3]}
 
 
 @pytest.mark.parametrize("module", [comparison, accuracy_by_iteration])
-def test_marks_are_drawn_on_their_task_with_their_label(module: Any) -> None:
+def test_marks_are_shown_on_their_task_with_their_label(module: Any) -> None:
     rows = [row("base", 0.3, 0), row("rest-em", 0.5)]
     figure = module.plot(rows, "n", train_task="math", marks=[MARK, MARK | {"task": "other"}])
     assert texts(figure).count("PaLM 2-L") == 1
@@ -67,7 +47,7 @@ def test_shares_come_from_the_settings_whatever_the_variants_are_called() -> Non
     rows = [row("all", 0.5), row("few", 0.3), row("half", 0.4), row("base", 0.2, 0)]
     rows.append(row("q-14", 0.9))  # has no share
     figure = by_share.plot(rows, "n", x=SHARES, x_label="share (%)", title="t")
-    assert drawn(figure) == {"S": [0.3, 0.4, 0.5]}
+    assert plotted(figure) == {"S": [0.3, 0.4, 0.5]}
     [line] = [line for line in figure.axes[0].lines if line.get_gid() == "S"]
     assert list(line.get_xdata()) == [0.14, 0.57, 1.0]
     figure.canvas.draw()
@@ -91,7 +71,7 @@ def test_groups_are_in_the_order_of_difficulty_with_their_sizes() -> None:
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert [label.split("\n")[0] for label in labels] == ["easy", "medium", "hard", "very hard"]
     assert all("n = 50" in label for label in labels)
-    assert len(drawn(figure)) == 8
+    assert len(plotted(figure)) == 8
 
 
 def test_the_mean_of_the_groups_comes_last_and_counts_no_problems_twice() -> None:
@@ -103,7 +83,7 @@ def test_the_mean_of_the_groups_comes_last_and_counts_no_problems_twice() -> Non
     figure = by_group.plot(rows, "n", kind="subject", quantity="accuracy")
     labels = [label.get_text().split("\n")[0] for label in figure.axes[0].get_xticklabels()]
     assert labels == ["snarks", "word_sorting", "mean"]
-    assert drawn(figure)["rest-em/mean"] == [0.4]
+    assert plotted(figure)["rest-em/mean"] == [0.4]
     assert "n = 100 problems in 2 groups" in texts(figure)
     assert "macro average" in texts(figure)
 
@@ -131,7 +111,7 @@ def test_first_tries_and_rationalised_solutions_stand_side_by_side() -> None:
         checked("star", "rationalised", None, iteration=2),
     ]
     figure = false_positives.plot(rows, "embedded model")
-    assert drawn(figure) == {
+    assert plotted(figure) == {
         "second grader/star/1/first try": [0.1],
         "second grader/star/1/rationalised": [0.2],
         "second grader/star-plain/1/first try": [0.05],

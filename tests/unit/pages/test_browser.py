@@ -1,4 +1,4 @@
-"""The page of a study, looked at in a real browser: figures are drawn, links lead somewhere."""
+"""The page of a study, looked at in a real browser: figures are shown, links lead somewhere."""
 
 import json
 import re
@@ -22,13 +22,13 @@ READER = """<!DOCTYPE html><iframe src="index.html" style="width: WIDTHpx; heigh
 addEventListener("load", () => {
   const page = document.querySelector("iframe").contentDocument, root = page.documentElement;
   document.body.textContent = JSON.stringify({
-    undrawn: [...page.images].filter(i => !i.naturalWidth).map(i => i.getAttribute("src")),
-    drawn: [...page.images].filter(i => i.naturalWidth && i.clientWidth).length,
+    missing: [...page.images].filter(i => !i.naturalWidth).map(i => i.getAttribute("src")),
+    shown: [...page.images].filter(i => i.naturalWidth && i.clientWidth).length,
     links: [...page.links].map(a => a.getAttribute("href")),
     ids: [...page.querySelectorAll("[id]")].map(e => e.id),
     wider: root.scrollWidth - root.clientWidth,
     fetched: page.defaultView.performance.getEntriesByType("resource").map(e => e.name),
-    told: page.body.innerText,
+    text: page.body.innerText,
   });
 });
 </script>"""
@@ -74,7 +74,7 @@ def looked_at(page: Path, width: int = 1200) -> dict[str, Any]:
     """Return what a reader meets on a page in a window of a width [pixels]."""
     reader = page.with_name(f"reader-{width}.html")
     reader.write_text(READER.replace("WIDTH", str(width)))
-    told = subprocess.run(
+    output = subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
         + ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         + ["--disable-quic", "--allow-file-access-from-files", f"--user-data-dir={page.parent}/b"]
@@ -84,20 +84,20 @@ def looked_at(page: Path, width: int = 1200) -> dict[str, Any]:
         timeout=120,
         check=True,
     ).stdout
-    body = re.search(r"<body>(.*)</body>", told, re.DOTALL)
-    assert body is not None, told
+    body = re.search(r"<body>(.*)</body>", output, re.DOTALL)
+    assert body is not None, output
     seen: dict[str, Any] = json.loads(unescape(body[1]))
     return seen
 
 
-def test_every_figure_is_drawn_and_every_link_leads_somewhere(page: Path) -> None:
+def test_every_figure_is_shown_and_every_link_leads_somewhere(page: Path) -> None:
     seen = looked_at(page)
-    assert seen["undrawn"] == []
-    assert seen["drawn"] == page.read_text().count("<img ") > 10
+    assert seen["missing"] == []
+    assert seen["shown"] == page.read_text().count("<img ") > 10
     inside = {link[1:] for link in seen["links"] if link.startswith("#")}
     assert inside and inside <= set(seen["ids"])
     assert all((page.parent / link).exists() for link in seen["links"] if link[0] != "#")
-    assert "not <run>" in seen["told"]
+    assert "not <run>" in seen["text"]
 
 
 def test_nothing_is_fetched_from_elsewhere(page: Path) -> None:
@@ -114,6 +114,6 @@ def test_a_figure_that_is_missing_is_noticed(page: Path) -> None:
     first = next(page.parent.glob("figures/*.svg"))
     kept = first.read_text()
     first.unlink()
-    undrawn = looked_at(page)["undrawn"]
+    missing = looked_at(page)["missing"]
     first.write_text(kept)
-    assert undrawn == [f"figures/{first.name}"]
+    assert missing == [f"figures/{first.name}"]

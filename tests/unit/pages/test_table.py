@@ -41,21 +41,21 @@ def test_there_is_one_row_per_policy_from_base_to_method(report: Table) -> None:
 def test_csv_holds_the_numbers_of_the_summary(
     report: Table, summary: list[Row], lift_rows: list[Row]
 ) -> None:
-    found = list(csv.DictReader(io.StringIO(csv_text(report))))[-1]
+    record = list(csv.DictReader(io.StringIO(csv_text(report))))[-1]
     for name, row in {
         "accuracy": cell(summary, "accuracy"),
         "transfer_clocks": cell(summary, "accuracy", "clocks"),
         "pass_at_1": cell(summary, "pass@1"),
         "pass_at_32": cell(summary, "pass@32"),
     }.items():
-        ends = [float(found[name + end]) for end in ("", "_low", "_high")]
+        ends = [float(record[name + end]) for end in ("", "_low", "_high")]
         assert ends == [row["estimate"], row["low"], row["high"]]
     where = {"task": "sums", "split": "test", "model": "S", "variant": "rest-em", "iteration": 3}
     where |= {"quantity": "accuracy", "reference": "base"}
     (lift,) = [row for row in lift_rows if all(row[k] == v for k, v in where.items())]
-    assert float(found["lift_over_base"]) == lift["estimate"]
-    assert float(found["lift_over_base_low"]) == lift["low"]
-    assert found["note"] == LABEL
+    assert float(record["lift_over_base"]) == lift["estimate"]
+    assert float(record["lift_over_base_low"]) == lift["low"]
+    assert record["note"] == LABEL
 
 
 def test_text_shows_percentages_with_intervals(report: Table, summary: list[Row]) -> None:

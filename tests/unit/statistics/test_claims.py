@@ -64,8 +64,7 @@ def verdict(result: list[dict[str, Any]], **changes: Any) -> str:
 def test_the_interval_gives_the_verdict(
     share: float, expect: str, margin: float, expected: str
 ) -> None:
-    found = verdict(rows("rest-em", share), expect=expect, margin=margin)
-    assert found == expected
+    assert verdict(rows("rest-em", share), expect=expect, margin=margin) == expected
 
 
 def test_all_tests_must_hold() -> None:
@@ -146,8 +145,8 @@ def test_bins_are_those_of_figure_8(correct: int, expected: str) -> None:
 
 def sampled(variant: str, decoding: str, rng: random.Random, n: int = 600) -> list[dict[str, Any]]:
     """Return results of a model that gives every problem the same chance."""
-    found = rows(variant, 0, n, iteration=int(variant != "base"), decoding=decoding, draws=8)
-    return [row | {"correct": sum(rng.random() < 0.5 for _ in range(8))} for row in found]
+    results = rows(variant, 0, n, iteration=int(variant != "base"), decoding=decoding, draws=8)
+    return [row | {"correct": sum(rng.random() < 0.5 for _ in range(8))} for row in results]
 
 
 def test_bins_from_independent_draws_show_no_gain_where_there_is_none() -> None:
@@ -155,19 +154,21 @@ def test_bins_from_independent_draws_show_no_gain_where_there_is_none() -> None:
     results = [
         *sampled("base", "bins", rng), *sampled("base", "s", rng), *sampled("rest-em", "s", rng)
     ]  # fmt: skip
-    found = break_down(results, SETTINGS, ())
-    lifts = {row["group"]: row for row in found if row["reference"] == "base"}
+    estimates = break_down(results, SETTINGS, ())
+    lifts = {row["group"]: row for row in estimates if row["reference"] == "base"}
     assert set(lifts) >= {"easy", "medium", "hard"}
     for row in lifts.values():
         assert row["low"] <= 0 <= row["high"]
-    levels = [row["estimate"] for row in found if row["variant"] == "base"]
+    levels = [row["estimate"] for row in estimates if row["variant"] == "base"]
     assert max(levels) - min(levels) < 0.12
 
 
 def test_the_draws_that_sort_are_not_measured() -> None:
     rng = random.Random(1)
-    found = break_down([*sampled("base", "bins", rng), *sampled("base", "s", rng)], SETTINGS, ())
-    assert {row["decoding"] for row in found} == {"s"}
+    estimates = break_down(
+        [*sampled("base", "bins", rng), *sampled("base", "s", rng)], SETTINGS, ()
+    )
+    assert {row["decoding"] for row in estimates} == {"s"}
 
 
 def test_bins_without_draws_to_sort_by_are_refused() -> None:
@@ -204,8 +205,8 @@ def test_a_bin_without_problems_is_left_out_and_said() -> None:
     [outcome] = judge([claim(tests=of_bins("easy", "hard"))], results, SETTINGS)
     assert outcome.verdict == "supported"
     assert "no problem is hard for S" in worded(outcome, 0.95)
-    [found, left_out] = sorted(as_rows([outcome]), key=lambda row: row["estimate"] is None)
-    assert found["test"] == "supported"
+    [finding, left_out] = sorted(as_rows([outcome]), key=lambda row: row["estimate"] is None)
+    assert finding["test"] == "supported"
     assert (left_out["test"], left_out["reason"]) == (None, "no problem is hard for S")
 
 

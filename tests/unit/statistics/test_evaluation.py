@@ -44,8 +44,8 @@ def halted(reason: str, **address: Any) -> Row:
     return row | {"problem_id": "", "halted": reason}
 
 
-def only(found: list[Row], **wanted: Any) -> Row:
-    (row,) = [row for row in found if all(row[key] == value for key, value in wanted.items())]
+def only(rows: list[Row], **wanted: Any) -> Row:
+    (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     return row
 
 
@@ -65,8 +65,8 @@ def test_pass_at_k_equals_the_share_of_subsets_with_a_right_draw(
 
 
 def test_pass_at_k_is_stable_for_many_draws_and_mixed_counts() -> None:
-    found = pass_at_k([10_000, 10_000, 64, 64], [0, 9_999, 1, 64], 64)
-    assert found.tolist() == pytest.approx([0.0, 1.0, 1.0, 1.0], abs=1e-12)
+    estimates = pass_at_k([10_000, 10_000, 64, 64], [0, 9_999, 1, 64], 64)
+    assert estimates.tolist() == pytest.approx([0.0, 1.0, 1.0, 1.0], abs=1e-12)
     assert pass_at_k([10_000], [1], 64)[0] == pytest.approx(64 / 10_000)
 
 
@@ -160,19 +160,19 @@ def test_one_problem_with_several_seeds_says_little_about_the_others() -> None:
 
 def test_each_seed_has_its_rows_and_the_whole_comes_first() -> None:
     data = [row for seed in (0, 1) for row in rows([2, seed, 4, 0], 4, seed=seed, decoding="t0.7")]
-    found = summarise(data, Metrics(ks=(1, 2, 4), resamples=100))
-    assert [(row["seed"], row["quantity"], row["k"]) for row in found] == [
+    summary = summarise(data, Metrics(ks=(1, 2, 4), resamples=100))
+    assert [(row["seed"], row["quantity"], row["k"]) for row in summary] == [
         (seed, f"pass@{k}", k) for seed in (None, 0, 1) for k in (1, 2, 4)
     ]
-    assert found[0]["estimate"] == pytest.approx((6 + 7) / 2 / 16)
-    assert (found[0]["problems"], found[0]["draws"], found[0]["seeds"]) == (4, 4, 2)
+    assert summary[0]["estimate"] == pytest.approx((6 + 7) / 2 / 16)
+    assert (summary[0]["problems"], summary[0]["draws"], summary[0]["seeds"]) == (4, 4, 2)
 
 
 def test_a_decoding_gives_the_ks_that_it_drew_enough_for() -> None:
     data = [*rows([1, 0], 2, decoding="few"), *rows([5, 1], 8, decoding="many")]
-    found = summarise(data, Metrics(ks=(1, 2, 8), resamples=100))
-    assert {row["k"] for row in found if row["decoding"] == "few"} == {1, 2}
-    assert {row["k"] for row in found if row["decoding"] == "many"} == {1, 2, 8}
+    summary = summarise(data, Metrics(ks=(1, 2, 8), resamples=100))
+    assert {row["k"] for row in summary if row["decoding"] == "few"} == {1, 2}
+    assert {row["k"] for row in summary if row["decoding"] == "many"} == {1, 2, 8}
 
 
 def test_a_k_that_no_decoding_can_give_is_refused() -> None:
@@ -224,11 +224,11 @@ def test_lifts_are_over_base_and_every_other_reference() -> None:
         *rows([1, 1, 1, 0], variant="sft-careful", iteration=1),
         *rows([1, 1, 1, 1], variant="rest-em", iteration=1),
     ]
-    found = {
+    by_pair = {
         (row["variant"], row["reference"]): row["estimate"]
         for row in lifts(data, QUICK, REFERENCES)
     }
-    assert found == {
+    assert by_pair == {
         ("sft-terse", "base"): 0.25,
         ("sft-careful", "base"): 0.5,
         ("rest-em", "base"): 0.75,

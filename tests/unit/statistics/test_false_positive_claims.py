@@ -57,10 +57,10 @@ def test_the_interval_of_a_difference_is_newcombes() -> None:
     # Newcombe (1998), table II: 56/70 - 48/80, method 10: 0.0524 to 0.3339.
     rates = [rate("rationalised", 56, 70), rate("first try", 48, 80)]
     outcome = judge_rates(claim(), rates, SETTINGS)
-    [found] = outcome.findings
-    assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
-    assert math.isclose(found.estimate, 0.2)
-    assert found.problems == 70
+    [finding] = outcome.findings
+    assert (round(finding.low, 4), round(finding.high, 4)) == (0.0524, 0.3339)
+    assert math.isclose(finding.estimate, 0.2)
+    assert finding.problems == 70
 
 
 @pytest.mark.parametrize(

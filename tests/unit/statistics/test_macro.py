@@ -34,10 +34,12 @@ def halted(variant: str) -> list[dict[str, Any]]:
     return [row]
 
 
-def means(found: list[dict[str, Any]], reference: str | None = None) -> dict[str, dict[str, Any]]:
+def means(
+    estimates: list[dict[str, Any]], reference: str | None = None
+) -> dict[str, dict[str, Any]]:
     return {
         row["variant"]: row
-        for row in found
+        for row in estimates
         if row["group"] == MEAN and row["reference"] == reference
     }
 
@@ -46,19 +48,21 @@ UNEVEN = {"snarks": (1, 2), "navigate": (9, 90)}
 
 
 def test_every_group_counts_alike_however_large_it_is() -> None:
-    found = break_down(rows("base", UNEVEN, iteration=0), SETTINGS, ())
-    mean = means(found)["base"]
+    estimates = break_down(rows("base", UNEVEN, iteration=0), SETTINGS, ())
+    mean = means(estimates)["base"]
     assert mean["estimate"] == pytest.approx((0.5 + 0.1) / 2)
     assert mean["problems"] == 92
     assert mean["kind"] == "subject"
-    single = {row["group"]: row["estimate"] for row in found if row["group"] != MEAN}
+    single = {row["group"]: row["estimate"] for row in estimates if row["group"] != MEAN}
     assert single == {"snarks": 0.5, "navigate": 0.1}
 
 
 def test_a_lift_is_the_mean_of_the_groups_lifts() -> None:
     better = {"snarks": (2, 2), "navigate": (18, 90)}
-    found = break_down([*rows("base", UNEVEN, iteration=0), *rows("rest-em", better)], SETTINGS, ())
-    lift = means(found, "base")["rest-em"]
+    estimates = break_down(
+        [*rows("base", UNEVEN, iteration=0), *rows("rest-em", better)], SETTINGS, ()
+    )
+    lift = means(estimates, "base")["rest-em"]
     assert lift["estimate"] == pytest.approx((0.5 + 0.1) / 2)
     assert lift["low"] <= lift["estimate"] <= lift["high"]
 
@@ -79,8 +83,10 @@ def test_groups_in_which_nothing_varies_leave_room_for_what_was_not_seen() -> No
 
 def test_paired_differences_are_sharper_than_the_two_sides() -> None:
     sizes = {"a": (20, 50), "b": (25, 50)}
-    found = break_down([*rows("base", sizes, iteration=0), *rows("rest-em", sizes)], SETTINGS, ())
-    lift, mean = means(found, "base")["rest-em"], means(found)["rest-em"]
+    estimates = break_down(
+        [*rows("base", sizes, iteration=0), *rows("rest-em", sizes)], SETTINGS, ()
+    )
+    lift, mean = means(estimates, "base")["rest-em"], means(estimates)["rest-em"]
     assert lift["estimate"] == 0
     assert lift["high"] - lift["low"] < mean["high"] - mean["low"]
 
@@ -99,17 +105,19 @@ def test_other_kinds_of_groups_have_no_mean() -> None:
 
 
 def test_a_halted_policy_has_no_mean_and_does_not_disturb_the_others() -> None:
-    found = break_down([*rows("base", UNEVEN, iteration=0), *halted("rest-em")], SETTINGS, ())
-    assert means(found)["base"]["estimate"] == pytest.approx(0.3)
-    assert means(found)["rest-em"]["estimate"] is None
-    assert means(found, "base")["rest-em"]["estimate"] is None
+    estimates = break_down([*rows("base", UNEVEN, iteration=0), *halted("rest-em")], SETTINGS, ())
+    assert means(estimates)["base"]["estimate"] == pytest.approx(0.3)
+    assert means(estimates)["rest-em"]["estimate"] is None
+    assert means(estimates, "base")["rest-em"]["estimate"] is None
 
 
 def test_a_policy_without_results_in_a_group_has_no_mean() -> None:
     half = {"snarks": (1, 2)}
-    found = break_down([*rows("base", UNEVEN, iteration=0), *rows("rest-em", half)], SETTINGS, ())
-    assert means(found)["rest-em"]["estimate"] is None
-    assert means(found)["base"]["estimate"] is not None
+    estimates = break_down(
+        [*rows("base", UNEVEN, iteration=0), *rows("rest-em", half)], SETTINGS, ()
+    )
+    assert means(estimates)["rest-em"]["estimate"] is None
+    assert means(estimates)["base"]["estimate"] is not None
 
 
 def test_a_subject_called_like_the_mean_is_refused() -> None:

@@ -24,32 +24,32 @@ def exam(points: Sequence[float], of: Sequence[float], **address: Any) -> list[R
 
 
 def score(rows: list[Row], **wanted: Any) -> Row:
-    [found] = [
+    [estimate] = [
         row for row in summarise(rows, QUICK)
         if row["quantity"] == "score" and row["seed"] is wanted.get("seed")
     ]  # fmt: skip
-    return found
+    return estimate
 
 
 def test_a_score_weighs_questions_by_their_points() -> None:
-    found = score(exam([2, 0, 10], [2, 2, 16]))
-    assert found["estimate"] == 0.6
-    assert found["low"] < 0.6 < found["high"]
+    estimate = score(exam([2, 0, 10], [2, 2, 16]))
+    assert estimate["estimate"] == 0.6
+    assert estimate["low"] < 0.6 < estimate["high"]
 
 
 @pytest.mark.parametrize(("points", "expected"), [([4, 16], 1.0), ([0, 0], 0.0)])
 def test_a_perfect_and_an_empty_exam_leave_room_but_stay_within_bounds(
     points: list[float], expected: float
 ) -> None:
-    found = score(exam(points, [4, 16]))
-    assert found["estimate"] == expected
-    assert 0 <= found["low"] <= found["high"] <= 1
-    assert found["high"] - found["low"] > 0.1
+    estimate = score(exam(points, [4, 16]))
+    assert estimate["estimate"] == expected
+    assert 0 <= estimate["low"] <= estimate["high"] <= 1
+    assert estimate["high"] - estimate["low"] > 0.1
 
 
 def test_an_interval_of_uneven_questions_stays_between_none_and_all() -> None:
-    found = score(exam([1, 1, 1, 40], [1, 1, 1, 40.5]))
-    assert 0 <= found["low"] <= found["estimate"] <= found["high"] <= 1
+    estimate = score(exam([1, 1, 1, 40], [1, 1, 1, 40.5]))
+    assert 0 <= estimate["low"] <= estimate["estimate"] <= estimate["high"] <= 1
 
 
 def test_equal_points_make_the_score_a_mean_of_shares() -> None:
@@ -87,8 +87,8 @@ def test_seeds_are_averaged_and_listed() -> None:
 
 def test_a_lift_is_the_difference_of_two_scores() -> None:
     rows = exam([1, 8], [4, 16]) + exam([3, 12], [4, 16], variant="rest-em", iteration=1)
-    [found] = [row for row in lifts(rows, QUICK, ()) if row["quantity"] == "score"]
-    assert found["estimate"] == pytest.approx(0.3)
-    assert found["low"] <= 0.3 <= found["high"]
+    [lift] = [row for row in lifts(rows, QUICK, ()) if row["quantity"] == "score"]
+    assert lift["estimate"] == pytest.approx(0.3)
+    assert lift["low"] <= 0.3 <= lift["high"]
     table("summary", summarise(rows, QUICK))
     table("lifts", lifts(rows, QUICK, ()))

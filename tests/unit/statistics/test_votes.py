@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restem.statistics.votes import NO_VOTE, Ballot, ballot_of, majority_score, read, written
+from restem.statistics.votes import NO_VOTE, Ballot, ballot_of, from_cell, majority_score, to_cell
 
 
 def score(choices: list[int], k: int, right: int = 0) -> float:
@@ -66,4 +66,4 @@ def test_answers_are_numbered_in_the_order_drawn() -> None:
 
 @given(st.lists(st.integers(-1, 99)))
 def test_cells_come_back_as_they_were_written(numbers: list[int]) -> None:
-    assert read(written(numbers)) == tuple(numbers)
+    assert from_cell(to_cell(numbers)) == tuple(numbers)

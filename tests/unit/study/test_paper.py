@@ -125,8 +125,8 @@ def test_no_test_problem_enters_selection_or_stopping(name: str) -> None:
     study = walk(name)
     for policy in study.trained:
         assert {draws.split for draws in study.feeds(policy)} <= {"train"}
-        told = str(study.policy_settings(policy)) + str(study.examples_settings(policy))
-        assert "'test'" not in told
+        settings = str(study.policy_settings(policy)) + str(study.examples_settings(policy))
+        assert "'test'" not in settings
     rules = "".join(p.read_text() for p in (CONFIG.parent / "rules").glob("*.smk"))
     for rule in ("select_examples", "make_policy", "make_policy"):
         inputs = rules.split(f"rule {rule}:")[1].split("output:")[0]
@@ -176,7 +176,7 @@ def test_the_ledger_knows_everything_that_it_sums_once(mini: StudyGraph) -> None
     settings = slices.ledger(mini, None)
     addresses = [SimpleNamespace(**vars(policy)) for policy in policies_of(mini)]
     counted = [slices.costs(mini, address) for address in addresses]
-    known = [name for one in counted for name in (one["policy"], *one["draws"])]
+    known = [name for costs in counted for name in (costs["policy"], *costs["draws"])]
     used = {
         path for named in settings["groups"].values() for paths in named.values() for path in paths
     }
@@ -271,10 +271,12 @@ TABLE_1 = {  # rest-em, rest, star, rft: arXiv 2312.06585v4, table 1
 def test_table_1_follows_from_the_presets(mini: StudyGraph) -> None:
     methods = {n: Method.model_validate(m) for n, m in presets(CONFIG / "methods").items()}
     temperatures = slices.methods(mini, None)["temperatures"]
-    found = {n: properties(methods[n], temperatures) for n in ("rest-em", "rest", "star", "rft")}
+    by_method = {
+        n: properties(methods[n], temperatures) for n in ("rest-em", "rest", "star", "rft")
+    }
     for name, row in TABLE_1.items():
-        assert "".join(by[name] for by in found.values()) == row, name
-    base = [by["fine-tunes from the base model in each iteration"] for by in found.values()]
+        assert "".join(by[name] for by in by_method.values()) == row, name
+    base = [by["fine-tunes from the base model in each iteration"] for by in by_method.values()]
     assert base == ["✓", "✗", "✓", "n/a"]
 
 
@@ -333,6 +335,6 @@ def test_summaries_of_votes_are_made_where_they_are_asked_for(mini: StudyGraph) 
         | {"halted": None, "choices": " ".join(["0"] * 9 + ["1"] * 7), "right": "0"}
         for i in range(4)
     ]
-    found = {row["quantity"]: row["estimate"] for row in summarise(rows, mini.study.metrics)}
-    assert found["maj@16"] == 1.0
-    assert found["pass@1"] == 0.5
+    estimates = {row["quantity"]: row["estimate"] for row in summarise(rows, mini.study.metrics)}
+    assert estimates["maj@16"] == 1.0
+    assert estimates["pass@1"] == 0.5

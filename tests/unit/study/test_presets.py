@@ -86,9 +86,9 @@ def test_the_first_third_of_three_times_is_drawn_once() -> None:
 def test_three_times_leaves_the_other_policies_as_they_were() -> None:
     alone, both = walk({"em": "rest-em"}), walk({"em": "rest-em", "three": "three-times"})
     for iteration in (1, 2, 3):
-        mine = at("em", iteration)
-        assert alone.identity(mine) == both.identity(mine)
-        assert alone.policy_settings(mine) == both.policy_settings(mine)
+        address = at("em", iteration)
+        assert alone.identity(address) == both.identity(address)
+        assert alone.policy_settings(address) == both.policy_settings(address)
 
 
 def test_best_of_n_and_one_correct_pick_share_draws_but_not_examples() -> None:
