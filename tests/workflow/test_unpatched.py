@@ -22,15 +22,14 @@ def dry_run(tree: Any, **variables: str) -> "subprocess.CompletedProcess[str]":
 
 
 def jobs(text: str) -> list[str]:
-    """Return the description and the command of every job, without the time that precedes it."""
-    blocks = text[text.index("Building DAG of jobs") :].split("\n[")
-    return sorted(block.partition("]\n")[2] for block in blocks[1:])
+    """Return the command of every job: the order of jobs, and so their ids, differ by run."""
+    return sorted(line for line in text.splitlines() if line.startswith("Shell command: restem"))
 
 
 def test_the_demo_has_the_same_jobs_with_and_without_patches(planted: Any) -> None:
     patched, unpatched = dry_run(planted), dry_run(planted, RESTEM_UNPATCHED="1")
     assert jobs(patched.stdout) == jobs(unpatched.stdout)
-    assert "rule make_policy:" in patched.stdout
+    assert len(jobs(patched.stdout)) > 100
     assert "skipped" not in patched.stderr + unpatched.stderr
 
 
