@@ -165,7 +165,8 @@ def notice_what_people_did():
             store.delete_unused_copies(RESULTS)
 
 
-DRYRUN = workflow.output_settings.dryrun  # workflow.dryrun is not known before the rules are
+# `workflow.dryrun` is always false while the rules are read.
+DRYRUN = workflow.output_settings.dryrun
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ENGINES = {model.engine.name for model in STUDY.models.values()}
 IMAGES = sorted({STUDY.images.of(name) for name in ("data", "model", *ENGINES)})
