@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from restem.config.errors import nearest
+from restem.config.errors import undefined
 
 if TYPE_CHECKING:
     from restem.config.study import Study
@@ -35,7 +35,7 @@ def _bad_sft(study: "Study", name: str) -> Iterator[str]:
     if variant.sft is None:
         return
     if variant.sft not in study.variants:
-        yield f"{path}: {variant.sft!r} is not defined{nearest(variant.sft, study.variants)}"
+        yield from undefined(path, variant.sft, study.variants)
         return
     sft = study.variants[variant.sft]
     if sft.task != variant.task:
@@ -54,12 +54,11 @@ def _bad_teacher(study: "Study", name: str) -> Iterator[str]:
         return
     path = f"variants.{name}.teacher"
     model, taught_by = teacher.model, teacher.variant
-    if model not in study.models:
-        yield f"{path}.model: {model!r} is not defined{nearest(model, study.models)}"
+    yield from undefined(f"{path}.model", model, study.models)
     if taught_by is None:
         return
     if taught_by not in study.variants:
-        yield f"{path}.variant: {taught_by!r} is not defined{nearest(taught_by, study.variants)}"
+        yield from undefined(f"{path}.variant", taught_by, study.variants)
         return
     source = study.variants[taught_by]
     if source.task != variant.task:

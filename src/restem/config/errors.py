@@ -28,6 +28,16 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f"; known are {', '.join(sorted(known))}" if known else "; none is defined"
 
 
+def undefined(path: str, value: str | Sequence[str] | None, defined: Collection[str]) -> list[str]:
+    """Describe the names, in one value or a list, that are not defined."""
+    names = [value] if isinstance(value, str) else value or []
+    return [
+        f"{path}: {name!r} is not defined{nearest(name, defined)}"
+        for name in names
+        if name not in defined
+    ]
+
+
 def validate(model: type[Block], stated: Mapping[str, Any], where: str) -> Block:
     """Return the block that a mapping states. Raises RestemError with all problems at once."""
     try:

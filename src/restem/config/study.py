@@ -11,7 +11,7 @@ from restem.config.base import Strict, merge
 from restem.config.claims import Claim
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
-from restem.config.errors import described, nearest
+from restem.config.errors import described, undefined
 from restem.config.experiment import NAME, Experiment, Figure, Name
 from restem.config.method import Method
 from restem.config.metrics import FalsePositives, Metrics
@@ -139,12 +139,6 @@ class Study(Strict):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return float(value) if is_number else None
 
-    def variants_of(self, experiment: str, figure: Figure) -> list[str]:
-        """Return the variants that a figure of an experiment shows, without the base model."""
-        if figure.variants is not None:
-            return figure.variants
-        return list(self.experiments[experiment].variants)
-
     @property
     def references(self) -> list[str]:
         """Return the variants that methods are compared with."""
@@ -171,7 +165,8 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Study":
-        problems = [problem for check in _CHECKS for problem in check(self)]
+        problems = [*_bad_names(self), *_bad_decodings(self), *_chat_for_training(self)]
+        problems += [*_unsuitable_models(self), *_without_second_verdict(self)]
         problems = problems or _bad_changes(self) or bad_ancestors(self)
         problems = problems or [*_bad_training(self), *_bad_x(self)]
         if problems:
@@ -179,50 +174,30 @@ class Study(Strict):
         return self
 
 
-def _unknown(path: str, names: Collection[str | None], known: Collection[str]) -> Iterator[str]:
-    """Describe the names that are not defined; null names nothing."""
-    for name in names:
-        if name is not None and name not in known:
-            yield f"{path}: {name!r} is not defined{nearest(name, known)}"
-
-
-def _reserved_names(study: Study) -> Iterator[str]:
+def _bad_names(study: Study) -> Iterator[str]:
+    """Describe reserved names, and references to what the study does not define."""
     if "pretrained" in study.tasks:
         yield "tasks.pretrained: this name is reserved for the base models; choose another"
     if "base" in study.variants:
         yield "variants.base: this name is reserved for the base model; choose another"
-
-
-def _undefined_names(study: Study) -> Iterator[str]:
-    """Describe every reference to something that the study does not define."""
-    for name, variant in study.variants.items():
-        path = f"variants.{name}"
-        yield from _unknown(f"{path}.method", [variant.method], study.methods)
-        yield from _unknown(f"{path}.task", [variant.task], study.tasks)
-        yield from _unknown(f"{path}.models", variant.models or [], study.models)
-    for index, evaluation in enumerate(study.evaluations):
-        path = f"evaluations.{index}"
-        yield from _unknown(f"{path}.task", [evaluation.task], study.tasks)
-        yield from _unknown(f"{path}.decoding", [evaluation.decoding], study.decodings)
-        yield from _unknown(f"{path}.variants", evaluation.variants or [], study.variants)
-        yield from _unknown(f"{path}.models", evaluation.models or [], study.models)
-    for name, model in study.models.items():
-        yield from _unknown(f"models.{name}.tasks", model.tasks or [], study.tasks)
-    yield from _unknown("claim_models", study.claim_models, study.tasks)
+    tasks, decodings = study.tasks, study.decodings
+    defined: dict[str, Collection[str]] = {
+        **{"task": tasks, "tasks": tasks, "trained_on": tasks, "method": study.methods},
+        **{"decoding": decodings, "decodings": decodings},
+        **{"models": study.models, "variants": study.variants},
+    }
+    for path, block in [*_trained_or_evaluated(study), *_figures(study), *_models(study)]:
+        for key, names in defined.items():
+            yield from undefined(f"{path}.{key}", getattr(block, key, None), names)
+    yield from undefined("claim_models", list(study.claim_models), tasks)
     for task, names in study.claim_models.items():
-        yield from _unknown(f"claim_models.{task}", [*names.values()], study.models_on(task, None))
-    for experiment, name, figure in _figures(study):
-        path = f"experiments.{experiment}.figures.{name}"
-        yield from _unknown(f"{path}.tasks", figure.tasks or [], study.tasks)
-        yield from _unknown(f"{path}.trained_on", [figure.trained_on], study.tasks)
-        yield from _unknown(f"{path}.variants", figure.variants or [], study.variants)
-        yield from _unknown(f"{path}.models", figure.models or [], study.models)
-        yield from _unknown(f"{path}.decodings", figure.decodings or [], study.decodings)
+        models = study.models_on(task, None)
+        yield from undefined(f"claim_models.{task}", list(names.values()), models)
 
 
 def _bad_decodings(study: Study) -> Iterator[str]:
     """Describe decodings that are missing, or sampled where greedy ones are needed."""
-    yield from _unknown("validation_decoding", [study.validation_decoding], study.decodings)
+    yield from undefined("validation_decoding", study.validation_decoding, study.decodings)
     greedy = [name for name, decoding in study.decodings.items() if decoding.greedy]
     if study.variants and study.validation_decoding is None and not greedy:
         yield "validation_decoding: no decoding has temperature 0, so name one of the decodings"
@@ -247,11 +222,7 @@ def _chat_for_training(study: Study) -> Iterator[str]:
 
 def _unsuitable_models(study: Study) -> Iterator[str]:
     """Describe models that are named for a task that they are not for."""
-    stated: list[tuple[str, Variant | Evaluation]] = [
-        *((f"variants.{name}", variant) for name, variant in study.variants.items()),
-        *((f"evaluations.{i}", evaluation) for i, evaluation in enumerate(study.evaluations)),
-    ]
-    for path, block in stated:
+    for path, block in _trained_or_evaluated(study):
         for name in block.models or []:
             if name in study.models and name not in study.models_on(block.task, None):
                 yield (
@@ -262,22 +233,12 @@ def _unsuitable_models(study: Study) -> Iterator[str]:
 
 def _without_second_verdict(study: Study) -> Iterator[str]:
     """Describe figures of false positives in a study that checks no solutions."""
-    for experiment, name, figure in _figures(study):
+    for path, figure in _figures(study):
         if figure.table == "false_positives" and not study.false_positives.sample:
             yield (
-                f"false_positives.sample: 0, but figure {name} of experiment {experiment} shows "
-                "false positives; set it, for instance to 200"
+                f"false_positives.sample: 0, but {path} shows false positives; set it, for "
+                "instance to 200"
             )
-
-
-_CHECKS = (
-    _reserved_names,
-    _undefined_names,
-    _bad_decodings,
-    _chat_for_training,
-    _unsuitable_models,
-    _without_second_verdict,
-)
 
 
 def _bad_changes(study: Study) -> list[str]:
@@ -290,7 +251,7 @@ def _bad_changes(study: Study) -> list[str]:
             problems += [f"variants.{name}.changes.{line}" for line in described(problem, Method)]
             continue
         for key, decoding in method.decodings.items():
-            problems += _unknown(f"methods.{variant.method}.{key}", [decoding], study.decodings)
+            problems += undefined(f"methods.{variant.method}.{key}", decoding, study.decodings)
     return problems
 
 
@@ -309,17 +270,27 @@ def _bad_training(study: Study) -> list[str]:
 
 def _bad_x(study: Study) -> Iterator[str]:
     """Describe variants that lack the number that a figure has on its x axis."""
-    for experiment, name, figure in _figures(study):
-        for variant in study.variants_of(experiment, figure) if figure.x else ():
-            if study.number_at(variant, str(figure.x)) is None:
-                yield (
-                    f"experiments.{experiment}.figures.{name}.x: variant {variant} has no number "
-                    f"at {figure.x}"
-                )
+    for experiment in study.experiments.values():
+        for name, figure in experiment.figures.items():
+            variants = experiment.variants if figure.variants is None else figure.variants
+            for variant in variants if figure.x else ():
+                if study.number_at(variant, str(figure.x)) is None:
+                    yield f"figures.{name}.x: variant {variant} has no number at {figure.x}"
 
 
-def _figures(study: Study) -> Iterator[tuple[str, str, Figure]]:
-    """Yield every figure with the name of its experiment and its own."""
+def _trained_or_evaluated(study: Study) -> Iterator[tuple[str, Variant | Evaluation]]:
+    """Yield every variant and every evaluation with its path."""
+    yield from ((f"variants.{name}", variant) for name, variant in study.variants.items())
+    yield from ((f"evaluations.{i}", block) for i, block in enumerate(study.evaluations))
+
+
+def _models(study: Study) -> Iterator[tuple[str, Model]]:
+    """Yield every model with its path."""
+    yield from ((f"models.{name}", model) for name, model in study.models.items())
+
+
+def _figures(study: Study) -> Iterator[tuple[str, Figure]]:
+    """Yield every figure of an experiment with its path."""
     for experiment, stated in study.experiments.items():
         for name, figure in stated.figures.items():
-            yield experiment, name, figure
+            yield f"experiments.{experiment}.figures.{name}", figure

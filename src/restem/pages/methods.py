@@ -4,72 +4,41 @@ Properties of publications, such as the size of the models that were tried, cann
 preset; they are cited.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from restem.config.method import Method
 from restem.pages.markdown import table
 
 YES, NO, NOT_APPLICABLE = "✓", "✗", "n/a"
-_CITED: Final = {"yes": YES, "no": NO}
+_CITED: Final[dict[str | None, str]] = {"yes": YES, "no": NO}
 
 Temperatures = Mapping[str, float]
 """Temperature of every decoding of the study."""
 
 
-def _answer(holds: bool) -> str:
-    return YES if holds else NO
-
-
-def _starts_fine_tuned(method: Method, _: Temperatures) -> str:
-    return _answer(method.initial == "sft" and method.start == "last")
-
-
-def _from_base(method: Method, _: Temperatures) -> str:
-    if method.iterations == 1 or method.m_step.kind != "fine_tune":
-        return NOT_APPLICABLE
-    return _answer(method.start == "base")
-
-
-def _rationalises(method: Method, _: Temperatures) -> str:
-    return _answer(method.e_step is not None and method.e_step.hint is not None)
-
-
-def _explores(method: Method, temperatures: Temperatures) -> str:
-    if method.e_step is None:
-        return NOT_APPLICABLE
-    temperature = temperatures.get(method.e_step.decoding)
-    return "?" if temperature is None else _answer(temperature > 0)
-
-
-def _iterates(method: Method, _: Temperatures) -> str:
-    return _answer(method.iterations > 1)
-
-
-def _verifies(method: Method, _: Temperatures) -> str:
-    if method.e_step is None:
-        return NOT_APPLICABLE
-    return _answer(method.selection.reward in ("verdict", "fraction"))
-
-
-def _human(method: Method, _: Temperatures) -> str:
-    return _answer(method.selection.human is not None)
-
-
-PROPERTIES: Final[dict[str, Callable[[Method, Temperatures], str]]] = {
-    "starts from a fine-tuned model": _starts_fine_tuned,
-    "fine-tunes from the base model in each iteration": _from_base,
-    "uses rationalisations for unsolved questions": _rationalises,
-    "temperature sampling for exploration": _explores,
-    "multiple iterations": _iterates,
-    "rewards from a verifier": _verifies,
-    "human solutions among the examples": _human,
-}
-
-
 def properties(method: Method, temperatures: Temperatures) -> dict[str, str]:
     """Return the value of every property for one configured method."""
-    return {name: value_of(method, temperatures) for name, value_of in PROPERTIES.items()}
+    e_step, selection = method.e_step, method.selection
+    restarts = method.iterations > 1 and method.m_step.kind == "fine_tune"
+    temperature = temperatures.get(e_step.decoding) if e_step else None
+    holds: dict[str, bool | str | None] = {
+        "starts from a fine-tuned model": method.initial == "sft" and method.start == "last",
+        "fine-tunes from the base model in each iteration": (
+            method.start == "base" if restarts else None
+        ),
+        "uses rationalisations for unsolved questions": bool(e_step and e_step.hint),
+        "temperature sampling for exploration": (
+            ("?" if temperature is None else temperature > 0) if e_step else None
+        ),
+        "multiple iterations": method.iterations > 1,
+        "rewards from a verifier": (
+            selection.reward in ("verdict", "fraction") if e_step else None
+        ),
+        "human solutions among the examples": selection.human is not None,
+    }
+    marks: dict[bool | str | None, str] = {True: YES, False: NO, None: NOT_APPLICABLE, "?": "?"}
+    return {name: marks[value] for name, value in holds.items()}
 
 
 def markdown(
@@ -83,18 +52,19 @@ def markdown(
     """
     paper = dict.fromkeys(name for values in cited.values() for name in values)
     names = dict.fromkeys([*(name for name in paper if name in methods), *methods])
-    headers = ["method", *PROPERTIES, *(f"{name} (cited)" for name in cited)]
     rows = [
-        [
-            name,
-            *properties(methods[name], temperatures).values(),
-            *(_CITED.get(by.get(name, ""), by.get(name, "–")) for by in cited.values()),
-        ]
+        {"method": name}
+        | properties(methods[name], temperatures)
+        | {
+            f"{key} (cited)": _CITED.get(by.get(name), by.get(name, "–"))
+            for key, by in cited.items()
+        }
         for name in names
     ]
+    headers = list(rows[0])
     note = (
         "Read off the method presets of this study; columns marked (cited) are the paper's, of the "
         "publications and not of the methods (arXiv 2312.06585v4, table 1)."
     )
-    columns = table(headers, "l" + "c" * (len(headers) - 1), rows)
+    columns = table(headers, "l" + "c" * (len(headers) - 1), [list(row.values()) for row in rows])
     return f"# Methods by property\n\n{columns}\n\n{note}\n"

@@ -469,7 +469,7 @@ def test_a_figure_that_names_what_there_is_not_is_refused(
     figure: dict[str, Any], expected: str
 ) -> None:
     [line] = problems(of_figure(**figure))
-    assert line.startswith(f"experiments.X.figures.A.{expected}")
+    assert line.removeprefix("experiments.X.").startswith(f"figures.A.{expected}")
 
 
 def test_a_figure_reads_its_x_axis_from_the_methods_of_its_variants() -> None:
@@ -514,7 +514,7 @@ SHOWN = {"title": "x", "figures": {"A": {"module": "false_positives", "table": "
 
 def test_a_figure_of_false_positives_needs_a_sample() -> None:
     [line] = problems(changed("experiments", {"X": SHOWN}))
-    assert line.startswith("false_positives.sample: 0, but figure A of experiment X")
+    assert line.startswith("false_positives.sample: 0, but experiments.X.figures.A shows")
     study = {**changed("experiments", {"X": SHOWN}), "false_positives": {"sample": 1}}
     assert load(study).experiments["X"].figures["A"].table == "false_positives"
 
