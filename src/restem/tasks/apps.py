@@ -1,7 +1,7 @@
 """APPS (Hendrycks et al. 2021), introductory problems: programs from stdin to stdout, or functions.
 
-The prompt is that of the benchmark. The few-shot prompt of the ReST-EM paper is not public: two
-training problems with short human solutions stand for it, one of each kind.
+The prompt is the benchmark's. The few-shot prompt of the ReST-EM paper is not public; here it has
+two training problems with short human solutions, one of each kind.
 """
 
 from typing import Any, Final
@@ -9,15 +9,14 @@ from typing import Any, Final
 from restem.config.data import DataSource, HubSource
 from restem.errors import RestemError
 from restem.rewards.code_spec import Spec
-from restem.tasks.code import COMMON_IMPORTS, Fields, checked, json_of
+from restem.tasks.code_task import COMMON_IMPORTS, Fields, code_task, json_of, make_spec
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader, Row
-from restem.tasks.task import Task
 
 LOCAL: Final = "apps/train_intro.jsonl.gz"
 SHOT_IDS: Final = (2389, 2404)
 DIFFICULTY: Final = "introductory"
-# The local file is the training split; its own hold-out serves as test.
+# The local file is the training split; its hold-out is used as the test split.
 LOCAL_SPLITS: Final = {"train": "train", "test": "val"}
 
 
@@ -42,7 +41,7 @@ def load(reader: Reader, split: str) -> list[Problem]:
     """Read the introductory problems that have tests, or the few-shot prompt."""
     rows = [row for file in files(reader.source, split) for row in reader.rows(file)]
     if split == "shots":
-        return [_read(row, SHOT) for row in rows if _number(row) in SHOT_IDS]
+        return [_read(row, SHOT) for row in rows if row.integer("problem_id") in SHOT_IDS]
     own = LOCAL_SPLITS[split]
     return [
         _read(row, "human")
@@ -52,7 +51,7 @@ def load(reader: Reader, split: str) -> list[Problem]:
 
 
 def spec_of(fields: Fields, where: str) -> Spec:
-    """Return the tests of a problem given by the benchmark's own fields."""
+    """Return the tests of a problem, given the benchmark's own fields."""
     tests = json_of(fields, "input_output", where)
     if not isinstance(tests, dict):
         raise RestemError("there are no tests", where, "give input_output")
@@ -60,18 +59,15 @@ def spec_of(fields: Fields, where: str) -> Spec:
     name, starter = tests.get("fn_name"), str(fields.get("starter_code") or "")
     if name:
         entry = f"Solution().{name}" if "class Solution" in starter else str(name)
-        kind: dict[str, Any] = {"kind": "calls", "compare": "sequences", "entry": entry}
-        kind |= {"prefix": starter}
+        kind = {"kind": "calls", "compare": "sequences", "entry": entry, "prefix": starter}
     else:
         kind = {"kind": "stdin", "compare": "numbers"}
         inputs, outputs = _texts(inputs), _texts(outputs)
-    return checked(
-        lambda: Spec(preamble=COMMON_IMPORTS, inputs=inputs, expected=outputs, **kind), where
-    )
+    return make_spec(where, preamble=COMMON_IMPORTS, inputs=inputs, expected=outputs, **kind)
 
 
 def _texts(values: Any) -> Any:
-    """Join inputs that are lists of lines, as some problems have them."""
+    """Join the lines of texts that are lists of lines, as in some problems."""
     if not isinstance(values, list):
         return values
     return ["\n".join(map(str, v)) if isinstance(v, list) else v for v in values]
@@ -83,7 +79,7 @@ def _read(row: Row, source: str) -> Problem:
     form = "Call-Based" if spec and spec.kind == "calls" else "Standard Input"
     solutions = json_of(row.values, "solutions", row.where) or []
     return Problem(
-        id=f"apps/{_number(row)}",
+        id=f"apps/{row.integer('problem_id')}",
         question=f"{row.text('question').strip()}\n{starter}\nUse {form} format",
         answer=spec.dump() if spec else None,
         subject=spec.kind if spec else "",
@@ -97,27 +93,6 @@ def _spec(row: Row) -> Spec | None:
     return spec_of(row.values, row.where) if tests and tests.get("inputs") else None
 
 
-def _number(row: Row) -> int:
-    number: Any = row.values.get("problem_id")
-    if isinstance(number, int):
-        return number
-    raise RestemError("field 'problem_id' is not a number", row.where, "correct the row")
-
-
-def gold_of(fields: Fields, where: str) -> str:
-    """Return the tests of a problem as JSON."""
-    return spec_of(fields, where).dump()
-
-
-TASK = Task(
-    name="apps",
-    files=files,
-    load=load,
-    question=question,
-    answer=answer,
-    stop=("QUESTION:", "</s>", "<|im_end|>"),
-    verifier="code",
-    markers=(),
-    gold=gold_of,
-    hint="",
+TASK = code_task(
+    "apps", files, load, question, answer, ("QUESTION:", "</s>", "<|im_end|>"), spec_of
 )

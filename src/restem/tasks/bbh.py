@@ -1,9 +1,9 @@
-"""BIG-Bench Hard (Suzgun et al. 2022, arXiv 2210.09261): 27 files that are counted as 23 tasks.
+"""BIG-Bench Hard (Suzgun et al. 2022, arXiv 2210.09261): 27 files that count as 23 tasks.
 
-The three sizes of logical deduction and of tracking shuffled objects are one task each; a task is
-a problem's subject. Three worked examples stand before a question, those of its own task, with
-their chain of thought or with their answers alone. There is a test split only: nothing of it may
-be trained on, and its canary line is never read.
+The three sizes of logical deduction and of tracking shuffled objects are one task each; the task is
+the subject of a problem. The three worked examples of its own task precede a question, with their
+chain of thought or with their answers only. There is only a test split: none of it may be trained
+on, and its canary line is never read.
 """
 
 import re
@@ -43,26 +43,18 @@ def subject_of(file: str) -> str:
 
 def bbh_task(name: str, thinking: bool) -> Task:
     """Declare the benchmark with chain of thought, or with direct answers."""
-    after = STEP_BY_STEP if thinking else ""
+    after, before = (STEP_BY_STEP, "") if thinking else ("", " ")
     return Task(
         name=name,
         files=_files,
         load=_loader(thinking),
         question=lambda text: f"Q: {text}\nA:{after}",
-        answer=_reasoned if thinking else _plain,
+        answer=lambda solution: f"{before}{solution.strip()}\n\n",
         stop=("\n\nQ:", "\n\n\n") if thinking else ("\n",),
         verifier="exact",
         markers=("answer_is",) if thinking else (),
         shots_by_subject=True,
     )
-
-
-def _reasoned(solution: str) -> str:
-    return f"{solution.strip()}\n\n"
-
-
-def _plain(solution: str) -> str:
-    return f" {solution.strip()}\n\n"
 
 
 def _files(source: DataSource, split: str) -> tuple[str, ...]:
@@ -82,8 +74,8 @@ def _loader(thinking: bool) -> Callable[[Reader, str], list[Problem]]:
         files = _files(reader.source, split)
         if split == "shots":
             return _shots(reader.rows(files[0]), thinking)
-        found = zip(FILES, files, strict=False)
-        return [_problem(row, name) for name, file in found for row in reader.rows(file)]
+        named = zip(FILES, files, strict=False)
+        return [_problem(row, name) for name, file in named for row in reader.rows(file)]
 
     return load
 
@@ -98,7 +90,7 @@ def _problem(row: Row, file: str) -> Problem:
 
 
 def _shots(rows: list[Row], thinking: bool) -> list[Problem]:
-    """Return three examples a task; the sizes of a task share theirs, so one file's are taken."""
+    """Return three examples per task; the sizes of a task share them, so one file is enough."""
     shots: list[Problem] = []
     files: dict[str, str] = {}
     for row in rows:
@@ -107,21 +99,17 @@ def _shots(rows: list[Row], thinking: bool) -> list[Problem]:
         if files.setdefault(subject, file) != file:
             continue
         solution = row.text("target")
-        first = not any(shot.subject == subject for shot in shots)
-        intro = {INTRO: row.text("description")} if first else {}
-        shown = solution if thinking else final_answer(solution, row.where)
-        shots.append(
-            Problem(
-                id=f"bbh/shots/{file}/{len(shots)}", question=row.text("input"),
-                answer=final_answer(solution, row.where), subject=subject,
-                solutions={SHOT: shown, **intro},
-            )
-        )  # fmt: skip
+        answer = final_answer(solution, row.where)
+        solutions = {SHOT: solution if thinking else answer}
+        if not any(shot.subject == subject for shot in shots):
+            solutions[INTRO] = row.text("description")
+        shot_id = f"bbh/shots/{file}/{len(shots)}"
+        shots.append(Problem(shot_id, row.text("input"), answer, None, subject, solutions))
     return shots
 
 
 def final_answer(solution: str, where: str) -> str:
-    """Return what a worked example concludes with."""
+    """Return the answer at the end of a worked example."""
     _, marker, answer = solution.rpartition("answer is ")
     if not marker:
         raise RestemError("the worked example has no `answer is`", where, "correct the file")

@@ -1,40 +1,22 @@
-"""Facts of the embedded world, taught by pretraining alone: what fine-tuning makes a model forget.
+"""Facts of the embedded world, learned in pretraining only; fine-tuning may make a model forget.
 
-They are asked without worked examples and answered in a word. All splits would be the same list, so
-that there is a test split only.
+They are asked without worked examples and answered in one word. All splits would be the same list,
+so there is only a test split.
 """
 
+from typing import Any
+
+from restem.config.data import EmbeddedSource
 from restem.embedded import world
-from restem.errors import RestemError
-from restem.tasks.problem import Problem
-from restem.tasks.procedural import embedded, framed, no_files
-from restem.tasks.sources import Reader
-from restem.tasks.task import Task
-
-FAMILY = "facts"
+from restem.tasks.procedural import embedded_task
+from restem.tasks.task import no_split
 
 
-def load(reader: Reader, split: str) -> list[Problem]:
-    """Make the questions; there are no worked examples. Raises RestemError for other splits."""
-    source = embedded(reader.source)
-    if split == "shots":
-        return []
+def rows(split: str, source: EmbeddedSource) -> list[dict[str, Any]]:
+    """Generate the questions. Raises RestemError for splits other than test."""
     if split != "test":
-        raise RestemError(
-            f"the facts have no {split} split",
-            f"task {FAMILY}",
-            f"set data.{split}: 0 and evaluate on test only",
-        )
-    return [Problem(**made) for made in world.problems(FAMILY, split, source.pool)]
+        raise no_split("facts", split)
+    return world.problems("facts", split, source.pool)
 
 
-TASK = Task(
-    name=FAMILY,
-    files=no_files,
-    load=load,
-    question=lambda text: world.PROMPT[FAMILY].format(question=text),
-    answer=framed,
-    stop=(world.END,),
-    verifier="exact",
-    markers=(),
-)
+TASK = embedded_task("facts", world.PROMPT["facts"], rows, lambda: (), verifier="exact")

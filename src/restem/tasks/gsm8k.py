@@ -1,7 +1,7 @@
 """Grade-school word problems: GSM8K (Cobbe et al. 2021) with the 8-shot chain of thought.
 
-The prompt is that of Wei et al. 2022 (appendix G), as lm-evaluation-harness has it. Its solutions
-are one paragraph that ends in `The answer is N.`, so the human solutions are put in that form.
+The prompt is that of Wei et al. 2022 (appendix G), as in lm-evaluation-harness. Its solutions are
+one paragraph that ends in `The answer is N.`, and human solutions are rewritten to that form.
 """
 
 import re
@@ -20,7 +20,7 @@ _CALCULATION = re.compile(r"<<[^<>]*>>")
 
 
 def question(text: str) -> str:
-    """Put a problem as the chain-of-thought prompt does."""
+    """Return a problem as the chain-of-thought prompt has it."""
     return f"Q: {text}\nA:"
 
 
@@ -30,13 +30,9 @@ def answer(solution: str) -> str:
 
 
 def chain_of_thought(solution: str, gold: str) -> str:
-    """Write a human solution as the prompt's are: no annotations, one paragraph, the answer."""
-    steps = _CALCULATION.sub("", solution).splitlines()
-    sentences = [
-        step.strip() if step.strip()[-1] in ".!?:" else f"{step.strip()}."
-        for step in steps
-        if step.strip()
-    ]
+    """Rewrite a human solution like the prompt's: no annotations, one paragraph, the answer."""
+    steps = map(str.strip, _CALCULATION.sub("", solution).splitlines())
+    sentences = [step if step[-1] in ".!?:" else f"{step}." for step in steps if step]
     return " ".join([*sentences, f"The answer is {gold}."])
 
 

@@ -1,18 +1,17 @@
 """HumanEval (Chen et al. 2021): a signature and docstring to continue, tested by assertions.
 
-Zero-shot the prompt is the problem itself; the few-shot prompt puts three small functions of our
-own before it, none of which is in the benchmark.
+The zero-shot prompt is the problem itself; in the few-shot prompt three small functions of our own
+precede it, none of which is in the benchmark.
 """
 
 from typing import Final
 
 from restem.config.data import DataSource, HubSource
-from restem.errors import RestemError
 from restem.rewards.code_spec import Spec
-from restem.tasks.code import Fields, checked, text_of
+from restem.tasks.code_task import Fields, code_task, make_spec
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.sources import Reader, Row
-from restem.tasks.task import Task
+from restem.tasks.sources import Reader, Row, text_of
+from restem.tasks.task import no_split
 
 SHOTS: Final = (
     (
@@ -46,12 +45,12 @@ SHOTS: Final = (
 
 
 def question(text: str) -> str:
-    """Put a problem as it is: the code to be continued."""
+    """Return the problem as it is: code to be continued."""
     return text
 
 
 def answer(solution: str) -> str:
-    """Frame a body: its indentation stays, two blank lines end it."""
+    """Frame a function body: its indentation stays, two blank lines end it."""
     return solution.rstrip() + "\n\n\n"
 
 
@@ -72,24 +71,20 @@ def load(reader: Reader, split: str) -> list[Problem]:
             for index, (prompt, body) in enumerate(SHOTS)
         ]
     if split != "test":
-        raise RestemError(
-            f"HumanEval has no {split} split", "task humaneval", "evaluate on its test split only"
-        )
+        raise no_split("humaneval", split)
     (file,) = files(reader.source, split)
     return [_read(row) for row in reader.rows(file)]
 
 
 def spec_of(fields: Fields, where: str) -> Spec:
-    """Return the tests of a problem given by the benchmark's own fields."""
-    return checked(
-        lambda: Spec(
-            kind="asserts",
-            prefix=text_of(fields, "prompt", where),
-            entry=text_of(fields, "entry_point", where),
-            tests=text_of(fields, "test", where),
-            bind="candidate",
-        ),
+    """Return the tests of a problem, given the benchmark's own fields."""
+    return make_spec(
         where,
+        kind="asserts",
+        prefix=text_of(fields, "prompt", where),
+        entry=text_of(fields, "entry_point", where),
+        tests=text_of(fields, "test", where),
+        bind="candidate",
     )
 
 
@@ -102,20 +97,5 @@ def _read(row: Row) -> Problem:
     )
 
 
-def gold_of(fields: Fields, where: str) -> str:
-    """Return the tests of a problem as JSON."""
-    return spec_of(fields, where).dump()
-
-
-TASK = Task(
-    name="humaneval",
-    files=files,
-    load=load,
-    question=question,
-    answer=answer,
-    stop=("\ndef ", "\nclass ", "\n#", "\nif ", "\nprint(", "\n@", "</s>", "<|im_end|>"),
-    verifier="code",
-    markers=(),
-    gold=gold_of,
-    hint="",
-)
+STOP: Final = ("\ndef ", "\nclass ", "\n#", "\nif ", "\nprint(", "\n@", "</s>", "<|im_end|>")
+TASK = code_task("humaneval", files, load, question, answer, STOP, spec_of)

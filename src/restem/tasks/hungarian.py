@@ -1,8 +1,8 @@
 """A real exam: the Hungarian national finals in mathematics of 2023 (Paster 2023), graded by hand.
 
-No key to the answers is public with the questions, and a proof or a drawing has none: a human
-grades the completions with the examiners' rubric (`restem.rewards.human`). The prompt is the
-first example of Minerva's, as in figure 10 of the paper. There is a test split only.
+No answers are published with the questions, and a proof or a drawing has none: a human grades the
+completions with the examiners' rubric (`restem.rewards.human`). The prompt is the first example of
+Minerva's, as in figure 10 of the paper. There is only a test split.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ from restem.errors import RestemError
 from restem.tasks import math
 from restem.tasks.problem import POINTS, Problem
 from restem.tasks.sources import Reader, Row
-from restem.tasks.task import Task
+from restem.tasks.task import Task, no_split
 
 FILE: Final = "hungarian/test.jsonl"
 
@@ -36,9 +36,7 @@ def load(reader: Reader, split: str) -> list[Problem]:
     if split == "shots":
         return math.load(reader, split)[:1]
     if not names:
-        raise RestemError(
-            f"the Hungarian exam has no {split} split", "task hungarian", "evaluate on test only"
-        )
+        raise no_split("hungarian", split)
     return [_read(row) for row in reader.rows(names[0])]
 
 
@@ -52,7 +50,7 @@ def _read(row: Row) -> Problem:
 
 
 def _points(row: Row) -> str:
-    """Read what the rubric gives for a question, where the file was extended by it."""
+    """Read the full points of a question, which a user may have added to the file."""
     points = row.values["points"]
     if isinstance(points, bool) or not isinstance(points, int) or points < 1:
         raise RestemError(

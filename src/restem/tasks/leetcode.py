@@ -6,10 +6,9 @@ from typing import Any, Final
 from restem.config.data import DataSource, HubSource
 from restem.errors import RestemError
 from restem.rewards.code_spec import Spec
-from restem.tasks.code import Fields, checked, text_of
+from restem.tasks.code_task import Fields, code_task, make_spec
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.sources import Reader, Row
-from restem.tasks.task import Task
+from restem.tasks.sources import Reader, Row, text_of
 
 LOCAL: Final = {"train": "train-v0.2.0", "shots": "train-v0.2.0", "test": "test-v0.3.1"}
 SHOT_IDS: Final = ("two-sum", "palindrome-number")
@@ -20,12 +19,12 @@ _STARTER: Final = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def question(text: str) -> str:
-    """Put a problem, which ends in the code to complete, and open the answer's fence."""
+    """Return the problem, which ends in the code to complete, and open the answer's fence."""
     return f"{text.strip()}\n\nAnswer:\n```python\n"
 
 
 def answer(solution: str) -> str:
-    """Frame a program inside the fence that the question has opened."""
+    """Frame a program inside the fence that the question opened."""
     return solution.strip("\r\n").removesuffix("```").rstrip() + "\n```\n\n"
 
 
@@ -46,26 +45,24 @@ def load(reader: Reader, split: str) -> list[Problem]:
 
 
 def spec_of(fields: Fields, where: str) -> Spec:
-    """Return the tests of a problem given by the data set's own fields."""
+    """Return the tests of a problem, given the data set's own fields."""
     preamble = text_of(fields, "prompt", where)
-    return checked(
-        lambda: Spec(
-            kind="asserts",
-            preamble=preamble,
-            prefix=_starter(fields),
-            entry=text_of(fields, "entry_point", where),
-            tests=text_of(fields, "test", where),
-            bind="candidate",
-            classes=_CLASS.findall(preamble),
-        ),
+    return make_spec(
         where,
+        kind="asserts",
+        preamble=preamble,
+        prefix=_starter(fields),
+        entry=text_of(fields, "entry_point", where),
+        tests=text_of(fields, "test", where),
+        bind="candidate",
+        classes=_CLASS.findall(preamble),
     )
 
 
 def _starter(fields: Fields) -> str:
-    """Return the code that the problem asks to complete, if it shows any."""
-    shown = _STARTER.findall(str(fields.get("query") or ""))
-    return str(shown[-1]) if shown else str(fields.get("starter_code") or "")
+    """Return the code that the problem asks to complete, if it has any."""
+    blocks = _STARTER.findall(str(fields.get("query") or ""))
+    return str(blocks[-1]) if blocks else str(fields.get("starter_code") or "")
 
 
 def _read(row: Row, source: str) -> Problem:
@@ -84,20 +81,6 @@ def _read(row: Row, source: str) -> Problem:
     )
 
 
-def gold_of(fields: Fields, where: str) -> str:
-    """Return the tests of a problem as JSON."""
-    return spec_of(fields, where).dump()
-
-
-TASK = Task(
-    name="leetcode",
-    files=files,
-    load=load,
-    question=question,
-    answer=answer,
-    stop=("\n```", "</s>", "<|im_end|>"),
-    verifier="code",
-    markers=(),
-    gold=gold_of,
-    hint="",
+TASK = code_task(
+    "leetcode", files, load, question, answer, ("\n```", "</s>", "<|im_end|>"), spec_of
 )

@@ -1,7 +1,7 @@
-"""Competition mathematics: MATH (Hendrycks et al. 2021) in the form of Minerva's 4-shot prompt.
+"""Competition mathematics: MATH (Hendrycks et al. 2021) with Minerva's 4-shot prompt.
 
-The prompt is that of Lewkowycz et al. 2022 (appendix D.2), as lm-evaluation-harness has it. Its
-solutions end in a sentence with the final answer, so the human solutions get that sentence too.
+The prompt is that of Lewkowycz et al. 2022 (appendix D.2), as in lm-evaluation-harness. Its
+solutions end in a sentence with the final answer, so that sentence is added to human solutions.
 """
 
 from typing import Final
@@ -26,7 +26,7 @@ SUBJECTS: Final = (
 
 
 def question(text: str) -> str:
-    """Put a problem as Minerva's prompt does."""
+    """Return a problem as Minerva's prompt has it."""
     return f"Problem:\n{text}\n\nSolution:"
 
 
@@ -36,7 +36,7 @@ def answer(solution: str) -> str:
 
 
 def with_final_answer(solution: str, gold: str) -> str:
-    """Add the sentence that Minerva's solutions end in."""
+    """Add the last sentence of Minerva's solutions."""
     return f"{solution}\nFinal Answer: The final answer is ${gold}$. I hope it is correct."
 
 
@@ -63,8 +63,10 @@ def _read_problem(row: Row, split: str, folder: str) -> Problem:
     solution = row.text("solution")
     gold = last_boxed(solution)
     return Problem(
-        # The hub's layout keeps no ids: there a row is known by its place in its subject's file.
-        id=_local_id(row) if "id" in row.values else f"{split}/{folder}/row-{row.index}",
+        # The hub's layout has no ids, so there a row is identified by its place in its file.
+        id=row.text("id").removesuffix(".json")
+        if "id" in row.values
+        else f"{split}/{folder}/row-{row.index}",
         question=row.text("problem"),
         answer=gold,
         level=_level(row),
@@ -83,12 +85,8 @@ def _read_shot(row: Row, split: str, folder: str) -> Problem:
     )
 
 
-def _local_id(row: Row) -> str:
-    return row.text("id").removesuffix(".json")
-
-
 def _level(row: Row) -> int | None:
-    """Read `Level 3` as 3 and the two rows' `Level ?` as None."""
+    """Read `Level 3` as 3, and `Level ?`, which two rows have, as None."""
     text = row.text("level").removeprefix("Level ")
     if text == "?":
         return None

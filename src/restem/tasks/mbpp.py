@@ -1,19 +1,17 @@
 """MBPP (Austin et al. 2021): a sentence and three assertions, solved by a function.
 
-The prompt is the paper's: tasks 2, 3 and 4 are its worked examples. Its assertions stand in the
-prompt, as the benchmark has it, so a program may know what it is tested with.
+The prompt is the paper's: tasks 2, 3 and 4 are its worked examples. As in the benchmark, the
+assertions are in the prompt, so a program may be written for its tests.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from restem.config.data import DataSource, HubSource
-from restem.errors import RestemError
 from restem.rewards.code_asserts import defined, entry_of
 from restem.rewards.code_spec import Spec
-from restem.tasks.code import Fields, checked, list_of
+from restem.tasks.code_task import Fields, code_task, list_of, make_spec
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader, Row
-from restem.tasks.task import Task
 
 SHOT_IDS: Final = (2, 3, 4)
 TASK_IDS: Final = {"shots": range(1, 11), "test": range(11, 511), "train": range(511, 975)}
@@ -21,7 +19,7 @@ HUB_FILES: Final = {"shots": ("prompt",), "test": ("test",), "train": ("validati
 
 
 def question(text: str) -> str:
-    """Put a problem as the paper's prompt does."""
+    """Return a problem as the paper's prompt has it."""
     return f"You are an expert Python programmer, and here is your task: {text}\n[BEGIN]\n"
 
 
@@ -31,7 +29,7 @@ def answer(solution: str) -> str:
 
 
 def files(source: DataSource, split: str) -> tuple[str, ...]:
-    """Name the files of a split: locally all are in one. The official validation is training."""
+    """Name the files of a split, locally one; the official validation split is used to train."""
     if isinstance(source, HubSource):
         return tuple(f"full/{name}-00000-of-00001.parquet" for name in HUB_FILES[split])
     return ("mbpp/mbpp.jsonl.gz",)
@@ -40,25 +38,23 @@ def files(source: DataSource, split: str) -> tuple[str, ...]:
 def load(reader: Reader, split: str) -> list[Problem]:
     """Read an official split by its task numbers, or the few-shot prompt."""
     rows = [row for file in files(reader.source, split) for row in reader.rows(file)]
-    wanted = SHOT_IDS if split == "shots" else TASK_IDS[split]
-    return [_read(row, split) for row in rows if _number(row) in wanted]
+    ids = SHOT_IDS if split == "shots" else TASK_IDS[split]
+    return [_read(row, split) for row in rows if row.integer("task_id") in ids]
 
 
 def spec_of(fields: Fields, where: str) -> Spec:
-    """Return the tests of a problem given by the benchmark's own fields, sanitized or not."""
+    """Return the tests of a problem, given the benchmark's own fields, sanitized or not."""
     tests = list_of(fields, "test_list", where) + list_of(fields, "challenge_test_list", where)
     imports = "\n".join(list_of(fields, "test_imports", where))
     reference = fields.get("code")
-    known = defined(reference) if isinstance(reference, str) else []
+    functions = defined(reference) if isinstance(reference, str) else []
     setup = str(fields.get("test_setup_code") or "")
-    return checked(
-        lambda: Spec(
-            kind="asserts",
-            entry=entry_of(tests, known),
-            tests="\n".join(test.strip() for test in tests),
-            setup=f"{imports}\n{setup}".strip(),
-        ),
+    return make_spec(
         where,
+        kind="asserts",
+        entry=entry_of(tests, functions),
+        tests="\n".join(test.strip() for test in tests),
+        setup=f"{imports}\n{setup}".strip(),
     )
 
 
@@ -66,34 +62,11 @@ def _read(row: Row, split: str) -> Problem:
     code = row.text("code").replace("\r\n", "\n")
     tests = "\n".join(list_of(row.values, "test_list", row.where))
     return Problem(
-        id=f"mbpp/{_number(row)}",
+        id=f"mbpp/{row.integer('task_id')}",
         question=f"{row.text('text')} Your code should pass these tests:\n\n{tests}",
         answer=spec_of(row.values, row.where).dump(),
         solutions={SHOT if split == "shots" else "human": code},
     )
 
 
-def _number(row: Row) -> int:
-    number: Any = row.values.get("task_id")
-    if isinstance(number, int):
-        return number
-    raise RestemError("field 'task_id' is not a number", row.where, "correct the row")
-
-
-def gold_of(fields: Fields, where: str) -> str:
-    """Return the tests of a problem as JSON."""
-    return spec_of(fields, where).dump()
-
-
-TASK = Task(
-    name="mbpp",
-    files=files,
-    load=load,
-    question=question,
-    answer=answer,
-    stop=("[DONE]", "</s>", "<|im_end|>"),
-    verifier="code",
-    markers=(),
-    gold=gold_of,
-    hint="",
-)
+TASK = code_task("mbpp", files, load, question, answer, ("[DONE]", "</s>", "<|im_end|>"), spec_of)

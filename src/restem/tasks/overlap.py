@@ -1,8 +1,8 @@
-"""Find problems that two splits share: the same text, long common runs, or much the same words.
+"""Find problems that two splits share: equal texts, long common runs, or mostly the same words.
 
-Shared runs are word 13-grams, the measure of contamination of Brown et al. 2020 (appendix C). What
-resembles without a long run is found by the resemblance of Broder 1997: the Jaccard index of the
-sets of word 3-grams.
+Common runs are word 13-grams, the measure of contamination of Brown et al. 2020 (appendix C).
+Similar questions without such a run are found by Broder's resemblance (1997): the Jaccard index of
+the sets of word 3-grams.
 """
 
 import math
@@ -18,17 +18,17 @@ WORDS_PER_SHINGLE = 13
 CONTAINMENT = 0.8
 RESEMBLANCE = 0.6
 WORDS_OF_RESEMBLANCE = 3
-FEWEST_RUNS = 6  # of a question that can resemble another
+MIN_RUNS = 6  # of a question that is compared by resemblance
 
-# Signs of operations count as words: in mathematics 5+3 and 5-3 are different questions.
+# Operators count as words, because 5+3 and 5-3 are different questions.
 _WORD = re.compile(r"\w+|[-+*/^=<>!]")
-# Drawings in MATH begin with pages of the same library code, which says nothing of the problem.
+# Drawings in MATH begin with long library code, which is not specific to a problem.
 _DRAWING = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """One pair, with its strictest kind; score is 1, the containment or the resemblance."""
+    """A pair and its strictest kind; score: 1, the containment or the resemblance."""
 
     left_id: str
     right_id: str
@@ -36,7 +36,7 @@ class Overlap:
     score: float
 
 
-def normalise(text: str) -> str:
+def normalise_question(text: str) -> str:
     """Remove white space and case."""
     return "".join(text.split()).casefold()
 
@@ -59,17 +59,19 @@ def overlaps(
     An `ngram` pair shares at least `threshold` of the shingles of the shorter question; a `fuzzy`
     one has a resemblance of at least 0.6.
     """
-    found = _fuzzy_pairs(left, right)
-    found.update(_ngram_pairs(left, right, size, threshold))
-    found.update(_equal_pairs(left, right, "normalised"))
-    found.update(_equal_pairs(left, right, "exact"))
-    return [found[pair] for pair in sorted(found)]
+    pairs = (
+        _fuzzy_pairs(left, right)
+        | _ngram_pairs(left, right, size, threshold)
+        | _equal_pairs(left, right, "normalised")
+        | _equal_pairs(left, right, "exact")
+    )
+    return [pairs[ids] for ids in sorted(pairs)]
 
 
 def _equal_pairs(
     left: Sequence[Problem], right: Sequence[Problem], kind: OverlapKind
 ) -> dict[tuple[str, str], Overlap]:
-    key = normalise if kind == "normalised" else str
+    key = normalise_question if kind == "normalised" else str
     by_text: dict[str, list[str]] = defaultdict(list)
     for problem in right:
         by_text[key(problem.question)].append(problem.id)
@@ -83,17 +85,17 @@ def _equal_pairs(
 def _ngram_pairs(
     left: Sequence[Problem], right: Sequence[Problem], size: int, threshold: float
 ) -> dict[tuple[str, str], Overlap]:
-    indexed = [shingles(problem.question, size) for problem in right]
-    holders: dict[int, list[int]] = defaultdict(list)
-    for index, found in enumerate(indexed):
-        for shingle in found:
-            holders[shingle].append(index)
+    runs_of_right = [shingles(problem.question, size) for problem in right]
+    indices_by_run: dict[int, list[int]] = defaultdict(list)
+    for index, runs in enumerate(runs_of_right):
+        for run in runs:
+            indices_by_run[run].append(index)
     pairs = {}
     for problem in left:
-        mine = shingles(problem.question, size)
-        common = Counter(index for shingle in mine for index in holders.get(shingle, ()))
+        runs = shingles(problem.question, size)
+        common = Counter(index for run in runs for index in indices_by_run.get(run, ()))
         for index, count in common.items():
-            score = count / min(len(mine), len(indexed[index]))
+            score = count / min(len(runs), len(runs_of_right[index]))
             if score >= threshold:
                 pair = (problem.id, right[index].id)
                 pairs[pair] = Overlap(*pair, "ngram", score)
@@ -103,33 +105,33 @@ def _ngram_pairs(
 def _fuzzy_pairs(
     left: Sequence[Problem], right: Sequence[Problem]
 ) -> dict[tuple[str, str], Overlap]:
-    """Find every pair by its rarest runs: two that resemble share one of them.
+    """Find similar pairs by their rarest runs, of which two similar questions share at least one.
 
-    The prefix filter of Chaudhuri et al. 2006: it misses nothing.
+    This is the prefix filter of Chaudhuri et al. 2006, which misses no pair.
     """
-    runs = [
+    runs_of_left, runs_of_right = (
         [shingles(problem.question, WORDS_OF_RESEMBLANCE) for problem in side]
         for side in (left, right)
-    ]
-    holders_of = Counter(run for side in runs for found in side for run in found)
-    by_run: dict[int, list[int]] = defaultdict(list)
-    for index, found in enumerate(runs[1]):
-        for run in _rarest(found, holders_of):
-            by_run[run].append(index)
+    )
+    counts = Counter(run for runs in (*runs_of_left, *runs_of_right) for run in runs)
+    indices_by_run: dict[int, list[int]] = defaultdict(list)
+    for index, runs in enumerate(runs_of_right):
+        for run in _rarest(runs, counts):
+            indices_by_run[run].append(index)
     pairs = {}
-    for problem, mine in zip(left, runs[0], strict=True):
-        near = {index for run in _rarest(mine, holders_of) for index in by_run.get(run, ())}
-        for index in near:
-            score = len(mine & runs[1][index]) / len(mine | runs[1][index])
+    for problem, runs in zip(left, runs_of_left, strict=True):
+        rarest = _rarest(runs, counts)
+        for index in {index for run in rarest for index in indices_by_run.get(run, ())}:
+            score = len(runs & runs_of_right[index]) / len(runs | runs_of_right[index])
             if score >= RESEMBLANCE:
                 pair = (problem.id, right[index].id)
                 pairs[pair] = Overlap(*pair, "fuzzy", score)
     return pairs
 
 
-def _rarest(runs: set[int], holders_of: Mapping[int, int]) -> list[int]:
-    """Return the runs of which two sets that resemble share at least one."""
-    if len(runs) < FEWEST_RUNS:
+def _rarest(runs: set[int], counts: Mapping[int, int]) -> list[int]:
+    """Return the rarest runs, of which two similar sets share at least one."""
+    if len(runs) < MIN_RUNS:
         return []
-    ordered = sorted(runs, key=lambda run: (holders_of[run], run))
+    ordered = sorted(runs, key=lambda run: (counts[run], run))
     return ordered[: len(runs) - math.ceil(RESEMBLANCE * len(runs)) + 1]

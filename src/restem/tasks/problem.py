@@ -1,4 +1,4 @@
-"""A problem, whatever benchmark it comes from."""
+"""A problem of any benchmark."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from pathlib import Path
 from restem.artifacts.tables import read_rows
 
 SHOT = "shot"
-INTRO = "intro"  # of a few-shot example: what stands before it in the prompt
-POINTS = "points"  # of an exam's question: what its rubric gives in full
+INTRO = "intro"  # of a few-shot example: the text before it in the prompt
+POINTS = "points"  # of an exam's question: the full points of its rubric
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Problem:
     """One problem of a split.
 
     answer: the gold answer, None where the benchmark has none. solutions: reference solutions by
-    source, such as `human`, `terse` and `careful`; a few-shot example has one, named `shot`.
+    source, such as `human`, `terse` and `careful`; a few-shot example has one, called `shot`.
     """
 
     id: str

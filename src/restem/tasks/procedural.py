@@ -1,6 +1,7 @@
-"""Make a task of a family of the embedded world, which needs no data."""
+"""Tasks of the embedded world: their problems are generated, so they need no data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from restem.answers.markers import find
 from restem.config.data import DataSource, EmbeddedSource
@@ -10,26 +11,8 @@ from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader
 from restem.tasks.task import Task
 
-
-def procedural_task(family: str, marker: str) -> Task:
-    """Declare a family of `restem.embedded.world` whose solutions mark answers with `marker`."""
-    return Task(
-        name=family,
-        files=no_files,
-        load=_loader(family, marker),
-        question=lambda text: world.PROMPT[family].format(question=text),
-        answer=framed,
-        stop=(world.END,),
-        verifier="math",
-        markers=(marker,),
-        hint=" {answer}.",  # in words that the tokenizer of the embedded world has
-    )
-
-
-def no_files(source: DataSource, split: str) -> tuple[str, ...]:
-    """Name no files: problems are made on the spot."""
-    embedded(source)
-    return ()
+Example = tuple[str, str | None, str]
+"""Question, answer and solution of a worked example."""
 
 
 def framed(solution: str) -> str:
@@ -37,31 +20,63 @@ def framed(solution: str) -> str:
     return f" {solution.strip()}{world.END}"
 
 
-def _loader(family: str, marker: str) -> Callable[[Reader, str], list[Problem]]:
+def embedded_task(
+    name: str,
+    prompt: str,
+    rows: Callable[[str, EmbeddedSource], list[dict[str, Any]]],
+    examples: Callable[[], Iterable[Example]],
+    *,
+    verifier: str,
+    markers: tuple[str, ...] = (),
+    answer: Callable[[str], str] = framed,
+    hint: str = Task.hint,
+) -> Task:
+    """Declare a task. rows: the fields of a split's problems. examples: those of the prompt."""
+
     def load(reader: Reader, split: str) -> list[Problem]:
-        source = embedded(reader.source)
-        if split == "shots":
-            return _shots(family, marker)
-        rows = world.problems(family, split, source.pool, source.seed)
-        return [Problem(**row) for row in rows]
+        source = _embedded(reader.source)
+        if split != "shots":
+            return [Problem(**row) for row in rows(split, source)]
+        return [
+            Problem(f"{name}/shots/{index}", question, answer, solutions={SHOT: solution})
+            for index, (question, answer, solution) in enumerate(examples())
+        ]
 
-    return load
+    return Task(
+        name=name,
+        files=_no_files,
+        load=load,
+        question=lambda text: prompt.format(question=text),
+        answer=answer,
+        stop=(world.END,),
+        verifier=verifier,
+        markers=markers,
+        hint=hint,
+    )
 
 
-def _shots(family: str, marker: str) -> list[Problem]:
-    return [
-        Problem(
-            id=f"{family}/shots/{index}",
-            question=shot["question"],
-            answer=find(shot["solution"], marker),
-            solutions={SHOT: shot["solution"]},
-        )
-        for index, shot in enumerate(world.few_shot(family))
-    ]
+def procedural_task(family: str, marker: str) -> Task:
+    """Declare a family of `restem.embedded.world` whose solutions mark answers with `marker`."""
+
+    def rows(split: str, source: EmbeddedSource) -> list[dict[str, Any]]:
+        return world.problems(family, split, source.pool, source.seed)
+
+    def examples() -> Iterable[Example]:
+        for shot in world.few_shot(family):
+            yield shot["question"], find(shot["solution"], marker), shot["solution"]
+
+    hint = " {answer}."  # in words that the tokenizer of the embedded world has
+    return embedded_task(
+        family, world.PROMPT[family], rows, examples, verifier="math", markers=(marker,), hint=hint
+    )
 
 
-def embedded(source: DataSource) -> EmbeddedSource:
-    """Return an embedded source. Raises RestemError for any other."""
+def _no_files(source: DataSource, split: str) -> tuple[str, ...]:
+    _embedded(source)
+    return ()
+
+
+def _embedded(source: DataSource) -> EmbeddedSource:
     if isinstance(source, EmbeddedSource):
         return source
     raise RestemError(

@@ -1,21 +1,15 @@
-"""Small programs of the embedded world, verified by running them: the code task without data."""
+"""Small programs of the embedded world, verified by running them: a code task without data."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
+from restem.config.data import EmbeddedSource
 from restem.embedded import programs, world
 from restem.rewards.code_spec import Spec
-from restem.tasks.problem import SHOT, Problem
-from restem.tasks.procedural import embedded, no_files
-from restem.tasks.sources import Reader
-from restem.tasks.task import Task
+from restem.tasks.procedural import Example, embedded_task
 
-# A program is assignments only, so its input and output are a frame around it.
+# A program has assignments only, so this frame around it reads the input and prints the output.
 FRAME: Final = "import atexit\n{first} = int(input())\natexit.register(lambda: print({last}))\n"
-
-
-def question(text: str) -> str:
-    """Put a problem as the embedded world does."""
-    return programs.PROMPT.format(question=text)
 
 
 def answer(solution: str) -> str:
@@ -23,51 +17,29 @@ def answer(solution: str) -> str:
     return f"\n{solution.strip()}{world.END}"
 
 
-def load(reader: Reader, split: str) -> list[Problem]:
-    """Make the problems of a split, or the few-shot prompt."""
-    source = embedded(reader.source)
-    if split == "shots":
-        return [
-            Problem(
-                id=f"program/shots/{index}",
-                question=shot["question"],
-                answer=_spec(shot).dump(),
-                solutions={SHOT: shot["solutions"]["terse"]},
-            )
-            for index, shot in enumerate(programs.few_shot())
-        ]
-    return [_problem(made) for made in programs.problems(split, source.pool, source.seed)]
+def rows(split: str, source: EmbeddedSource) -> list[dict[str, Any]]:
+    """Generate the problems of a split."""
+    generated = programs.problems(split, source.pool, source.seed)
+    fields = ("id", "question", "level", "subject", "solutions")
+    return [{**{k: row[k] for k in fields}, "answer": _spec(row).dump()} for row in generated]
 
 
-def _problem(made: dict[str, Any]) -> Problem:
-    return Problem(
-        id=made["id"],
-        question=made["question"],
-        answer=_spec(made).dump(),
-        level=made["level"],
-        subject=made["subject"],
-        solutions=made["solutions"],
-    )
+def examples() -> Iterable[Example]:
+    """Generate the worked examples of the prompt."""
+    for shot in programs.few_shot():
+        yield shot["question"], _spec(shot).dump(), shot["solutions"]["terse"]
 
 
-def _spec(made: dict[str, Any]) -> Spec:
-    first, *_, last = made["letters"]
+def _spec(row: dict[str, Any]) -> Spec:
+    first, *_, last = row["letters"]
     return Spec(
         kind="stdin",
         preamble=FRAME.format(first=first, last=last),
-        inputs=[f"{start}\n" for start, _ in made["tests"]],
-        expected=[f"{end}\n" for _, end in made["tests"]],
+        inputs=[f"{start}\n" for start, _ in row["tests"]],
+        expected=[f"{end}\n" for _, end in row["tests"]],
     )
 
 
-TASK = Task(
-    name="program",
-    files=no_files,
-    load=load,
-    question=question,
-    answer=answer,
-    stop=(world.END,),
-    verifier="code",
-    markers=(),
-    hint="",
+TASK = embedded_task(
+    "program", programs.PROMPT, rows, examples, verifier="code", answer=answer, hint=""
 )

@@ -18,19 +18,19 @@ def load_task(name: str) -> Task:
     """
     task = _declared(name) if name in _modules() else None
     if task is None:
-        known = [other for other in _modules() if _declared(other)]
+        names = [other for other in _modules() if _declared(other)]
         raise RestemError(
-            f"there is no task {name!r}{nearest(name, known)}",
+            f"there is no task {name!r}{nearest(name, names)}",
             "restem.tasks",
-            "name a task that is there, or add a module that defines TASK",
+            "name one of these tasks, or add a module that defines TASK",
         )
     return task
 
 
 def _modules() -> list[str]:
-    return [found.name for found in pkgutil.iter_modules(restem.tasks.__path__)]
+    return [module.name for module in pkgutil.iter_modules(restem.tasks.__path__)]
 
 
 def _declared(name: str) -> Task | None:
-    declared = getattr(importlib.import_module(f"restem.tasks.{name}"), "TASK", None)
-    return declared if isinstance(declared, Task) else None
+    task = getattr(importlib.import_module(f"restem.tasks.{name}"), "TASK", None)
+    return task if isinstance(task, Task) else None

@@ -1,4 +1,4 @@
-"""Read the files of a task's source, from a directory or the hub, with their digests checked."""
+"""Read the files of a task's source, from a directory or the hub, and check their digests."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ PROMPTS = "prompts/"
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What was read: a file's name inside its source, its rows and the digest of its bytes."""
+    """A file that was read: its name in the source, its number of rows and its digest."""
 
     file: str
     rows: int
@@ -26,7 +26,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a file; `where` names file and row (from 1) for a reader of errors."""
+    """One row of a file; where: the file and the row, from 1, for error messages."""
 
     where: str
     index: int
@@ -34,18 +34,30 @@ class Row:
 
     def text(self, key: str) -> str:
         """Return a text field. Raises RestemError when it is missing or not text."""
+        return text_of(self.values, key, self.where)
+
+    def integer(self, key: str) -> int:
+        """Return a number. Raises RestemError when it is missing or not an integer."""
         value = self.values.get(key)
-        if isinstance(value, str):
+        if isinstance(value, int):
             return value
-        raise RestemError(
-            f"field {key!r} is {'not text' if key in self.values else 'missing'}",
-            self.where,
-            f"correct the row, or the source: its rows have {', '.join(sorted(self.values))}",
-        )
+        raise RestemError(f"field {key!r} is not a number", self.where, "correct the row")
+
+
+def text_of(fields: Mapping[str, Any], key: str, where: str) -> str:
+    """Return a text field. Raises RestemError when it is missing or not text."""
+    value = fields.get(key)
+    if isinstance(value, str):
+        return value
+    raise RestemError(
+        f"field {key!r} is {'not text' if key in fields else 'missing'}",
+        where,
+        f"correct it, or name another source; the fields are {', '.join(sorted(fields))}",
+    )
 
 
 class Reader:
-    """Read files of one source and keep a record of each."""
+    """Reads files of one source and records each."""
 
     def __init__(self, source: DataSource, expect: Mapping[str, FileDigest]) -> None:
         self.source = source
@@ -55,7 +67,7 @@ class Reader:
     def rows(self, file: str) -> list[Row]:
         """Return the rows of a file of the source.
 
-        Raises RestemError when it cannot be had, cannot be read, or is not what is expected.
+        Raises RestemError when it cannot be fetched or read, or is not the expected file.
         """
         content = _read_bytes(locate(self.source, file), file)
         digest = hashlib.sha256(content).hexdigest()
@@ -72,7 +84,7 @@ class Reader:
 
 
 def locate(source: DataSource, file: str) -> Path:
-    """Return the path of a source's file; a hub's file is downloaded when it is not cached."""
+    """Return the path of a source's file; download a file of the hub that is not cached."""
     if isinstance(source, EmbeddedSource):
         raise RestemError(
             "an embedded source has no files", file, "give this task a local or hub source"
@@ -85,30 +97,30 @@ def locate(source: DataSource, file: str) -> Path:
 
 
 def _download(source: HubSource, file: str) -> Path:
-    # Imported here: a local study must not need the hub's client.
+    # Imported here, because a local study must not need the hub's client.
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         return Path(hf_hub_download(source.id, file, repo_type="dataset", revision=source.revision))
-    except (HfHubHTTPError, OSError, ValueError) as problem:
+    except (HfHubHTTPError, OSError, ValueError) as error:
         raise RestemError(
-            f"the hub does not give {file}: {problem}",
+            f"{file} cannot be downloaded from the hub: {error}",
             f"dataset {source.id} at {source.revision}",
             "check id, revision and network, or use a local source",
-        ) from problem
+        ) from error
 
 
 def _read_bytes(path: Path, file: str) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as problem:
+    except OSError as error:
         missing = "directory" if not path.parent.is_dir() else "file"
         raise RestemError(
-            f"{file} cannot be read: {problem.strerror}",
+            f"{file} cannot be read: {error.strerror}",
             str(path),
             f"put the {missing} there, or correct the task's source",
-        ) from problem
+        ) from error
 
 
 def _parse(content: bytes, file: str) -> Iterator[dict[str, Any]]:
@@ -122,30 +134,29 @@ def _parse(content: bytes, file: str) -> Iterator[dict[str, Any]]:
 
 
 def _parse_parquet(content: bytes, file: str) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa  # imported here: half a second that only the hub's layout needs
+    import pyarrow as pa  # imported here, because it takes half a second; only the hub needs it
     import pyarrow.parquet as pq
 
     try:
-        # Not read_table, whose threads may outlive the call when it reads no path: one run in
-        # five then aborts at exit (apache/arrow issue 33975).
-        # In this thread alone: Arrow's own may abort a process that ends right after the read.
+        # Not read_table, and without threads: when Arrow reads no path, its threads may outlive
+        # the call, and a process that ends right afterwards may abort (apache/arrow issue 33975).
         table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
         rows: list[dict[str, Any]] = table.to_pylist()
-    except (pa.ArrowException, OSError) as problem:
-        raise _damaged(file, f"is not readable Parquet: {problem}") from problem
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, f"is not readable Parquet: {error}") from error
     yield from rows
 
 
 def _parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
-    # Not splitlines(): JSON text may hold U+2028 and the like unescaped.
+    # Not splitlines(), because JSON may contain U+2028 and the like unescaped.
     for number, line in enumerate(text.rstrip("\n").split("\n") if text else [], start=1):
         yield _as_row(_decode_json(line, f"{file}, row {number}"), f"{file}, row {number}")
 
 
 def _parse_document(text: str, file: str) -> Iterator[dict[str, Any]]:
-    """Read a JSON list of rows, or an object that has them under `samples` or `examples`.
+    """Read a JSON list of rows, or an object with such a list under `samples` or `examples`.
 
-    An object of such objects gives all of their rows, each with `name` and `description`.
+    An object of such objects gives the rows of all of them, each with `name` and `description`.
     """
     document = _decode_json(text, file)
     rows = _rows_of(document) if isinstance(document, dict) else document
@@ -178,22 +189,22 @@ def _as_row(value: Any, where: str) -> dict[str, Any]:
 def _decode_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise _damaged(where, f"is not JSON: {problem}") from problem
+    except (ValueError, RecursionError) as error:
+        raise _damaged(where, f"is not JSON: {error}") from error
 
 
 def _gunzip(content: bytes, file: str) -> bytes:
     try:
         return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as problem:
-        raise _damaged(file, f"is not a whole gzip file: {problem}") from problem
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(file, f"is not a complete gzip file: {error}") from error
 
 
 def _decode(content: bytes, file: str) -> str:
     try:
         return content.decode()
-    except UnicodeDecodeError as problem:
-        raise _damaged(file, f"is not UTF-8 at byte {problem.start}") from problem
+    except UnicodeDecodeError as error:
+        raise _damaged(file, f"is not UTF-8 at byte {error.start}") from error
 
 
 def _damaged(where: str, what: str) -> RestemError:
@@ -202,5 +213,5 @@ def _damaged(where: str, what: str) -> RestemError:
 
 def _unexpected(file: str, what: str) -> RestemError:
     return RestemError(
-        f"the file {what}", file, "fetch the file that the study was made for, or correct `expect`"
+        f"the file {what}", file, "fetch the file that the study expects, or correct `expect`"
     )

@@ -1,7 +1,7 @@
-"""Cut a task's problems into disjoint splits, and say why each problem was left out.
+"""Divide a task's problems into disjoint splits, and record why problems were left out.
 
 Order and hold-out follow a hash of the question's normalised text, so that they are the same for
-every layout of the same data, and equal questions never fall on both sides.
+every layout of the same data, and equal questions are never on both sides.
 """
 
 import hashlib
@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from restem.config.data import EmbeddedSource, HubSource, LocalSource, OverlapKind, Split, TaskData
+from restem.config.data import (
+    DataSource,
+    EmbeddedSource,
+    HubSource,
+    OverlapKind,
+    Split,
+    TaskData,
+)
 from restem.errors import RestemError
-from restem.tasks.overlap import normalise, overlaps
+from restem.tasks.overlap import normalise_question, overlaps
 from restem.tasks.problem import Problem
 from restem.tasks.sources import PROMPTS, FileRecord, Reader, locate
 from restem.tasks.task import Task
@@ -24,10 +31,10 @@ Reasons = list[tuple[str, Callable[[Problem], bool]]]
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A split: its problems, what was read for it, and how many were dropped for which reason.
+class LoadedSplit:
+    """A split: its problems, the files read for it, and the numbers dropped by reason.
 
-    The counts close: problems + dropped = rows of the file that the split is cut from.
+    problems + dropped = rows of the file that the split is taken from.
     """
 
     problems: list[Problem]
@@ -35,10 +42,10 @@ class Loaded:
     dropped: dict[str, int]
 
 
-def load_split(task: Task, data: TaskData, split: Split) -> Loaded:
-    """Read one split of a task as the configuration wants it.
+def load_split(task: Task, data: TaskData, split: Split) -> LoadedSplit:
+    """Read one split of a task as the configuration defines it.
 
-    Raises RestemError when the data cannot be read or has fewer problems than are asked for.
+    Raises RestemError when the data cannot be read or has fewer problems than configured.
     """
     _check_expected(task, data)
     reader = Reader(data.source, data.expect)
@@ -47,16 +54,16 @@ def load_split(task: Task, data: TaskData, split: Split) -> Loaded:
     else:
         pool = task.load(reader, _origin(data, split))
         kept, dropped = _sift(pool, _reasons(task, data, split, reader, pool))
-        kept.sort(key=lambda problem: (_place(problem, str(data.seed)), problem.id))
+        kept.sort(key=lambda problem: (_hash(problem, str(data.seed)), problem.id))
     _check_ids(kept, split)
     used = _take(kept, data, split, dropped)
     if len(used) < len(kept):
         dropped["not among the number configured"] = len(kept) - len(used)
-    return Loaded(used, reader.records, dict(dropped))
+    return LoadedSplit(used, reader.records, dict(dropped))
 
 
 def input_files(task: Task, data: TaskData, split: Split) -> list[Path]:
-    """List the local files that a split is read from, for a workflow to watch."""
+    """List the local files that a split is read from, as inputs of a workflow."""
     if isinstance(data.source, EmbeddedSource):
         return []
     splits: list[Split] = ["shots"] if split == "shots" else [_origin(data, split), "shots"]
@@ -69,14 +76,19 @@ def input_files(task: Task, data: TaskData, split: Split) -> list[Path]:
 
 
 def _files(task: Task, data: TaskData, splits: Sequence[Split]) -> list[str]:
-    """Name the files that some original splits are read from."""
-    names = [file for split in splits for file in task.files(data.source, split)]
-    without = isinstance(data.source, HubSource) and data.source.prompts is None
-    return [name for name in dict.fromkeys(names) if not (without and name.startswith(PROMPTS))]
+    """Name the files of some original splits."""
+    names = dict.fromkeys(file for split in splits for file in task.files(data.source, split))
+    if _has_prompts(data.source):
+        return list(names)
+    return [name for name in names if not name.startswith(PROMPTS)]
+
+
+def _has_prompts(source: DataSource) -> bool:
+    return not isinstance(source, HubSource) or source.prompts is not None
 
 
 def _origin(data: TaskData, split: Split) -> Split:
-    """Name the original split: validation is cut from train, but for embedded tasks."""
+    """Name the original split: validation is taken from train, except for embedded tasks."""
     own = split != "validation" or isinstance(data.source, EmbeddedSource)
     return split if own else "train"
 
@@ -84,10 +96,10 @@ def _origin(data: TaskData, split: Split) -> Split:
 def _reasons(
     task: Task, data: TaskData, split: Split, reader: Reader, pool: Sequence[Problem]
 ) -> Reasons:
-    """List why a problem does not belong to the split; the first reason that holds counts."""
-    prompt = {normalise(shot.question) for shot in _shots(task, reader)}
+    """List the reasons to leave a problem out; the first one that applies counts."""
+    prompt = {normalise_question(shot.question) for shot in _shots(task, reader)}
     reasons: Reasons = [
-        ("in the few-shot prompt", lambda problem: normalise(problem.question) in prompt),
+        ("in the few-shot prompt", lambda problem: normalise_question(problem.question) in prompt),
         ("no gold answer", lambda problem: problem.answer is None and not task.by_hand),
     ]
     if split in ("train", "validation"):
@@ -103,25 +115,24 @@ def _reasons(
 
 
 def _shots(task: Task, reader: Reader) -> list[Problem]:
-    without = isinstance(reader.source, HubSource) and reader.source.prompts is None
-    return [] if without else task.load(reader, "shots")
+    return task.load(reader, "shots") if _has_prompts(reader.source) else []
 
 
 def _hold_out(data: TaskData, split: Split, pool: Sequence[Problem]) -> Reasons:
-    """Set problems aside for validation before levels, subjects or counts are looked at."""
-    if not isinstance(data.source, LocalSource | HubSource):
+    """Hold problems out for validation, whatever their levels and subjects."""
+    if isinstance(data.source, EmbeddedSource):
         return []
-    held = {_place(problem) for problem in pool}
-    if data.source.held_out > len(held):
+    hashes = sorted({_hash(problem) for problem in pool})
+    if data.source.held_out > len(hashes):
         raise RestemError(
-            f"{data.source.held_out} problems are to be held out of {len(held)}",
+            f"{data.source.held_out} problems are to be held out of {len(hashes)}",
             "source.held_out",
-            f"hold out at most {len(held)}",
+            f"hold out at most {len(hashes)}",
         )
-    held = set(sorted(held)[: data.source.held_out])
+    held_out = set(hashes[: data.source.held_out])
     if split == "train":
-        return [("held out for validation", lambda problem: _place(problem) in held)]
-    return [("in the training split", lambda problem: _place(problem) not in held)]
+        return [("held out for validation", lambda problem: _hash(problem) in held_out)]
+    return [("in the training split", lambda problem: _hash(problem) not in held_out)]
 
 
 def _overlap(task: Task, data: TaskData, reader: Reader, pool: Sequence[Problem]) -> Reasons:
@@ -134,10 +145,10 @@ def _overlap(task: Task, data: TaskData, reader: Reader, pool: Sequence[Problem]
 
 
 def _sift(pool: Sequence[Problem], reasons: Reasons) -> tuple[list[Problem], Counter[str]]:
-    """Split a pool into what stays and a count of what goes, by reason."""
+    """Return the problems that stay, and the numbers of dropped ones by reason."""
     kept, dropped = [], Counter[str]()
     for problem in pool:
-        reason = next((name for name, holds in reasons if holds(problem)), None)
+        reason = next((name for name, applies in reasons if applies(problem)), None)
         if reason is None:
             kept.append(problem)
         else:
@@ -145,9 +156,9 @@ def _sift(pool: Sequence[Problem], reasons: Reasons) -> tuple[list[Problem], Cou
     return kept, dropped
 
 
-def _place(problem: Problem, salt: str = "held out") -> bytes:
-    """Return a problem's fixed place in the order that a salt gives."""
-    return hashlib.sha256(f"{salt}/{normalise(problem.question)}".encode()).digest()
+def _hash(problem: Problem, salt: str = "held out") -> bytes:
+    """Return the hash by which problems are ordered; each salt gives another order."""
+    return hashlib.sha256(f"{salt}/{normalise_question(problem.question)}".encode()).digest()
 
 
 def _take(
@@ -158,7 +169,7 @@ def _take(
         left_out = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
         larger = ", or raise source.pool" if isinstance(data.source, EmbeddedSource) else ""
         raise RestemError(
-            f"{count} problems are asked for and {len(kept)} are there"
+            f"there are {len(kept)} problems, not {count}"
             + (f" (left out: {left_out})" if left_out else ""),
             f"split {split}",
             f"set {split} to at most {len(kept)}, or to null for all of them{larger}",
@@ -167,31 +178,31 @@ def _take(
 
 
 def _check_ids(problems: Sequence[Problem], split: Split) -> None:
-    twice = [name for name, times in Counter(p.id for p in problems).items() if times > 1]
-    if twice:
+    repeated = [name for name, count in Counter(p.id for p in problems).items() if count > 1]
+    if repeated:
         raise RestemError(
-            f"{len(twice)} ids are not unique, such as {twice[0]!r}",
+            f"{len(repeated)} ids are not unique, such as {repeated[0]!r}",
             f"split {split}",
-            "correct the data: a problem is known by its id",
+            "correct the data: a problem is identified by its id",
         )
 
 
 def _check_expected(task: Task, data: TaskData) -> None:
-    known = _files(task, data, ("train", "test", "shots"))
-    unknown = sorted(set(data.expect).difference(known))
+    files = _files(task, data, ("train", "test", "shots"))
+    unknown = sorted(set(data.expect).difference(files))
     if unknown:
         raise RestemError(
-            f"no such file is read: {', '.join(unknown)}",
+            f"files that the task does not read: {', '.join(unknown)}",
             f"expect, task {task.name}",
-            f"name one of {', '.join(sorted(known))}",
+            f"name some of {', '.join(sorted(files))}",
         )
 
 
-def _check_subjects(wanted: Collection[str], known: Collection[str]) -> None:
-    unknown = sorted(set(wanted) - set(known))
+def _check_subjects(wanted: Collection[str], subjects: Collection[str]) -> None:
+    unknown = sorted(set(wanted) - set(subjects))
     if unknown:
         raise RestemError(
             f"no problem has the subject {', '.join(unknown)}",
             "subjects",
-            f"name some of {', '.join(sorted(known))}",
+            f"name some of {', '.join(sorted(subjects))}",
         )

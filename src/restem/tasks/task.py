@@ -1,10 +1,11 @@
-"""What a task module declares: how its problems are read, asked, answered and verified."""
+"""The declaration of a task: how its problems are read, asked, answered and verified."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from restem.config.data import DataSource
+from restem.errors import RestemError
 from restem.tasks.problem import INTRO, SHOT, Problem
 from restem.tasks.sources import Reader
 
@@ -15,14 +16,14 @@ class Task:
 
     files: the names of the files that a split is read from.
     load: reads `train`, `test` or `shots` (an embedded task: `validation` too), unfiltered.
-    question: the prompt part of a question, after which the answer starts.
-    answer: the target text of a solution or completion, from the space before it to the marker
-        that ends it. It only frames: framing twice changes nothing.
-    stop: strings that end a completion. markers: how the strict policy finds its answer.
-    gold: where tests are what a problem is checked against, these tests as JSON, given the fields
-        that the benchmark's own files have and the place to name in an error.
-    shots_by_subject: a question is asked after the worked examples of its own subject only.
-    hint: what is added to a question for a second try, with the answer in it.
+    question: the prompt of one question, up to the place where the answer starts.
+    answer: a solution or completion as it follows the question, from the space before it to the
+        text that ends it. It only frames, so framing twice changes nothing.
+    stop: strings that end a completion. markers: where the strict mode finds an answer.
+    gold: for tasks with tests: the tests as JSON, given the fields of the benchmark's own files
+        and the place to name in an error.
+    shots_by_subject: a question follows the worked examples of its own subject only.
+    hint: text with the answer, which is added to a question for a second try.
     """
 
     name: str
@@ -39,14 +40,14 @@ class Task:
 
     @property
     def by_hand(self) -> bool:
-        """Tell whether a human grades the completions: such problems need no gold answer."""
+        """Return whether a human grades the completions, so that there is no gold answer."""
         return self.verifier == "human"
 
 
 def few_shot_prefix(task: Task, shots: Sequence[Problem], subject: str = "") -> str:
-    """Write the worked examples that stand before the question in a prompt.
+    """Write the worked examples that precede the question in a prompt.
 
-    subject: that of the question; it matters to tasks whose prompts differ by subject.
+    subject: of the question, for tasks whose prompts differ by subject.
     """
     return "".join(
         shot.solutions.get(INTRO, "") + task.question(shot.question) + task.answer(text)
@@ -59,3 +60,12 @@ def few_shot_prefix(task: Task, shots: Sequence[Problem], subject: str = "") -> 
 def hinted(task: Task, problem: Problem) -> str:
     """Write a question with its answer, for a rationalisation (STaR, Zelikman et al. 2022)."""
     return task.question(problem.question + task.hint.format(answer=problem.answer))
+
+
+def no_split(task: str, split: str) -> RestemError:
+    """Return the error for a split that a task does not have."""
+    return RestemError(
+        f"there is no {split} split",
+        f"task {task}",
+        f"set data.{split}: 0, and evaluate on the test split only",
+    )

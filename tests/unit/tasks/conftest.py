@@ -71,7 +71,7 @@ def local(tmp_path: Path) -> Path:
 def real_data() -> Path:
     """Return the directory of the real data, or skip."""
     beside = Path(__file__).parents[4] / "shared/data"
-    found = Path(os.environ.get("RESTEM_DATA", beside))
-    if not (found / "math/train.jsonl.gz").is_file():
+    folder = Path(os.environ.get("RESTEM_DATA", beside))
+    if not (folder / "math/train.jsonl.gz").is_file():
         pytest.skip("the benchmark data is not on this machine (set RESTEM_DATA)")
-    return found
+    return folder

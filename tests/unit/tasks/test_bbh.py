@@ -78,8 +78,8 @@ def test_direct_examples_show_their_answers_alone(folder: Path) -> None:
 def test_the_canary_is_in_no_prompt_and_no_problem(folder: Path) -> None:
     task = load_task("bbh_cot")
     for split in ("test", "shots"):
-        found: Any = load_split(task, data(folder), split).problems  # type: ignore[arg-type]
-        assert "never read me" not in str(found)
+        problems: Any = load_split(task, data(folder), split).problems  # type: ignore[arg-type]
+        assert "never read me" not in str(problems)
 
 
 def test_other_sources_are_refused() -> None:

@@ -240,7 +240,7 @@ def test_fields_that_are_not_the_benchmarks_are_refused(name, broken):
 
 
 def test_a_programs_tests_do_not_stand_in_its_problem():
-    made = program.load(Reader(EmbeddedSource(kind="embedded", pool=30), {}), "train")
+    made = program.TASK.load(Reader(EmbeddedSource(kind="embedded", pool=30), {}), "train")
     assert len({p.question for p in made}) == 30
     for problem in made:
         assert len(json.loads(problem.answer)["inputs"]) >= 3

@@ -17,8 +17,8 @@ def problems(side, *questions):
 
 
 def kinds(left, right, **settings):
-    found = overlaps(problems("l", left), problems("r", right), **settings)
-    return [(pair.kind, round(pair.score, 3)) for pair in found]
+    pairs = overlaps(problems("l", left), problems("r", right), **settings)
+    return [(pair.kind, round(pair.score, 3)) for pair in pairs]
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_no_pair_that_resembles_is_missed():
     near = [
         " ".join(rng.choice(words) if rng.random() < 0.08 else w for w in t.split()) for t in texts
     ]
-    found = {(p.left_id, p.right_id) for p in overlaps(problems("l", *texts), problems("r", *near))}
+    pairs = {(p.left_id, p.right_id) for p in overlaps(problems("l", *texts), problems("r", *near))}
     runs = [[shingles(text, 3) for text in side] for side in (texts, near)]
     expected = {
         (f"l/{i}", f"r/{j}")
-        for i, mine in enumerate(runs[0])
+        for i, own in enumerate(runs[0])
         for j, other in enumerate(runs[1])
-        if min(len(mine), len(other)) >= 6 and len(mine & other) / len(mine | other) >= 0.6
+        if min(len(own), len(other)) >= 6 and len(own & other) / len(own | other) >= 0.6
     }
     assert 10 < len(expected) < 60
-    assert expected <= found
+    assert expected <= pairs
 
 
 def test_drawings_do_not_count():
@@ -71,8 +71,8 @@ def test_drawings_do_not_count():
 
 
 def test_many_problems_with_one_text_are_all_reported():
-    found = overlaps(problems("l", "a b", "a b"), problems("r", "a b", "A B"))
-    assert [(pair.left_id, pair.right_id, pair.kind) for pair in found] == [
+    pairs = overlaps(problems("l", "a b", "a b"), problems("r", "a b", "A B"))
+    assert [(pair.left_id, pair.right_id, pair.kind) for pair in pairs] == [
         ("l/0", "r/0", "exact"), ("l/0", "r/1", "normalised"),
         ("l/1", "r/0", "exact"), ("l/1", "r/1", "normalised"),
     ]  # fmt: skip
@@ -88,12 +88,12 @@ def test_the_known_near_duplicates_of_math_are_found_fast(real_data):
     data = TaskData(source=LocalSource(kind="local", directory=real_data, held_out=0))
     train, test = (load_split(load_task("math"), data, s).problems for s in ("train", "test"))
     start = time.process_time()
-    found = overlaps(train, test)
+    pairs = overlaps(train, test)
     assert time.process_time() - start < 60
     assert [
-        (pair.left_id, pair.right_id) for pair in found if pair.kind not in ("ngram", "fuzzy")
+        (pair.left_id, pair.right_id) for pair in pairs if pair.kind not in ("ngram", "fuzzy")
     ] == [
         ("train/algebra/517", "test/algebra/636"),
         ("train/geometry/6032", "test/precalculus/24307"),
     ]
-    assert all(pair.kind != "exact" for pair in found)
+    assert all(pair.kind != "exact" for pair in pairs)

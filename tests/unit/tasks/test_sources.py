@@ -69,9 +69,9 @@ def test_a_file_read_twice_is_recorded_once(tmp_path):
         ("rows.jsonl", LINES + b"[1, 2]\n", "is a JSON list, not an object"),
         ("rows.jsonl", b"\xff\xfe", "is not UTF-8 at byte 0"),
         ("rows.jsonl", b"[" * 100_000, "is not JSON"),
-        ("rows.jsonl.gz", LAYOUTS["rows.jsonl.gz"][:-12], "not a whole gzip file"),
-        ("rows.jsonl.gz", b"no gzip", "not a whole gzip file"),
-        ("rows.jsonl.gz", LAYOUTS["rows.jsonl.gz"][:12] + b"????????", "not a whole gzip file"),
+        ("rows.jsonl.gz", LAYOUTS["rows.jsonl.gz"][:-12], "not a complete gzip file"),
+        ("rows.jsonl.gz", b"no gzip", "not a complete gzip file"),
+        ("rows.jsonl.gz", LAYOUTS["rows.jsonl.gz"][:12] + b"????????", "not a complete gzip file"),
         ("rows.json", b'{"rows": []}', "neither a list of rows"),
         ("rows.parquet", LAYOUTS["rows.parquet"][:-20], "not readable Parquet"),
     ],
@@ -184,7 +184,7 @@ def test_the_hub_is_read_at_the_pinned_revision_and_then_from_the_cache(hub):
 
 def test_a_file_that_the_hub_does_not_have_is_an_error_with_the_dataset(hub):
     message = read_from_hub(hub, "main/other.parquet")
-    assert "the hub does not give main/other.parquet" in message
+    assert "main/other.parquet cannot be downloaded from the hub" in message
     assert f"dataset made-up/dataset at {REVISION}" in message
 
 
