@@ -158,9 +158,9 @@ def compare_graders(
     from restem.tools import compare_graders as tool
 
     if source and not rewards:
-        counts = tool.audit_pairs(source, output, sample, seed)
+        counts = tool.compare_pairs(source, output, sample, seed)
     elif rewards and problems and not source:
-        counts = tool.audit_rewards(rewards, problems, output, sample, seed)
+        counts = tool.compare_rewards(rewards, problems, output, sample, seed)
     else:
         raise click.UsageError("give --rewards with --problems, or --input")
     click.echo("\n".join(tool.summary(counts)))

@@ -1,7 +1,7 @@
-"""Re-grade a sample with an independent second grader, and write where the two disagree.
+"""Grade a sample again with an independent second grader, and write where the two disagree.
 
-The second grader is Math-Verify, in worker processes with the limits of our own. It reads the
-extracted answers, so that a disagreement is one about equality and not about extraction.
+The second grader, Math-Verify, gets the extracted answers, so that the two can disagree about
+equality but not about extraction.
 """
 
 import json
@@ -22,7 +22,7 @@ from restem.tools.grade import grade_pairs, read_pairs
 
 @dataclass(frozen=True)
 class Case:
-    """One graded answer. id: where it comes from; ours: our verdict, with the layer."""
+    """A graded answer. id: where it comes from; ours, layer: our verdict and its layer."""
 
     id: str
     gold: str
@@ -31,16 +31,16 @@ class Case:
     layer: str
 
 
-def audit_rewards(
+def compare_rewards(
     rewards: Path, problems: Path, output: Path, sample: int, seed: int
 ) -> Counter[str]:
-    """Audit a table of rewards against the problems that it was graded with."""
-    gold = {problem.id: problem.answer for problem in read_problems(problems)}
+    """Compare the graders on a table of rewards and the problems that it was graded with."""
+    gold_by_id = {problem.id: problem.answer for problem in read_problems(problems)}
     rows = [row for row in read_rows(rewards, "rewards") if row["extracted"] is not None]
     cases = [
         Case(
             f"{row['problem_id']} {row['draw']}",
-            _known(gold, row["problem_id"], problems),
+            _gold(gold_by_id, row["problem_id"], problems),
             row["extracted"],
             row["verdict"],
             row["layer"],
@@ -50,20 +50,20 @@ def audit_rewards(
     return _write(cases, output)
 
 
-def audit_pairs(source: Path, output: Path, sample: int, seed: int) -> Counter[str]:
-    """Audit JSON lines of `id`, `gold` and `candidate`, graded here first."""
-    read = _sampled(list(read_pairs(source)), sample, seed)
-    verdicts = grade_pairs([(gold, candidate) for _, gold, candidate in read])
+def compare_pairs(source: Path, output: Path, sample: int, seed: int) -> Counter[str]:
+    """Compare the graders on JSON lines of `id`, `gold` and `candidate`."""
+    pairs = _sampled(list(read_pairs(source)), sample, seed)
+    verdicts = grade_pairs([(gold, candidate) for _, gold, candidate in pairs])
     cases = [
         Case(str(name), gold, verdict.extracted, verdict.verdict, verdict.layer)
-        for (name, gold, _), verdict in zip(read, verdicts, strict=True)
+        for (name, gold, _), verdict in zip(pairs, verdicts, strict=True)
         if verdict.extracted is not None
     ]
     return _write(cases, output)
 
 
-def _known(gold: dict[str, str | None], problem: str, where: Path) -> str:
-    answer = gold.get(problem)
+def _gold(gold_by_id: dict[str, str | None], problem: str, where: Path) -> str:
+    answer = gold_by_id.get(problem)
     if answer is None:
         raise RestemError(
             f"problem {problem!r} has no gold answer",
@@ -74,15 +74,16 @@ def _known(gold: dict[str, str | None], problem: str, where: Path) -> str:
 
 
 def _sampled(rows: Sequence[Any], size: int, seed: int) -> list[Any]:
-    """Choose rows at random, in their own order; all of them when there are not more."""
+    """Return a random sample of rows in their original order, or all rows if there are fewer."""
     if len(rows) <= size:
         return list(rows)
     return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), size))]
 
 
 def _write(cases: Sequence[Case], output: Path) -> Counter[str]:
-    """Ask the second grader; write the disagreements; count all four outcomes."""
-    replies = second_replies([(case.gold, case.answer) for case in cases], "restem audit")
+    """Run the second grader, write the disagreements and count the outcomes."""
+    pairs = [(case.gold, case.answer) for case in cases]
+    replies = second_replies(pairs, "restem compare-graders")
     counts: Counter[str] = Counter()
     lines = []
     for case, reply in zip(cases, replies, strict=True):
@@ -103,8 +104,7 @@ def _outcome(ours: bool, theirs: bool | None) -> str:
 
 
 def summary(counts: Counter[str]) -> Iterator[str]:
-    """Tell the counts as lines, with the share of agreement."""
-    total = sum(counts.values())
-    yield f"audit: {total} answers, {counts['agree']} judged alike"
+    """Describe the counts, one line each."""
+    yield f"compare-graders: {counts.total()} answers, {counts['agree']} judged alike"
     for outcome in ("only ours accepts", "only theirs accepts", "theirs failed"):
         yield f"  {outcome}: {counts[outcome]}"

@@ -1,9 +1,9 @@
 """Grade JSON lines with a task's verifier, outside any workflow.
 
 A line of a task with answers has `id`, `gold` and `candidate`; one of a task with tests has `id`,
-`problem` (the benchmark's own fields) and `completion`. Every line of the input gives one line of
-the output, in order. A line that cannot be read gives an error with its number, and the others are
-graded all the same.
+`problem` (the benchmark's own fields) and `completion`. Each line of the input gives one line of
+the output, in order. A line that cannot be read gives an error with its number; the others are
+still graded.
 """
 
 import json
@@ -26,47 +26,47 @@ BATCH_LINES: Final = 20_000
 
 
 class RecordError(ValueError):
-    """A line is not a record of its task; the text says what is missing."""
+    """A line is not a record of its task; the message says why."""
 
 
 @dataclass(frozen=True)
-class Form:
-    """How lines of one verifier are read: their fields, and the policy that finds the answers."""
+class LineFormat:
+    """How the lines of a task are read: their fields, and the mode that extracts answers."""
 
     read: Callable[[Mapping[str, Any]], Attempt]
-    policy: str
+    mode: str
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the input: its number from 1, its id, and what it asks or why it asks nothing."""
+    """A line of the input: its number from 1, its id, and its attempt or why it has none."""
 
     number: int
     id: Any
     attempt: Attempt | None
-    problem: str = ""
+    error: str = ""
 
 
 def grade_file(task: str, source: Path, output: Path, details: bool = False) -> Counter[str]:
-    """Grade a file of JSON lines; return how often each verdict was given.
+    """Grade a file of JSON lines; return the number of each verdict.
 
-    Raises RestemError when the task is unknown or the input is no file.
+    Raises RestemError when the task is unknown or the input is not a file.
     """
     loaded = load_task(task)
-    form = _form(loaded)
+    line_format = _format(loaded)
     if not source.is_file():
-        raise RestemError("there is no such file", str(source), "name a file of JSON lines")
+        raise RestemError("file not found", str(source), "name a file of JSON lines")
     counts: Counter[str] = Counter()
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         with (
             load_verifier(loaded.verifier)(Reward(), loaded.markers) as verifier,
-            partial.open("w", encoding="ascii") as written,
+            partial.open("w", encoding="ascii") as stream,
         ):
-            for row in _rows(_lines(source, form), verifier, form.policy, details):
+            for row in _rows(_lines(source, line_format), verifier, line_format.mode, details):
                 counts[row["verdict"]] += 1
-                written.write(json.dumps(row) + "\n")
+                stream.write(json.dumps(row) + "\n")
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
@@ -74,12 +74,12 @@ def grade_file(task: str, source: Path, output: Path, details: bool = False) -> 
 
 
 def _rows(
-    lines: Iterator[Line], verifier: Verifier, policy: str, details: bool
+    lines: Iterator[Line], verifier: Verifier, mode: str, details: bool
 ) -> Iterator[dict[str, Any]]:
-    """Judge lines in batches, so that any number of them fits into memory."""
+    """Grade lines in batches, so that a file of any length fits into memory."""
     while batch := list(islice(lines, BATCH_LINES)):
         attempts = [line.attempt for line in batch if line.attempt is not None]
-        verdicts = iter(verifier.verify(attempts, policy))
+        verdicts = iter(verifier.verify(attempts, mode))
         for line in batch:
             if line.attempt is None:
                 yield _unread(line)
@@ -89,63 +89,62 @@ def _rows(
 
 def _row(line: Line, verdict: Verdict, details: bool) -> dict[str, Any]:
     row = {"id": line.id, "verdict": verdict.verdict, "layer": verdict.layer}
-    if verdict.passed is not None:  # tests were run: their own words say more than right or wrong
-        judged = verdict.verdict != "error"  # our failure, or that of the tests, is no reward of 0
+    if verdict.passed is not None:  # tests were run: what happened says more than the verdict
+        failed = verdict.verdict == "error"  # in our code or in the tests: not a reward of 0
         row |= {"verdict": verdict.layer, "layer": "tests", "detail": verdict.detail}
-        row |= {"reward": verdict.reward if judged else None}
-        row |= {"fraction": verdict.fraction if judged else None}
+        row |= {"reward": None if failed else verdict.reward}
+        row |= {"fraction": None if failed else verdict.fraction}
     if details:
         row |= {"extracted": verdict.extracted, "detail": verdict.detail}
     return row
 
 
 def _unread(line: Line) -> dict[str, Any]:
-    row = {"id": line.id, "verdict": "error", "layer": "input"}
-    return row | {"line": line.number, "problem": line.problem}
+    reason = {"line": line.number, "problem": line.error}
+    return {"id": line.id, "verdict": "error", "layer": "input"} | reason
 
 
-def _lines(source: Path, form: Form) -> Iterator[Line]:
+def _lines(source: Path, line_format: LineFormat) -> Iterator[Line]:
     with source.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
-            yield _line(number, raw, form)
+            yield _line(number, raw, line_format)
 
 
-def _line(number: int, raw: bytes, form: Form) -> Line:
+def _line(number: int, raw: bytes, line_format: LineFormat) -> Line:
     record: Any = None
     try:
         record = json.loads(raw.decode())
         if not isinstance(record, dict):
-            raise RecordError("the line is no JSON object")
+            raise RecordError("the line is not a JSON object")
         if "id" not in record:
             raise RecordError("the field 'id' is missing")
-        return Line(number, record["id"], form.read(record))
-    except json.JSONDecodeError as problem:
-        return Line(number, None, None, f"the line is no JSON: {problem.msg}")
+        return Line(number, record["id"], line_format.read(record))
+    except json.JSONDecodeError as error:
+        return Line(number, None, None, f"the line is not JSON: {error.msg}")
     except RecursionError:
         return Line(number, None, None, "the line is nested too deeply")
-    except ValueError as problem:  # wrong UTF-8, a number of thousands of digits, or no record
-        known = record.get("id") if isinstance(record, dict) else None
-        return Line(number, known, None, str(problem))
+    except ValueError as error:  # wrong UTF-8, a number of thousands of digits, or not a record
+        line_id = record.get("id") if isinstance(record, dict) else None
+        return Line(number, line_id, None, str(error))
 
 
 def text_field(record: Mapping[str, Any], name: str) -> str:
-    """Return a field that must be text; a number is taken as it is written.
+    """Return a text field; a number is converted to text.
 
-    Raises RecordError when it is missing or something else.
+    Raises RecordError when it is missing or anything else.
     """
     if name not in record:
         raise RecordError(f"the field {name!r} is missing")
     value = record[name]
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise RecordError(f"the field {name!r} is no text")
+        raise RecordError(f"the field {name!r} is not text")
     return str(value)
 
 
 def _answers(record: Mapping[str, Any]) -> Attempt:
-    """Read `gold` and `candidate`; both may be bare answers or hold a marked one."""
+    """Read `gold` and `candidate`; both may be bare answers or contain a marked one."""
     gold = text_field(record, "gold")
-    marked = last_boxed(gold) if "\\boxed" in gold or "\\fbox" in gold else None
-    return Attempt(gold if marked is None else marked, text_field(record, "candidate"))
+    return Attempt(last_boxed(gold) or gold, text_field(record, "candidate"))
 
 
 def _programs(gold: Callable[[Mapping[str, Any], str], str]) -> Callable[..., Attempt]:
@@ -154,36 +153,38 @@ def _programs(gold: Callable[[Mapping[str, Any], str], str]) -> Callable[..., At
     def read(record: Mapping[str, Any]) -> Attempt:
         problem = record.get("problem")
         if not isinstance(problem, dict):
-            raise RecordError("the field 'problem' is missing or no object")
+            raise RecordError("the field 'problem' is missing or not an object")
         try:
             return Attempt(gold(problem, "problem"), text_field(record, "completion"))
-        except RestemError as refused:
-            raise RecordError(str(refused)) from refused
+        except RestemError as error:
+            raise RecordError(str(error)) from error
 
     return read
 
 
-def _form(task: Task) -> Form:
+def _format(task: Task) -> LineFormat:
     if task.gold is not None:
-        return Form(_programs(task.gold), "strict")
-    return Form(_answers, "answer")
+        return LineFormat(_programs(task.gold), "strict")
+    return LineFormat(_answers, "answer")
 
 
 def read_pairs(source: Path, task: str = "math") -> Iterator[tuple[Any, str, str]]:
     """Read the id, the gold answer and the candidate of each readable line of a file."""
-    for line in _lines(source, _form(load_task(task))):
+    for line in _lines(source, _format(load_task(task))):
         if line.attempt is not None:
             yield line.id, line.attempt.gold, line.attempt.completion
 
 
 def grade_pairs(pairs: Sequence[tuple[str, str]], task: str = "math") -> list[Verdict]:
-    """Grade (gold, candidate) pairs; one verdict each, in order.
+    """Grade (gold, candidate) pairs; return one verdict each, in order.
 
     A candidate is a bare answer, or a completion that marks its answer (a box, `The final answer
     is …`, `#### …`, `the answer is …`).
     """
     loaded = load_task(task)
-    form = _form(loaded)
-    attempts = [form.read({"gold": gold, "candidate": candidate}) for gold, candidate in pairs]
+    line_format = _format(loaded)
+    attempts = [
+        line_format.read({"gold": gold, "candidate": candidate}) for gold, candidate in pairs
+    ]
     with load_verifier(loaded.verifier)(Reward(), loaded.markers) as verifier:
-        return verifier.verify(attempts, form.policy)
+        return verifier.verify(attempts, line_format.mode)

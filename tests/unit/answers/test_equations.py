@@ -8,7 +8,7 @@ from restem.answers.equations import all_hold, equations, holds
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("b=a+7=6+7=13", [("6+7", "13")]),
         ("She has 2 + 3 * 4 = 14 eggs", [("2+3*4", "14")]),
@@ -31,8 +31,8 @@ from restem.answers.equations import all_hold, equations, holds
         ("", []),
     ],
 )
-def test_equations_are_found(text: str, found: list[tuple[str, str]]) -> None:
-    assert list(equations(text)) == found
+def test_equations_are_found(text: str, expected: list[tuple[str, str]]) -> None:
+    assert list(equations(text)) == expected
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_each_marker(marker, text, expected):
 
 def test_markers_are_tried_in_their_order():
     text = r"\boxed{1}. The answer is 2. The final answer is 3. I hope it is correct. #### 4"
-    found = [extract(text, (marker,)) for marker in MARKERS]
-    assert extract(text) == found[0] == "3"
+    answers = [extract(text, (marker,)) for marker in MARKERS]
+    assert extract(text) == answers[0] == "3"
     assert extract(text, (HASHES, BOXED)) == "4"
 
 

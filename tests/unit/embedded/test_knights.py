@@ -67,12 +67,12 @@ def test_authors_of_the_corpus_are_seldom_right_but_not_never() -> None:
 
 
 def test_a_puzzle_is_in_one_split_only() -> None:
-    found = {
+    questions_by_split = {
         split: {made["question"] for made in knights.problems(split, 300)}
         for split in ("train", "validation", "test")
     }
-    assert all(len(questions) == 300 for questions in found.values())
-    assert len(set.union(*found.values())) == 900
+    assert all(len(questions) == 300 for questions in questions_by_split.values())
+    assert len(set.union(*questions_by_split.values())) == 900
 
 
 def test_guessing_does_not_cover_the_answers() -> None:

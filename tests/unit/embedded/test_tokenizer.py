@@ -65,5 +65,5 @@ def test_the_vocabulary_has_no_duplicates_and_starts_with_the_special_tokens() -
 
 def test_every_special_role_has_its_token() -> None:
     tokenizer = build_tokenizer()
-    found = (tokenizer.pad_token, tokenizer.bos_token, tokenizer.eos_token, tokenizer.unk_token)
-    assert found == SPECIAL
+    special = (tokenizer.pad_token, tokenizer.bos_token, tokenizer.eos_token, tokenizer.unk_token)
+    assert special == SPECIAL

@@ -29,8 +29,8 @@ def evaluate(numbers: tuple[str, ...]) -> int:
 
 def equations(solution: str) -> list[tuple[str, int]]:
     """List the left side of each worked-out equation and what it claims to come to."""
-    found = re.findall(r"(?<![+\-*\d])(\d+(?:[+\-*]\d+)+)=(\d+)", solution)
-    return [(left, int(right)) for left, right in found]
+    matches = re.findall(r"(?<![+\-*\d])(\d+(?:[+\-*]\d+)+)=(\d+)", solution)
+    return [(left, int(right)) for left, right in matches]
 
 
 def split_operations(left: str) -> list[str]:
@@ -152,12 +152,12 @@ def test_an_unknown_family_is_an_error() -> None:
 
 def written(habit: corpus.Habit, count: int = 300) -> list[tuple[str, str]]:
     """Pair questions with the solutions of one kind of author."""
-    rng, found = random.Random(3), []
+    rng, pairs = random.Random(3), []
     for _ in range(count):
         skeleton = world.draw(rng, 5, "corpus")
         question = world.question("chain", rng, skeleton)
-        found.append((question, corpus.write_solution(rng, question, skeleton, habit)))
-    return found
+        pairs.append((question, corpus.write_solution(rng, question, skeleton, habit)))
+    return pairs
 
 
 def equation_count(habit: corpus.Habit) -> int:

@@ -48,11 +48,11 @@ def judged(verifier, completion, gold=TRIPLE):
 def test_every_outcome_is_told_with_its_first_failing_test(
     verifier, program, verdict, layer, share, detail
 ):
-    found = judged(verifier, program)
-    assert (found.verdict, found.layer) == (verdict, layer)
-    assert found.fraction == pytest.approx(share)
-    assert found.reward == (layer == "passed")
-    assert detail is None or detail in found.detail
+    result = judged(verifier, program)
+    assert (result.verdict, result.layer) == (verdict, layer)
+    assert result.fraction == pytest.approx(share)
+    assert result.reward == (layer == "passed")
+    assert detail is None or detail in result.detail
 
 
 def test_verdicts_come_in_order_and_each_program_runs_once(verifier, monkeypatch):
@@ -77,9 +77,9 @@ def test_without_early_stop_every_test_counts():
             ("if x == 2:\n    while True: pass", 2 / 3),
             ("import os; os._exit(0) if x == 1 else None", 2 / 3),
         ):
-            found = judged(verifier, f"def f(x):\n  {body}\n  return 3 * x")
-            assert found.fraction == pytest.approx(share), found
-            assert found.reward == 0
+            result = judged(verifier, f"def f(x):\n  {body}\n  return 3 * x")
+            assert result.fraction == pytest.approx(share), result
+            assert result.reward == 0
 
 
 @pytest.mark.parametrize("tests", ["apart", "whole"])
@@ -89,9 +89,9 @@ def test_results_of_assertions_count_one_by_one(verifier, tests):
         lines.append("assert abs(candidate(4) - 12) < 1e-9")
     source = "def check(candidate):\n" + "".join(f"    {line}\n" for line in lines)
     gold = Spec(kind="asserts", entry="f", bind="candidate", tests=source).dump()
-    found = judged(verifier, "def f(x): return 3 * x", gold)
-    assert (found.layer, found.fraction) == ("wrong answer", 1 / len(lines))
-    assert "test 1 of" in found.detail
+    result = judged(verifier, "def f(x): return 3 * x", gold)
+    assert (result.layer, result.fraction) == ("wrong answer", 1 / len(lines))
+    assert "test 1 of" in result.detail
 
 
 def test_objects_of_the_prompt_travel_to_the_program_and_back(verifier):
@@ -121,8 +121,8 @@ def test_tests_that_fail_by_themselves_are_an_error_of_the_data(verifier):
         bind="candidate",
         tests="def check(candidate):\n    x = undefined\n    assert candidate(1) == x\n",
     ).dump()
-    found = judged(verifier, "def f(x): return 1", gold)
-    assert (found.verdict, found.layer) == ("error", "broken tests")
+    result = judged(verifier, "def f(x): return 1", gold)
+    assert (result.verdict, result.layer) == ("error", "broken tests")
 
 
 def test_a_failing_worker_is_replaced_and_the_verdict_is_right(verifier, monkeypatch):
@@ -158,9 +158,9 @@ def test_a_sandbox_that_keeps_failing_is_an_error_and_never_a_reward_of_zero(mon
 
         monkeypatch.setattr(Worker, "launch", fail)
         attempt = Attempt(TRIPLE, "def f(x): return x * 3")
-        found = verifier.verify([attempt], "strict")[0]
-        assert (found.verdict, found.layer) == ("error", "infrastructure error")
-        assert "no room" in found.detail
+        result = verifier.verify([attempt], "strict")[0]
+        assert (result.verdict, result.layer) == ("error", "infrastructure error")
+        assert "no room" in result.detail
         with pytest.raises(RestemError, match="the verifier failed on 1 of 1"):
             Grader(verifier, "strict").verdicts([attempt])
         monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""`restem grade` and `restem audit` on files: every line is answered, in order."""
+"""`restem grade` and `restem compare-graders` on files: every line is answered, in order."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from restem.artifacts.tables import table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
 from restem.rewards import second_grader as second
-from restem.tools.compare_graders import audit_pairs, audit_rewards
+from restem.tools.compare_graders import compare_pairs, compare_rewards
 from restem.tools.grade import grade_file, grade_pairs
 
 
@@ -51,10 +51,10 @@ PAIRS = [
 
 def test_each_line_has_its_verdict_in_order(tmp_path):
     rows = [{"id": i, "gold": g, "candidate": c} for i, (g, c, _) in enumerate(PAIRS)]
-    found = graded(tmp_path, rows)
-    assert [row["id"] for row in found] == list(range(len(PAIRS)))
-    assert [row["verdict"] for row in found] == [verdict for *_, verdict in PAIRS]
-    assert all(set(row) == {"id", "verdict", "layer"} for row in found)
+    graded_rows = graded(tmp_path, rows)
+    assert [row["id"] for row in graded_rows] == list(range(len(PAIRS)))
+    assert [row["verdict"] for row in graded_rows] == [verdict for *_, verdict in PAIRS]
+    assert all(set(row) == {"id", "verdict", "layer"} for row in graded_rows)
 
 
 def test_the_python_call_says_the_same_as_the_command():
@@ -73,27 +73,29 @@ def test_a_malformed_line_costs_one_line(tmp_path):
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(b"\n".join(piece for line in bad for piece in (good, line)))
     counts = grade_file("math", source, output)
-    found = lines(output)
-    assert len(found) == 2 * len(bad)
+    graded_rows = lines(output)
+    assert len(graded_rows) == 2 * len(bad)
     assert counts == {"correct": len(bad), "error": len(bad)}
-    assert all(row == {"id": "a", "verdict": "correct", "layer": "string"} for row in found[::2])
-    for place, row in enumerate(found[1::2]):
+    assert all(
+        row == {"id": "a", "verdict": "correct", "layer": "string"} for row in graded_rows[::2]
+    )
+    for place, row in enumerate(graded_rows[1::2]):
         assert (row["verdict"], row["layer"]) == ("error", "input")
         assert row["line"] == 2 * place + 2
         assert row["problem"]
-    assert [row["id"] for row in found[1::2] if row["id"]] == [3, 4, 5, 6]
+    assert [row["id"] for row in graded_rows[1::2] if row["id"]] == [3, 4, 5, 6]
 
 
 def test_numbers_stand_for_their_text(tmp_path):
-    found = graded(tmp_path, [{"id": None, "gold": 5, "candidate": 5.0}])
-    assert found == [{"id": None, "verdict": "correct", "layer": "rational"}]
+    graded_rows = graded(tmp_path, [{"id": None, "gold": 5, "candidate": 5.0}])
+    assert graded_rows == [{"id": None, "verdict": "correct", "layer": "rational"}]
 
 
 def test_details_show_what_was_compared(tmp_path):
     row = {"id": 1, "gold": "x = 1/2", "candidate": "\\boxed{0.51}"}
-    (found,) = graded(tmp_path, [row], details=True)
-    assert found["extracted"] == "0.51"
-    assert found["detail"] == "\\frac{1}{2} ≠ 0.51"
+    (graded_rows,) = graded(tmp_path, [row], details=True)
+    assert graded_rows["extracted"] == "0.51"
+    assert graded_rows["detail"] == "\\frac{1}{2} ≠ 0.51"
 
 
 def test_an_empty_file_gives_an_empty_file(tmp_path):
@@ -104,9 +106,9 @@ def test_a_file_of_any_length_is_graded_in_batches(tmp_path, monkeypatch):
     monkeypatch.setattr("restem.tools.grade.BATCH_LINES", 7)
     rng = random.Random(0)
     rows = [{"id": i, "gold": "5", "candidate": str(rng.choice((5, 6)))} for i in range(100)]
-    found = graded(tmp_path, rows)
+    graded_rows = graded(tmp_path, rows)
     expected = ["correct" if row["candidate"] == "5" else "incorrect" for row in rows]
-    assert [row["verdict"] for row in found] == expected
+    assert [row["verdict"] for row in graded_rows] == expected
 
 
 def test_nothing_is_left_behind_by_a_failure(tmp_path, monkeypatch):
@@ -120,7 +122,7 @@ def test_nothing_is_left_behind_by_a_failure(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_graded_is_refused(tmp_path):
-    with pytest.raises(RestemError, match="no such file"):
+    with pytest.raises(RestemError, match="file not found"):
         grade_file("math", tmp_path / "none.jsonl", tmp_path / "out.jsonl")
     with pytest.raises(RestemError):
         grade_file("no_such_task", tmp_path / "none.jsonl", tmp_path / "out.jsonl")
@@ -133,7 +135,7 @@ def test_the_command_says_how_many(tmp_path):
     assert (done.exit_code, done.output) == (0, "grade: 1 correct\n")
 
 
-# ---- audit ----
+# ---- the second grader ----
 
 DISPUTED = [
     ("101_2", "101_3", "only theirs accepts"),
@@ -144,18 +146,18 @@ DISPUTED = [
 ]
 
 
-def test_an_audit_names_the_disagreements(tmp_path):
+def test_disagreements_are_written(tmp_path):
     rows = [{"id": i, "gold": g, "candidate": c} for i, (g, c, _) in enumerate(DISPUTED)]
-    output = tmp_path / "audit.jsonl"
-    counts = audit_pairs(write(tmp_path / "in.jsonl", rows), output, sample=100, seed=0)
+    output = tmp_path / "disagreements.jsonl"
+    counts = compare_pairs(write(tmp_path / "in.jsonl", rows), output, sample=100, seed=0)
     assert sum(counts.values()) == len(DISPUTED)
-    found = {row["id"]: row["outcome"] for row in lines(output)}
+    graded_rows = {row["id"]: row["outcome"] for row in lines(output)}
     expected = Counter(outcome for *_, outcome in DISPUTED)
     assert counts["only theirs accepts"] == expected["only theirs accepts"]
-    assert set(found) == {"0", "1"}
+    assert set(graded_rows) == {"0", "1"}
 
 
-def test_an_audit_of_rewards_takes_a_sample(tmp_path):
+def test_a_sample_of_rewards_is_compared(tmp_path):
     problem = {"id": "p", "question": "?", "answer": "1/3", "solutions": [], "subject": "x"}
     write_table(tmp_path / "problems.parquet", "problems", table("problems", [problem]), {})
     row = {"problem_id": "p", "reward": 0.0, "fraction": 0.0, "verdict": "incorrect"}
@@ -164,11 +166,11 @@ def test_an_audit_of_rewards_takes_a_sample(tmp_path):
     rows.append(row | {"draw": 9, "extracted": None, "verdict": "unextractable"})
     write_table(tmp_path / "rewards.parquet", "rewards", table("rewards", rows), {})
     tables = tmp_path / "rewards.parquet", tmp_path / "problems.parquet"
-    counts = audit_rewards(*tables, tmp_path / "audit.jsonl", sample=4, seed=1)
+    counts = compare_rewards(*tables, tmp_path / "disagreements.jsonl", sample=4, seed=1)
     assert counts == {"only theirs accepts": 4}
-    found = lines(tmp_path / "audit.jsonl")
-    assert {row["answer"] for row in found} == {"0.33333333333333"}
-    assert found == lines(tmp_path / "audit.jsonl")
+    graded_rows = lines(tmp_path / "disagreements.jsonl")
+    assert {row["answer"] for row in graded_rows} == {"0.33333333333333"}
+    assert graded_rows == lines(tmp_path / "disagreements.jsonl")
 
 
 def test_pairs_that_are_late_on_a_busy_machine_get_a_second_turn(monkeypatch):
@@ -187,7 +189,7 @@ def test_pairs_that_are_late_on_a_busy_machine_get_a_second_turn(monkeypatch):
     assert limits == [(second.LIMITS.seconds, 2), (second.RETRY_LIMITS.seconds, 1)]
 
 
-def test_an_audit_needs_one_source(tmp_path):
-    done = CliRunner().invoke(cli, ["audit", "--output", str(tmp_path / "a.jsonl")])
+def test_the_graders_are_compared_on_one_source(tmp_path):
+    done = CliRunner().invoke(cli, ["compare-graders", "--output", str(tmp_path / "a.jsonl")])
     assert done.exit_code == 2
     assert "--rewards with --problems, or --input" in done.output
