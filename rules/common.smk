@@ -13,7 +13,7 @@ from restem.artifacts import store
 from restem.artifacts.digests import code_digest, lock_digest
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
-from restem.deployment.images import Image, tell_apptainer, verified
+from restem.deployment.images import Image, configure_apptainer, verified
 from restem.deployment.snakemake_patches import apply_patches
 from restem.stages.declaration import load_stage
 from restem.stages.execution import as_argument
@@ -172,7 +172,7 @@ ENGINES = {model.engine.name for model in STUDY.models.values()}
 IMAGES = sorted({STUDY.images.of(name) for name in ("data", "model", *ENGINES)})
 IMAGE_DIGESTS = verified_images() if CONTAINED else {}
 if CONTAINED:
-    tell_apptainer(Path(workflow.basedir))
+    configure_apptainer(Path(workflow.basedir))
 
 apply_patches(DRYRUN)
 notice_what_people_did()

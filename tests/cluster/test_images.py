@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from restem.deployment.images import Image, build, labels, tell_apptainer, verified
+from restem.deployment.images import Image, build, configure_apptainer, labels, verified
 
 pytestmark = pytest.mark.cluster
 
@@ -40,7 +40,7 @@ def check_its_sandbox(cpu_image: Image, monkeypatch: pytest.MonkeyPatch) -> None
     for name in ("APPTAINER_FAKEROOT", "APPTAINER_BIND", "APPTAINER_NV"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    tell_apptainer(ROOT)
+    configure_apptainer(ROOT)
     check = ["python", "-m", "restem.cli", "sandbox", "check"]
     inside = ["apptainer", "exec", "--bind", str(ROOT), "--env", f"PYTHONPATH={ROOT / 'src'}"]
     done = subprocess.run([*inside, str(cpu_image.path), *check], capture_output=True, text=True)

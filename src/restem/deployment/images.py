@@ -1,8 +1,8 @@
-"""Container images: named after what they are built from, recorded when built, verified before use.
+"""Build container images, and verify them before use.
 
-The name of an image ends in the digest of its definition and of the locks that it installs, so a
-new lock asks for a new image. Beside it lies a record of its content. Images hold locked
-dependencies only; the code is the checkout's.
+The file name of an image ends in a digest of its definition and of the lock files that it installs,
+so that a changed lock file requires a new image. A record of its content lies beside it. Images
+hold only the locked packages; jobs run the code of the checkout.
 """
 
 import getpass
@@ -25,8 +25,8 @@ from restem.errors import RestemError
 
 FOLDER = Path("containers")
 LOCKS = re.compile(r"-r envs/([\w-]+\.txt)")
-ON_GPUS = ("cuda.txt", "vllm.txt")  # locks of images that hold torch's CUDA build
-HEADER = re.compile(r"^(?:\w+: .*\n)+", re.MULTILINE)  # of a definition: what it is based on
+CUDA_LOCKS = ("cuda.txt", "vllm.txt")  # images that install them hold torch's CUDA build
+HEADER = re.compile(r"^(?:\w+: .*\n)+", re.MULTILINE)  # of a definition: its base image
 DEBIAN = """Bootstrap: debootstrap
 OSVersion: bookworm
 MirrorURL: {{ MIRROR }}
@@ -35,52 +35,52 @@ Include: bash ca-certificates
 %arguments
     MIRROR=file:///give-a-mirror
 """
-PACKING = ("--mksquashfs-args", "-comp zstd -Xcompression-level 3")
+COMPRESSION = ("--mksquashfs-args", "-comp zstd -Xcompression-level 3")
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image: a definition in `containers/`, and what it makes of the locks in `envs/`."""
+    """A container image: a definition in `containers/` that installs locks from `envs/`."""
 
     name: str
     root: Path
 
     @property
     def definition(self) -> Path:
-        """Return the file that says how the image is built."""
+        """Return the definition file. Raises RestemError when there is none."""
         path = self.root / FOLDER / f"{self.name}.def"
         if not path.is_file():
-            known = sorted(p.stem for p in path.parent.glob("*.def"))
+            names = sorted(p.stem for p in path.parent.glob("*.def"))
             raise RestemError(
-                f"there is no image {self.name!r}", str(path), f"take one of: {', '.join(known)}"
+                f"there is no image {self.name!r}", str(path), f"use one of: {', '.join(names)}"
             )
         return path
 
     @property
     def locks(self) -> list[Path]:
-        """List the locks that the definition installs."""
+        """List the lock files that the definition installs."""
         names = LOCKS.findall(self.definition.read_text())
         return [self.root / "envs" / name for name in names]
 
     @property
     def path(self) -> Path:
-        """Return where the image lies once it is built."""
+        """Return the path of the built image."""
         lines = self.definition.read_text().splitlines()
-        recipe = [line.rstrip() for line in lines if not line.startswith("#")]
-        made_of = digest([recipe, *(lock_digest(lock) for lock in self.locks)])
-        return self.root / FOLDER / f"{self.name}-{made_of[:12]}.sif"
+        definition = [line.rstrip() for line in lines if not line.startswith("#")]
+        content = digest([definition, *(lock_digest(lock) for lock in self.locks)])
+        return self.root / FOLDER / f"{self.name}-{content[:12]}.sif"
 
     @property
     def record(self) -> Path:
-        """Return where the image's content is recorded."""
+        """Return the path of the record of the image's content."""
         return self.path.with_suffix(".json")
 
 
 def verified(image: Image) -> str:
-    """Return the sha256 of an image, after comparing it with what was built.
+    """Return the sha256 of an image after comparing it with its record.
 
-    Raises RestemError when the image is missing, or is not what was built. The content is read
-    again only when size or time differ from the record's.
+    The content is read only when size or time differ from the record. Raises RestemError when the
+    image is missing or is not what was built.
     """
     path = image.path
     if not (path.is_file() and image.record.is_file()):
@@ -99,37 +99,37 @@ def verified(image: Image) -> str:
 def build(image: Image, mirror: str | None, wheels: Path | None, from_debian: bool = False) -> None:
     """Build an image from its definition, run its tests, and record its content.
 
-    mirror: of Debian, for images that are bootstrapped from it; this machine's own if left out.
-    wheels: a folder with the wheels of the locks; they are collected with pip if it is left out.
-    from_debian: take Debian from the mirror as the base, whatever base the definition names.
+    mirror: Debian mirror for images that are bootstrapped from it; by default that of this
+    machine's apt. wheels: folder with the wheels of the locks; by default pip collects them.
+    from_debian: use Debian from the mirror as the base image instead of the definition's own.
     """
     definition = image.definition.read_text()
     if from_debian and "debootstrap" not in definition:
         definition = HEADER.sub(DEBIAN, definition, count=1)
-    _need_builder("debootstrap" in definition)
+    _check_tools("debootstrap" in definition)
     with tempfile.TemporaryDirectory(dir=image.path.parent, prefix=".build-") as folder:
-        collected = wheels or _wheels(image.locks, Path(folder) / "wheels")
-        _check_torch(image, collected)
-        options = ["--fakeroot", *PACKING, "--bind", f"{collected.resolve()}:/mnt"]
+        wheels = wheels or _collect_wheels(image.locks, Path(folder) / "wheels")
+        _check_torch(image, wheels)
+        options = ["--fakeroot", *COMPRESSION, "--bind", f"{wheels.resolve()}:/mnt"]
         if "{{ MIRROR }}" in definition:
-            options += ["--build-arg", f"MIRROR={mirror or _mirror()}"]
-        recipe, made = Path(folder) / f"{image.name}.def", Path(folder) / "image.sif"
-        recipe.write_text(definition)
+            options += ["--build-arg", f"MIRROR={mirror or _debian_mirror()}"]
+        source, built = Path(folder) / f"{image.name}.def", Path(folder) / "image.sif"
+        source.write_text(definition)
         _spython().build(
-            recipe=str(recipe), image=str(made), sudo=False, options=options, quiet=False
+            recipe=str(source), image=str(built), sudo=False, options=options, quiet=False
         )
-        if not made.is_file():
+        if not built.is_file():
             raise RestemError(
                 "apptainer did not build the image",
                 str(image.definition),
                 "read what it printed above",
             )
-        made.replace(image.path)
-    _write_record(image, HEADER.search(definition))
+        built.replace(image.path)
+    _write_record(image, definition)
 
 
-def _write_record(image: Image, header: "re.Match[str] | None") -> None:
-    path = image.path
+def _write_record(image: Image, definition: str) -> None:
+    path, header = image.path, HEADER.search(definition)
     content = {
         "image": image.name,
         "base": header[0].split("\n")[:2] if header else [],
@@ -143,31 +143,31 @@ def _write_record(image: Image, header: "re.Match[str] | None") -> None:
 
 def labels(path: Path) -> dict[str, Any]:
     """Return the labels of a built image."""
-    told = _spython().inspect(str(path), json=True, quiet=True)
-    attributes = (json.loads(told) if isinstance(told, str) else told).get("attributes", {})
+    answer = _spython().inspect(str(path), json=True, quiet=True)
+    attributes = (json.loads(answer) if isinstance(answer, str) else answer).get("attributes", {})
     return dict(attributes.get("labels") or {})
 
 
 def _spython() -> Any:
+    """Return the client that calls apptainer. Raises RestemError when apptainer is missing."""
     if not shutil.which("singularity"):
         raise RestemError(
-            "there is no apptainer here (its command `singularity`, which spython calls, is not "
-            "on PATH)",
+            "apptainer is missing (spython calls it as `singularity`)",
             "PATH",
-            "load the site's module, or install it: containers/install-apptainer.sh on Debian 12",
+            "load your site's module, or install it: containers/install-apptainer.sh on Debian 12",
         )
     from spython.main import Client
 
     return Client
 
 
-def _need_builder(bootstraps: bool) -> None:
-    """Raise RestemError when something is missing that building needs."""
+def _check_tools(bootstraps: bool) -> None:
+    """Raise RestemError when something that a build needs is missing."""
     _spython()
     user = getpass.getuser()
     if not any(line.startswith((f"{user}:", f"{os.getuid()}:")) for line in _subuids()):
         raise RestemError(
-            f"no fakeroot: {user} has no range of user ids",
+            f"fakeroot is not possible: {user} has no range of user ids",
             "/etc/subuid",
             f"ask the administrator for `apptainer config fakeroot --add {user}`, or build "
             "elsewhere and copy the image with its record",
@@ -181,50 +181,51 @@ def _subuids() -> list[str]:
     return path.read_text().splitlines() if path.is_file() else []
 
 
-def _wheels(locks: Sequence[Path], folder: Path) -> Path:
-    """Collect the wheels of some locks with this machine's own pip and index."""
-    given = [argument for lock in locks for argument in ("-r", str(lock))]
+def _collect_wheels(locks: Sequence[Path], folder: Path) -> Path:
+    """Collect the wheels of some locks with this machine's pip, from the index that it uses."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder)]
-    if subprocess.run([*command, *given], check=False).returncode:
+    for lock in locks:
+        command += ["-r", str(lock)]
+    if subprocess.run(command, check=False).returncode:
         raise RestemError(
             "pip cannot collect the locked packages",
             " ".join(str(lock) for lock in locks),
-            "read what it printed above; --wheels takes a folder that was filled elsewhere",
+            "read what pip printed above, or give --wheels a folder that was filled elsewhere",
         )
     return folder
 
 
 def _check_torch(image: Image, wheels: Path) -> None:
-    """Refuse the wrong build of torch: one version has several, and the index decides which."""
+    """Refuse the wrong build of torch: each version has several, and the index decides which."""
     for wheel in wheels.glob("torch-*.whl"):
         try:
             with zipfile.ZipFile(wheel) as archive:
                 [name] = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
-                told = archive.read(name).decode()
+                metadata = archive.read(name).decode()
         except (zipfile.BadZipFile, ValueError) as problem:
             raise RestemError(
                 f"the wheel cannot be read: {problem}", str(wheel), "collect the wheels again"
             ) from problem
-        cuda = "Requires-Dist: nvidia-" in told
-        if cuda != any(lock.name in ON_GPUS for lock in image.locks):
-            wanted = "CPU" if cuda else "CUDA"
+        is_cuda = "Requires-Dist: nvidia-" in metadata
+        if is_cuda != any(lock.name in CUDA_LOCKS for lock in image.locks):
+            build = "CPU" if is_cuda else "CUDA"
             raise RestemError(
-                f"{wheel.name} is not torch's {wanted} build, which the image {image.name} needs",
+                f"{wheel.name} is not torch's {build} build, which the image {image.name} needs",
                 str(wheels),
-                f"let pip take torch from an index that has its {wanted} build (PIP_INDEX_URL, "
+                f"point pip to an index that has torch's {build} build (PIP_INDEX_URL, "
                 "PIP_EXTRA_INDEX_URL), or give --wheels",
             )
 
 
-def _mirror() -> str:
-    """Return the mirror that this machine's own apt uses."""
-    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+def _debian_mirror() -> str:
+    """Return the mirror that this machine's apt uses."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    command += ["Component: main"]
     try:
-        told = subprocess.run([*asked, "Component: main"], capture_output=True, text=True)
-        return told.stdout.split()[0]
+        return subprocess.run(command, capture_output=True, text=True).stdout.split()[0]
     except (FileNotFoundError, IndexError):
         raise RestemError(
-            "this machine names no Debian mirror", "apt-get indextargets", "give --mirror URL"
+            "apt has no Debian mirror", "apt-get indextargets", "give --mirror URL"
         ) from None
 
 
@@ -235,23 +236,24 @@ def driver() -> str:
         raise RestemError(
             "there is no NVIDIA driver here",
             str(path),
-            "run this on a GPU node; images bring CUDA with them, but never the driver",
+            "run this on a GPU node; images contain CUDA but not the driver",
         )
     return path.read_text().splitlines()[0]
 
 
-def tell_apptainer(root: Path) -> None:
-    """Tell apptainer, through the environment, how jobs run in its containers.
+def configure_apptainer(root: Path) -> None:
+    """Set the environment variables by which apptainer runs jobs in containers.
 
-    A job sees GPUs where SLURM hands them out, or where there is no SLURM. Folders that are links
-    out of the clone are bound, since the container sees the clone only. Root has no capabilities
-    in a container, and the sandbox of programs needs some: it gets them in a user namespace.
+    Jobs see GPUs if SLURM has allocated some, or if there is no SLURM and the machine has some. A
+    container sees only the clone, so folders that the clone links to are bound. Root has no
+    capabilities in a container, but the sandbox needs some; a user namespace provides them.
     """
-    ours = os.environ.get("CUDA_VISIBLE_DEVICES") or not os.environ.get("SLURM_JOB_ID")
-    if ours and (os.environ.get("SLURM_JOB_ID") or Path("/dev/nvidiactl").exists()):
+    in_slurm = bool(os.environ.get("SLURM_JOB_ID"))
+    allocated = bool(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if allocated if in_slurm else Path("/dev/nvidiactl").exists():
         os.environ["APPTAINER_NV"] = "1"
     if os.geteuid() == 0:
         os.environ.setdefault("APPTAINER_FAKEROOT", "1")
-    links = [str(p.resolve()) for p in root.iterdir() if p.is_symlink() and p.is_dir()]
+    linked = [str(p.resolve()) for p in root.iterdir() if p.is_symlink() and p.is_dir()]
     bound = os.environ.get("APPTAINER_BIND", "").split(",")
-    os.environ["APPTAINER_BIND"] = ",".join(dict.fromkeys(filter(None, [*bound, *links])))
+    os.environ["APPTAINER_BIND"] = ",".join(dict.fromkeys(filter(None, [*bound, *linked])))

@@ -1,4 +1,4 @@
-"""What is missing for containers is said: no apptainer, no fakeroot, no driver, no image."""
+"""Errors name what containers lack: apptainer, fakeroot, the driver, the image, the right torch."""
 
 import shutil
 import zipfile
@@ -26,7 +26,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["cpu", "train", "sample"])
-def test_a_definition_installs_locks_only_and_says_what_it_is(name: str) -> None:
+def test_a_definition_installs_only_locks_and_has_a_label_and_a_test(name: str) -> None:
     text = Image(name, ROOT).definition.read_text()
     assert f"restem.image {name}" in text
     assert "%test" in text
@@ -35,30 +35,30 @@ def test_a_definition_installs_locks_only_and_says_what_it_is(name: str) -> None
     assert "src" not in text.replace("$PWD/src", "")
 
 
-def test_an_unknown_image_is_told_with_the_known_ones(clone: Path) -> None:
+def test_an_unknown_image_is_an_error_that_lists_the_known_ones(clone: Path) -> None:
     with pytest.raises(RestemError, match="cpu, sample, train"):
         _ = Image("cpus", clone).path
 
 
-def test_an_image_that_is_not_built_is_told(clone: Path) -> None:
+def test_an_image_that_is_not_built_is_an_error(clone: Path) -> None:
     with pytest.raises(RestemError, match="snakemake --cores 1 images"):
         images.verified(Image("cpu", clone))
 
 
 def test_without_apptainer_nothing_is_built(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(RestemError, match="no apptainer"):
+    with pytest.raises(RestemError, match="apptainer is missing"):
         images.build(Image("cpu", clone), None, clone)
 
 
 def test_without_fakeroot_nothing_is_built(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "_spython", lambda: None)
     monkeypatch.setattr(images, "_subuids", lambda: ["somebody:1:2"])
-    with pytest.raises(RestemError, match="no fakeroot"):
+    with pytest.raises(RestemError, match="fakeroot is not possible"):
         images.build(Image("cpu", clone), None, clone)
 
 
-def test_what_apptainer_says_of_a_failed_build_is_shown(
+def test_apptainers_reason_for_a_failed_build_is_shown(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     program = clone / "bin" / "singularity"
@@ -66,7 +66,7 @@ def test_what_apptainer_says_of_a_failed_build_is_shown(
     program.write_text("#!/bin/sh\necho 'FATAL: no such host' >&2\nexit 255\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    monkeypatch.setattr(images, "_check_tools", lambda bootstraps: None)
     with pytest.raises(RestemError, match="did not build"):
         images.build(Image("train", clone), None, clone)
     assert "FATAL: no such host" in "".join(capfd.readouterr())
@@ -74,49 +74,53 @@ def test_what_apptainer_says_of_a_failed_build_is_shown(
 
 
 @pytest.mark.parametrize("name", ["cpu", "train", "sample"])
-def test_from_debian_only_the_base_is_another(
+def test_from_debian_changes_nothing_but_the_base(
     clone: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    asked: dict[str, Any] = {}
+    build_arguments: dict[str, Any] = {}
 
-    def build(recipe: str, image: str, **more: Any) -> None:
-        asked.update(more, definition=Path(recipe).read_text())
+    def build(recipe: str, image: str, **others: Any) -> None:
+        build_arguments.update(others, definition=Path(recipe).read_text())
         Path(image).touch()
 
     monkeypatch.setattr(images, "_spython", lambda: SimpleNamespace(build=build))
-    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    monkeypatch.setattr(images, "_check_tools", lambda bootstraps: None)
     monkeypatch.setattr(images, "labels", lambda path: {})
     image = Image(name, clone)
     images.build(image, "http://mirror.invalid/debian", clone, from_debian=True)
-    stated = image.definition.read_text()
-    assert "Bootstrap: debootstrap" in asked["definition"]
-    assert "docker" not in asked["definition"]
+    own_definition = image.definition.read_text()
+    assert "Bootstrap: debootstrap" in build_arguments["definition"]
+    assert "docker" not in build_arguments["definition"]
     for part in ("%post", "%environment", "%labels", "%test"):
-        assert asked["definition"].partition(part)[2] == stated.partition(part)[2] != ""
-    assert "MIRROR=http://mirror.invalid/debian" in asked["options"]
+        assert (
+            build_arguments["definition"].partition(part)[2]
+            == own_definition.partition(part)[2]
+            != ""
+        )
+    assert "MIRROR=http://mirror.invalid/debian" in build_arguments["options"]
     assert read_json(image.record)["base"][0] == "Bootstrap: debootstrap"
 
 
 @pytest.mark.parametrize(
-    ("name", "requires", "wanted"),
+    ("name", "requires", "build"),
     [("cpu", "nvidia-cudnn-cu13==9.20", "CPU"), ("train", "sympy", "CUDA"),
      ("sample", "sympy", "CUDA"), ("cpu", "sympy", None), ("train", "nvidia-nccl-cu13", None)],
 )  # fmt: skip
 def test_the_wrong_build_of_torch_is_refused_before_anything_is_built(
-    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str, requires: str, wanted: str | None
+    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str, requires: str, build: str | None
 ) -> None:
     with zipfile.ZipFile(clone / "torch-2.13.0-cp311-cp311-linux_x86_64.whl", "w") as wheel:
         wheel.writestr("torch-2.13.0.dist-info/METADATA", f"Requires-Dist: {requires}\n")
-    built = SimpleNamespace(build=lambda recipe, image, **more: Path(image).touch())
-    monkeypatch.setattr(images, "_spython", lambda: built)
-    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
+    client = SimpleNamespace(build=lambda recipe, image, **others: Path(image).touch())
+    monkeypatch.setattr(images, "_spython", lambda: client)
+    monkeypatch.setattr(images, "_check_tools", lambda bootstraps: None)
     monkeypatch.setattr(images, "labels", lambda path: {})
     image = Image(name, clone)
-    if wanted is None:
+    if build is None:
         images.build(image, "file:///mirror", clone)
         assert image.path.is_file()
         return
-    with pytest.raises(RestemError, match=f"is not torch's {wanted} build"):
+    with pytest.raises(RestemError, match=f"is not torch's {build} build"):
         images.build(image, "file:///mirror", clone)
     assert not image.path.exists()
 
@@ -126,13 +130,13 @@ def test_a_truncated_wheel_is_named(
     clone: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     (clone / "torch-2.13.0-cp311-cp311-linux_x86_64.whl").write_bytes(content)
-    monkeypatch.setattr(images, "_need_builder", lambda bootstraps: None)
-    with pytest.raises(RestemError, match="the wheel cannot be read") as told:
+    monkeypatch.setattr(images, "_check_tools", lambda bootstraps: None)
+    with pytest.raises(RestemError, match="the wheel cannot be read") as error:
         images.build(Image("train", clone), "file:///mirror", clone)
-    assert "torch-2.13.0" in str(told.value)
+    assert "torch-2.13.0" in str(error.value)
 
 
-def test_without_a_driver_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_driver_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     if Path("/proc/driver/nvidia/version").exists():
         assert "NVRM" in images.driver()
         return
@@ -143,7 +147,7 @@ def test_without_a_driver_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("job", "gpus", "expected"), [("7", "0", "1"), ("7", "", None), ("7", None, None)]
 )
-def test_gpus_are_given_to_jobs_that_asked(
+def test_jobs_see_the_gpus_that_slurm_has_allocated(
     clone: Path, monkeypatch: pytest.MonkeyPatch, job: str, gpus: str | None, expected: str | None
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", job)
@@ -154,8 +158,8 @@ def test_gpus_are_given_to_jobs_that_asked(
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     (clone / "data").symlink_to("/usr/share")
-    monkeypatch.setenv("APPTAINER_FAKEROOT", "0")  # what a user says stays
-    images.tell_apptainer(clone)
+    monkeypatch.setenv("APPTAINER_FAKEROOT", "0")  # a user's own value is kept
+    images.configure_apptainer(clone)
     assert images.os.environ["APPTAINER_FAKEROOT"] == "0"
     assert images.os.environ.get("APPTAINER_NV") == expected
     assert images.os.environ["APPTAINER_BIND"] == "/scratch,/usr/share"
@@ -167,8 +171,8 @@ def test_root_gets_a_user_namespace_and_a_user_has_one(
     clone: Path, monkeypatch: pytest.MonkeyPatch, user: int, expected: str | None
 ) -> None:
     for name in ("APPTAINER_FAKEROOT", "APPTAINER_NV", "APPTAINER_BIND"):
-        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.setenv(name, "")  # so that the value is restored
         monkeypatch.delenv(name)
     monkeypatch.setattr(images.os, "geteuid", lambda: user)
-    images.tell_apptainer(clone)
+    images.configure_apptainer(clone)
     assert images.os.environ.get("APPTAINER_FAKEROOT") == expected
