@@ -1,14 +1,15 @@
-"""What SLURM adds, and what the image adds: a study on one machine, through SLURM, and contained.
+"""Measure what SLURM and a container image add to the runtime of a study.
 
     restem images build cpu                                   # once
     python -P benchmarks/cluster.py [config/demo.yaml]        # as root
 
-All three run two jobs at a time on this machine; the second and the third through the profile on
-the virtual SLURM, the third in the CPU image. For the runs through SLURM it says where a job's time
-goes: SLURM starts it, Snakemake starts again inside it, the command works, the run notices that it
-has ended (the plugin asks every so many seconds), and what it freed is submitted. Groups, which run
-several commands, are left out of that. SLURM tells times in whole seconds, so that only means and
-sums mean something. Tables and figures must be the same.
+The study runs three times, always two jobs at a time on this machine: locally, on the virtual SLURM
+of the tests, and there in the CPU image. Tables and figures must be the same bytes.
+
+For runs on SLURM the time of a job is split into parts: until it is submitted, until SLURM starts
+it, until Snakemake has started inside it, the command itself, and until the run notices its end
+(the plugin queries SLURM at intervals). Groups run several commands and are left out. SLURM reports
+whole seconds, so only means and sums are meaningful.
 """
 
 import csv
@@ -30,17 +31,17 @@ from restem.deployment.images import Image, verified
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 NEEDED = ("Snakefile", "rules", "config", "profiles", "envs", "containers", "src")
-ASK_EVERY = 2  # seconds; the plugin's default is 40
+SECONDS_BETWEEN_QUERIES = 2  # the plugin's default is 40
 LOCAL = ["--cores", "2"]
 SLURM = ["--profile", "profiles/slurm", "--jobs", "2", "--latency-wait", "5"]
-SLURM += ["--restem-slurm-init-seconds-before-status-checks", str(ASK_EVERY)]
+SLURM += ["--restem-slurm-init-seconds-before-status-checks", str(SECONDS_BETWEEN_QUERIES)]
 IN_IMAGE = ["--software-deployment-method", "apptainer", "--config", "images={torch: cpu}"]
 ANY_SUBMITTED = "has been submitted with SLURM jobid"
-SUBMITTED = re.compile(rf"Job (\d+) {ANY_SUBMITTED} (\d+)")  # no group: its name is no number
+SUBMITTED = re.compile(rf"Job (\d+) {ANY_SUBMITTED} (\d+)")  # groups have names instead of numbers
 ENDED = re.compile(r"Finished jobid: (\d+)")
 IN_AN_IMAGE = "Activating singularity image"
 GROUPED = ("rewards", "metrics")
-MADE_BY_LOCAL_RULES = ("problems", "figures", "tracking", "table", "costs", "paper", "index")
+MADE_BY_LOCAL_RULES = ("problems", "figures", "tracking", "table", "costs", "sheet")
 
 
 def virtual_cluster(folder: Path) -> Any:
@@ -53,8 +54,8 @@ def virtual_cluster(folder: Path) -> Any:
     return module.Cluster(folder)
 
 
-def planted(tree: Path, image: Image) -> Path:
-    """Return a new folder with what a clone has, and the image."""
+def copy_clone(tree: Path, image: Image) -> Path:
+    """Copy the files of the clone and the image to a new folder; return the folder."""
     tree.mkdir()
     for part in NEEDED:
         if (ROOT / part).is_dir():
@@ -67,7 +68,7 @@ def planted(tree: Path, image: Image) -> Path:
 
 
 def run(tree: Path, study: str, arguments: list[str]) -> tuple[float, list[tuple[float, str]]]:
-    """Run the study; return its wall seconds, and every line with the time it was printed at."""
+    """Run the study; return its wall seconds, and every printed line with its time."""
     path = f"{BIN}:{os.environ['PATH']}"
     variables = {**os.environ, "PATH": path, "PYTHONPATH": str(tree / "src")}
     command = [str(BIN / "snakemake"), "--configfile", study, *arguments]
@@ -87,100 +88,100 @@ def run(tree: Path, study: str, arguments: list[str]) -> tuple[float, list[tuple
     return time.time() - began, lines
 
 
-def clock(cluster: Any) -> dict[str, tuple[int, int, int]]:
-    """Return when each job of the cluster was submitted, started and ended, in whole seconds."""
+def job_times(cluster: Any) -> dict[str, tuple[int, int, int]]:
+    """Return when each job was submitted, started and ended, in whole seconds."""
     os.environ["SLURM_TIME_FORMAT"] = "%s"
-    told = cluster.client("squeue", "-h", "--states=all", "-o", "%A %V %S %e").splitlines()
-    return {job: (int(a), int(b), int(c)) for job, a, b, c in map(str.split, told)}
+    lines = cluster.client("squeue", "-h", "--states=all", "-o", "%A %V %S %e").splitlines()
+    return {job: (int(a), int(b), int(c)) for job, a, b, c in map(str.split, lines)}
 
 
-def commands(results: Path) -> Iterator[float]:
-    """Yield the seconds of every command that was a submitted job of its own."""
-    others = {*MADE_BY_LOCAL_RULES, *GROUPED}
+def command_seconds(results: Path) -> Iterator[float]:
+    """Yield the seconds of every command that was submitted as one job."""
+    not_submitted = {*MADE_BY_LOCAL_RULES, *GROUPED}
     for path in results.rglob("*.tsv"):
-        if not {path.parent.name, path.stem} & others:
+        if not {path.parent.name, path.stem} & not_submitted:
             with path.open() as stream:
                 yield float(next(csv.DictReader(stream, delimiter="\t"))["s"])
 
 
-def people_read(tree: Path) -> dict[str, bytes]:
-    """Return the bytes of every table and figure of a study; MLflow names its copies at random."""
+def tables_and_figures(tree: Path) -> dict[str, bytes]:
+    """Return the bytes of every table and figure; MLflow's copies have random names."""
     kinds = ("table.md", "*.svg", "*.pdf", "*.png")
     files = (path for kind in kinds for path in (tree / "results").rglob(kind))
-    shown = (path for path in files if "tracking" not in path.parts)
-    return {str(path.relative_to(tree)): path.read_bytes() for path in shown}
+    kept = (path for path in files if "tracking" not in path.parts)
+    return {str(path.relative_to(tree)): path.read_bytes() for path in kept}
 
 
-def where_it_went(
+def mean_parts(
     lines: list[tuple[float, str]], times: dict[str, tuple[int, int, int]], results: Path
 ) -> tuple[dict[str, float], int]:
-    """Return the mean seconds that a job spends on each part of its way, and how many jobs."""
-    number, noticed, reactions = {}, {}, []
+    """Return the mean seconds of each part of a job's time, and the number of jobs."""
+    numbers, noticed, until_submitted = {}, {}, []
     free_since = lines[0][0]
     for at, line in lines:
-        if found := SUBMITTED.search(line):
-            number[found[1]] = found[2]
-            reactions.append(at - free_since)
+        if match := SUBMITTED.search(line):
+            numbers[match[1]] = match[2]
+            until_submitted.append(at - free_since)
             free_since = at
-        elif found := ENDED.search(line):
-            noticed[found[1]] = free_since = at
-    jobs = {name: times[number[name]] for name in number}
-    seconds = list(commands(results))
+        elif match := ENDED.search(line):
+            noticed[match[1]] = free_since = at
+    jobs = {name: times[number] for name, number in numbers.items()}
+    seconds = list(command_seconds(results))
     assert len(seconds) == len(jobs), f"{len(seconds)} commands in {len(jobs)} jobs"
     inside = statistics.fmean(end - start for _, start, end in jobs.values())
     working = statistics.fmean(seconds)
+    unnoticed = statistics.fmean(noticed[name] - end for name, (_, _, end) in jobs.items())
     return {
-        "a place is free until the job is submitted": statistics.fmean(reactions[1:]),
-        "submitted until SLURM starts it": statistics.fmean(s - v for v, s, _ in jobs.values()),
+        "from a free slot to the submission": statistics.fmean(until_submitted[1:]),
+        "from the submission to the start": statistics.fmean(s - v for v, s, _ in jobs.values()),
         "inside the job, before and after the command": inside - working,
         "the command": working,
-        f"ended until the run notices, asking every {ASK_EVERY} s": statistics.fmean(
-            noticed[name] - times[number[name]][2] for name in number
-        ),
+        f"until the run notices the end, querying every {SECONDS_BETWEEN_QUERIES} s": unnoticed,
     }, len(jobs)
 
 
-def through_slurm(
+def run_on_slurm(
     tree: Path, study: str, cluster: Any, options: list[str]
 ) -> tuple[float, dict[str, bytes]]:
-    """Run the study through the profile, print where its time went; return seconds and results."""
+    """Run the study on SLURM and print the parts of its time; return seconds and results."""
     seconds, lines = run(tree, study, [*SLURM, *options])
-    parts, jobs = where_it_went(lines, clock(cluster), tree / "results")
+    parts, jobs = mean_parts(lines, job_times(cluster), tree / "results")
     logs = list((tree / ".snakemake/slurm_logs").rglob("*.log"))
     inside = {IN_AN_IMAGE in log.read_text() for log in logs}
     where = (
         "in an image" if inside == {True} else "without image" if True not in inside else "mixed"
     )
     submitted = sum(ANY_SUBMITTED in line for _, line in lines)
-    print(f"through SLURM: {seconds:.0f} s, {submitted} jobs, {where}")
-    print(f"mean seconds of the {jobs} that are no groups:")
+    print(f"on SLURM: {seconds:.0f} s, {submitted} jobs, {where}")
+    print(f"mean seconds of the {jobs} jobs that are not groups:")
     for part, mean in parts.items():
         print(f"  {mean:6.2f}  {part}", flush=True)
-    return seconds, people_read(tree)
+    return seconds, tables_and_figures(tree)
 
 
 def main(study: str) -> None:
-    """Print where the time goes, and one line for each run through SLURM with its ratio."""
+    """Print the parts of the time, and one line with the ratio for each run on SLURM."""
     image = Image("cpu", ROOT)
     verified(image)
     with tempfile.TemporaryDirectory(prefix="restem-") as name:
         folder = Path(name)
-        local = planted(folder / "local", image)
+        local = copy_clone(folder / "local", image)
         alone, _ = run(local, study, LOCAL)
         print(f"on one machine: {alone:.0f} s", flush=True)
-        expected = people_read(local)
+        expected = tables_and_figures(local)
         cluster = virtual_cluster(folder / "c")
         cluster.up()
         os.environ.update(cluster.environment)
         try:
             for name, options in (("slurm", []), ("image", IN_IMAGE)):
-                tree = planted(folder / name, image)
-                seconds, found = through_slurm(tree, study, cluster, options)
-                other = sorted(p for p in expected | found if expected.get(p) != found.get(p))
-                if other or not found:
-                    sys.exit(f"tables or figures are other ones: {', '.join(other) or 'none made'}")
+                tree = copy_clone(folder / name, image)
+                seconds, results = run_on_slurm(tree, study, cluster, options)
+                names = expected | results
+                differing = sorted(p for p in names if expected.get(p) != results.get(p))
+                if differing or not results:
+                    sys.exit(f"different tables or figures: {', '.join(differing) or 'none made'}")
                 ratio = f"ratio={seconds / alone:.2f}"
-                print(f"the same bytes in {len(found)} tables and figures")
+                print(f"the same bytes in {len(results)} tables and figures")
                 print(f"bench cluster {name}: {ratio} ours={seconds:.0f}s peer={alone:.0f}s")
         finally:
             cluster.down()

@@ -1,14 +1,14 @@
-"""Random faults over a study on the virtual SLURM: how many runs end in the wrong state?
+"""Count the wrong results that random faults cause in studies on the virtual SLURM of the tests.
 
     python -P benchmarks/faults.py 25                            # as root, the tests' tiny study
     python -P benchmarks/faults.py 25 config/demo.yaml           # the demo, with more to lose
     python -P benchmarks/faults.py 25 config/demo.yaml --image   # its jobs in the CPU image
 
-Faults hit running jobs: each one of tests/cluster/faults.py, drawn at random with a stated seed, up
-to nine a study and spread over it. Besides, the jobs of one random rule a study get too little
-memory at first. Whatever happens, the same command is given again (with `snakemake --unlock` after
-a killed run) until it succeeds. Counts studies that end in other contents than a run on one
-machine without images, and draws that were lost or doubled.
+Up to nine faults, spread over its runtime, hit the running jobs of each study. They are chosen
+from tests/cluster/faults.py at random, with a fixed seed. In each study the jobs of one random rule
+also get too little memory at first. After a failure the same command is given again, with
+`snakemake --unlock` after a killed run, until it succeeds. Counted are the studies whose artifacts
+differ in content from those of an undisturbed run on one machine, and duplicate draws.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TESTS = ROOT / "tests"
 SEED = 20261121
 TRIES = 6
 FAULTS_A_STUDY = 9
-DISK = "200m"  # of results, which a fault fills
+DISK = "200m"  # size of the disk for results, which one of the faults fills
 PROFILE = ["--profile", "slurm", "--jobs", "3", "--latency-wait", "5"]
 PROFILE += ["--restem-slurm-init-seconds-before-status-checks", "2"]
 IN_IMAGE = ["--software-deployment-method", "apptainer", "--config", "images={torch: cpu}"]
@@ -44,19 +44,19 @@ STARVED = ("make_base", "draw_samples", "select_examples", "make_policy", "summa
 
 
 def module(name: str, path: Path) -> Any:
-    """Load a module of the tests, which are no package."""
+    """Load a module of the tests, which are not a package."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    sys.modules[name] = found
-    spec.loader.exec_module(found)
-    return found
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 def contents(tree: Any) -> dict[str, str]:
-    """Return the content of every artifact, and of the tables and figures that people read.
+    """Return the content digest of every artifact, table and figure.
 
-    MLflow's own copies are left out: they lie below the random names of its runs.
+    MLflow's copies are left out, because they lie in folders with random names.
     """
     kinds = ("*.parquet", "policy.json", "table.md", "table.csv", "*.svg", "*.pdf", "*.png")
     files = (f for kind in kinds for f in tree.results.rglob(kind))
@@ -64,64 +64,64 @@ def contents(tree: Any) -> dict[str, str]:
     return {str(f.relative_to(tree.results)): artifact_digest(f) for f in kept}
 
 
-def wrong_draws(tree: Any) -> int:
-    """Count draws of finished tables that stand twice."""
-    wrong = 0
+def duplicate_draws(tree: Any) -> int:
+    """Count the draws that a table of samples has twice."""
+    duplicates = 0
     for path in tree.results.rglob("samples/*.parquet"):
         if ".restem" not in path.parts:
             draws = [(row["problem_id"], row["draw"]) for row in read_rows(path, "samples")]
-            wrong += len(draws) - len(set(draws))
-    return wrong
+            duplicates += len(draws) - len(set(draws))
+    return duplicates
 
 
 class Faults:
-    """Draw faults and do them to a study that runs."""
+    """Choose faults at random and inflict them on a running study."""
 
     def __init__(self, cluster: Any, kinds: Any, pause: float, options: list[str]) -> None:
-        """Take the mean seconds between two faults, and the command line's further options."""
+        """Take the mean seconds between two faults, and further options of Snakemake."""
         self.cluster, self.kinds, self.pause, self.options = cluster, kinds, pause, options
-        self.chance = random.Random(SEED)
-        unfit = () if options else (kinds.take_the_image_away,)
-        self.known = [fault for fault in kinds.FAULTS if fault not in unfit]
+        self.random = random.Random(SEED)
+        unsuitable = () if options else (kinds.take_the_image_away,)
+        self.faults = [fault for fault in kinds.FAULTS if fault not in unsuitable]
 
-    def study(self, tree: Any, most: int) -> int:
-        """Run the study to its end; return how many faults it suffered."""
+    def run_study(self, tree: Any, faults_max: int) -> int:
+        """Run the study to its end; return the number of faults."""
         suffered = 0
-        starved = self.chance.choice(STARVED)
-        little = ["--set-resources", f"{starved}:mem_mb=60 * 40 ** (attempt > 1)"]
-        print(f"  little memory at first: {starved}", flush=True)
-        for _ in range(TRIES + most):
-            process = tree.start(*PROFILE, *self.options, *little)
-            while process.poll() is None and suffered < most:
-                suffered += self._one(process)
+        rule = self.random.choice(STARVED)
+        memory = ["--set-resources", f"{rule}:mem_mb=60 * 40 ** (attempt > 1)"]
+        print(f"  too little memory at first: {rule}", flush=True)
+        for _ in range(TRIES + faults_max):
+            process = tree.start(*PROFILE, *self.options, *memory)
+            while process.poll() is None and suffered < faults_max:
+                suffered += self._inflict(process)
             code = process.wait()
             if code == 0:
                 return suffered
             if code < 0:
                 tree.snakemake("--unlock")
-        raise SystemExit("the study did not end: a wait without end, or a fault that stays")
+        raise SystemExit("the study did not end: it waits forever, or a fault persists")
 
-    def _one(self, process: Any) -> bool:
-        """Do one fault, unless the run ends before; tell whether it was done."""
-        time.sleep(self.chance.uniform(0, 2 * self.pause))
+    def _inflict(self, process: Any) -> bool:
+        """Inflict one fault, unless the run ends first; tell whether it was inflicted."""
+        time.sleep(self.random.uniform(0, 2 * self.pause))
         try:
             job = self.kinds.running(self.cluster, process)
         except AssertionError:
             return False
-        fault = self.chance.choice(self.known)
-        print(f"  {fault.__name__}: {self.what(job)}", flush=True)
+        fault = self.random.choice(self.faults)
+        print(f"  {fault.__name__}: {self._describe(job)}", flush=True)
         fault(self.cluster, job, process)
         self.kinds.heal(self.cluster)
         return True
 
-    def what(self, job: str) -> str:
-        """Return what a job was submitted for."""
+    def _describe(self, job: str) -> str:
+        """Return the number and the comment of a job."""
         return str(self.cluster.client("squeue", "-h", "-j", job, "-o", "job %A, %k"))
 
 
 @contextmanager
 def copied(planted: Any, to: Path, config: Path | None) -> Iterator[Any]:
-    """Make a copy of the planted tree, with a configuration's study where one is given."""
+    """Copy the tree for the time of one run, with the study of a configuration if one is given."""
     tree = planted.copy(to)
     if config:
         text = config.read_text()
@@ -147,7 +147,7 @@ def expected(planted: Any, folder: Path, config: Path | None) -> tuple[dict[str,
 
 
 def main(count: int, config: Path | None, image: bool) -> None:
-    """Print how many final states were wrong."""
+    """Print how many studies ended with wrong results."""
     trees = module("workflow_trees", TESTS / "workflow" / "conftest.py")
     virtual = module("virtual_cluster", TESTS / "cluster" / "cluster.py")
     kinds = module("virtual_faults", TESTS / "cluster" / "faults.py")
@@ -157,24 +157,25 @@ def main(count: int, config: Path | None, image: bool) -> None:
             cpu = Image("cpu", ROOT)
             verified(cpu)
             shutil.copy2(cpu.path, planted.root / "containers")
-        right, seconds = expected(planted, Path(folder), config)
-        print(f"on one machine: {seconds:.0f} s, {len(right)} artifacts", flush=True)
+        correct, seconds = expected(planted, Path(folder), config)
+        print(f"on one machine: {seconds:.0f} s, {len(correct)} artifacts", flush=True)
         cluster = virtual.Cluster(Path(folder) / "slurm")
         cluster.up()
         os.environ.update(cluster.environment)
         faults = Faults(cluster, kinds, seconds / FAULTS_A_STUDY, IN_IMAGE if image else [])
-        suffered = wrong = doubled = 0
+        suffered = wrong = duplicates = 0
         try:
             while suffered < count:
                 with copied(planted, Path(folder) / "tree", config) as tree:
-                    suffered += faults.study(tree, min(count - suffered, FAULTS_A_STUDY))
-                    found = contents(tree)
-                    doubled += wrong_draws(tree)
-                other = sorted(k for k in right | found if right.get(k) != found.get(k))
-                wrong += bool(other)
-                for name in other:
-                    print(f"  another content: {name}")
-                print(f"{suffered} faults: {wrong} wrong final states, {doubled} wrong draws")
+                    suffered += faults.run_study(tree, min(count - suffered, FAULTS_A_STUDY))
+                    results = contents(tree)
+                    duplicates += duplicate_draws(tree)
+                paths = sorted(correct | results)
+                differing = [path for path in paths if correct.get(path) != results.get(path)]
+                wrong += bool(differing)
+                for path in differing:
+                    print(f"  different content: {path}")
+                print(f"{suffered} faults: {wrong} wrong results, {duplicates} duplicate draws")
         finally:
             cluster.down()
 

@@ -1,8 +1,8 @@
-"""Early cut-off: what does a re-run cost whose first stage makes the same bytes again?
+"""Measure what a re-run costs when its first stage produces the same content as before.
 
-Ours: the workflow as it is; jobs below put their outputs back. Peer: the same Snakemake without
-that (RESTEM_RECOMPUTE=1), so that every job below computes again, as Snakemake does by itself.
-Both run the same study on the same tree after the same edit, interleaved.
+Ours: the workflow as it is; jobs downstream restore their outputs. Peer: the same workflow without
+that (RESTEM_RECOMPUTE=1), so that every job downstream computes again, as plain Snakemake does.
+Both run the same study in the same folder after the same edit, in turn.
 """
 
 import os
@@ -50,14 +50,14 @@ def run(tree: Path, **environment: str) -> float:
     return time.monotonic() - started
 
 
-def edit(tree: Path, text: str) -> None:
-    """Change the logic of the verification stage in a way that changes none of its rows."""
+def edit_a_stage(tree: Path, text: str) -> None:
+    """Edit the code of the verification stage without changing its output."""
     path = tree / "src/restem/stages/rewards.py"
     path.write_text(path.read_text() + f"\n\n_UNUSED = {text!r}\n")
 
 
 def main() -> None:
-    """Print one line with the ratio."""
+    """Print the time of every run, and one line with the ratio."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         for name in NEEDED:
@@ -67,13 +67,13 @@ def main() -> None:
         print(f"first run: {run(tree):.1f} s", flush=True)
         ours, peer = [], []
         for number in range(ROUNDS):
-            edit(tree, f"ours {number}")
+            edit_a_stage(tree, f"ours {number}")
             ours.append(run(tree))
-            edit(tree, f"peer {number}")
+            edit_a_stage(tree, f"peer {number}")
             peer.append(run(tree, RESTEM_RECOMPUTE="1"))
             print(f"round {number}: ours {ours[-1]:.1f} s, peer {peer[-1]:.1f} s", flush=True)
         print(f"unchanged study: {run(tree):.1f} s", flush=True)
-    ratios = [theirs / mine for mine, theirs in zip(ours, peer, strict=True)]
+    ratios = [theirs / own for own, theirs in zip(ours, peer, strict=True)]
     figures = f"ours={statistics.median(ours):.1f}s peer={statistics.median(peer):.1f}s"
     spread = f"min={min(ratios):.2f} max={max(ratios):.2f}"
     print(f"bench plan: ratio={statistics.median(ratios):.2f} {spread} {figures}")
