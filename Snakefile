@@ -48,6 +48,8 @@ localrules:
     count_costs,
     load_problems,  # may need the network, which compute nodes often lack
     plot_figure,
+    write_methods,
+    write_page,
     write_table,
     publish_runs,
 
