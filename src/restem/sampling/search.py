@@ -76,18 +76,18 @@ class BeamSearch:
         self._sampled_tokens = self._prompt_tokens = 0
 
     def solve(self, request: Request) -> list[Completion]:
-        """Return the final beam, sorted by value, as draws 0, 1, ...; draw 0 has all tokens.
+        """Return the final beam, sorted by value, as draws 0, 1, ...
 
-        The tokens of draw 0 are those of the whole search, rollouts included; the others have 0.
+        The tokens of the whole search, rollouts included, are counted for draw 0; the others have
+        none.
         """
         self._sampled_tokens = self._prompt_tokens = depth = 0
         max_depth = -(-self._decoding.max_tokens // self._search.step_tokens)
         beam = [Node()]
         while any(not node.finished for node in beam) and depth < max_depth:
             finished = [node for node in beam if node.finished]
-            beam = finished + list(
-                self._valued(request, self._continued(request, beam, depth), depth)
-            )
+            continued = self._continued(request, beam, depth)
+            beam = [*finished, *self._valued(request, continued, depth)]
             beam.sort(key=lambda node: (-node.value, -node.logprob, node.text))
             beam, depth = beam[: self._search.beams], depth + 1
         return [
@@ -126,6 +126,7 @@ class BeamSearch:
         return list(by_text.values())
 
     def _valued(self, request: Request, nodes: Sequence[Node], depth: int) -> Iterator[Node]:
+        """Yield the nodes with their values: the share of their rollouts that is accepted."""
         for place, node in enumerate(nodes):
             texts = [node.text]
             remaining = self._decoding.max_tokens - node.length

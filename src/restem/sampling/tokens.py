@@ -66,7 +66,7 @@ def _can_write(tokenizer: Any, string: str) -> bool:
 def shared_length(prompts: Sequence[list[int]]) -> int:
     """Count the first tokens that all prompts share, leaving each at least one of its own.
 
-    Texts are tokenized whole and compared as tokens. So a token that spans the end of a shared text
+    Texts are tokenised whole and compared as tokens. So a token that spans the end of a shared text
     is not shared.
     """
     first, last = min(prompts), max(prompts)

@@ -10,13 +10,13 @@ import torch
 
 from restem.config.training import Training
 from restem.policies.checkpoint import load_policy, save_policy
+from restem.sampling.loading import peak_memory_bytes
 from restem.sampling.tokens import context_tokens
-from restem.training.examples import Example, encoded
+from restem.training.examples import Example, encode_examples
 from restem.training.lora import require_whole, save_alone, save_merged, with_adapters
-from restem.training.parallel import group
-from restem.training.report import TrainingReport, peak_memory_bytes
-from restem.training.run import Run, Validate
-from restem.training.state import Keeper
+from restem.training.parallel import join_processes
+from restem.training.run import TrainingReport, TrainingRun, Validate
+from restem.training.state import StateStore
 
 
 def fine_tune(
@@ -29,44 +29,45 @@ def fine_tune(
     out: Path,
     progress: Callable[[str], object],
     device: str = "cpu",
-    keeper: Keeper | None = None,
+    store: StateStore | None = None,
 ) -> TrainingReport:
     """Fit the weights at `start` to the examples and save a checkpoint directory at `out`.
 
-    validate: returns the reward of a model in evaluation mode. keeper: saves the run's state, and
-    lets a run that was killed go on. The same arguments and thread count give the same bytes on one
-    CPU, killed or not; a GPU does not promise that. Under torchrun, all processes call this; the
-    first one validates and saves. Raises EmptyExamples, and RestemError when the
-    loss is not finite.
+    validate: returns the reward of a model in evaluation mode. store: where the run saves its
+    state, and finds that of a run that was killed. The same arguments and thread count give the
+    same bytes on one CPU, killed or not; on a GPU they may differ. Under torchrun all processes
+    call this; the first one saves. Raises EmptyExamples, and RestemError if the loss is not finite.
     """
-    began = time.monotonic()
-    with _reproducible(seed, threads), group(device, settings.shard) as processes:
+    started = time.monotonic()
+    with _reproducible(seed, threads), join_processes(device, settings.shard) as processes:
         if settings.lora and not settings.lora.merged:
             require_whole(start)
-        with processes.in_turn():
-            model, tokenizer, adapted = _loaded(start, settings)
-            processes.hold(model)
-        rows, skipped = encoded(examples, tokenizer, settings, context_tokens(model))
-        run = Run(model, tokenizer, rows, settings, seed, validate, progress, keeper, processes)
+        with processes.loading():
+            model, tokenizer, adapted = _load(start, settings)
+            processes.place(model)
+        encoded, skipped = encode_examples(examples, tokenizer, settings, context_tokens(model))
+        run = TrainingRun(
+            model, tokenizer, encoded, settings, seed, validate, progress, store, processes
+        )
         run.report.skipped = skipped
         run.train()
-        fitted = processes.whole()
+        full_weights = processes.full_weights()
         if processes.rank == 0:
-            if fitted is not None:
-                model, tokenizer, adapted = _loaded(start, settings)
-                model.load_state_dict(fitted, strict=False)
+            if full_weights is not None:
+                model, tokenizer, adapted = _load(start, settings)
+                model.load_state_dict(full_weights, strict=False)
             if adapted is None:
                 save_policy(model, tokenizer, out)
             else:
                 save = save_merged if settings.lora and settings.lora.merged else save_alone
                 save(adapted, tokenizer, start, out)
-    run.report.wall_seconds = time.monotonic() - began
-    run.report.peak_memory_bytes = peak_memory_bytes(torch.device(processes.device))
+    run.report.wall_seconds = time.monotonic() - started
+    run.report.peak_memory_bytes = peak_memory_bytes(processes.device)
     return run.report
 
 
-def _loaded(start: Path, settings: Training) -> tuple[Any, Any, Any]:
-    """Return model, tokenizer, and the model with adapters around it where there are any."""
+def _load(start: Path, settings: Training) -> tuple[Any, Any, Any]:
+    """Return model, tokenizer, and the model with adapters around it, if there are any."""
     model, tokenizer = load_policy(start)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -1,10 +1,10 @@
 """Compute the M-step's objective: Eq. 3's weighted likelihood of targets given prompts.
 
-Minimised is  L = sum_i w_i sum_t a_it * -log p(y_it | x_i, y_i<t), with target tokens t of the
+The loss is  L = sum_i w_i sum_t a_it * -log p(y_it | x_i, y_i<t), with target tokens t of the
 step's examples i. normalise="token": a_it = 1 / sum_i(w_i T_i), each target token counts the same:
 Eq. 3 up to a factor per step. normalise="example": a_it = 1 / (T_i sum_i w_i), each example counts
-the same. Either way weight 2 is the example twice, and weight 0 is the example left out. With
-negative weights (TRICE's control variate) the denominators sum their sizes.
+the same. Either way weight 2 means the example twice, and weight 0 without it. With negative
+weights (TRICE's control variate) the denominators sum absolute values.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,27 +20,27 @@ from restem.training.packs import Pack, Pass
 
 
 def accumulate(
-    model: Any, packs: Sequence[Pack], between: Callable[[], object] = lambda: None
+    model: Any, packs: Sequence[Pack], before_pass: Callable[[], object] = lambda: None
 ) -> float:
-    """Add the gradient of the step's loss to the parameters' and return the loss.
+    """Add the gradient of a step's loss to the parameters' gradients and return the loss.
 
-    between: called before every pass; it may raise to give the step up. Passes run one after
-    another, so memory is bounded by the longest one and the prefix, not by the step.
+    before_pass: called before every pass; it may raise to abandon the step. Passes run one after
+    another, so the longest one and the prefix limit the memory, not the step.
     """
-    own_attention = not any(one.parts for pack in packs for one in pack.passes)
-    # Until the last backward pass is over: checkpointed layers run again in it.
-    with nullcontext() if own_attention else _attending_along_trees(model):
-        return sum(_pack(model, pack, between) for pack in packs)
+    own_attention = not any(one_pass.parts for pack in packs for one_pass in pack.passes)
+    # Until the last backward pass is done: checkpointed layers run again in it.
+    with nullcontext() if own_attention else _tree_attention(model):
+        return sum(_pack(model, pack, before_pass) for pack in packs)
 
 
-def _pack(model: Any, pack: Pack, between: Callable[[], object]) -> float:
-    between()
-    prefix = _prefix(model, pack.prefix)
+def _pack(model: Any, pack: Pack, before_pass: Callable[[], object]) -> float:
+    before_pass()
+    prefix = _run_prefix(model, pack.prefix)
     far = {layer: (_leaf(keys), _leaf(values)) for layer, (keys, values) in prefix.items()}
     total = 0.0
-    for one in pack.passes:
-        between()
-        loss = _pass_loss(model, one, far)
+    for one_pass in pack.passes:
+        before_pass()
+        loss = _pass_loss(model, one_pass, far)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     _backward_prefix(prefix, far)
@@ -48,15 +48,15 @@ def _pack(model: Any, pack: Pack, between: Callable[[], object]) -> float:
 
 
 def _leaf(states: torch.Tensor) -> torch.Tensor:
-    """Cut the graph; the gradients of all passes add up in the leaf."""
+    """Detach from the graph; the gradients of all passes add up in the leaf."""
     return states.detach().requires_grad_(states.requires_grad)
 
 
-def _prefix(model: Any, ids: torch.Tensor) -> dict[int, States]:
+def _run_prefix(model: Any, ids: torch.Tensor) -> dict[int, States]:
     """Run the shared prefix once; return its keys and values by layer, with their graph.
 
-    The graph is what makes the result equal to running the prefix in every row. (A detached
-    prefix would be wrong.)
+    The graph makes the result equal to running the prefix in every row; a detached prefix would
+    give another gradient.
     """
     if not len(ids):
         return {}
@@ -69,7 +69,7 @@ def _prefix(model: Any, ids: torch.Tensor) -> dict[int, States]:
 
 
 def _backward_prefix(prefix: dict[int, States], far: dict[int, States]) -> None:
-    """Carry the gradients that gathered at the prefix's keys and values on through the prefix."""
+    """Propagate the gradients of the prefix's keys and values back through the prefix."""
     pairs = [
         (whole, leaf.grad)
         for layer, states in prefix.items()
@@ -81,17 +81,18 @@ def _backward_prefix(prefix: dict[int, States], far: dict[int, States]) -> None:
         torch.autograd.backward(outputs, gradients)
 
 
-def _pass_loss(model: Any, one: Pass, far: dict[int, States]) -> torch.Tensor:
+def _pass_loss(model: Any, one_pass: Pass, far: dict[int, States]) -> torch.Tensor:
     """Return a pass's share of the loss, a scalar with gradient."""
     device = model.device
-    with _projecting_only(model, one.sources):
-        if one.parts:
-            logits = _run(model, one.ids, Tree(one.parts, one.positions[0].to(device), far))
+    with _projecting_only(model, one_pass.sources):
+        if one_pass.parts:
+            tree = Tree(one_pass.parts, one_pass.positions[0].to(device), far)
+            logits = _run(model, one_pass.ids, tree)
         else:
-            logits = model(input_ids=one.ids.to(device), use_cache=False).logits
+            logits = model(input_ids=one_pass.ids.to(device), use_cache=False).logits
     wide = logits[0].to(torch.promote_types(logits.dtype, torch.float32))
-    losses = cross_entropy(wide, one.labels.to(device), reduction="none")
-    return (one.shares.to(device, losses.dtype) * losses).sum()
+    losses = cross_entropy(wide, one_pass.labels.to(device), reduction="none")
+    return (one_pass.shares.to(device, losses.dtype) * losses).sum()
 
 
 def _run(model: Any, ids: torch.Tensor, tree: Tree) -> torch.Tensor:
@@ -104,23 +105,13 @@ def _run(model: Any, ids: torch.Tensor, tree: Tree) -> torch.Tensor:
             tree=tree,
         ).logits
     except (UnknownAttentionError, TypeError) as error:
-        raise _unfit(model) from error
+        raise _unsupported(model) from error
     if tree.read_by != set(range(model.config.get_text_config().num_hidden_layers)):
-        raise _unfit(model)
+        raise _unsupported(model)
     return logits
 
 
-@contextmanager
-def _attending_along_trees(model: Any) -> Iterator[None]:
-    own = model.config._attn_implementation
-    model.set_attn_implementation(TREE_ATTENTION)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(own)
-
-
-def _unfit(model: Any) -> RestemError:
+def _unsupported(model: Any) -> RestemError:
     return RestemError(
         "a layer's attention is not plain causal attention over a row of tokens",
         f"{type(model).__name__}, training.layout",
@@ -129,16 +120,26 @@ def _unfit(model: Any) -> RestemError:
 
 
 @contextmanager
-def _projecting_only(model: Any, chosen: torch.Tensor) -> Iterator[None]:
-    """Let the output projection see only chosen places of all [rows x columns].
+def _tree_attention(model: Any) -> Iterator[None]:
+    own = model.config._attn_implementation
+    model.set_attn_implementation(TREE_ATTENTION)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(own)
 
-    A hook instead of a call of trunk and projection by hand, so that what a model does around its
+
+@contextmanager
+def _projecting_only(model: Any, places: torch.Tensor) -> Iterator[None]:
+    """Apply the output projection only to some flat places of all [rows x columns].
+
+    A hook instead of separate calls of trunk and projection, so that what a model does around its
     projection (scaling, soft caps) stays. index_select, because its gradient adds in order.
     """
-    places = chosen.to(model.device)
+    index = places.to(model.device)
 
     def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return inputs[0].flatten(0, 1).index_select(0, places).unsqueeze(0)
+        return inputs[0].flatten(0, 1).index_select(0, index).unsqueeze(0)
 
     handle = model.get_output_embeddings().register_forward_pre_hook(select)
     try:

@@ -2,13 +2,14 @@
 
 Weights are replicated; the optimiser's state is sharded: a parameter belongs to one process, which
 alone keeps its moments and updates it (ZeRO stage 1, Rajbhandari et al. 2020, arXiv 1910.02054).
-`restem.training.sharding` shards the weights too. `torchrun` starts the processes; what they
-compute is the single process's step up to rounding.
+`restem.training.sharding` shards the weights too. `torchrun` starts the processes; up to rounding,
+they compute the step of a single process.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,132 +18,76 @@ import torch.distributed as distributed
 
 from restem.training.examples import Encoded
 from restem.training.packs import Pack
-from restem.training.state import Keeper
+from restem.training.state import StateStore
 
-# A process waits for the others as long as a validation takes.
-_PATIENCE: Final = timedelta(days=2)
-_BUCKET: Final = 1 << 24  # numbers in one collective
+# Processes wait for each other as long as a validation takes.
+_TIMEOUT: Final = timedelta(days=2)
+_BUCKET: Final = 1 << 24  # numbers in one collective operation
 
 
-class Group:
-    """The processes of one run; by default this one alone, for which all calls are trivial."""
+class Processes:
+    """The processes of one run that torchrun started, each with all weights; or a single process.
 
-    rank, size = 0, 1
-    device = "cpu"
-    far_prefixes = True  # whether a prefix may run by itself, before the passes that share it
+    separate_prefix: whether a prefix may run by itself, before the passes that share it.
+    sharded: whether each process has only its part of the weights, and saves a state of its own.
+    """
+
+    separate_prefix, sharded = True, False
+
+    def __init__(self, device: str, rank: int = 0, size: int = 1) -> None:
+        self.device, self.rank, self.size = device, rank, size
 
     # ---- a model and its weights ----
 
-    def in_turn(self) -> AbstractContextManager[None]:
-        """Let the processes load a whole model when there is room for it: all at once."""
+    def loading(self) -> AbstractContextManager[None]:
+        """Return a context in which the processes load a whole model: here all at once."""
         return nullcontext()
 
-    def hold(self, model: Any) -> None:
-        """Keep what this process needs of a model that it has loaded: all of it."""
+    def place(self, model: Any) -> None:
+        """Put this process's part of a loaded model on its device."""
         model.to(self.device)
 
-    def trained(self, model: Any) -> dict[str, torch.Tensor]:
-        """Return the weights that are trained, by name."""
+    def trained_weights(self, model: Any) -> dict[str, torch.Tensor]:
+        """Return the weights that are trained, by name; of sharded ones this process's part."""
         return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
-    def owner(self, parameters: Sequence[torch.Tensor]) -> list[int]:
-        """Return which process updates each parameter: the largest first, to the emptiest."""
+    def owners(self, parameters: Sequence[torch.Tensor]) -> list[int]:
+        """Return which process updates each parameter: the largest first, to the least loaded."""
+        if self.sharded:
+            return [self.rank] * len(parameters)
         loads, owners = [0] * self.size, [0] * len(parameters)
         for place in sorted(range(len(parameters)), key=lambda k: -parameters[k].numel()):
             owners[place] = loads.index(min(loads))
             loads[owners[place]] += parameters[place].numel()
         return owners
 
+    def full_weights(self) -> dict[str, torch.Tensor] | None:
+        """Return all trained weights to the first process if they are sharded, else None."""
+        return None
+
     # ---- a step ----
 
-    def part(self, examples: Sequence[Encoded]) -> Sequence[Encoded]:
-        """Return this process's share of a step: neighbours by prompt, about as many tokens."""
+    def share(self, examples: Sequence[Encoded]) -> Sequence[Encoded]:
+        """Return this process's share of a step: similar prompts, about as many tokens."""
         if self.size == 1:
             return examples
         order = sorted(examples, key=lambda e: (e.family, e.prompt))
         costs = [len(e.target) + len(e.prompt) // 8 for e in order]
-        total, before, found = sum(costs), 0, []
+        total, before, share = sum(costs), 0, []
         for example, cost in zip(order, costs, strict=True):
             if (before + cost / 2) * self.size // total == self.rank:
-                found.append(example)
+                share.append(example)
             before += cost
-        return found
+        return share
 
-    def level(self, laid_out: list[Pack], padded: bool) -> list[Pack]:
-        """Return a step's passes, as many as the other processes need to have beside them."""
-        return laid_out
-
-    def sum_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
-        """Replace every gradient by its sum over the processes."""
-
-    def norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the L2 norm of the whole gradient."""
-        return torch.nn.utils.get_total_norm(gradients)
-
-    def spread(self, parameters: Sequence[torch.Tensor], owners: Sequence[int]) -> None:
-        """Give every process the parameters that others have updated."""
-
-    # ---- what all processes agree on ----
-
-    def total(self, values: Sequence[float]) -> list[float]:
-        """Sum each value over the processes."""
-        return list(values)
-
-    def any(self, *flags: bool) -> list[bool]:
-        """Tell of each flag whether it is set in any process."""
-        return [value > 0 for value in self.total([float(flag) for flag in flags])]
-
-    def said(self, speak: Callable[[], float]) -> float:
-        """Return what the first process says."""
-        return speak()
-
-    # ---- what is kept, saved and found again ----
-
-    @property
-    def keeps(self) -> bool:
-        """Tell whether this process keeps the best weights."""
-        return self.rank == 0
-
-    def gathered(self, value: Any) -> list[Any]:
-        """Return the values of all processes to the first one, none to the others."""
-        return [value]
-
-    @property
-    def place(self) -> int:
-        """Return which of the saved values is this process's."""
-        return self.rank
-
-    def own(self, keeper: Keeper) -> Keeper:
-        """Return what keeps this process's states."""
-        return keeper
-
-    def meet(self) -> None:
-        """Wait for the processes that keep states of their own."""
-
-    def least(self, number: int) -> int:
-        """Return the least number among processes that keep states of their own."""
-        return number
-
-    def whole(self) -> dict[str, torch.Tensor] | None:
-        """Return all trained weights to the first process, where no process has them."""
-        return None
-
-
-class Processes(Group):
-    """The group that torchrun started."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
-
-    def total(self, values: Sequence[float]) -> list[float]:
-        """Sum each value over the processes."""
-        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
-        distributed.all_reduce(summed)
-        return [float(value) for value in summed.tolist()]
+    def add_idle_passes(self, packs: list[Pack], padded: bool) -> list[Pack]:
+        """Return a step's passes, with as many as the other processes require."""
+        return packs
 
     def sum_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
         """Replace every gradient by its sum over the processes."""
+        if self.size == 1:
+            return
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -153,42 +98,91 @@ class Processes(Group):
             for gradient, part in zip(bucket, parts, strict=True):
                 gradient.copy_(part.view_as(gradient))
 
-    def spread(self, parameters: Sequence[torch.Tensor], owners: Sequence[int]) -> None:
-        """Give every process the parameters that others have updated."""
-        for parameter, owner in zip(parameters, owners, strict=True):
-            distributed.broadcast(parameter.detach(), owner)
+    def gradient_norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the L2 norm of the whole gradient."""
+        return torch.nn.utils.get_total_norm(gradients)
 
-    def said(self, speak: Callable[[], float]) -> float:
-        """Return what the first process says."""
-        value = speak() if self.rank == 0 else 0.0
-        return self.total([value])[0]
+    def send_updates(self, parameters: Sequence[torch.Tensor], owners: Sequence[int]) -> None:
+        """Send every parameter from its owner to the other processes."""
+        if self.size > 1 and not self.sharded:
+            for parameter, owner in zip(parameters, owners, strict=True):
+                distributed.broadcast(parameter.detach(), owner)
 
-    def gathered(self, value: Any) -> list[Any]:
-        """Return the values of all processes to the first one, none to the others."""
-        found: list[Any] = [None] * self.size
-        distributed.gather_object(value, found if self.rank == 0 else None)
-        return found if self.rank == 0 else []
+    # ---- agreement ----
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Sum each value over the processes."""
+        if self.size == 1:
+            return list(values)
+        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(summed)
+        return [float(value) for value in summed.tolist()]
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Tell for each flag whether it is set in any process."""
+        return [value > 0 for value in self.total([float(flag) for flag in flags])]
+
+    def from_first(self, compute: Callable[[], float]) -> float:
+        """Return the first process's value; with sharded weights, all have to compute it."""
+        value = compute() if self.sharded or self.rank == 0 else 0.0
+        return self.total([value if self.rank == 0 else 0.0])[0]
+
+    # ---- saved states ----
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Tell whether this process keeps the best weights."""
+        return self.sharded or self.rank == 0
+
+    def own_store(self, store: StateStore) -> StateStore:
+        """Return the store of this process's states."""
+        return replace(store, part=f"{self.rank}of{self.size}") if self.sharded else store
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values that this process saves: the first one those of all, or its own."""
+        if self.size == 1 or self.sharded:
+            return [value]
+        values: list[Any] = [None] * self.size
+        distributed.gather_object(value, values if self.rank == 0 else None)
+        return values if self.rank == 0 else []
+
+    def own_value(self, gathered: Sequence[Any]) -> Any:
+        """Return this process's value among those that were gathered."""
+        return gathered[0 if self.sharded else self.rank]
+
+    def wait_for_states(self) -> None:
+        """Wait until all processes with states of their own have saved."""
+        if self.sharded:
+            distributed.barrier()
+
+    def minimum(self, number: int) -> int:
+        """Return the minimum over the processes with states of their own."""
+        return self._reduce(number, distributed.ReduceOp.MIN) if self.sharded else number
+
+    def _reduce(self, number: int, operation: Any) -> int:
+        tensor = torch.tensor(number, device=self.device)
+        distributed.all_reduce(tensor, operation)
+        return int(tensor)
 
 
 @contextmanager
-def group(device: str, shard: str = "optimizer") -> Iterator[Group]:
-    """Join the processes that torchrun started, or be the only one."""
+def join_processes(device: str, shard: str = "optimizer") -> Iterator[Processes]:
+    """Join the processes that torchrun started, or be a single one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        alone = Group()
-        alone.device = device
-        yield alone
+        yield Processes(device)
         return
-    own = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+    own_device = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
     if device == "cuda":
-        torch.cuda.set_device(own)
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
+        torch.cuda.set_device(own_device)
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
+        rank, size = distributed.get_rank(), distributed.get_world_size()
         if shard == "weights":
-            from restem.training.sharding import Sharded
+            from restem.training.sharding import ShardedProcesses
 
-            yield Sharded(own)
+            yield ShardedProcesses(own_device, rank, size)
         else:
-            yield Processes(own)
+            yield Processes(own_device, rank, size)
     finally:
         distributed.destroy_process_group()
 

@@ -1,26 +1,84 @@
-"""The learning rate over the steps, and the steps that end with a validation."""
+"""What each optimiser step does: its examples, its learning rate, and whether it is validated."""
 
 import math
+import random
+from collections.abc import Sequence
+from typing import Final, Literal
 
 from restem.config.training import Training
+from restem.training.examples import Encoded
+
+# Batches sorted by length together: with more of them, the lengths in a batch are more similar.
+_POOL_BATCHES: Final = 8
+
+Shuffle = Literal["examples", "questions"]
 
 
-def rate_share(settings: Training, step: int, steps: int) -> float:
-    """Return the share of the peak rate at a step, counted from 0, of all steps."""
+class BatchOrder:
+    """Find the examples of any step; an epoch's order follows from the seed and earlier epochs."""
+
+    def __init__(self, examples: Sequence[Encoded], settings: Training, seed: int) -> None:
+        self._examples, self._settings = examples, settings
+        self._rng = random.Random(seed)
+        self._epoch = -1
+        self._batches: list[list[Encoded]] = []
+        self.steps_per_epoch = math.ceil(len(examples) / settings.batch_size)
+
+    def batch(self, step: int) -> list[Encoded]:
+        """Return the examples of a step, counted from 0; steps must not decrease."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        while self._epoch < epoch:
+            size, shuffle = self._settings.batch_size, self._settings.shuffle
+            self._batches = epoch_batches(self._examples, size, self._rng, shuffle)
+            self._epoch += 1
+        return self._batches[place]
+
+
+def epoch_batches(
+    examples: Sequence[Encoded], batch_size: int, rng: random.Random, shuffle: Shuffle = "examples"
+) -> list[list[Encoded]]:
+    """Shuffle examples into batches of similar lengths, every example once.
+
+    shuffle: "questions" keeps the examples of one prompt in one batch, as far as it has room.
+    """
+    groups = [[example] for example in examples]
+    if shuffle == "questions":
+        by_prompt: dict[tuple[int, ...], list[Encoded]] = {}
+        for example in examples:
+            by_prompt.setdefault(tuple(example.prompt), []).append(example)
+        groups = list(by_prompt.values())
+    rng.shuffle(groups)
+    order = [
+        (max(map(len, group)), place, example)
+        for place, group in enumerate(groups)
+        for example in group
+    ]
+    pool = batch_size * _POOL_BATCHES
+    batches = []
+    for start in range(0, len(order), pool):
+        by_length = sorted(order[start : start + pool], key=lambda entry: entry[:2])
+        similar = [example for *_, example in by_length]
+        batches += [similar[k : k + batch_size] for k in range(0, len(similar), batch_size)]
+    rng.shuffle(batches)
+    return batches
+
+
+def rate_factor(settings: Training, step: int, steps: int) -> float:
+    """Return the learning rate at a step, counted from 0, as a factor of its peak."""
     warmup = math.ceil(settings.warmup_share * steps)
     if step < warmup:
         return (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
+    progress = (step - warmup) / max(1, steps - warmup)
     if settings.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * done))
-    return 1 - done if settings.schedule == "linear" else 1.0
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return 1 - progress if settings.schedule == "linear" else 1.0
 
 
-def validation_steps(settings: Training, steps_per_epoch: int) -> set[int]:
-    """Return after how many steps to validate; the end of every epoch is among them."""
-    parts = settings.validations_per_epoch
-    return {
-        epoch * steps_per_epoch + max(1, round(part * steps_per_epoch / parts))
-        for epoch in range(settings.epochs_max)
-        for part in range(1, parts + 1)
-    }
+def validation_steps(steps: int, steps_per_epoch: int, per_epoch: int) -> set[int]:
+    """Return after how many steps to validate: before the first, in every epoch, after the last.
+
+    The end of every epoch is among them.
+    """
+    within_epoch = [max(1, round(k * steps_per_epoch / per_epoch)) for k in range(1, per_epoch + 1)]
+    starts = range(0, steps, steps_per_epoch)
+    return {0, steps} | {start + step for start in starts for step in within_epoch}

@@ -1,11 +1,10 @@
-"""Where a fine-tuning run stands, kept beside its output so that a killed run goes on from there.
+"""The saved state of a fine-tuning run, from which a run that was killed goes on.
 
-A state is a whole: weights, optimiser, what was measured, random generators. It is written to a
-temporary name, synced and renamed, so that whatever kills the run leaves the last whole one.
+A state is complete: weights, optimiser, measurements, random generators. It is written to a
+temporary file, synced and renamed, so that the last complete one survives a kill at any moment.
 """
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -20,42 +19,47 @@ import torch
 
 from restem.artifacts.digests import file_digest
 
-ENDED: Final = 128 + signal.SIGTERM
+TERMINATED: Final = 128 + signal.SIGTERM
 
 
 class Interrupted(SystemExit):
-    """End the process the way SIGTERM does, after the state is saved."""
+    """End the process with the exit code of SIGTERM, after the state is saved."""
 
     def __init__(self) -> None:
-        super().__init__(ENDED)
+        super().__init__(TERMINATED)
 
 
 @dataclass
-class Keeper:
+class StateStore:
     """Save and find the state of one run.
 
-    folder: for states only; key: names the run's recipe, a state of another one is swept; seconds:
-    time between two saves; part: of a state that several processes save, each its own.
+    folder: for states only. key: identifies the run's recipe; states of others are deleted.
+    interval_seconds: time between two saves. part: of a state that several processes save, each its
+    own.
     """
 
     folder: Path
     key: str
-    seconds: float
+    interval_seconds: float
     part: str = "whole"
 
     def __post_init__(self) -> None:
+        self._recipe_prefix = f"{self.key[:32]}-"
+        self._prefix = f"{self._recipe_prefix}{self.part}-"
         self._saved_at = time.monotonic()
-        self._remove(set(self._states()))
+        self._delete_except(set(self._paths()))
 
     @property
     def due(self) -> bool:
         """Tell whether it is time to save."""
-        return time.monotonic() - self._saved_at >= self.seconds
+        return time.monotonic() - self._saved_at >= self.interval_seconds
 
-    def save(self, state: dict[str, Any], all_saved: Callable[[], object] = lambda: None) -> None:
-        """Replace the state; its file's name tells its content, so damage is noticed.
+    def save(
+        self, state: dict[str, Any], wait_for_parts: Callable[[], object] = lambda: None
+    ) -> None:
+        """Replace the state; the file's name contains its digest, so that damage is noticed.
 
-        all_saved: returns when all parts are there, so that older ones may go.
+        wait_for_parts: returns when all parts are saved, so that older ones may be deleted.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f"{self._prefix}{os.getpid()}.tmp"
@@ -68,79 +72,68 @@ class Keeper:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        all_saved()
-        self._remove({path})
+        wait_for_parts()
+        self._delete_except({path})
         self._saved_at = time.monotonic()
 
     def states(self) -> Iterator[dict[str, Any]]:
-        """Yield the states that are whole, the newest first."""
-        for path in reversed(self._states()):
+        """Yield the undamaged states, newest first."""
+        for path in reversed(self._paths()):
             if path.name == f"{self._prefix}{file_digest(path)}.pt":
                 yield dict(torch.load(path, map_location="cpu", weights_only=True))
 
-    def sweep(self) -> None:
-        """Remove all states."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    @property
-    def _prefix(self) -> str:
-        return f"{self._recipe}{self.part}-"
-
-    @property
-    def _recipe(self) -> str:
-        return f"{self.key[:32]}-"
-
-    def _states(self) -> list[Path]:
-        """List this recipe's states, the newest last; a kill may have left two."""
+    def _paths(self) -> list[Path]:
+        """Return this recipe's states, newest last; a kill may have left two."""
         return sorted(self.folder.glob(f"{self._prefix}*.pt"), key=lambda p: p.stat().st_mtime_ns)
 
-    def _remove(self, but: set[Path]) -> None:
-        for path in set(self.folder.glob("*")) - but:
-            of_another_part = path.name.startswith(self._recipe)
-            if path.name.startswith(self._prefix) or not of_another_part:
+    def _delete_except(self, kept: set[Path]) -> None:
+        for path in set(self.folder.glob("*")) - kept:
+            is_own = path.name.startswith(self._prefix)
+            if is_own or not path.name.startswith(self._recipe_prefix):
                 path.unlink(missing_ok=True)
 
 
 class Signals:
-    """Note SIGTERM (save and end) and SIGUSR1 (save and go on) until they can be obeyed."""
+    """Note SIGTERM (save and end) and SIGUSR1 (save and go on) until the run can act on them."""
 
     def __init__(self) -> None:
-        self.end = self.save = self._anywhere = False
+        self.end = self.save = self._interrupt_at_once = False
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Take the signals over; only a process's main thread can."""
+    def handled(self) -> Iterator[None]:
+        """Handle the signals; only a process's main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGUSR1)}
+        handlers = {signal.SIGTERM: self._on_terminate, signal.SIGUSR1: self._on_user_signal}
+        before = {number: signal.getsignal(number) for number in handlers}
         try:
-            signal.signal(signal.SIGTERM, self._ended)
-            signal.signal(signal.SIGUSR1, self._saved)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             yield
         finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+            for number, old_handler in before.items():
+                signal.signal(number, old_handler)
 
     @contextmanager
-    def obeyed_anywhere(self) -> Iterator[None]:
-        """Let SIGTERM interrupt whatever runs inside, which must leave the state as it is."""
+    def interrupting(self) -> Iterator[None]:
+        """Let SIGTERM interrupt the body anywhere, which must not change the run's state."""
         self.check()
-        self._anywhere = True
+        self._interrupt_at_once = True
         try:
             yield
         finally:
-            self._anywhere = False
+            self._interrupt_at_once = False
 
     def check(self) -> None:
-        """Raise Interrupted if SIGTERM came."""
+        """Raise Interrupted if SIGTERM has come."""
         if self.end:
             raise Interrupted
 
-    def _ended(self, number: int, frame: FrameType | None) -> None:
+    def _on_terminate(self, number: int, frame: FrameType | None) -> None:
         self.end = True
-        if self._anywhere:
+        if self._interrupt_at_once:
             raise Interrupted
 
-    def _saved(self, number: int, frame: FrameType | None) -> None:
+    def _on_user_signal(self, number: int, frame: FrameType | None) -> None:
         self.save = True

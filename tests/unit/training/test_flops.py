@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from restem.config.training import Lora, Training
 from restem.training.examples import Encoded
-from restem.training.flops import Cost, pairs
+from restem.training.flops import TrainingFlops, attention_pairs
 from restem.training.packs import packs
 
 EXAMPLES = [Encoded([4, 5, 6, 7, 8, k], [k, 5, 6], 1.0) for k in range(4, 9)]
@@ -14,28 +14,30 @@ EXAMPLES = [Encoded([4, 5, 6, 7, 8, k], [k, 5, 6], 1.0) for k in range(4, 9)]
 def test_what_is_counted_is_what_torch_counts(llama: Any) -> None:
     """Torch counts the padded pass's matrix products, its attention without the causal half."""
     settings = Training(layout="padded")
-    cost = Cost.of(llama, settings)
+    flops = TrainingFlops.of(llama, settings)
     (pack,) = packs(EXAMPLES, settings, 1.0)
-    (one,) = pack.passes
+    (one_pass,) = pack.passes
     own = llama.config._attn_implementation
     llama.set_attn_implementation("eager")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        hidden = llama.model(input_ids=one.ids, use_cache=False).last_hidden_state
-        llama.lm_head(hidden.flatten(0, 1)[one.sources])
+        hidden = llama.model(input_ids=one_pass.ids, use_cache=False).last_hidden_state
+        llama.lm_head(hidden.flatten(0, 1)[one_pass.sources])
     llama.set_attn_implementation(own)
-    rows, columns = one.ids.shape
+    rows, columns = one_pass.ids.shape
     whole = rows * columns * columns
-    attention = cost.per_pair * (whole - pairs(one))
-    assert cost.step([pack]) == 3 * (counter.get_total_flops() - attention)
+    attention = flops.per_pair * (whole - attention_pairs(one_pass))
+    assert flops.step([pack]) == 3 * (counter.get_total_flops() - attention)
 
 
 def test_trees_cost_less_and_frozen_weights_too(llama: Any) -> None:
-    costs = {
-        layout: Cost.of(llama, Training()).step(packs(EXAMPLES, Training(layout=layout), 1.0))
+    counts = {
+        layout: TrainingFlops.of(llama, Training()).step(
+            packs(EXAMPLES, Training(layout=layout), 1.0)
+        )
         for layout in ("tree", "packed", "padded")
     }
-    assert costs["tree"] < 0.6 * costs["packed"] <= 0.6 * costs["padded"]
+    assert counts["tree"] < 0.6 * counts["packed"] <= 0.6 * counts["padded"]
     split = packs(EXAMPLES, Training(pass_tokens=6), 1.0)
-    assert Cost.of(llama, Training()).step(split) == costs["tree"]
-    assert Cost.of(llama, Training(lora=Lora())).forwards == 2
-    assert Cost.of(llama, Training(gradient_checkpointing=True)).forwards == 4
+    assert TrainingFlops.of(llama, Training()).step(split) == counts["tree"]
+    assert TrainingFlops.of(llama, Training(lora=Lora())).forwards == 2
+    assert TrainingFlops.of(llama, Training(gradient_checkpointing=True)).forwards == 4

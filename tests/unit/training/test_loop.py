@@ -16,7 +16,7 @@ from restem.sampling.engine import Request
 from restem.sampling.transformers.engine import TransformersEngine
 from restem.training.examples import EmptyExamples, Example
 from restem.training.loop import fine_tune
-from restem.training.report import TrainingReport
+from restem.training.run import TrainingReport
 
 EXAMPLES = [
     Example("cd# ", left + right, f"{right}{left}##", 1.0)
@@ -29,13 +29,13 @@ SETTINGS = Training(
 
 
 def scripted(rewards: Sequence[float], states: list[Any] | None = None) -> Callable[..., float]:
-    left = iter(rewards)
+    remaining = iter(rewards)
 
     def validate(model: Any, tokenizer: Any) -> float:
         assert not model.training
         if states is not None:
             states.append({k: v.clone() for k, v in model.state_dict().items()})
-        return next(left)
+        return next(remaining)
 
     return validate
 
@@ -48,10 +48,10 @@ def trained(
     seed: int = 0,
     validate: Callable[..., float] | None = None,
 ) -> TrainingReport:
-    said: list[str] = []
+    lines: list[str] = []
     rewards = scripted(range(100))
-    report = fine_tune(base, examples, settings, seed, 1, validate or rewards, out, said.append)
-    assert len(said) == len(report.validations)
+    report = fine_tune(base, examples, settings, seed, 1, validate or rewards, out, lines.append)
+    assert len(lines) == len(report.validations)
     return report
 
 
@@ -89,11 +89,11 @@ def test_training_learns_and_reports(base: Path, tmp_path: Path, tokenizer: Any)
     assert report.tokens.prefix >= report.steps * len(tokenizer("cd# ").input_ids)
     assert report.wall_seconds > 0
     assert report.peak_memory_bytes > 10**7
-    engine = TransformersEngine.load(tmp_path / "out")
+    engine = TransformersEngine(*load_policy(tmp_path / "out"))
     request = Request("p", "cd# ", "fc", (0,), (5,))
     greedy = Decoding(draws=1, temperature=0, max_tokens=8)
     groups = engine.sample([request], greedy, ("##",))
-    assert [one.text for group in groups for one in group] == ["cf"]
+    assert [completion.text for group in groups for completion in group] == ["cf"]
 
 
 def test_best_weights_are_kept_and_ties_go_to_the_earliest(base: Path, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_best_weights_are_kept_and_ties_go_to_the_earliest(base: Path, tmp_path:
     report = trained(base, tmp_path / "out", validate=scripted(rewards, states))
     assert [v.reward for v in report.validations] == list(rewards)
     assert report.kept_step == report.validations[2].step == 5
-    found = weights(tmp_path / "out")
-    assert all(torch.equal(found[name], states[2][name]) for name in found)
-    assert not torch.equal(found["lm_head.weight"], states[3]["lm_head.weight"])
+    saved = weights(tmp_path / "out")
+    assert all(torch.equal(saved[name], states[2][name]) for name in saved)
+    assert not torch.equal(saved["lm_head.weight"], states[3]["lm_head.weight"])
 
 
 def test_no_improvement_keeps_the_start(base: Path, tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_no_improvement_keeps_the_start(base: Path, tmp_path: Path) -> None:
     report = trained(base, tmp_path / "out", settings, validate=scripted([0.5, 0.5, 0.4]))
     assert (report.kept_step, report.ended, len(report.validations)) == (0, "no_improvement", 3)
     assert report.steps < report.steps_planned
-    found, start = weights(tmp_path / "out"), weights(base)
-    assert all(torch.equal(found[name], start[name]) for name in start)
+    saved, start = weights(tmp_path / "out"), weights(base)
+    assert all(torch.equal(saved[name], start[name]) for name in start)
 
 
 def test_patience_starts_again_after_an_improvement(base: Path, tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_epochs_keep_the_last_weights(base: Path, tmp_path: Path) -> None:
     report = trained(base, tmp_path / "out", settings, validate=validate)
     assert report.steps == report.steps_planned == report.kept_step == 15
     assert report.ended == "epochs"
-    found = weights(tmp_path / "out")
-    assert all(torch.equal(found[name], states[-1][name]) for name in found)
+    saved = weights(tmp_path / "out")
+    assert all(torch.equal(saved[name], states[-1][name]) for name in saved)
 
 
 def test_zero_weights_change_nothing(base: Path, tmp_path: Path) -> None:

@@ -74,11 +74,11 @@ def test_an_adapter_on_the_wrong_base_is_refused(base: Path, policy: Path, tmp_p
     foreign = shutil.copytree(policy / "adapter", tmp_path / "foreign")
     (foreign / "base.json").unlink()
     stored = load_file(foreign / "adapter_model.safetensors")
-    one = next(iter(stored))
+    first = next(iter(stored))
     for broken in (
-        {name: value for name, value in stored.items() if name != one},
-        {**stored, one: torch.zeros(3, 3)},
-        {**stored, one.replace("layers.0", "layers.7"): stored[one].clone()},
+        {name: value for name, value in stored.items() if name != first},
+        {**stored, first: torch.zeros(3, 3)},
+        {**stored, first.replace("layers.0", "layers.7"): stored[first].clone()},
     ):
         save_file(broken, foreign / "adapter_model.safetensors")
         with pytest.raises(RestemError, match="does not belong to this base"):
@@ -110,14 +110,16 @@ def test_shared_prefixes_give_adapters_their_whole_gradient(llama: Any, targets:
             torch.nn.init.normal_(parameter, std=0.1)
     prefix = [4, 5, 6, 7]
     rows = [Encoded([*prefix, k], [k, 5, k], 1.0) for k in range(4, 9) for _ in range(2)]
-    found = []
+    gradients = []
     for layout, limit in (("padded", 999), ("tree", 999), ("tree", 8)):
         model.zero_grad()
         settings = Training(layout=layout, pass_tokens=limit)
         accumulate(model, packs(rows, settings, loss_mass(rows, "token")))
-        found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad]))
-    for other in found[1:]:
-        assert ((other - found[0]).norm() / found[0].norm()).item() < 1e-6
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
+        )
+    for other in gradients[1:]:
+        assert ((other - gradients[0]).norm() / gradients[0].norm()).item() < 1e-6
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def made(family: str, **extra: Any) -> Any:
+def random_model(family: str, **extra: Any) -> Any:
     """Return a random model in fp64 whose norms do not take their detour through fp32."""
     name, own = FAMILIES[family]
     torch.manual_seed(0)
@@ -70,14 +70,14 @@ def random_examples(seed: int, solutions: tuple[int, ...] = (1, 3, 4, 2)) -> lis
     def tokens(low: int, high: int) -> list[int]:
         return [rng.randrange(4, 40) for _ in range(rng.randrange(low, high))]
 
-    prefix, found = tokens(5, 15), []
+    prefix, examples = tokens(5, 15), []
     for count in solutions:
         question = prefix + tokens(1, 7)
-        found += [
+        examples += [
             Encoded(question, tokens(1, 9), rng.choice([0.5, 1.0, 2.0])) for _ in range(count)
         ]
-    rng.shuffle(found)
-    return found
+    rng.shuffle(examples)
+    return examples
 
 
 EXAMPLES = random_examples(0)
@@ -93,10 +93,10 @@ def step(
     """Return a step's loss and its whole gradient."""
     model.zero_grad()
     chosen = Training(layout=layout, pass_tokens=limit, normalise=normalise)
-    found = accumulate(model, packs(examples, chosen, loss_mass(examples, chosen.normalise)))
+    value = accumulate(model, packs(examples, chosen, loss_mass(examples, chosen.normalise)))
     parameters = list(model.parameters())
     zero = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    return found, torch.cat([gradient.flatten() for gradient in zero])
+    return value, torch.cat([gradient.flatten() for gradient in zero])
 
 
 def one_by_one(model: Any, examples: list[Encoded], normalise: str) -> tuple[float, torch.Tensor]:
@@ -117,20 +117,20 @@ def one_by_one(model: Any, examples: list[Encoded], normalise: str) -> tuple[flo
 
 
 def assert_equal(
-    found: tuple[float, torch.Tensor], expected: tuple[float, torch.Tensor], within: float = 1e-10
+    result: tuple[float, torch.Tensor], expected: tuple[float, torch.Tensor], within: float = 1e-10
 ) -> None:
-    assert found[0] == pytest.approx(expected[0], rel=within)
-    assert ((found[1] - expected[1]).norm() / expected[1].norm()).item() < within
+    assert result[0] == pytest.approx(expected[0], rel=within)
+    assert ((result[1] - expected[1]).norm() / expected[1].norm()).item() < within
 
 
 @pytest.fixture(scope="module")
 def exact() -> Any:
-    return made("llama")
+    return random_model("llama")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_layout_equals_the_formula_one_by_one(family: str) -> None:
-    model = made(family)
+    model = random_model(family)
     expected = one_by_one(model, EXAMPLES, "token")
     for layout, limit in itertools.product(("tree", "packed", "padded"), (10_000, 40, 1)):
         assert_equal(step(model, layout=layout, limit=limit), expected)
@@ -149,9 +149,9 @@ def test_soft_caps_stay(limit: int) -> None:
 def test_single_precision_losses_agree(llama: Any) -> None:
     model = copy.deepcopy(llama).train()
     rows = [Encoded([t % 16 for t in e.prompt], [t % 16 for t in e.target], 1.0) for e in EXAMPLES]
-    found = [step(model, rows, layout) for layout in ("tree", "packed", "padded")]
-    for other in found[1:]:
-        assert_equal(found[0], other, 1e-5)
+    result = [step(model, rows, layout) for layout in ("tree", "packed", "padded")]
+    for other in result[1:]:
+        assert_equal(result[0], other, 1e-5)
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
@@ -159,9 +159,9 @@ def test_plain_attention_is_the_fused_one(
     implementation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU takes the plain path; it is the same arithmetic on any device."""
-    model = made("gemma3, windows of 6", attn_implementation=implementation)
+    model = random_model("gemma3, windows of 6", attn_implementation=implementation)
     fused = step(model, limit=30)
-    monkeypatch.setattr("restem.training.attention._fused", lambda *_: False)
+    monkeypatch.setattr("restem.training.attention._can_fuse", lambda *_: False)
     assert_equal(step(model, limit=30), fused)
     assert_equal(step(model), fused)
 
@@ -170,14 +170,14 @@ def test_checkpointed_layers_give_the_same_bits(exact: Any) -> None:
     model = copy.deepcopy(exact)
     plain = [step(model, limit=limit) for limit in (10_000, 30)]
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    for found, limit in zip(plain, (10_000, 30), strict=True):
+    for result, limit in zip(plain, (10_000, 30), strict=True):
         again = step(model, limit=limit)
-        assert again[0] == found[0]
-        assert torch.equal(again[1], found[1])
+        assert again[0] == result[0]
+        assert torch.equal(again[1], result[1])
 
 
 def test_half_precision_computes_near_it(exact: Any) -> None:
-    model = copy.deepcopy(made("qwen3")).float()
+    model = copy.deepcopy(random_model("qwen3")).float()
     for module in model.modules():
         module.__dict__.pop("forward", None)
     full = step(model)
@@ -191,8 +191,8 @@ def test_half_precision_computes_near_it(exact: Any) -> None:
 def test_a_detached_prefix_would_be_noticed(exact: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = step(exact, limit=30)
     monkeypatch.setattr(loss, "_backward_prefix", lambda *_: None)
-    found = step(exact, limit=30)
-    assert ((found[1] - expected[1]).norm() / expected[1].norm()).item() > 1e-3
+    result = step(exact, limit=30)
+    assert ((result[1] - expected[1]).norm() / expected[1].norm()).item() > 1e-3
 
 
 def test_siblings_do_not_see_each_other(exact: Any) -> None:
@@ -207,16 +207,19 @@ def test_siblings_do_not_see_each_other(exact: Any) -> None:
 
 def test_a_prefix_runs_once_however_many_passes_share_it(exact: Any) -> None:
     chosen = Training(pass_tokens=12)
-    laid_out = packs(EXAMPLES, chosen, 1.0)
-    assert len(laid_out) == 1
-    assert len(laid_out[0].passes) > 2
+    step_packs = packs(EXAMPLES, chosen, 1.0)
+    assert len(step_packs) == 1
+    assert len(step_packs[0].passes) > 2
     lengths = []
     handle = exact.register_forward_pre_hook(
-        lambda _, args, given: lengths.append(given["input_ids"].shape[1]), with_kwargs=True
+        lambda _, args, named: lengths.append(named["input_ids"].shape[1]), with_kwargs=True
     )
-    accumulate(exact, laid_out)
+    accumulate(exact, step_packs)
     handle.remove()
-    assert lengths == [len(laid_out[0].prefix), *(one.ids.shape[1] for one in laid_out[0].passes)]
+    assert lengths == [
+        len(step_packs[0].prefix),
+        *(one_pass.ids.shape[1] for one_pass in step_packs[0].passes),
+    ]
 
 
 @pytest.mark.parametrize("normalise", NORMALISATIONS)
@@ -239,12 +242,12 @@ def test_weights_and_order_mean_what_they_say(
 ) -> None:
     examples = random_examples(seed, tuple(solutions))
     chosen = {"layout": layout, "limit": limit, "normalise": normalise}
-    found = step(exact, examples, **chosen)
+    result = step(exact, examples, **chosen)
     order = random.Random(seed).sample(examples, len(examples))
-    assert_equal(step(exact, order, normalise=normalise), found)
+    assert_equal(step(exact, order, normalise=normalise), result)
     first = examples[0]
     absent = Encoded(first.prompt, [4, 5], 0.0)
-    assert_equal(step(exact, [absent, *examples], **chosen), found)
+    assert_equal(step(exact, [absent, *examples], **chosen), result)
     twice = Encoded(first.prompt, first.target, 2 * first.weight)
     assert_equal(
         step(exact, [twice, *examples[1:]], **chosen), step(exact, [first, *examples], **chosen)
@@ -261,8 +264,8 @@ def test_families_are_laid_out_apart(exact: Any) -> None:
     here = [Encoded([4, 5, 6, 7], [8], 1.0, "a"), Encoded([4, 5, 6, 8], [9], 1.0, "a")]
     there = [Encoded([9, 9, 9, 7], [8], 1.0, "b"), Encoded([9, 9, 9, 8], [9, 9], 1.0, "b")]
     mixed = [here[0], there[0], here[1], there[1]]
-    laid_out = packs(mixed, Training(), 1.0)
-    assert [one.passes[0].prefix for one in laid_out] == [3, 3]
+    step_packs = packs(mixed, Training(), 1.0)
+    assert [pack.passes[0].prefix for pack in step_packs] == [3, 3]
     assert_equal(step(exact, mixed), one_by_one(exact, mixed, "token"))
 
 
@@ -279,7 +282,7 @@ def test_only_target_places_reach_the_projection(exact: Any) -> None:
 def test_attention_that_trees_do_not_know_is_refused(
     exact: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dropping = made("llama", attention_dropout=0.1)
+    dropping = random_model("llama", attention_dropout=0.1)
     with pytest.raises(RestemError, match="not plain causal attention") as caught:
         step(dropping)
     assert "padded" in caught.value.fix

@@ -18,32 +18,32 @@ EXAMPLES = [
 
 def test_a_tree_holds_what_is_shared_once() -> None:
     (pack,) = packs(EXAMPLES, Training(), 1.0)
-    (one,) = pack.passes
+    (one_pass,) = pack.passes
     assert len(pack.prefix) == 0
-    assert one.ids.tolist() == [[1, 2, 3, 4, 5, 6, 9, 8]]
-    assert one.positions.tolist() == [[0, 1, 2, 3, 4, 5, 4, 2]]
+    assert one_pass.ids.tolist() == [[1, 2, 3, 4, 5, 6, 9, 8]]
+    assert one_pass.positions.tolist() == [[0, 1, 2, 3, 4, 5, 4, 2]]
     spans = [(0, 2), (2, 4), (4, 6), (6, 7), (7, 8)]
     nodes = tuple(Part(span, span, causal=True) for span in spans)
-    assert one.parts == (*nodes, Part((4, 7), (2, 4)), Part((2, 8), (0, 2)))
-    assert one.sources.tolist() == [3, 4, 5, 3, 6, 7]
-    assert one.labels.tolist() == [5, 6, 7, 9, 9, 9]
-    assert one.shares.tolist() == [1, 1, 1, 1, 1, 2]
-    assert (one.prefix, one.prompts, one.padding) == (2, 3, 0)
+    assert one_pass.parts == (*nodes, Part((4, 7), (2, 4)), Part((2, 8), (0, 2)))
+    assert one_pass.sources.tolist() == [3, 4, 5, 3, 6, 7]
+    assert one_pass.labels.tolist() == [5, 6, 7, 9, 9, 9]
+    assert one_pass.shares.tolist() == [1, 1, 1, 1, 1, 2]
+    assert (one_pass.prefix, one_pass.prompts, one_pass.padding) == (2, 3, 0)
 
 
 def test_a_prefix_goes_before_passes_that_it_does_not_fit_into() -> None:
     (pack,) = packs(EXAMPLES, Training(pass_tokens=5), 1.0)
     assert pack.prefix.tolist() == [1, 2]
-    assert [one.ids.tolist() for one in pack.passes] == [[[3, 4, 5, 6, 9]], [[8]]]
+    assert [one_pass.ids.tolist() for one_pass in pack.passes] == [[[3, 4, 5, 6, 9]], [[8]]]
     assert pack.passes[1].parts[-1] == Part((0, 1), (0, 2), far=True)
 
 
 def test_a_prefix_that_may_not_run_by_itself_is_in_every_pass() -> None:
-    made = packs(EXAMPLES, Training(pass_tokens=7), 1.0, far=False)
-    passes = [one for pack in made for one in pack.passes]
-    assert [one.ids.tolist() for one in passes] == [[[1, 2, 3, 4, 5, 6, 9]], [[1, 2, 8]]]
-    assert [one.prefix for one in passes] == [2, 2]
-    assert all(len(pack.prefix) == 0 for pack in made)
+    result = packs(EXAMPLES, Training(pass_tokens=7), 1.0, separate_prefix=False)
+    passes = [one_pass for pack in result for one_pass in pack.passes]
+    assert [one_pass.ids.tolist() for one_pass in passes] == [[[1, 2, 3, 4, 5, 6, 9]], [[1, 2, 8]]]
+    assert [one_pass.prefix for one_pass in passes] == [2, 2]
+    assert all(len(pack.prefix) == 0 for pack in result)
 
 
 @pytest.mark.parametrize("padded", [False, True])
@@ -65,9 +65,9 @@ def test_rows_without_sharing() -> None:
     assert pack.passes[0].padding == 4
 
 
-@pytest.mark.parametrize("far", [True, False])
+@pytest.mark.parametrize("separate_prefix", [True, False])
 @pytest.mark.parametrize("layout", ["tree", "packed", "padded"])
-def test_passes_keep_to_their_length_and_lose_nothing(layout: str, far: bool) -> None:
+def test_passes_keep_to_their_length_and_lose_nothing(layout: str, separate_prefix: bool) -> None:
     rng = random.Random(0)
     for _ in range(50):
         questions = [[1, 2, *[rng.randrange(9) for _ in range(rng.randrange(1, 6))]] for _ in "abc"]
@@ -75,11 +75,11 @@ def test_passes_keep_to_their_length_and_lose_nothing(layout: str, far: bool) ->
             Encoded(rng.choice(questions), [rng.randrange(9)] * rng.randrange(1, 8), 1.0)
             for _ in range(rng.randrange(1, 20))
         ]
-        limit = rng.randrange(12 if far else 15, 60)
-        made = packs(examples, Training(layout=layout, pass_tokens=limit), 1.0, far)
-        passes = [one for pack in made for one in pack.passes]
-        assert max(one.ids.numel() for one in passes) <= limit
-        targets = sorted(token for one in passes for token in one.labels.tolist())
+        limit = rng.randrange(12 if separate_prefix else 15, 60)
+        result = packs(examples, Training(layout=layout, pass_tokens=limit), 1.0, separate_prefix)
+        passes = [one_pass for pack in result for one_pass in pack.passes]
+        assert max(one_pass.ids.numel() for one_pass in passes) <= limit
+        targets = sorted(token for one_pass in passes for token in one_pass.labels.tolist())
         assert targets == sorted(token for example in examples for token in example.target)
 
 
@@ -88,4 +88,4 @@ def test_shares_sum_to_one() -> None:
         settings = Training(normalise=normalise, pass_tokens=4)
         mass = loss_mass(EXAMPLES, settings.normalise)
         (pack,) = packs(EXAMPLES, settings, mass)
-        assert sum(float(one.shares.sum()) for one in pack.passes) == pytest.approx(1)
+        assert sum(float(one_pass.shares.sum()) for one_pass in pack.passes) == pytest.approx(1)

@@ -15,10 +15,9 @@ from safetensors.torch import load_file
 from restem.config.training import Lora, Training
 from restem.training.examples import Encoded, Example
 from restem.training.loop import fine_tune
-from restem.training.parallel import Group, Processes
-from restem.training.report import TrainingReport
-from restem.training.run import Validate
-from restem.training.state import Keeper
+from restem.training.parallel import Processes
+from restem.training.run import TrainingReport, Validate
+from restem.training.state import StateStore
 
 EXAMPLES = [Example("cd# ", a + b, f"{b}{a}##", 1.0) for a in "abcdef" for b in "abc"]
 SETTINGS = Training(learning_rate=3e-3, epochs_max=2, batch_size=5, patience=100, pass_tokens=30)
@@ -35,9 +34,9 @@ def trained(
     state: Path | None = None,
     validate: Validate = reward,
 ) -> TrainingReport:
-    keeper = Keeper(state, "k", 0.0) if state else None
-    said: list[str] = []
-    return fine_tune(base, EXAMPLES, settings, 0, 1, validate, out, said.append, keeper=keeper)
+    store = StateStore(state, "k", 0.0) if state else None
+    lines: list[str] = []
+    return fine_tune(base, EXAMPLES, settings, 0, 1, validate, out, lines.append, store=store)
 
 
 def in_two_processes(work: Callable[[int], None], seconds: float | None = None) -> list[int]:
@@ -82,10 +81,12 @@ def test_two_processes_take_the_steps_of_one(
         assert report.passes >= expected.passes
 
     assert in_two_processes(work) == [0, 0]
-    found, wanted = (load_file(tmp_path / name / "model.safetensors") for name in ("two", "one"))
+    weights, expected_weights = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("two", "one")
+    )
     if settings.stop == "epochs":
-        for name, value in wanted.items():
-            torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
+        for name, value in expected_weights.items():
+            torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_both_are_killed_and_end_in_the_same_bytes(base: Path, tmp_path: Path) -> None:
@@ -108,22 +109,20 @@ def test_both_are_killed_and_end_in_the_same_bytes(base: Path, tmp_path: Path) -
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_every_example_goes_to_one_process(size: int) -> None:
     examples = [Encoded([1, k % 3], [4] * (1 + k % 5), 1.0) for k in range(17)]
-    found: list[Encoded] = []
+    shared: list[Encoded] = []
     for rank in range(size):
-        group: Group = Processes.__new__(Processes)
-        group.rank, group.size = rank, size
-        part = group.part(examples)
-        found += part
+        processes = Processes("cpu", rank, size)
+        part = processes.share(examples)
+        shared += part
         if size < 8:
             assert part
-    assert sorted(map(id, found)) == sorted(map(id, examples))
+    assert sorted(map(id, shared)) == sorted(map(id, examples))
 
 
 def test_every_parameter_has_one_owner_and_loads_are_even() -> None:
-    group: Group = Processes.__new__(Processes)
-    group.size = 3
+    processes = Processes("cpu", size=3)
     parameters = [torch.zeros(n) for n in (100, 90, 80, 10, 20, 30)]
-    owners = group.owner(parameters)
+    owners = processes.owners(parameters)
     loads = [
         sum(p.numel() for p, o in zip(parameters, owners, strict=True) if o == k) for k in range(3)
     ]

@@ -1,9 +1,10 @@
-"""A run that was killed and goes on ends as one that was not."""
+"""A run that was killed and resumed gives the bytes of one that was not."""
 
 import dataclasses
 import hashlib
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,8 +16,8 @@ import torch
 from restem.config.training import Training
 from restem.training.examples import Example
 from restem.training.loop import fine_tune
-from restem.training.report import TrainingReport
-from restem.training.state import Interrupted, Keeper
+from restem.training.run import TrainingReport
+from restem.training.state import Interrupted, StateStore
 
 EXAMPLES = [Example("cd# ", a + b, f"{b}{a}##", 1.0) for a in "abcdef" for b in "abc"]
 SETTINGS = Training(learning_rate=3e-3, epochs_max=2, batch_size=6, patience=100, pass_tokens=24)
@@ -31,12 +32,12 @@ class Trainer:
 
     def __init__(self, base: Path, folder: Path, settings: Training = SETTINGS) -> None:
         self.base, self.folder, self.settings = base, folder, settings
-        self.said: list[str] = []
+        self.lines: list[str] = []
 
     def run(self, key: str = "k", seconds: float = 0.0, die_at_save: int = -1) -> TrainingReport:
-        keeper = Keeper(self.folder / "state", key, seconds)
+        store = StateStore(self.folder / "state", key, seconds)
         saves = 0
-        save = keeper.save
+        save = store.save
 
         def counted(state: dict[str, Any], *others: Any) -> None:
             nonlocal saves
@@ -45,13 +46,13 @@ class Trainer:
             if saves == die_at_save:
                 raise Kill
 
-        keeper.save = counted  # type: ignore[method-assign]
-        out, said = self.folder / "out", self.said.append
-        made = fine_tune(
-            self.base, EXAMPLES, self.settings, 0, 1, self.reward, out, said, keeper=keeper
+        store.save = counted  # type: ignore[method-assign]
+        out, progress = self.folder / "out", self.lines.append
+        report = fine_tune(
+            self.base, EXAMPLES, self.settings, 0, 1, self.reward, out, progress, store=store
         )
-        keeper.sweep()
-        return made
+        shutil.rmtree(store.folder)
+        return report
 
     def reward(self, model: Any, tokenizer: Any) -> float:
         """Depend on nothing but the weights."""
@@ -79,7 +80,7 @@ def test_killed_after_any_save_it_ends_in_the_same_bytes(
         with pytest.raises(Kill):
             part.run(die_at_save=save)
         assert lasting(part.run()) == lasting(expected)
-        assert any("resumed after step" in line for line in part.said)
+        assert any("resumed after step" in line for line in part.lines)
         assert digests(tmp_path / f"{save}/out") == digests(tmp_path / "whole/out")
         assert not (tmp_path / f"{save}/state").exists()
 
@@ -95,12 +96,12 @@ def test_terminated_it_saves_the_step_that_it_stands_at(base: Path, tmp_path: Pa
         handle = torch.optim.AdamW.step
         calls = 0
 
-        def step(self: Any, *given: Any, moment: int = moment, handle: Any = handle) -> Any:
+        def step(self: Any, *arguments: Any, moment: int = moment, handle: Any = handle) -> Any:
             nonlocal calls
             calls += 1
             if calls == 1:
                 terminate()
-            return handle(self, *given)
+            return handle(self, *arguments)
 
         torch.optim.AdamW.step = step  # type: ignore[method-assign]
         try:
@@ -141,7 +142,7 @@ def test_usr1_saves_and_goes_on(base: Path, tmp_path: Path) -> None:
     with pytest.raises(Kill):
         part.run(seconds=1e9, die_at_save=2)
     part.run(seconds=1e9)
-    assert any(line.startswith("resumed after step 2 ") for line in part.said)
+    assert any(line.startswith("resumed after step 2 ") for line in part.lines)
 
 
 def test_a_state_of_another_recipe_or_damaged_counts_for_nothing(
@@ -160,9 +161,9 @@ def test_a_state_of_another_recipe_or_damaged_counts_for_nothing(
             changed = bytearray(content)
             changed[len(content) // 2] ^= 255
             state.write_bytes(changed)
-        part.said.clear()
+        part.lines.clear()
         assert lasting(part.run("other" if damage == "key" else "k")) == lasting(expected)
-        assert not any("resumed" in line for line in part.said)
+        assert not any("resumed" in line for line in part.lines)
         assert digests(tmp_path / f"{damage}/out") == digests(tmp_path / "whole/out")
 
 

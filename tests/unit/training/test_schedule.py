@@ -1,7 +1,11 @@
+import random
+from typing import Any
+
 import pytest
 
 from restem.config.training import Training
-from restem.training.schedule import rate_share, validation_steps
+from restem.training.examples import Encoded
+from restem.training.schedule import epoch_batches, rate_factor, validation_steps
 
 
 @pytest.mark.parametrize(
@@ -9,7 +13,7 @@ from restem.training.schedule import rate_share, validation_steps
 )
 def test_rate_rises_then_follows_its_schedule(schedule: str, middle: float, last: float) -> None:
     settings = Training(schedule=schedule, warmup_share=0.1)
-    shares = [rate_share(settings, step, 1000) for step in range(1000)]
+    shares = [rate_factor(settings, step, 1000) for step in range(1000)]
     assert shares[0] == pytest.approx(0.01)
     assert shares[99] == 1
     assert shares[100] == 1
@@ -18,10 +22,45 @@ def test_rate_rises_then_follows_its_schedule(schedule: str, middle: float, last
 
 
 def test_no_warmup_starts_at_the_peak() -> None:
-    assert rate_share(Training(warmup_share=0), 0, 10) == 1
+    assert rate_factor(Training(warmup_share=0), 0, 10) == 1
 
 
 def test_validations_end_every_epoch() -> None:
-    settings = Training(epochs_max=2, validations_per_epoch=3)
-    assert validation_steps(settings, 10) == {3, 7, 10, 13, 17, 20}
-    assert validation_steps(settings, 1) == {1, 2}
+    assert validation_steps(20, 10, per_epoch=3) == {0, 3, 7, 10, 13, 17, 20}
+    assert validation_steps(2, 1, per_epoch=3) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("shuffle", ["examples", "questions"])
+def test_an_epoch_has_every_example_once(shuffle: Any) -> None:
+    examples = [Encoded([k % 17], [5] * (1 + k % 9), float(k)) for k in range(103)]
+    batches = epoch_batches(examples, 10, random.Random(0), shuffle)
+    assert sorted(row.weight for batch in batches for row in batch) == list(range(103))
+    assert len(batches) == 11
+    assert max(map(len, batches)) == 10
+    assert batches == epoch_batches(examples, 10, random.Random(0), shuffle)
+    assert batches != epoch_batches(examples, 10, random.Random(1), shuffle)
+
+
+def test_questions_stay_together_where_a_step_has_room() -> None:
+    examples = [Encoded([k], [5] * (1 + n), 1.0) for n in range(5) for k in range(40)]
+    steps = {
+        shuffle: [
+            {k: sum(e.prompt == [k] for e in batch) for k in range(40)}
+            for batch in epoch_batches(examples, 20, random.Random(3), shuffle)
+        ]
+        for shuffle in ("examples", "questions")
+    }
+    assert all(set(step.values()) == {0, 5} for step in steps["questions"])
+    assert any(set(step.values()) != {0, 5} for step in steps["examples"])
+    cut = epoch_batches(examples, 7, random.Random(3), "questions")
+    spread = [sum([k] in [e.prompt for e in batch] for batch in cut) for k in range(40)]
+    assert max(spread) == 2  # a question that does not fit goes on in one other step
+    assert len(cut) == 29
+
+
+def test_alike_questions_meet_in_a_step() -> None:
+    """What a pass pads or leaves empty depends on the lengths that come together."""
+    examples = [Encoded([k], [5] * (1 + k), 1.0) for k in range(32) for _ in range(2)]
+    batches = epoch_batches(examples, 8, random.Random(0), "questions")
+    widths = [max(map(len, batch)) - min(map(len, batch)) for batch in batches]
+    assert widths == [3] * 8

@@ -1,4 +1,4 @@
-"""Two processes that share out the weights compute what one computes that holds them all."""
+"""Two processes with sharded weights compute what one process computes with all of them."""
 
 import time
 from functools import partial
@@ -14,8 +14,8 @@ from restem.config.training import Lora, Training
 from restem.errors import RestemError
 from restem.policies.checkpoint import load_policy
 from restem.training.loop import fine_tune
-from restem.training.parallel import group
-from restem.training.state import Keeper
+from restem.training.parallel import join_processes
+from restem.training.state import StateStore
 from tests.unit.training.test_parallel import EXAMPLES, SETTINGS, in_two_processes
 from tests.unit.training.test_parallel import trained as train_in_test
 
@@ -61,10 +61,10 @@ def test_they_take_the_steps_of_one(base: Path, tmp_path: Path, changes: dict[st
     written = {path.name for path in (tmp_path / "one").iterdir()}
     assert {path.name for path in (tmp_path / "two").iterdir()} == written
     [name] = [name for name in written if name.endswith(".safetensors")]
-    found, wanted = (load_file(tmp_path / out / name) for out in ("two", "one"))
-    assert found.keys() == wanted.keys()
-    for key, value in wanted.items():
-        torch.testing.assert_close(found[key], value, rtol=1e-2, atol=1e-3)
+    weights, expected_weights = (load_file(tmp_path / out / name) for out in ("two", "one"))
+    assert weights.keys() == expected_weights.keys()
+    for key, value in expected_weights.items():
+        torch.testing.assert_close(weights[key], value, rtol=1e-2, atol=1e-3)
     for path in (tmp_path / "one").glob("*config.json"):
         assert (tmp_path / "two" / path.name).read_bytes() == path.read_bytes()
 
@@ -73,10 +73,10 @@ def test_each_holds_its_part_only(base: Path) -> None:
     whole = sum(p.numel() for p in load_policy(base)[0].parameters())
 
     def work(rank: int) -> None:
-        with group("cpu", "weights") as processes:
+        with join_processes("cpu", "weights") as processes:
             model, _ = load_policy(base)
-            processes.hold(model)
-            parts = processes.trained(model)
+            processes.place(model)
+            parts = processes.trained_weights(model)
         assert sum(part.numel() for part in parts.values()) <= 0.51 * whole
         stored = {p.to_local().untyped_storage().data_ptr() for p in model.parameters()}
         assert stored == {part.untyped_storage().data_ptr() for part in parts.values()}
@@ -110,15 +110,15 @@ def test_a_state_that_one_of_them_had_not_saved_is_not_taken(
         raise KeyboardInterrupt
 
     def work(rank: int) -> None:
-        class Killed(Keeper):
+        class Killed(StateStore):
             def save(self, content: dict[str, Any], all_saved: Any = None) -> None:
                 steps = len(content["report"]["losses"])
                 if steps == 4 and rank == 1:
                     killed()
                 super().save(content, killed if steps == 4 else all_saved)
 
-        keeper = Killed(state, "k", 0.0)
-        fine_tune(base, EXAMPLES, SHARED, 0, 1, reward, tmp_path / "o", print, keeper=keeper)
+        store = Killed(state, "k", 0.0)
+        fine_tune(base, EXAMPLES, SHARED, 0, 1, reward, tmp_path / "o", print, store=store)
 
     assert all(in_two_processes(work))
     of_first, of_second = (sorted(state.glob(f"*-{rank}of2-*.pt")) for rank in range(2))
@@ -127,11 +127,11 @@ def test_a_state_that_one_of_them_had_not_saved_is_not_taken(
         of_second[0].unlink()
 
     def again(rank: int) -> None:
-        said: list[str] = []
-        keeper = Keeper(state, "k", 1e9)
-        fine_tune(base, EXAMPLES, SHARED, 0, 1, reward, tmp_path / "o", said.append, keeper=keeper)
+        lines: list[str] = []
+        store = StateStore(state, "k", 1e9)
+        fine_tune(base, EXAMPLES, SHARED, 0, 1, reward, tmp_path / "o", lines.append, store=store)
         if rank == 0:
-            seen.write_text("\n".join(said))
+            seen.write_text("\n".join(lines))
 
     assert in_two_processes(again) == [0, 0]
     assert seen.read_text().startswith("resumed after step 3 ") == (not lost)
@@ -140,11 +140,11 @@ def test_a_state_that_one_of_them_had_not_saved_is_not_taken(
 
 def test_a_model_that_names_no_layers_is_refused(base: Path) -> None:
     def work(rank: int) -> None:
-        with group("cpu", "weights") as processes:
+        with join_processes("cpu", "weights") as processes:
             model, _ = load_policy(base)
             model._no_split_modules = None
             with pytest.raises(RestemError, match="which modules its layers are"):
-                processes.hold(model)
+                processes.place(model)
 
     assert in_two_processes(work) == [0, 0]
 

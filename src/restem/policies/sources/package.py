@@ -18,7 +18,7 @@ def files(source: PackageModel) -> list[Path]:
 def fetch(source: PackageModel, checkpoint: Path) -> None:
     """Write the model of an installed package as safetensors in float32.
 
-    Transformers treats a model loaded from GGUF as quantized and refuses to save it, so the
+    Transformers treats a model loaded from GGUF as quantised and refuses to save it, so the
     weights are copied into a plain model of the same configuration.
     """
     import transformers

@@ -54,10 +54,10 @@ def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "Transform
     with suppress(RuntimeError):  # torch accepts this setting once per process
         torch.set_num_interop_threads(1)
     torch.set_num_threads(threads)
-    device, dtype = loading.device(settings.device), getattr(torch, settings.dtype)
-    return TransformersEngine.load(
-        checkpoint, settings.rows, device, dtype, settings.context_tokens
-    )
+    model = load_model(checkpoint, getattr(torch, settings.dtype))
+    model = model.to(loading.device(settings.device))
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    return TransformersEngine(model, tokenizer, settings.rows, settings.context_tokens)
 
 
 class TransformersEngine:
@@ -82,20 +82,6 @@ class TransformersEngine:
         self._layers = int(model.config.get_text_config().num_hidden_layers)
         self._own_attention = model.config._attn_implementation
         self._shares = kinds == {"full_attention"} and self._shared_attention_is_exact()
-
-    @classmethod
-    def load(
-        cls,
-        path: Path,
-        rows: int = 512,
-        device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        context: int | None = None,
-    ) -> "TransformersEngine":
-        """Load a checkpoint directory."""
-        model = load_model(path, dtype)
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        return cls(model.to(device), tokenizer, rows, context)
 
     @property
     def version(self) -> str:

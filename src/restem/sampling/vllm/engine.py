@@ -99,6 +99,7 @@ class VllmEngine:
 
     def __init__(self, checkpoint: Path, settings: EngineSettings) -> None:
         from vllm import LLM
+        from vllm.lora.request import LoRARequest
 
         self._tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
         base = base_of(checkpoint)
@@ -112,7 +113,7 @@ class VllmEngine:
         self._adapter = None
         if base:
             arguments |= _adapter_arguments(checkpoint)
-            self._adapter = _adapter_request(checkpoint)
+            self._adapter = LoRARequest("policy", 1, str(checkpoint.resolve()))
         self._llm = LLM(model=str(model), **arguments)
         self._queued = self._prompt_tokens = self._cached_tokens = 0
 
@@ -131,7 +132,12 @@ class VllmEngine:
 
     def usage(self) -> Usage:
         """Return what sampling has used so far."""
-        peak = _gpu_memory_bytes() if self._gpus else peak_memory_bytes("cpu")
+        peak = peak_memory_bytes("cpu")
+        if self._gpus:  # what is in use on the first one: vLLM allocates its share when it starts
+            import torch
+
+            free, total = torch.cuda.mem_get_info()
+            peak = int(total - free)
         return Usage(self._prompt_tokens, self._cached_tokens, self._gpus, peak)
 
     def sample(
@@ -272,13 +278,6 @@ def _arguments(settings: EngineSettings, context: int | None) -> dict[str, Any]:
     return arguments
 
 
-def _adapter_request(checkpoint: Path) -> Any:
-    """Return vLLM's name for the adapter; each engine has one."""
-    from vllm.lora.request import LoRARequest
-
-    return LoRARequest("policy", 1, str(checkpoint.resolve()))
-
-
 def _adapter_arguments(checkpoint: Path) -> dict[str, Any]:
     rank = rank_of(checkpoint)
     max_rank = next((supported for supported in _RANKS if supported >= rank), None)
@@ -289,11 +288,3 @@ def _adapter_arguments(checkpoint: Path) -> dict[str, Any]:
             "set merged: true, or a lower rank",
         )
     return {"enable_lora": True, "max_loras": 1, "max_lora_rank": max_rank}
-
-
-def _gpu_memory_bytes() -> int:
-    """Return the memory in use on the first GPU: vLLM allocates its share when it starts."""
-    import torch
-
-    free, total = torch.cuda.mem_get_info()
-    return int(total - free)

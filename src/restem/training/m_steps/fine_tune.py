@@ -22,7 +22,7 @@ from restem.training.examples import Example
 from restem.training.launch import nodes_of_job, torchrun
 from restem.training.loop import fine_tune
 from restem.training.m_steps import MStepInputs
-from restem.training.state import Keeper
+from restem.training.state import StateStore
 from restem.training.validation import open_validation, require_problems
 
 
@@ -74,7 +74,7 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
             partial,
             lambda line: print(f"policy: {line}", flush=True),
             device(settings.engine.device),
-            Keeper(inputs.scratch, key, inputs.save_seconds),
+            StateStore(inputs.scratch, key, inputs.save_seconds),
         )
     return asdict(report)
 
