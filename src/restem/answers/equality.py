@@ -123,9 +123,10 @@ def _agree(
     bits = max(bits or 0 for bits in needed)
     if not all(fit) or bits > min(limits):
         return False
-    first, second, magnitude = _values(left, right, point, real, bits, budget)
     context = new_context(bits)
-    return bool(abs(first - second) <= context.ldexp(1, magnitude - bits + GUARD_BITS))
+    evaluator = Evaluator(context, _rounded(point, bits), real, budget)
+    gap = abs(evaluator.value(left) - evaluator.value(right))
+    return bool(gap <= context.ldexp(1, evaluator.magnitude - bits + GUARD_BITS))
 
 
 def _magnitude(node: Node, point: Mapping[str, Fraction], real: bool, budget: Budget) -> int | None:
@@ -161,14 +162,6 @@ def _clearly_differ(left: Node, right: Node, point: Mapping[str, Fraction], real
         return bool(abs(first - second) > 1e-4 * 2.0**evaluator.magnitude)
     except _ERRORS:
         return False
-
-
-def _values(
-    left: Node, right: Node, point: Mapping[str, Fraction], real: bool, bits: int, budget: Budget
-) -> tuple[Any, Any, int]:
-    """Return both values and the magnitude of all intermediate values."""
-    evaluator = Evaluator(new_context(bits), _rounded(point, bits), real, budget)
-    return evaluator.value(left), evaluator.value(right), evaluator.magnitude
 
 
 def _rounded(point: Mapping[str, Fraction], bits: int) -> dict[str, Any]:

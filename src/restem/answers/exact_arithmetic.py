@@ -91,20 +91,12 @@ class _Exact:
                 return None
             root = _exact_root(base, Fraction(exponent.denominator))
             return None if root is None else self.power(root, Fraction(exponent.numerator))
-        if base in (1, -1, 0):
-            return _small_power(base, exponent.numerator)
+        if base == 0 and exponent < 0:
+            raise UndefinedError
         size = max(base.numerator.bit_length(), base.denominator.bit_length())
         if (size - 1) * abs(exponent.numerator) > self.limit:
             raise TooLargeError
         return base**exponent.numerator
-
-
-def _small_power(base: Fraction, exponent: int) -> Fraction:
-    if base == 0 and exponent < 0:
-        raise UndefinedError
-    if base == 0:
-        return Fraction(int(exponent == 0))
-    return base if exponent % 2 else Fraction(1)
 
 
 def _divided(top: Fraction, bottom: Fraction) -> Fraction:

@@ -156,8 +156,8 @@ def _canonical(text: str) -> str:
     `\frac12`, `\frac{1}2` and `\dfrac 1 2` all become `\frac{1}{2}`; `x^2` becomes `x^{2}`.
     """
     writer = _Writer()
-    wanted = 0  # arguments that the last command still takes
-    groups: list[tuple[int, str]] = []  # for each open group: `wanted` after it, its closing brace
+    missing = 0  # arguments that the last command still takes
+    groups: list[tuple[int, str]] = []  # for each open group: `missing` after it, its closing brace
     unwrap = False
     for token in _TOKEN.findall(text):
         token = _COMMANDS.get(token, token)
@@ -166,18 +166,18 @@ def _canonical(text: str) -> str:
         elif token in _TEXT:
             unwrap = True
         elif token == "{":
-            groups.append((max(0, wanted - 1), "" if unwrap else "}"))
+            groups.append((max(0, missing - 1), "" if unwrap else "}"))
             writer.add("" if unwrap else "{")
-            wanted, unwrap = 0, False
+            missing, unwrap = 0, False
         elif token == "}":
-            wanted, closing = groups.pop() if groups else (0, "}")
+            missing, closing = groups.pop() if groups else (0, "}")
             writer.add(closing)
-        elif wanted and not _arguments(token):
+        elif missing and not _arguments(token):
             writer.add(f"{{{token}}}")
-            wanted -= 1
+            missing -= 1
         else:
             writer.add(token)
-            wanted, unwrap = _arguments(token), False
+            missing, unwrap = _arguments(token), False
     return "".join(writer.pieces)
 
 

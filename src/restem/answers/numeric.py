@@ -172,9 +172,8 @@ class Evaluator:
         name = _MPMATH.get(op)
         if name is None:
             raise UndefinedError
-        if value != 0 and self.context.mag(value) > min(self.limit, 20_000):
-            raise TooLargeError
-        if op in ("sinh", "cosh") and value != 0 and self.context.mag(value) > 16:
+        limit = 16 if op in ("sinh", "cosh") else min(self.limit, 20_000)
+        if value != 0 and self.context.mag(value) > limit:
             raise TooLargeError
         inverse = op in ("arcsin", "arccos")
         if self.real and inverse and not isinstance(value, self.context.mpc) and abs(value) > 1:

@@ -82,30 +82,22 @@ class WorkerPool:
     def _collect(
         self, selector: selectors.BaseSelector, busy: set["_Worker"]
     ) -> Iterator[tuple["_Worker", Reply]]:
-        """Wait until a worker replies or is late."""
+        """Wait until a worker replies or is late, and free all workers that did."""
         seconds = min(worker.due for worker in busy) - time.monotonic()
-        for key, _ in selector.select(max(0.0, seconds)):
-            worker: _Worker = key.data
-            reply = worker.receive()
-            if reply is not None:
-                yield worker, self._release(selector, busy, worker, reply)
-        for worker in [late for late in busy if late.due <= time.monotonic()]:
-            yield worker, self._release(selector, busy, worker, Reply(None, "timeout"))
-
-    def _release(
-        self,
-        selector: selectors.BaseSelector,
-        busy: set["_Worker"],
-        worker: "_Worker",
-        reply: Reply,
-    ) -> Reply:
-        selector.unregister(worker.output)
-        busy.discard(worker)
-        if reply.layer in ("memory", "died") or worker.due <= time.monotonic():
-            self._end(worker)
-        else:
-            self._idle.append(worker)
-        return reply
+        ready = selector.select(max(0.0, seconds))
+        replies: dict[_Worker, Reply | None] = {key.data: key.data.receive() for key, _ in ready}
+        for worker in list(busy):
+            late = worker.due <= time.monotonic()
+            reply = replies.get(worker) or (Reply(None, "timeout") if late else None)
+            if reply is None:
+                continue
+            selector.unregister(worker.output)
+            busy.discard(worker)
+            if late or reply.layer in ("memory", "died"):
+                self._end(worker)
+            else:
+                self._idle.append(worker)
+            yield worker, reply
 
     def _start(self) -> "_Worker":
         worker = _Worker(self._module, self._limits)

@@ -47,9 +47,9 @@ def draw(rng: random.Random, level: int, part: str) -> Puzzle:
     while True:
         names = tuple(rng.sample(world.NAMES, level + 1))
         knights = tuple(rng.random() < 0.5 for _ in names)
-        puzzle = Puzzle(names, knights)
-        if not all(knights) and world.part_of(_canonical(puzzle)) == part:
-            return puzzle
+        identity = " ".join(f"{n}:{kind(k)}" for n, k in zip(names, knights, strict=True))
+        if not all(knights) and world.part_of(identity) == part:
+            return Puzzle(names, knights)
 
 
 def question(puzzle: Puzzle) -> str:
@@ -93,10 +93,6 @@ def answer(names: Sequence[str], knights: Sequence[bool]) -> str:
 def kind(knight: bool) -> str:
     """Name what a person is."""
     return "knight" if knight else "knave"
-
-
-def _canonical(puzzle: Puzzle) -> str:
-    return " ".join(f"{n}:{kind(k)}" for n, k in zip(*puzzle, strict=True))
 
 
 def _problems(split: str, rng: random.Random) -> Iterator[dict[str, Any]]:

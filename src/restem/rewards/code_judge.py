@@ -71,6 +71,8 @@ class _Check:
 
 Result = tuple[TestOutcome, str]
 """The outcome of one test, and its detail."""
+Failed = tuple[int, TestOutcome, str]
+"""The index of a failing test, its outcome and its detail."""
 
 
 def judge(
@@ -100,6 +102,10 @@ def _tally(results: Generator[Result], total: int, stop: bool) -> Judgement:
                 failure = (index, outcome, detail)
             if failure and stop:
                 break
+    return _judgement(failure, passed, total)
+
+
+def _judgement(failure: Failed | None, passed: int, total: int) -> Judgement:
     if failure is None:
         return Judgement("passed", passed, total)
     index, outcome, detail = failure
@@ -238,7 +244,7 @@ class _Conversation:
     assertions: int = 0
     passed: int = 0
     error: ProgramError | None = None
-    failure: tuple[int, TestOutcome, str] | None = None
+    failure: Failed | None = None
 
     def judgement(self) -> Judgement:
         """Run the tests to their end. Raises BrokenTestsError when they fail by themselves."""
@@ -248,7 +254,8 @@ class _Conversation:
             except ProgramError as error:
                 # A claim drove the tests beyond their limits, so they have failed.
                 self._fail("wrong answer", f"the tests: {error.failure}")
-                return self._judgement(max(self.total, self.assertions + 1))
+                total = max(self.total, self.assertions + 1)
+                return _judgement(self.failure, self.passed, total)
             if "ask" in message:
                 self.calls += 1
                 self.tests.send(self._reply(message["ask"]))
@@ -258,7 +265,7 @@ class _Conversation:
                 return self._end(message.get("done"))
 
     def _reply(self, call: Any) -> dict[str, Any]:
-        """Put a call to the program; once it has died, every call fails as the first one did."""
+        """Pass a call to the program; once it has died, every call fails as the first one did."""
         if self.error is not None and self.error.fatal:
             return {"error": self.error.failure}
         try:
@@ -288,7 +295,7 @@ class _Conversation:
         total = max(self.total, self.assertions + bool(exception))
         if self.failure is None and self.passed:
             total = max(self.assertions, 1)
-        return self._judgement(total)
+        return _judgement(self.failure, self.passed, total)
 
     def _fail_by_program(self, text: Any) -> None:
         if self.error is not None:
@@ -298,9 +305,3 @@ class _Conversation:
 
     def _fail(self, outcome: TestOutcome, detail: str) -> None:
         self.failure = self.failure or (self.assertions, outcome, detail)
-
-    def _judgement(self, total: int) -> Judgement:
-        if self.failure is None:
-            return Judgement("passed", self.passed, total)
-        index, outcome, detail = self.failure
-        return Judgement(outcome, self.passed, total, index, detail)

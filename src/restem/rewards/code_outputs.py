@@ -92,10 +92,10 @@ def equal_lines(output: str, expected: str) -> bool:
 
 def equal_numbers(output: str, expected: str) -> bool:
     """Compare line by line; where decimals are expected, numbers may differ by rounding."""
-    printed, wanted = _lines(output), _lines(expected)
-    return len(printed) == len(wanted) and all(
+    output_lines, expected_lines = _lines(output), _lines(expected)
+    return len(output_lines) == len(expected_lines) and all(
         len(left) == len(right) and all(map(_equal_words, left, right))
-        for left, right in zip(printed, wanted, strict=True)
+        for left, right in zip(output_lines, expected_lines, strict=True)
     )
 
 

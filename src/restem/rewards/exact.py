@@ -5,8 +5,8 @@ space around it and one final full stop do not count. It must equal the target, 
 The flexible mode ignores case, brackets around a choice and a missing `answer is`.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from restem.config.reward import Reward
@@ -40,10 +40,11 @@ class ExactVerifier:
         return Verdict("correct" if equal else "incorrect", answer, "string")
 
 
-@contextmanager
-def open_verifier(reward: Reward, markers: tuple[str, ...]) -> Iterator[ExactVerifier]:
+def open_verifier(
+    reward: Reward, markers: tuple[str, ...]
+) -> AbstractContextManager[ExactVerifier]:
     """Open the verifier of exact answers; markers: none without a chain of thought."""
-    yield ExactVerifier(reward, markers)
+    return nullcontext(ExactVerifier(reward, markers))
 
 
 def answer_in(completion: str, thinking: bool) -> str | None:

@@ -22,12 +22,7 @@ if TYPE_CHECKING:  # run by the workers; the import makes it part of the verifie
 MAX_ANSWER_CHARACTERS: Final = 1000
 MAX_COMPARED_CHARACTERS: Final = 4000
 
-_FAILURES: Final[dict[str, Outcome]] = {
-    "timeout": "timeout",
-    "memory": "error",
-    "died": "error",
-    "error": "error",
-}
+_FAILURES: Final = ("timeout", "memory", "died", "error")
 
 
 class MathVerifier:
@@ -78,7 +73,8 @@ class MathVerifier:
     def _slow(self, gold: str, answer: str, reply: Reply) -> Verdict:
         """Count as different what no worker can decide, with a layer that says so."""
         if reply.layer in _FAILURES:
-            return Verdict(_FAILURES[reply.layer], answer, reply.layer, reply.detail)
+            outcome: Outcome = "timeout" if reply.layer == "timeout" else "error"
+            return Verdict(outcome, answer, reply.layer, reply.detail)
         layer = reply.layer if reply.equal is not None else "undecided"
         return _verdict(gold, answer, bool(reply.equal), layer)
 

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
@@ -60,14 +60,8 @@ class Verifier(Protocol):
         ...
 
 
-class OpenVerifier(Protocol):
-    """Opens a verifier: the function `open_verifier` of its module."""
-
-    def __call__(
-        self, reward: Reward, markers: tuple[str, ...]
-    ) -> AbstractContextManager[Verifier]:
-        """Return a context with a verifier; markers: those of the task's strict mode."""
-        ...
+OpenVerifier = Callable[[Reward, tuple[str, ...]], AbstractContextManager[Verifier]]
+"""The function `open_verifier` of a module; it gets the markers of the task's strict mode."""
 
 
 def load_verifier(name: str) -> OpenVerifier:

@@ -21,7 +21,7 @@ LOCAL_SPLITS: Final = {"train": "train", "test": "val"}
 
 
 def question(text: str) -> str:
-    """Put a problem as the benchmark does."""
+    """Return a problem as the benchmark has it."""
     return f"QUESTION:\n{text}\nANSWER:\n"
 
 

@@ -65,13 +65,9 @@ def _read_problem(row: Row, split: str) -> Problem:
 
 
 def _read_shot(row: Row, split: str) -> Problem:
-    solution = row.text("target")
-    return Problem(
-        id=f"gsm8k/{split}/{row.index}",
-        question=row.text("question"),
-        answer=find(solution, ANSWER_IS),
-        solutions={SHOT: solution},
-    )
+    solution, gold = row.text("target"), find(row.text("target"), ANSWER_IS)
+    name = f"gsm8k/{split}/{row.index}"
+    return Problem(name, row.text("question"), gold, solutions={SHOT: solution})
 
 
 TASK = Task(

@@ -15,13 +15,8 @@ from restem.tasks.task import Task
 
 PROMPT_FILE: Final = "prompts/minerva_math_4shot.json"
 SUBJECTS: Final = (
-    "algebra",
-    "counting_and_probability",
-    "geometry",
-    "intermediate_algebra",
-    "number_theory",
-    "prealgebra",
-    "precalculus",
+    *("algebra", "counting_and_probability", "geometry", "intermediate_algebra"),
+    *("number_theory", "prealgebra", "precalculus"),
 )
 
 
@@ -62,11 +57,10 @@ def load(reader: Reader, split: str) -> list[Problem]:
 def _read_problem(row: Row, split: str, folder: str) -> Problem:
     solution = row.text("solution")
     gold = last_boxed(solution)
+    # The hub's layout has no ids, so there a row is identified by its place in its file.
+    has_id = "id" in row.values
     return Problem(
-        # The hub's layout has no ids, so there a row is identified by its place in its file.
-        id=row.text("id").removesuffix(".json")
-        if "id" in row.values
-        else f"{split}/{folder}/row-{row.index}",
+        id=row.text("id").removesuffix(".json") if has_id else f"{split}/{folder}/row-{row.index}",
         question=row.text("problem"),
         answer=gold,
         level=_level(row),
@@ -77,12 +71,8 @@ def _read_problem(row: Row, split: str, folder: str) -> Problem:
 
 def _read_shot(row: Row, split: str, folder: str) -> Problem:
     solution = row.text("solution")
-    return Problem(
-        id=f"math/{split}/{row.index}",
-        question=row.text("problem"),
-        answer=last_boxed(solution),
-        solutions={SHOT: solution},
-    )
+    name, question, gold = f"math/{split}/{row.index}", row.text("problem"), last_boxed(solution)
+    return Problem(name, question, gold, solutions={SHOT: solution})
 
 
 def _level(row: Row) -> int | None:

@@ -8,7 +8,7 @@ the sets of word 3-grams.
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from restem.config.data import OverlapKind
@@ -86,10 +86,7 @@ def _ngram_pairs(
     left: Sequence[Problem], right: Sequence[Problem], size: int, threshold: float
 ) -> dict[tuple[str, str], Overlap]:
     runs_of_right = [shingles(problem.question, size) for problem in right]
-    indices_by_run: dict[int, list[int]] = defaultdict(list)
-    for index, runs in enumerate(runs_of_right):
-        for run in runs:
-            indices_by_run[run].append(index)
+    indices_by_run = _indices_by_run(runs_of_right)
     pairs = {}
     for problem in left:
         runs = shingles(problem.question, size)
@@ -114,10 +111,7 @@ def _fuzzy_pairs(
         for side in (left, right)
     )
     counts = Counter(run for runs in (*runs_of_left, *runs_of_right) for run in runs)
-    indices_by_run: dict[int, list[int]] = defaultdict(list)
-    for index, runs in enumerate(runs_of_right):
-        for run in _rarest(runs, counts):
-            indices_by_run[run].append(index)
+    indices_by_run = _indices_by_run(_rarest(runs, counts) for runs in runs_of_right)
     pairs = {}
     for problem, runs in zip(left, runs_of_left, strict=True):
         rarest = _rarest(runs, counts)
@@ -127,6 +121,14 @@ def _fuzzy_pairs(
                 pair = (problem.id, right[index].id)
                 pairs[pair] = Overlap(*pair, "fuzzy", score)
     return pairs
+
+
+def _indices_by_run(runs_of: Iterable[Iterable[int]]) -> dict[int, list[int]]:
+    indices: dict[int, list[int]] = defaultdict(list)
+    for index, runs in enumerate(runs_of):
+        for run in runs:
+            indices[run].append(index)
+    return indices
 
 
 def _rarest(runs: set[int], counts: Mapping[int, int]) -> list[int]:

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,9 @@ def _parse(content: bytes, file: str) -> Iterator[dict[str, Any]]:
     """Read the rows of a .jsonl.gz, .jsonl, .json or .parquet file."""
     if file.endswith(".parquet"):
         return _parse_parquet(content, file)
-    text = _decode(_gunzip(content, file) if file.endswith(".gz") else content, file)
+    if file.endswith(".gz"):
+        content = _decoded(gzip.decompress, content, file, "a complete gzip file")
+    text = _decoded(bytes.decode, content, file, "UTF-8")
     if file.removesuffix(".gz").endswith(".jsonl"):
         return _parse_lines(text, file)
     return _parse_document(text, file)
@@ -150,7 +152,8 @@ def _parse_parquet(content: bytes, file: str) -> Iterator[dict[str, Any]]:
 def _parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
     # Not splitlines(), because JSON may contain U+2028 and the like unescaped.
     for number, line in enumerate(text.rstrip("\n").split("\n") if text else [], start=1):
-        yield _as_row(_decode_json(line, f"{file}, row {number}"), f"{file}, row {number}")
+        where = f"{file}, row {number}"
+        yield _as_row(_decoded(json.loads, line, where, "JSON"), where)
 
 
 def _parse_document(text: str, file: str) -> Iterator[dict[str, Any]]:
@@ -158,7 +161,7 @@ def _parse_document(text: str, file: str) -> Iterator[dict[str, Any]]:
 
     An object of such objects gives the rows of all of them, each with `name` and `description`.
     """
-    document = _decode_json(text, file)
+    document = _decoded(json.loads, text, file, "JSON")
     rows = _rows_of(document) if isinstance(document, dict) else document
     if not isinstance(rows, list):
         raise _damaged(file, "is neither a list of rows nor an object with a list `samples`")
@@ -186,25 +189,11 @@ def _as_row(value: Any, where: str) -> dict[str, Any]:
     raise _damaged(where, f"is a JSON {type(value).__name__}, not an object")
 
 
-def _decode_json(text: str, where: str) -> Any:
+def _decoded(decode: Callable[[Any], Any], content: bytes | str, where: str, what: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(where, f"is not JSON: {error}") from error
-
-
-def _gunzip(content: bytes, file: str) -> bytes:
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(file, f"is not a complete gzip file: {error}") from error
-
-
-def _decode(content: bytes, file: str) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise _damaged(file, f"is not UTF-8 at byte {error.start}") from error
+        return decode(content)
+    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
+        raise _damaged(where, f"is not {what}: {error}") from error
 
 
 def _damaged(where: str, what: str) -> RestemError:

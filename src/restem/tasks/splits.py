@@ -11,14 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from restem.config.data import (
-    DataSource,
-    EmbeddedSource,
-    HubSource,
-    OverlapKind,
-    Split,
-    TaskData,
-)
+from restem.config.data import DataSource, EmbeddedSource, HubSource, OverlapKind, Split, TaskData
 from restem.errors import RestemError
 from restem.tasks.overlap import normalise_question, overlaps
 from restem.tasks.problem import Problem
@@ -109,7 +102,7 @@ def _reasons(
     if levels is not None:
         reasons.append(("other level", lambda problem: problem.level not in levels))
     if subjects is not None:
-        _check_subjects(subjects, {problem.subject for problem in pool})
+        _check_names(subjects, {problem.subject for problem in pool}, "subjects", "subjects")
         reasons.append(("other subject", lambda problem: problem.subject not in subjects))
     return reasons
 
@@ -189,20 +182,14 @@ def _check_ids(problems: Sequence[Problem], split: Split) -> None:
 
 def _check_expected(task: Task, data: TaskData) -> None:
     files = _files(task, data, ("train", "test", "shots"))
-    unknown = sorted(set(data.expect).difference(files))
-    if unknown:
-        raise RestemError(
-            f"files that the task does not read: {', '.join(unknown)}",
-            f"expect, task {task.name}",
-            f"name some of {', '.join(sorted(files))}",
-        )
+    _check_names(data.expect, files, f"expect, task {task.name}", "files")
 
 
-def _check_subjects(wanted: Collection[str], subjects: Collection[str]) -> None:
-    unknown = sorted(set(wanted) - set(subjects))
+def _check_names(names: Collection[str], valid: Collection[str], where: str, what: str) -> None:
+    unknown = sorted(set(names) - set(valid))
     if unknown:
         raise RestemError(
-            f"no problem has the subject {', '.join(unknown)}",
-            "subjects",
-            f"name some of {', '.join(sorted(subjects))}",
+            f"the task has no {what} named {', '.join(unknown)}",
+            where,
+            f"name some of {', '.join(sorted(valid))}",
         )

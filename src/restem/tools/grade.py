@@ -9,7 +9,7 @@ still graded.
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,14 +30,6 @@ class RecordError(ValueError):
 
 
 @dataclass(frozen=True)
-class LineFormat:
-    """How the lines of a task are read: their fields, and the mode that extracts answers."""
-
-    read: Callable[[Mapping[str, Any]], Attempt]
-    mode: str
-
-
-@dataclass(frozen=True)
 class Line:
     """A line of the input: its number from 1, its id, and its attempt or why it has none."""
 
@@ -53,7 +45,6 @@ def grade_file(task: str, source: Path, output: Path, details: bool = False) -> 
     Raises RestemError when the task is unknown or the input is not a file.
     """
     loaded = load_task(task)
-    line_format = _format(loaded)
     if not source.is_file():
         raise RestemError("file not found", str(source), "name a file of JSON lines")
     counts: Counter[str] = Counter()
@@ -64,7 +55,7 @@ def grade_file(task: str, source: Path, output: Path, details: bool = False) -> 
             load_verifier(loaded.verifier)(Reward(), loaded.markers) as verifier,
             partial.open("w", encoding="ascii") as stream,
         ):
-            for row in _rows(_lines(source, line_format), verifier, line_format.mode, details):
+            for row in _rows(_lines(source, loaded), verifier, _mode(loaded), details):
                 counts[row["verdict"]] += 1
                 stream.write(json.dumps(row) + "\n")
         partial.replace(output)
@@ -104,13 +95,13 @@ def _unread(line: Line) -> dict[str, Any]:
     return {"id": line.id, "verdict": "error", "layer": "input"} | reason
 
 
-def _lines(source: Path, line_format: LineFormat) -> Iterator[Line]:
+def _lines(source: Path, task: Task) -> Iterator[Line]:
     with source.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
-            yield _line(number, raw, line_format)
+            yield _line(number, raw, task)
 
 
-def _line(number: int, raw: bytes, line_format: LineFormat) -> Line:
+def _line(number: int, raw: bytes, task: Task) -> Line:
     record: Any = None
     try:
         record = json.loads(raw.decode())
@@ -118,7 +109,7 @@ def _line(number: int, raw: bytes, line_format: LineFormat) -> Line:
             raise RecordError("the line is not a JSON object")
         if "id" not in record:
             raise RecordError("the field 'id' is missing")
-        return Line(number, record["id"], line_format.read(record))
+        return Line(number, record["id"], _attempt(task, record))
     except json.JSONDecodeError as error:
         return Line(number, None, None, f"the line is not JSON: {error.msg}")
     except RecursionError:
@@ -141,36 +132,28 @@ def text_field(record: Mapping[str, Any], name: str) -> str:
     return str(value)
 
 
-def _answers(record: Mapping[str, Any]) -> Attempt:
-    """Read `gold` and `candidate`; both may be bare answers or contain a marked one."""
-    gold = text_field(record, "gold")
-    return Attempt(last_boxed(gold) or gold, text_field(record, "candidate"))
+def _attempt(task: Task, record: Mapping[str, Any]) -> Attempt:
+    """Read `gold` and `candidate`, which may be bare or marked; with tests, the other fields."""
+    if task.gold is None:
+        gold = text_field(record, "gold")
+        return Attempt(last_boxed(gold) or gold, text_field(record, "candidate"))
+    problem = record.get("problem")
+    if not isinstance(problem, dict):
+        raise RecordError("the field 'problem' is missing or not an object")
+    try:
+        return Attempt(task.gold(problem, "problem"), text_field(record, "completion"))
+    except RestemError as error:
+        raise RecordError(str(error)) from error
 
 
-def _programs(gold: Callable[[Mapping[str, Any], str], str]) -> Callable[..., Attempt]:
-    """Return a reader of `problem` and `completion`."""
-
-    def read(record: Mapping[str, Any]) -> Attempt:
-        problem = record.get("problem")
-        if not isinstance(problem, dict):
-            raise RecordError("the field 'problem' is missing or not an object")
-        try:
-            return Attempt(gold(problem, "problem"), text_field(record, "completion"))
-        except RestemError as error:
-            raise RecordError(str(error)) from error
-
-    return read
-
-
-def _format(task: Task) -> LineFormat:
-    if task.gold is not None:
-        return LineFormat(_programs(task.gold), "strict")
-    return LineFormat(_answers, "answer")
+def _mode(task: Task) -> str:
+    """Return the extraction mode: where there are no tests, a candidate may be a bare answer."""
+    return "answer" if task.gold is None else "strict"
 
 
 def read_pairs(source: Path, task: str = "math") -> Iterator[tuple[Any, str, str]]:
     """Read the id, the gold answer and the candidate of each readable line of a file."""
-    for line in _lines(source, _format(load_task(task))):
+    for line in _lines(source, load_task(task)):
         if line.attempt is not None:
             yield line.id, line.attempt.gold, line.attempt.completion
 
@@ -182,9 +165,6 @@ def grade_pairs(pairs: Sequence[tuple[str, str]], task: str = "math") -> list[Ve
     is …`, `#### …`, `the answer is …`).
     """
     loaded = load_task(task)
-    line_format = _format(loaded)
-    attempts = [
-        line_format.read({"gold": gold, "candidate": candidate}) for gold, candidate in pairs
-    ]
+    attempts = [_attempt(loaded, {"gold": gold, "candidate": text}) for gold, text in pairs]
     with load_verifier(loaded.verifier)(Reward(), loaded.markers) as verifier:
-        return verifier.verify(attempts, line_format.mode)
+        return verifier.verify(attempts, _mode(loaded))

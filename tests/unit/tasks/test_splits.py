@@ -92,10 +92,10 @@ def test_overlap_is_excluded_from_train_and_validation_on_demand(local):
 
 
 def test_names_that_nothing_has_are_errors(local):
-    with pytest.raises(RestemError, match="no problem has the subject Algebar"):
+    with pytest.raises(RestemError, match="the task has no subjects named Algebar"):
         ids(local, "train", subjects=["Algebar"])
     unknown = {"math/tran.jsonl.gz": {"sha256": "0" * 64}}
-    with pytest.raises(RestemError, match="the task does not read: math/tran"):
+    with pytest.raises(RestemError, match="the task has no files named math/tran"):
         ids(local, "train", expect=unknown)
 
 
