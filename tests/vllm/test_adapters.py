@@ -1,4 +1,4 @@
-"""vLLM serves an adapter on top of its base, without merging: the draws are the merged policy's."""
+"""vLLM serves an adapter on top of its base without merging, and samples as from merged weights."""
 
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ def texts(checkpoint: Path, settings: EngineSettings) -> dict[str, str]:
         for p in problems("chain", "test", 40)
     ]
     engine: Any = load_engine(checkpoint, settings, 1)
-    found = (one for group in engine.sample(asked, GREEDY, ("\n\n",)) for one in group)
-    return {one.problem_id: one.text for one in found}
+    groups = engine.sample(asked, GREEDY, ("\n\n",))
+    return {completion.problem_id: completion.text for group in groups for completion in group}
 
 
 def test_an_unmerged_adapter_draws_what_the_merged_weights_draw(base: Path) -> None:

@@ -1,4 +1,4 @@
-"""vLLM's CPU build behind the protocol: what is asked for is drawn, as the other engine does."""
+"""vLLM's CPU build behind the protocol samples what the other engine samples."""
 
 import random
 from collections.abc import Iterator
@@ -50,9 +50,9 @@ def requests(count: int, draws: int = 1, shots: int = 2) -> list[Request]:
 def drawn(
     engine: Any, asked: list[Request], decoding: Decoding, stop: tuple[str, ...] = ()
 ) -> Drawn:
-    found = [one for group in engine.sample(asked, decoding, stop) for one in group]
-    by_address = {(one.problem_id, one.draw): one for one in found}
-    assert len(by_address) == len(found) == sum(len(request.draws) for request in asked)
+    completions = [c for group in engine.sample(asked, decoding, stop) for c in group]
+    by_address = {(c.problem_id, c.draw): c for c in completions}
+    assert len(by_address) == len(completions) == sum(len(request.draws) for request in asked)
     return by_address
 
 
@@ -91,7 +91,7 @@ def assert_tie(plain: Any, request: Request, left: str, right: str) -> None:
 
 def test_greedy_agrees_with_the_other_engine_but_for_ties(engine: Any, plain: Any) -> None:
     asked = requests(100)
-    ours, other = (drawn(one, asked, GREEDY, END) for one in (engine, plain))
+    ours, other = (drawn(sampler, asked, GREEDY, END) for sampler in (engine, plain))
     differ = [
         request
         for request in asked
@@ -99,7 +99,7 @@ def test_greedy_agrees_with_the_other_engine_but_for_ties(engine: Any, plain: An
     ]
     assert len(differ) <= 5
     for request in differ:
-        assert_tie(plain, request, *(found[request.problem_id, 0].text for found in (ours, other)))
+        assert_tie(plain, request, *(side[request.problem_id, 0].text for side in (ours, other)))
     same = [address for address in ours if ours[address].text == other[address].text]
     for address in same:
         assert ours[address].logprob == pytest.approx(other[address].logprob, abs=2e-3)
@@ -109,31 +109,31 @@ def test_greedy_agrees_with_the_other_engine_but_for_ties(engine: Any, plain: An
 
 
 def assert_equal_but_for_rounding(ours: Drawn, other: Drawn) -> None:
-    """What was drawn is equal; a log-probability rounds as its company makes it."""
-    assert {a: replace(one, logprob=0.0) for a, one in ours.items()} == {
+    """The other draws of a batch change only the rounding of a log-probability."""
+    assert {a: replace(c, logprob=0.0) for a, c in ours.items()} == {
         a: replace(other[a], logprob=0.0) for a in ours
     }
-    for address, one in ours.items():
-        assert one.logprob == pytest.approx(other[address].logprob, abs=1e-3)
+    for address, completion in ours.items():
+        assert completion.logprob == pytest.approx(other[address].logprob, abs=1e-3)
 
 
-def test_a_draw_does_not_depend_on_its_company(engine: Any) -> None:
+def test_a_draw_does_not_depend_on_other_draws(engine: Any) -> None:
     together = drawn(engine, requests(8, 6), RANDOM, END)
     shuffled = drawn(engine, random.Random(0).sample(requests(8, 6), 8), RANDOM, END)
     alone = {}
     for request in requests(8, 2):
         alone |= drawn(engine, [request], RANDOM, END)
-    assert len({one.text for one in together.values()}) > 24
+    assert len({c.text for c in together.values()}) > 24
     assert set(shuffled) == set(together)
     assert_equal_but_for_rounding(shuffled, together)
     assert_equal_but_for_rounding(alone, together)
 
 
-def test_only_asked_draws_come(engine: Any) -> None:
+def test_only_requested_draws_come(engine: Any) -> None:
     whole = requests(1, 6)[0]
     some = Request(whole.problem_id, whole.prefix, whole.prompt, whole.draws[4:], whole.seeds[4:])
-    found = drawn(engine, [some], RANDOM, END)
-    assert {draw for _, draw in found} == {4, 5}
+    completions = drawn(engine, [some], RANDOM, END)
+    assert {draw for _, draw in completions} == {4, 5}
 
 
 FILTERS = [
@@ -158,8 +158,8 @@ def test_draws_follow_the_filtered_distribution(
     whole = torch.zeros(len(plain._tokenizer), dtype=torch.float64)
     places = torch.arange(len(whole)) if ids is None else ids[0]
     whole[places] = (probabilities[0] / probabilities.sum()).double()
-    found = drawn(engine, [request], decoding)
-    texts = [one.text for one in found.values()]
+    completions = drawn(engine, [request], decoding)
+    texts = [c.text for c in completions.values()]
     vocabulary = plain._tokenizer.batch_decode([[token] for token in range(len(whole))])
     counts = torch.tensor([float(texts.count(text)) for text in vocabulary])
     written = torch.tensor([text != "" for text in vocabulary])
@@ -168,24 +168,27 @@ def test_draws_follow_the_filtered_distribution(
     assert ((counts / 400 - whole).abs()[written] <= 5 * spread[written] + 1e-9).all()
 
 
-def test_a_completion_ends_where_it_is_told(engine: Any) -> None:
+def test_a_completion_ends_at_stop_strings_and_max_tokens(engine: Any) -> None:
     free = drawn(engine, requests(4, 6), RANDOM)
     short = RANDOM.model_copy(update={"max_tokens": 5})
-    assert {one.tokens for one in drawn(engine, requests(4, 6), short).values()} == {5}
+    assert {c.tokens for c in drawn(engine, requests(4, 6), short).values()} == {5}
     for stop in ("=", ",", "."):
-        for address, one in drawn(engine, requests(4, 6), RANDOM, (stop, "\n\n")).items():
+        for address, completion in drawn(engine, requests(4, 6), RANDOM, (stop, "\n\n")).items():
             whole = free[address].text.split("\n\n")[0]
             if stop in whole:
-                assert (one.text, one.stop_reason) == (whole[: whole.index(stop)], stop)
-                assert one.finish_reason == "stop"
-            assert one.tokens <= free[address].tokens
+                assert (completion.text, completion.stop_reason) == (
+                    whole[: whole.index(stop)],
+                    stop,
+                )
+                assert completion.finish_reason == "stop"
+            assert completion.tokens <= free[address].tokens
 
 
 def test_a_special_token_is_a_stop_string(engine: Any) -> None:
     by_end = drawn(engine, requests(4, 6), RANDOM)
     named = drawn(engine, requests(4, 6), RANDOM, ("<eos>",))
     assert named == by_end
-    assert {one.stop_reason for one in named.values()} <= {"<eos>", None}
+    assert {c.stop_reason for c in named.values()} <= {"<eos>", None}
 
 
 def test_bad_prompts_are_named_before_anything_is_drawn(engine: Any) -> None:
@@ -195,7 +198,7 @@ def test_bad_prompts_are_named_before_anything_is_drawn(engine: Any) -> None:
     assert caught.value.problem_ids == ("long",)
 
 
-def test_what_vllm_would_change_silently_is_refused(engine: Any) -> None:
+def test_settings_that_vllm_would_change_silently_are_refused(engine: Any) -> None:
     for temperature in (0.001, 2.5):
         with pytest.raises(RestemError, match="samples at temperatures from"):
             decoding = Decoding(draws=2, temperature=temperature, max_tokens=4)
@@ -209,7 +212,7 @@ def test_the_gpu_build_is_not_this_one(checkpoint: Path) -> None:
         load_engine(checkpoint, EngineSettings(name="vllm"), 1)
 
 
-def test_what_the_caller_leaves_is_taken_back(engine: Any) -> None:
+def test_draws_that_the_caller_abandons_are_aborted(engine: Any) -> None:
     groups = engine.sample(requests(8, 6), RANDOM, END)
     next(groups)
     groups.close()
@@ -219,9 +222,9 @@ def test_what_the_caller_leaves_is_taken_back(engine: Any) -> None:
 
 def test_usage_counts_shared_prompts_once(engine: Any) -> None:
     before = engine.usage()
-    found = drawn(engine, requests(3, 8), RANDOM, END)
+    completions = drawn(engine, requests(3, 8), RANDOM, END)
     after = engine.usage()
-    asked = sum(one.prompt_tokens for one in found.values())
+    asked = sum(c.prompt_tokens for c in completions.values())
     assert after.prompt_tokens - before.prompt_tokens == asked
     assert after.cached_tokens - before.cached_tokens > 0.7 * asked
     assert (after.gpus, after.peak_memory_bytes > 10**8) == (0, True)
