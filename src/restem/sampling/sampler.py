@@ -10,6 +10,7 @@ each other has one unit, and every finished draw of it is saved.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from restem.config.decoding import Decoding
@@ -44,8 +45,7 @@ def without_rows(requests: Iterable[Request], rows: Mapping[Key, Row]) -> list[R
         missing = [key for key in keys_of(request) if key not in rows]
         if missing:
             _, draws, seeds = zip(*missing, strict=True)
-            problem = (request.problem_id, request.prefix, request.prompt)
-            reduced.append(Request(*problem, draws, seeds))
+            reduced.append(replace(request, draws=draws, seeds=seeds))
     return reduced
 
 

@@ -170,6 +170,8 @@ def test_draws_with_a_row_are_not_asked_for() -> None:
     keys = keys_of(request)
     rows = {keys[1]: {}, keys[2]: {}}
     assert [reduced.draws for reduced in without_rows([request], rows)] == [(0, 3)]
+    [chat] = without_rows([replace(request, chat=True)], rows)
+    assert chat.chat
     assert without_rows([request], {key: {} for key in keys}) == []
 
 
