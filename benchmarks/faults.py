@@ -27,7 +27,7 @@ from typing import Any
 
 import yaml
 
-from restem.artifacts.store import artifact_digest
+from restem.artifacts.files import artifact_digest
 from restem.artifacts.tables import read_rows
 from restem.deployment.images import Image, verified
 

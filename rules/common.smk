@@ -6,10 +6,9 @@ from inspect import signature
 from pathlib import Path
 
 from snakemake.common import overwrite_function_params
-from snakemake.io import apply_wildcards, update_wildcard_constraints
+from snakemake.io import update_wildcard_constraints
 from snakemake.settings.types import DeploymentMethod
 
-from restem.artifacts import store
 from restem.artifacts.digests import code_digest, lock_digest
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
@@ -17,6 +16,7 @@ from restem.deployment.images import Image, configure_apptainer, verified
 from restem.deployment.snakemake_patches import apply_patches
 from restem.stages.declaration import load_stage
 from restem.stages.execution import as_argument
+from restem.staleness.snakemake import let_seals_decide
 from restem.study import slices
 from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
@@ -27,7 +27,6 @@ with fail_readably():
     RECHECKED = slices.rechecked(GRAPH)
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"
-RESULTS = Path("results") / STUDY.study
 
 
 wildcard_constraints:
@@ -68,12 +67,11 @@ def digest_of_lock(family):
 
 
 def stage(name):
-    """Return the parameters that decide staleness of a stage's jobs, each as one string.
+    """Return the parameters of a stage's jobs, each as one string.
 
     The stage's declaration (restem.stages) and its slice of the configuration
-    (restem.study.slices) say what they are. Snakemake compares parameters as a set without names,
-    hence one canonical string each; it leaves out those that take more than wildcards. The count
-    of remakes changes only when somebody edits an artifact by hand.
+    (restem.study.slices) say what they are. The seal of a job's outputs records them, and
+    restem.staleness compares them with it.
     """
 
     slice_of_stage = cache_by_wildcards(partial(getattr(slices, name), GRAPH))
@@ -90,16 +88,7 @@ def stage(name):
         lock = digest_of_lock(family)
         return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(family)]}" if CONTAINED else lock
 
-    @cache
-    def first_output():
-        """Return the first output of the rule that has these parameters."""
-        return next(r.output[0] for r in workflow.rules if settings in r.params)
-
-    def remakes(wildcards):
-        first = apply_wildcards(first_output(), wildcards)
-        return f"remakes: {store.count_remakes(Path(first))}"
-
-    functions = (settings, code, environment, remakes)
+    functions = (settings, code, environment)
     for (
         function
     ) in functions:  # Snakemake would look at the signature again for every job
@@ -157,14 +146,6 @@ def verified_images():
         return {name: verified(image_named(name)) for name in IMAGES}
 
 
-def notice_what_people_did():
-    """Mark artifacts that were edited by hand; free the space of those that were deleted."""
-    if workflow.is_main_process:
-        store.mark_damaged(RESULTS)
-        if not DRYRUN:
-            store.delete_unused_copies(RESULTS)
-
-
 # `workflow.dryrun` is always false while the rules are read.
 DRYRUN = workflow.output_settings.dryrun
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
@@ -174,5 +155,6 @@ IMAGE_DIGESTS = verified_images() if CONTAINED else {}
 if CONTAINED:
     configure_apptainer(Path(workflow.basedir))
 
+with fail_readably():
+    let_seals_decide()
 apply_patches(DRYRUN)
-notice_what_people_did()

@@ -1,4 +1,8 @@
-"""Which files the jobs read that no wildcard tells, and all artifacts of each kind."""
+"""Which files the jobs read that no wildcard tells, and all artifacts of each kind.
+
+What many tables are read into is sorted by path, so that the order of keys in a study changes
+nothing.
+"""
 
 from restem.errors import RestemError
 from restem.policies.sources import load_source
@@ -34,6 +38,13 @@ def policies_averaged_with(wildcards):
     """List the policies whose weights are averaged with those of the start."""
     others = GRAPH.averaged_with(Policy.of(wildcards))
     return [f"<results>/{policy.path}/policy.json" for policy in others]
+
+
+def checkpoints_read_by(wildcards):
+    """List the checkpoints that an M-step reads; a pruned one has to be made again for it."""
+    policy = Policy.of(wildcards)
+    read = [GRAPH.start(policy), *GRAPH.averaged_with(policy)]
+    return [f"<results>/{p.path}/checkpoint" for p in read]
 
 
 def first_try(wildcards):
@@ -114,12 +125,12 @@ def all_shots():
 
 def all_policies():
     policies = [*map(GRAPH.base, STUDY.models), *GRAPH.trained]
-    return [f"<results>/{policy.path}/policy.json" for policy in policies]
+    return sorted(f"<results>/{policy.path}/policy.json" for policy in policies)
 
 
 def all_costs():
     policies = policies_of(GRAPH)
-    return [f"<results>/{policy.path}/costs.parquet" for policy in policies]
+    return sorted(f"<results>/{policy.path}/costs.parquet" for policy in policies)
 
 
 def all_examples():
@@ -138,7 +149,7 @@ def all_rewards():
 def all_metrics():
     """List the metrics of what has verdicts; what waits for a human has none yet."""
     judged = filter(GRAPH.judged, GRAPH.evaluations())
-    return [f"<results>/{draws.path}/metrics.parquet" for draws in judged]
+    return sorted(f"<results>/{draws.path}/metrics.parquet" for draws in judged)
 
 
 def all_figures():

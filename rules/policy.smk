@@ -7,6 +7,7 @@ rule make_policy:
         examples="<policy>/examples.parquet",
         start=start_of_policy,
         averaged_with=policies_averaged_with,
+        checkpoints=checkpoints_read_by,
         validation="<results>/{task}/problems/validation.parquet",
         shots="<results>/{task}/problems/shots.parquet",
     output:

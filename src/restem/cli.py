@@ -117,7 +117,7 @@ def cli() -> None:
 @click.option("--output", type=FILE, help="File to write; printed by default.")
 def schema(output: Path | None) -> None:
     """Print the JSON schema of a study file."""
-    from restem.artifacts.store import write_text
+    from restem.artifacts.files import write_text
     from restem.config.load import schema as text
 
     if output:

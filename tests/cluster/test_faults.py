@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import virtual_faults as faults
 
-from restem.artifacts.store import HIDDEN
+from restem.artifacts.seals import HIDDEN
 from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.cluster

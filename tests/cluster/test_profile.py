@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import artifact_digest
+from restem.artifacts.files import artifact_digest
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from restem.artifacts.digests import file_digest
-from restem.artifacts.store import write_json
+from restem.artifacts.files import write_json
 from restem.deployment.images import Image
 
 pytestmark = pytest.mark.workflow

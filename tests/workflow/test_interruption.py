@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import artifact_digest
+from restem.artifacts.files import artifact_digest
 from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.workflow

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from restem.artifacts.store import artifact_digest, read_json
+from restem.artifacts.files import artifact_digest, read_json
 from restem.artifacts.tables import read_provenance, read_rows
 
 pytestmark = pytest.mark.workflow

@@ -9,16 +9,14 @@ that is trained on (Kaplan et al. 2020, section 2.1, without attention over the 
 of validation during an M-step is in its seconds, but not in its tokens.
 """
 
-import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from restem.artifacts.store import read_seal
+from restem.artifacts.seals import read_seal
 from restem.artifacts.tables import read_rows, read_table
-from restem.policies.manifest import PolicyManifest, read_policy
+from restem.policies.manifest import read_policy
 
 FORWARD: Final = 2  # FLOPs per parameter and token
 TRAINING: Final = 6
@@ -88,20 +86,6 @@ def read_costs(path: Path) -> Iterator[tuple[str, Cost]]:
     """Yield the address and the cost of every row in a table of costs."""
     for row in read_rows(path, "costs"):
         yield row.pop("name"), Cost(**row)
-
-
-def count_parameters(policy: PolicyManifest) -> int:
-    """Count the parameters of a policy's checkpoint; only the headers of its weights are read."""
-    files = (policy.checkpoint / name for name in policy.files if name.endswith(".safetensors"))
-    return sum(_parameters(file) for file in files)
-
-
-def _parameters(file: Path) -> int:
-    with file.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(size))
-    tensors = (entry for name, entry in header.items() if name != "__metadata__")
-    return sum(math.prod(entry["shape"]) for entry in tensors)
 
 
 def sum_by_group(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import digest, file_digest, lock_digest
-from restem.artifacts.store import read_json, write_json
+from restem.artifacts.files import read_json, write_json
 from restem.errors import RestemError
 
 FOLDER = Path("containers")

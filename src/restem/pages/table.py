@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from restem.artifacts.store import write_text
+from restem.artifacts.files import write_text
 from restem.errors import RestemError
 from restem.figures import series
 from restem.pages import markdown as md

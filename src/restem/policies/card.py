@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from restem.artifacts.store import write_text
+from restem.artifacts.files import write_text
 
 _FRONT_MATTER: Final = """---
 library_name: transformers

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from restem.artifacts.digests import file_digest
-from restem.artifacts.store import read_json
+from restem.artifacts.files import read_json
 from restem.errors import RestemError
 
 ADAPTER_CONFIG: Final = "adapter_config.json"

@@ -6,13 +6,15 @@ no checkpoint, the samples from it are empty, and the study goes on.
 A policy may also have a prompt of its own, in its `report`, over weights that are not fine-tuned.
 """
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import digest, file_digest
-from restem.artifacts.store import read_json, write_json
+from restem.artifacts.files import read_json, write_json
 from restem.errors import RestemError
 
 CHECKPOINT = "checkpoint"
@@ -23,13 +25,15 @@ class PolicyManifest:
     """The content of policy.json.
 
     content: digest of weights and prompt. halted: the reason why there is no checkpoint. files:
-    digests of the checkpoint's files.
+    digests of the checkpoint's files. parameters: number of the model's, which can be told without
+    the weights, so that they can be pruned.
     """
 
     path: Path
     content: str
     halted: str | None
     files: Mapping[str, str]
+    parameters: int
     report: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
@@ -48,7 +52,7 @@ def read_policy(path: Path) -> PolicyManifest:
     """Read policy.json. Raises RestemError if it is damaged."""
     stored = read_json(path)
     try:
-        names = ("content", "halted", "files", "report", "provenance")
+        names = ("content", "halted", "files", "parameters", "report", "provenance")
         return PolicyManifest(path, *(stored[name] for name in names))
     except KeyError as error:
         raise RestemError(
@@ -80,5 +84,15 @@ def write_policy(
     prompt = report.get("prompt")
     model = {"weights": weights, "prompt": prompt} if prompt else weights
     content = digest(["halted", halted] if halted else model)
-    stored = {"content": content, "halted": halted, "files": files, "report": dict(report)}
-    write_json(path, {**stored, "provenance": dict(provenance)})
+    parameters = sum(_parameters(path) for path in paths if path.suffix == ".safetensors")
+    stored = {"content": content, "halted": halted, "files": files, "parameters": parameters}
+    write_json(path, {**stored, "report": dict(report), "provenance": dict(provenance)})
+
+
+def _parameters(weights: Path) -> int:
+    """Count the parameters in a file of weights by its header."""
+    with weights.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+    tensors = (entry for name, entry in header.items() if name != "__metadata__")
+    return sum(math.prod(entry["shape"]) for entry in tensors)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import digest
-from restem.artifacts.store import state_folder
+from restem.artifacts.seals import state_folder
 from restem.artifacts.tables import read_provenance, read_rows, read_table, table, write_table
 from restem.errors import RestemError
 from restem.sampling.engine import Request

@@ -1,6 +1,7 @@
 """Stage claims: the verdict on every claim, with effect, interval and both sides' compute."""
 
-from restem.artifacts.store import Job, write_text
+from restem.artifacts.files import write_text
+from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import Strict
 from restem.config.claims import Claim

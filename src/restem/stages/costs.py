@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from restem.accounts.costs import cost_of_policy, cost_of_samples, count_parameters, total
+from restem.accounts.costs import cost_of_policy, cost_of_samples, total
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
@@ -31,7 +31,7 @@ def run(
     tables: dict[str, list[Path]] = {name: [] for name in settings.draws}
     for path in samples:
         tables[_address(path, settings.draws)].append(path)
-    parameters = count_parameters(read_policy(policy))
+    parameters = read_policy(policy).parameters
     costs = {settings.policy: cost_of_policy(policy, parameters)}
     for name, paths in tables.items():
         costs[name] = total(cost_of_samples(path, parameters) for path in paths)

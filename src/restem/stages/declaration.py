@@ -38,6 +38,10 @@ OutputFiles = Annotated[Sequence[Path], File("output", several=True)]
 OutputFolder = Annotated[Path, File("output", folder=True)]
 
 
+class Resource:
+    """Marks an option that says how a job runs and not what it makes, such as its threads."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage, as its module declares it.
@@ -73,6 +77,14 @@ class Stage:
         """Return the parameters that are inputs, or those that are outputs."""
         files = {name: file_of(kind) for name, (kind, _) in self.parameters.items()}
         return {name: file for name, file in files.items() if file and file.role == role}
+
+    def options(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the options that determine what a job makes."""
+        return {
+            name: values.get(name, parameter.default)
+            for name, (kind, parameter) in self.parameters.items()
+            if not file_of(kind) and not _is_resource(kind)
+        }
 
     @cached_property
     def settings_model(self) -> type[Strict]:
@@ -133,6 +145,10 @@ def load_stage(name: str) -> Stage:
     """Return the stage that `restem.stages.<name>` declares."""
     declared: Stage = importlib.import_module(f"restem.stages.{name}").run
     return declared
+
+
+def _is_resource(annotation: Any) -> bool:
+    return get_origin(annotation) is Annotated and Resource in get_args(annotation)
 
 
 def file_of(annotation: Any) -> File | None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from restem.artifacts.digests import canonical_json, code_digests, digest
-from restem.artifacts.store import Recipe, artifact_digest, produce
+from restem.artifacts.files import artifact_digest
+from restem.artifacts.seals import Recipe
+from restem.artifacts.store import produce
 from restem.config.errors import validate
 from restem.errors import RestemError
 from restem.stages.declaration import Stage
@@ -36,26 +38,27 @@ def execute(stage: Stage, values: Mapping[str, Any], stated: str, expected_code:
             "give the same snakemake command again; do not edit src/ while a study runs, or leave "
             "out --code when you run a stage by hand",
         )
-    inputs = {name: _listed(values[name]) for name in stage.files("input")}
+    inputs = {name: listed(values[name]) for name in stage.files("input")}
     if missing := [path for paths in inputs.values() for path in paths if not path.exists()]:
         raise RestemError("input not found", str(missing[0]), "make it first, or correct the path")
     contents = {name: [artifact_digest(path) for path in paths] for name, paths in inputs.items()}
-    recipe = Recipe(stage.name, raw, code, environment, contents)
-    with produce(recipe, _outputs(stage, values), stage.reuse) as job:
+    recipe = Recipe(stage.name, raw, code, environment, contents, stage.options(values))
+    with produce(recipe, outputs_of(stage, values), stage.reuse, inputs) as job:
         if not job.reused:
             stage(job=job, settings=settings, **values)
 
 
-def _outputs(stage: Stage, values: Mapping[str, Any]) -> dict[str, Path]:
+def outputs_of(stage: Stage, values: Mapping[str, Any]) -> dict[str, Path]:
     """Name every output file: by its parameter, one of several by its suffix too."""
     outputs: dict[str, Path] = {}
     for name, file in stage.files("output").items():
-        paths = _listed(values[name])
+        paths = listed(values[name])
         outputs |= {f"{name}{path.suffix}" if file.several else name: path for path in paths}
     return outputs
 
 
-def _listed(value: Any) -> list[Path]:
+def listed(value: Any) -> list[Path]:
+    """Return one path as a list, several as they are."""
     return [value] if isinstance(value, Path) else list(value)
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from restem.artifacts.store import Job, write_text
+from restem.artifacts.files import write_text
+from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import Strict
 from restem.config.metrics import Metrics

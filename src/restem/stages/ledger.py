@@ -1,7 +1,8 @@
 """Stage ledger: what every policy, variant and experiment cost."""
 
 from restem.accounts.costs import read_costs, sum_by_group
-from restem.artifacts.store import Job, write_text
+from restem.artifacts.files import write_text
+from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
 from restem.pages.ledger import markdown

@@ -1,6 +1,7 @@
 """Stage methods: the table of methods by property, from the presets themselves."""
 
-from restem.artifacts.store import Job, write_text
+from restem.artifacts.files import write_text
+from restem.artifacts.store import Job
 from restem.config.base import Strict
 from restem.config.method import Method
 from restem.pages.methods import markdown

@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from restem.artifacts.store import Job, write_text
+from restem.artifacts.files import write_text
+from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
 from restem.pages.index import Figure, html

@@ -3,11 +3,18 @@
 import importlib
 import shutil
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from restem.artifacts.store import Job
 from restem.policies.manifest import read_policy, write_policy
-from restem.stages.declaration import InputFile, InputFiles, OutputFile, OutputFolder, stage
+from restem.stages.declaration import (
+    InputFile,
+    InputFiles,
+    OutputFile,
+    OutputFolder,
+    Resource,
+    stage,
+)
 from restem.training.m_steps import MStepInputs, Settings
 
 
@@ -30,8 +37,8 @@ def run(
     shots: InputFile,
     averaged_with: InputFiles = (),
     *,
-    threads: int = 1,
-    save_seconds: float = 600.0,
+    threads: Annotated[int, Resource] = 1,
+    save_seconds: Annotated[float, Resource] = 600.0,
     output: OutputFile,
     checkpoint: OutputFolder,
 ) -> None:

@@ -19,7 +19,7 @@ from restem.sampling.engine import BadPrompts, Engine, Request, draw_seed
 from restem.sampling.pool import Key, Pool, keys_of
 from restem.sampling.sampler import Sampler, without_rows
 from restem.sampling.usage import Progress, UsageCounter, sum_usage
-from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
+from restem.stages.declaration import InputFile, InputFiles, OutputFile, Resource, stage
 from restem.tasks.problem import SHOT, Problem, of_shard, read_problems
 from restem.tasks.registry import load_task
 from restem.tasks.task import Task, few_shot_prefix, hinted
@@ -62,7 +62,7 @@ def run(
     first_try: InputFiles = (),
     *,
     shard: str = "1-of-1",
-    threads: int = 1,
+    threads: Annotated[int, Resource] = 1,
     output: OutputFile,
 ) -> None:
     """Sample completions from a policy; those sampled before are kept."""

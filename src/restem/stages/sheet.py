@@ -1,6 +1,7 @@
 """Stage sheet: write what a human grades, for tasks that no program can."""
 
-from restem.artifacts.store import Job, write_bytes
+from restem.artifacts.files import write_bytes
+from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
 from restem.rewards.human import write_sheet

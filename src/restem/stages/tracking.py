@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import flatten
-from restem.artifacts.store import Job, write_json
+from restem.artifacts.files import write_json
+from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
 from restem.config.services import Tracking

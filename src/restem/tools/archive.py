@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from restem.artifacts.store import read_seal, write_bytes
+from restem.artifacts.files import write_bytes
+from restem.artifacts.seals import read_seal
 from restem.errors import RestemError
 
 MANIFEST: Final = "manifest.json"

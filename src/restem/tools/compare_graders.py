@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts.store import write_text
+from restem.artifacts.files import write_text
 from restem.artifacts.tables import read_rows
 from restem.errors import RestemError
 from restem.rewards.second_grader import second_replies

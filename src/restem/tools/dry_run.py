@@ -1,8 +1,8 @@
 """List the jobs of a Snakemake run without running it.
 
-Snakemake logs every job of a dry run as a record with fields. The dry run has a process of its own,
-because Snakemake keeps global state; a handler on its root logger writes what is needed of each
-record to a file, as one JSON object a line.
+The dry run has a process of its own, because Snakemake keeps global state. That process writes
+Snakemake's records of errors and warnings to a file, one JSON object a line, and after them the
+jobs that the plan consists of, with what their seals say (`restem.staleness`).
 """
 
 import json
@@ -13,37 +13,43 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from restem.errors import RestemError
 
-JOB_INFO = "job_info"  # LogEvent of snakemake-interface-logger-plugins
-WARNINGS_AT_LEVEL_INFO = ("have missing provenance", "have outdated provenance", "cannot be locked")
+WARNINGS_AT_LEVEL_INFO = ("cannot be locked",)
 ABOUT_PROFILES = "for setting default command line arguments."  # printed, not logged
 
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job that Snakemake would run: its rule and its shell command."""
+    """A job that Snakemake would run.
+
+    stage: empty for a job that runs none. output: its first one. reasons: what is stale of its own;
+    empty where it only follows from jobs upstream, or has not run yet.
+    """
 
     rule: str
-    command: str
+    stage: str
+    output: str
+    reasons: tuple[str, ...]
 
 
 def dry_run(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
     """Return the jobs that `snakemake <arguments>` would run, and Snakemake's warnings.
 
-    Jobs without a command (targets) are left out. Raises RestemError with everything that
-    Snakemake reports when it cannot plan the run.
+    Jobs without outputs (targets) are left out. Raises RestemError with everything that Snakemake
+    reports when it cannot plan the run.
     """
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         path = Path(folder) / "records.jsonl"
         command = [sys.executable, "-m", __name__, str(path), *arguments, "--dry-run"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = path.read_text().splitlines() if path.exists() else []
-    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    records = [entry["record"] for entry in entries if "record" in entry]
     printed = [line for line in done.stderr.splitlines() if not line.endswith(ABOUT_PROFILES)]
     if done.returncode:
         errors = [record["text"] for record in records if record["level"] >= logging.ERROR]
@@ -53,11 +59,8 @@ def dry_run(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
             shlex.join(["snakemake", *arguments, "--dry-run"]),
             "correct what Snakemake names above, then plan again",
         )
-    jobs = [
-        PlannedJob(record["rule"], record["command"])
-        for record in records
-        if record["event"] == JOB_INFO and record["command"]
-    ]
+    stated = [entry["job"] for entry in entries if "job" in entry]
+    jobs = [PlannedJob(**job | {"reasons": tuple(job["reasons"])}) for job in stated]
     return jobs, [*printed, *(record["text"] for record in records if _is_warning(record))]
 
 
@@ -73,14 +76,20 @@ class _JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a JSON object on one line."""
-        fields = {
-            "level": record.levelno,
-            "event": getattr(record, "event", None),
-            "text": record.getMessage(),
-            "rule": getattr(record, "rule_name", None),
-            "command": getattr(record, "shellcmd", None),
-        }
-        return json.dumps(fields)
+        return json.dumps({"record": {"level": record.levelno, "text": record.getMessage()}})
+
+
+def planned_jobs() -> list[PlannedJob]:
+    """Return the jobs of the plan that this process has made, upstream first."""
+    from restem.staleness.planner import Planner
+    from restem.staleness.snakemake import stale_jobs
+
+    jobs = []
+    for job, reasons in stale_jobs():
+        planned = Planner.planned(job)
+        stage = planned.stage.name if planned else ""
+        jobs.append(PlannedJob(job.rule.name, stage, str(job.output[0]), reasons))
+    return jobs
 
 
 def main() -> None:
@@ -90,7 +99,14 @@ def main() -> None:
     handler = logging.FileHandler(sys.argv[1])
     handler.setFormatter(_JsonFormatter())
     logging.getLogger().addHandler(handler)
-    cli.main(sys.argv[2:])
+    try:
+        cli.main(sys.argv[2:])
+    except SystemExit as end:
+        if end.code:
+            raise
+    with Path(sys.argv[1]).open("a") as stream:
+        for job in planned_jobs():
+            stream.write(json.dumps({"job": asdict(job)}) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,21 +6,15 @@ median of its stage. It is an upper bound, because a job whose inputs turn out e
 its outputs are restored.
 """
 
-import json
-import shlex
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from restem.artifacts.digests import code_digests, flatten
-from restem.artifacts.store import read_seal, seals
+from restem.artifacts.seals import read_seal, seals
 from restem.config.load import read_yaml
 from restem.errors import RestemError
-from restem.stages.declaration import Stage, load_stage, stage_names
-from restem.stages.execution import from_argument
 from restem.tools.dry_run import PlannedJob, dry_run
 
 NOT_MADE = "not made yet"
@@ -61,62 +55,11 @@ def plan(targets: Sequence[str], configfile: Path | None, images: bool = False) 
 
 
 def _explain(job: PlannedJob) -> StaleJob:
-    """Compare what a job would be made from with its seal."""
-    words = shlex.split(job.command)
-    name = words[1].replace("-", "_") if words[0] == "restem" else ""
-    if name not in stage_names():
-        return StaleJob(job.rule, name, (NOT_MADE,))
-    output = Path(_option(words, "--output"))
-    seal = read_seal(output)
+    """Add the runtime of the same job in the past, if it has run."""
+    seal = read_seal(Path(job.output)) if job.stage else None
     if seal is None:
-        return StaleJob(job.rule, name, (NOT_MADE,))
-    reasons = [*_changes(seal, load_stage(name), words), *_edited_files(seal, output)]
-    return StaleJob(job.rule, name, tuple(reasons) or (UPSTREAM,), float(seal["seconds"]))
-
-
-def _changes(seal: Mapping[str, Any], stage: Stage, words: Sequence[str]) -> Iterator[str]:
-    """Name the keys, modules and locks that differ from those in a seal."""
-    settings = from_argument(_option(words, "--settings"))
-    for key, change in _changed_keys(seal["settings"], settings):
-        yield f"key {key}: {change}"
-    code = code_digests(stage.modules(settings))
-    yield from (f"module {name} changed" for name in code if seal["code"].get(name) != code[name])
-    yield from (f"module {name} is no longer used" for name in seal["code"] if name not in code)
-    environment = _option(words, "--environment")
-    yield from _changed_environment(str(seal["environment"]), environment, stage.family(settings))
-
-
-def _changed_environment(old: str, new: str, family: str) -> Iterator[str]:
-    """Name what differs between two environments, `lock@image` or, without images, `lock`."""
-    (old_lock, _, old_image), (new_lock, _, new_image) = old.partition("@"), new.partition("@")
-    if old_lock != new_lock:
-        yield f"envs/{family}.txt changed"
-    if old_image != new_image:
-        before, after = (image[:12] or "none" for image in (old_image, new_image))
-        yield f"container image changed: {before} -> {after}"
-
-
-def _changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    old, new = flatten(old), flatten(new)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            before, after = (json.dumps(values.get(key, "default"))[:60] for values in (old, new))
-            yield key, f"{before} -> {after}"
-
-
-def _edited_files(seal: Mapping[str, Any], output: Path) -> Iterator[str]:
-    """Name the outputs that somebody edited or deleted."""
-    if seal["damaged"]:
-        yield f"file {output} is not what was written"
-        return
-    for record in seal["outputs"].values():
-        path = output.parent / record["path"]
-        if not path.exists():
-            yield f"file {path} is missing"
-
-
-def _option(words: Sequence[str], name: str) -> str:
-    return words[words.index(name) + 1]
+        return StaleJob(job.rule, job.stage, (NOT_MADE,))
+    return StaleJob(job.rule, job.stage, job.reasons or (UPSTREAM,), float(seal["seconds"]))
 
 
 def _median_runtimes(results: Path) -> dict[str, float]:

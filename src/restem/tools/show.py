@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts.store import HIDDEN, artifact_digest
+from restem.artifacts.files import artifact_digest
+from restem.artifacts.seals import HIDDEN
 from restem.artifacts.tables import read_provenance, read_rows
 from restem.policies.manifest import read_policy
 

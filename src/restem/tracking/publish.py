@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from restem.artifacts.digests import digest
-from restem.artifacts.store import write_json
+from restem.artifacts.files import write_json
 from restem.config.services import Tracking
 from restem.errors import RestemError
 

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
-from restem.artifacts.store import read_json, write_json
+from restem.artifacts.files import read_json, write_json
 from restem.config.training import Lora
 from restem.errors import RestemError
 from restem.policies.checkpoint import (

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from restem.accounts.costs import (
     Cost,
     cost_of_samples,
-    count_parameters,
     read_costs,
     sum_by_group,
     total,
 )
-from restem.artifacts.store import Job, Recipe
+from restem.artifacts.seals import Recipe
+from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
@@ -59,7 +59,7 @@ def test_the_first_draw_of_a_problem_pays_its_prompt(tmp_path: Path) -> None:
 
 
 def test_parameters_are_counted_from_the_header_alone(tmp_path: Path) -> None:
-    assert count_parameters(read_policy(write_model(tmp_path))) == 17
+    assert read_policy(write_model(tmp_path)).parameters == 17
 
 
 def run_stage(tmp_path: Path, draws: list[str], samples: list[Path]) -> dict[str, Cost]:

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
-from restem.artifacts.store import Job, Recipe, produce, write_text
+from restem.artifacts.files import write_text
+from restem.artifacts.seals import Recipe, changed_files, read_seal
+from restem.artifacts.store import Job, produce
 
 RECIPE = Recipe(
     stage="rewards",
@@ -50,6 +52,11 @@ class ExampleStage:
         write_text(self.file, f'{{"run": {self.runs}}}\n')
         self.weights.parent.mkdir(parents=True, exist_ok=True)
         self.weights.write_text(self.text)
+
+    def edits(self) -> list[str]:
+        """Return what planning finds changed in the outputs."""
+        seal = read_seal(self.file)
+        return changed_files(self.file, seal) if seal else []
 
     def contents(self) -> tuple[str, str]:
         return self.file.read_text(), self.weights.read_text()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from restem.artifacts.store import artifact_digest, read_json, write_json, write_text
+from restem.artifacts.files import artifact_digest, read_json, write_json, write_text
 from restem.artifacts.tables import table, write_table
 from restem.errors import RestemError
 

@@ -3,19 +3,13 @@
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from restem.artifacts.store import (
-    HIDDEN,
-    count_remakes,
-    delete_unused_copies,
-    mark_damaged,
-    produce,
-)
-from tests.unit.artifacts.example_stage import RECIPE, ExampleStage
+from restem.artifacts.seals import HIDDEN
+from restem.artifacts.store import delete_unused_copies, remove
+from tests.unit.artifacts.example_stage import ExampleStage
 
 
 def edit_in_place(path: Path) -> None:
@@ -62,68 +56,61 @@ def test_a_replaced_file_is_restored(stage: ExampleStage) -> None:
 def test_a_file_added_to_a_folder_is_removed(stage: ExampleStage) -> None:
     stage.make()
     (stage.outputs["checkpoint"] / "adapter.safetensors").write_text("surprise")
-    assert mark_damaged(stage.root) == [stage.file]
+    assert stage.edits()
     assert stage.make(deleted=False)
     assert not (stage.outputs["checkpoint"] / "adapter.safetensors").exists()
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
 @pytest.mark.parametrize("which", ["file", "weights"])
-def test_an_edit_raises_the_count_of_remakes_once(
+def test_an_edit_is_noticed_until_the_artifact_is_made_again(
     stage: ExampleStage, edit: Callable[[Path], None], which: str
 ) -> None:
     stage.make()
-    assert count_remakes(stage.file) == 0
-    assert mark_damaged(stage.root) == []
-    edit(getattr(stage, which))
-    for _ in range(3):
-        assert mark_damaged(stage.root) == [stage.file]
-        assert count_remakes(stage.file) == 1
+    for _ in range(2):
+        assert stage.edits() == []
+        edit(getattr(stage, which))
+        assert [change.rpartition(" ")[2] for change in stage.edits()] == ["edited"]
+        stage.make(deleted=False)
+    assert stage.edits() == []
 
 
-def test_every_edit_raises_the_count_of_remakes(stage: ExampleStage) -> None:
+def test_looking_for_edits_writes_nothing(stage: ExampleStage) -> None:
     stage.make()
-    for count in (1, 2, 3):
-        edit_in_place(stage.weights)
-        mark_damaged(stage.root)
-        assert count_remakes(stage.file) == count
-        stage.make()
-        assert mark_damaged(stage.root) == []
-        assert count_remakes(stage.file) == count
+    edit_in_place(stage.weights)
+    before = {p: (p.stat().st_mtime_ns, p.is_dir() or p.read_bytes()) for p in everything(stage)}
+    assert stage.edits()
+    assert before == {
+        p: (p.stat().st_mtime_ns, p.is_dir() or p.read_bytes()) for p in everything(stage)
+    }
 
 
-def test_an_edit_after_a_restoration_is_noticed(stage: ExampleStage) -> None:
+def everything(stage: ExampleStage) -> list[Path]:
+    return [stage.root, *sorted(stage.root.rglob("*"))]
+
+
+def test_an_edit_that_restores_size_and_time_is_never_blessed(stage: ExampleStage) -> None:
+    """Such an edit cannot be seen without reading; but what is put back is read."""
     stage.make()
-    replace_file(stage.weights)
-    mark_damaged(stage.root)
-    assert stage.make()
-    replace_file(stage.weights)
-    assert mark_damaged(stage.root) == [stage.file]
-    assert count_remakes(stage.file) == 2
-
-
-def test_outputs_of_a_running_job_are_not_damaged(stage: ExampleStage) -> None:
-    stage.make()
-    stage.delete()
-    with produce(replace(RECIPE, environment="another"), stage.outputs) as job:
-        stage.write(job)
-        stage.file.unlink()
-        assert mark_damaged(stage.root) == []
-        stage.write(job)
-    assert count_remakes(stage.file) == 0
+    good, stat = stage.contents()[1], stage.weights.stat()
+    edit_in_place(stage.weights)
+    os.utime(stage.weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert stage.edits() == []
+    assert not stage.make(deleted=False)
+    assert stage.contents()[1] == good
 
 
 def test_hidden_files_added_by_the_system_are_no_edit(stage: ExampleStage) -> None:
     stage.make()
     (stage.outputs["checkpoint"] / ".nfs0001").write_text("still open somewhere")
-    assert mark_damaged(stage.root) == []
+    assert stage.edits() == []
 
 
 def test_touching_a_file_is_no_edit(stage: ExampleStage) -> None:
     stage.make()
     for path in (stage.file, stage.weights):
         path.touch()
-    assert mark_damaged(stage.root) == []
+    assert stage.edits() == []
 
 
 def test_rewriting_the_same_bytes_is_no_edit(stage: ExampleStage) -> None:
@@ -131,13 +118,13 @@ def test_rewriting_the_same_bytes_is_no_edit(stage: ExampleStage) -> None:
     content = stage.weights.read_text()
     stage.weights.unlink()
     stage.weights.write_text(content)
-    assert mark_damaged(stage.root) == []
+    assert stage.edits() == []
 
 
-def test_outputs_that_are_all_deleted_are_left_to_snakemake(stage: ExampleStage) -> None:
+def test_outputs_that_are_all_deleted_are_missing(stage: ExampleStage) -> None:
     stage.make()
     stage.delete()
-    assert mark_damaged(stage.root) == []
+    assert [change.rpartition(" ")[2] for change in stage.edits()] == ["missing", "missing"]
 
 
 @pytest.mark.parametrize("deleted", ["policy", "checkpoint"])
@@ -146,38 +133,45 @@ def test_one_deleted_output_of_several_counts_as_damage(stage: ExampleStage, del
     stage.make()
     path = stage.outputs[deleted]
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert mark_damaged(stage.root) == [stage.file]
+    assert stage.edits()
     assert stage.make(deleted=False)
-    assert mark_damaged(stage.root) == []
+    assert stage.edits() == []
 
 
 def test_a_deleted_file_inside_a_folder_counts_as_damage(stage: ExampleStage) -> None:
     stage.make()
     stage.weights.unlink()
-    assert mark_damaged(stage.root) == [stage.file]
+    assert stage.edits()
 
 
 def test_snakemakes_own_time_stamp_in_a_folder_is_no_edit(stage: ExampleStage) -> None:
     stage.make()
     (stage.outputs["checkpoint"] / ".snakemake_timestamp").touch()
-    assert mark_damaged(stage.root) == []
+    assert stage.edits() == []
 
 
-def test_deleting_all_outputs_frees_their_space(stage: ExampleStage) -> None:
+@pytest.mark.parametrize("deleted", ["policy", "checkpoint"])
+def test_deleting_an_output_frees_its_space(stage: ExampleStage, deleted: str) -> None:
     stage.make()
     kept = stage.root / HIDDEN / "policy.json.kept"
     delete_unused_copies(stage.root)
-    assert kept.exists()
-    stage.file.unlink()
+    assert sorted(p.name for p in kept.iterdir()) == ["checkpoint", "policy"]
+    remove(stage.outputs[deleted])
     delete_unused_copies(stage.root)
-    assert kept.exists()
+    assert deleted not in {p.name for p in kept.iterdir()}
+    assert len(list(kept.iterdir())) == 1
+
+
+def test_outputs_that_a_killed_job_had_deleted_stay_kept(stage: ExampleStage) -> None:
+    stage.make()
     stage.delete()
-    delete_unused_copies(stage.root)
-    assert not kept.exists()
+    delete_unused_copies(stage.root, spare=lambda output: True)
+    assert stage.make(deleted=False)
+    assert stage.runs == 1
 
 
 def test_deleting_the_whole_folder_is_fine(stage: ExampleStage) -> None:
     stage.make()
     shutil.rmtree(stage.root)
-    assert mark_damaged(stage.root) == []
+    assert stage.edits() == []
     delete_unused_copies(stage.root)

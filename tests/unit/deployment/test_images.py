@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import read_json
+from restem.artifacts.files import read_json
 from restem.deployment import images
 from restem.deployment.images import Image
 from restem.errors import RestemError

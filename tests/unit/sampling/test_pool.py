@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import HIDDEN
+from restem.artifacts.seals import HIDDEN
 from restem.artifacts.tables import table, write_table
 from restem.sampling.pool import Key, Pool, key_of
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from restem.artifacts.store import Job, Recipe
+from restem.artifacts.seals import Recipe
+from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.cli import cli
 from restem.config.load import load_study

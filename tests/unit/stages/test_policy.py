@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import read_seal
+from restem.artifacts.seals import read_seal
 from restem.config.study import Study
 from restem.policies.manifest import read_policy, verify_checkpoint
 from restem.study.graph import Policy, StudyGraph

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import Job, Recipe
+from restem.artifacts.seals import Recipe
+from restem.artifacts.store import Job
 from restem.artifacts.tables import KEPT, read_rows, table, write_table
 from restem.errors import RestemError
 from restem.rewards.code_spec import Spec

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.store import Job, Recipe
+from restem.artifacts.seals import Recipe
+from restem.artifacts.store import Job
 from restem.artifacts.tables import KEPT, read_rows, table, write_table
 from restem.policies.manifest import read_policy, write_policy
 from restem.stages import examples

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from restem.artifacts.store import read_seal
+from restem.artifacts.seals import read_seal
 from restem.artifacts.tables import table, write_table
 from restem.cli import cli
 from restem.errors import RestemError

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from restem.artifacts.digests import code_digests
-from restem.artifacts.store import HIDDEN, Recipe, mark_damaged, produce
+from restem.artifacts.seals import HIDDEN, Recipe
+from restem.artifacts.store import produce
+from restem.artifacts.tables import table, write_table
 from restem.errors import RestemError
 from restem.stages.declaration import load_stage
 from restem.tools import plan as planning
@@ -27,24 +29,47 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def command(settings: Any = SETTINGS, environment: str = "lock") -> str:
-    text = json.dumps(settings)
-    return f"restem overlap --output {OUTPUT} --settings '{text}' --environment {environment}"
+SNAKEFILE = """
+import json
+from restem.artifacts.digests import code_digest
+from restem.stages.declaration import load_stage
+from restem.staleness.snakemake import let_seals_decide
+
+let_seals_decide()
+SETTINGS = {settings!r}
+
+rule all:
+    input: {output!r}
+
+rule measure_overlap:
+    output: overlap={output!r}
+    params:
+        settings=json.dumps(SETTINGS),
+        code=code_digest(load_stage("overlap").modules(SETTINGS)),
+        environment={environment!r},
+    shell:
+        "restem overlap --output {{output.overlap:q}} --settings {{params.settings:q}}"
+        " --environment {{params.environment}} 2>&1 | tee log"
+
+{rest}
+"""
 
 
-def write_snakefile(rest: str = "") -> None:
-    shell = command().replace("{", "{{").replace("}", "}}")
-    lines = ["rule all:", f"    input: '{OUTPUT}'", "rule measure_overlap:"]
-    lines += [f"    output: '{OUTPUT}'", f"    shell: {shell!r}", rest]
-    Path("Snakefile").write_text("\n".join(lines))
+def write_snakefile(
+    rest: str = "", settings: Any = SETTINGS, environment: str = "lock", output: Path = OUTPUT
+) -> None:
+    text = SNAKEFILE.format(
+        settings=settings, environment=environment, output=str(output), rest=rest
+    )
+    Path("Snakefile").write_text(text)
 
 
-def make(seconds: float = 600) -> None:
+def make(seconds: float = 600, code: dict[str, str] | None = None) -> None:
     """Leave what the stage leaves after a run of some seconds."""
-    code = code_digests(load_stage("overlap").modules(SETTINGS))
-    with produce(Recipe("overlap", SETTINGS, code, "lock", {}), {"output": OUTPUT}):
+    code = code or code_digests(load_stage("overlap").modules(SETTINGS))
+    with produce(Recipe("overlap", SETTINGS, code, "lock", {"problems": []}), {"output": OUTPUT}):
         OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-        OUTPUT.write_text("rows")
+        write_table(OUTPUT, "overlap", table("overlap", []), {})
     change_seal(seconds=seconds)
 
 
@@ -53,31 +78,43 @@ def change_seal(**values: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def planned(monkeypatch: pytest.MonkeyPatch, *commands: str) -> str:
-    """Return the plan of a run for which Snakemake would give some commands."""
-    jobs = [PlannedJob("measure_overlap", text) for text in commands]
+def explained(monkeypatch: pytest.MonkeyPatch, *jobs: PlannedJob) -> str:
+    """Return the plan of a run that has some jobs."""
 
     def answer(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
-        return jobs, []
+        return list(jobs), []
 
     monkeypatch.setattr(planning, "dry_run", answer)
     return plan([], None)
 
 
-def test_snakemake_tells_which_jobs_would_run() -> None:
+def test_a_job_without_a_seal_has_not_been_made() -> None:
     jobs, warnings = dry_run([])
-    assert (jobs, warnings) == ([PlannedJob("measure_overlap", command())], [])
+    assert jobs == [PlannedJob("measure_overlap", "overlap", str(OUTPUT), ())]
+    assert warnings == []
+    text = plan([], None)
+    assert text.startswith("1 jobs are stale")
+    assert "not made yet\n      measure_overlap x 1" in text
+
+
+def test_an_artifact_without_a_seal_is_made_again() -> None:
+    OUTPUT.parent.mkdir(parents=True)
+    OUTPUT.write_text("rows")
+    assert "not made yet\n      measure_overlap x 1" in plan([], None)
+
+
+def test_a_sealed_artifact_is_fresh_though_snakemake_knows_nothing_of_it() -> None:
+    make()
+    assert plan([], None) == "Nothing to be done."
 
 
 def test_snakemakes_warnings_are_part_of_the_plan() -> None:
-    """Snakemake has no record of an artifact that it did not make; another run holds a lock."""
     make()
     lock = Path(".snakemake/locks/0.output.lock")
     lock.parent.mkdir(parents=True)
     lock.write_text(f"{OUTPUT}\n")
     text = plan([], None)
     assert text.startswith("Nothing to be done.\n")
-    assert "Snakemake: 1 jobs have missing provenance/metadata" in text
     assert "Directory cannot be locked" in text
 
 
@@ -124,53 +161,52 @@ def test_a_study_that_is_no_yaml_is_refused_with_the_place(
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        (command({"tables": [["math", "test"]]}), "key tables: "),
-        (command(environment="other"), "envs/data.txt changed"),
-        (command(environment="lock@image"), "container image changed: none -> image"),
-        (command(), "something upstream is stale"),
+        ({"settings": {"tables": [["math", "test"]]}}, "key tables: "),
+        ({"environment": "other"}, "envs/data.txt changed"),
+        ({"environment": "lock@image"}, "container image changed: none -> image"),
     ],
 )
-def test_what_changed_is_named(monkeypatch: pytest.MonkeyPatch, changed: str, reason: str) -> None:
+def test_what_changed_is_named(changed: dict[str, Any], reason: str) -> None:
     make()
-    assert f"  {reason}" in planned(monkeypatch, changed)
+    write_snakefile(**changed)
+    assert f"  {reason}" in plan([], None)
 
 
-def test_a_job_without_a_seal_has_not_been_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = planned(monkeypatch, command())
-    assert text.startswith("1 jobs are stale")
-    assert "not made yet\n      measure_overlap x 1" in text
-
-
-def test_changed_and_unused_modules_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    make()
+def test_changed_and_unused_modules_are_named() -> None:
     code = code_digests(load_stage("overlap").modules(SETTINGS))
-    change_seal(code=code | {"restem.stages.overlap": "old", "restem.gone": "old"})
-    text = planned(monkeypatch, command())
+    make(code=code | {"restem.stages.overlap": "old", "restem.gone": "old"})
+    text = plan([], None)
     assert "module restem.stages.overlap changed" in text
     assert "module restem.gone is no longer used" in text
 
 
-def test_edited_and_deleted_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edited_and_deleted_files_are_named() -> None:
     make()
     OUTPUT.write_text("other rows")
-    mark_damaged(Path("results"))
-    assert f"file {OUTPUT} is not what was written" in planned(monkeypatch, command())
-    make()
+    assert f"file {OUTPUT} was edited" in plan([], None)
     OUTPUT.unlink()
-    assert f"file {OUTPUT} is missing" in planned(monkeypatch, command())
+    assert f"file {OUTPUT} is missing" in plan([], None)
+
+
+def test_what_only_follows_from_jobs_upstream_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    make()
+    job = PlannedJob("measure_overlap", "overlap", str(OUTPUT), ())
+    assert "something upstream is stale" in explained(monkeypatch, job)
 
 
 def test_costs_are_those_of_the_same_job_or_the_median_of_its_stage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make(seconds=600)
-    other = command().replace("study", "another")
-    first, *_ = planned(monkeypatch, command(), other).splitlines()
+    job = PlannedJob("measure_overlap", "overlap", str(OUTPUT), ("key tables: 1 -> 2",))
+    other = PlannedJob("measure_overlap", "overlap", "results/another/overlap.parquet", ())
+    first, *_ = explained(monkeypatch, job, other).splitlines()
     assert first == "2 jobs are stale: at most 20 min of work, based on past runtimes"
-    new = other.replace("overlap --", "costs --")
-    first, *_ = planned(monkeypatch, command(), new).splitlines()
+    new = PlannedJob("count_costs", "costs", "results/another/costs.parquet", ())
+    first, *_ = explained(monkeypatch, job, new).splitlines()
     assert first.endswith("10 min of work, based on past runtimes; the runtime of 1 is unknown")
 
 
-def test_commands_that_are_no_stage_are_part_of_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "not made yet" in planned(monkeypatch, "restem images build cpu", "touch file")
+def test_jobs_that_run_no_stage_are_part_of_a_plan() -> None:
+    write_snakefile("rule image:\n    output: 'x.sif'\n    shell: 'restem images build cpu'")
+    assert "not made yet\n      image x 1" in plan(["x.sif"], None)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from restem.artifacts.store import state_folder
+from restem.artifacts.seals import state_folder
 from restem.artifacts.tables import KEPT, read_rows
 from restem.config.base import Loads, Strict, TaskModule, VerifierModule
 from restem.config.decoding import Decoding

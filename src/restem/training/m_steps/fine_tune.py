@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import digest
-from restem.artifacts.store import Job, read_json, state_folder, write_json, write_text
+from restem.artifacts.files import read_json, write_json, write_text
+from restem.artifacts.seals import state_folder
+from restem.artifacts.store import Job
 from restem.errors import RestemError
 from restem.policies.card import write_card
 from restem.policies.manifest import CHECKPOINT, PolicyManifest, read_policy, verify_checkpoint

@@ -1,0 +1,1 @@
+"""Decide which artifacts are stale: their seals say it, and Snakemake asks."""

@@ -1,0 +1,72 @@
+"""Say how a recipe differs from the one in a seal: by key, module, lock, image, input or file."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from restem.artifacts.digests import code_digests, flatten
+from restem.stages.declaration import Stage
+
+NO_SEAL = "it has no readable seal"
+
+
+def changes(
+    seal: Mapping[str, Any],
+    stage: Stage,
+    planned: Mapping[str, Any],
+    files: Mapping[str, Sequence[Path]],
+) -> Iterator[str]:
+    """Name what differs between a seal and a planned recipe.
+
+    planned: settings, options, environment, and inputs: contents by name, None where a content is
+    not known because the file will be made again. files: the inputs' paths by name.
+    """
+    if seal["stage"] != stage.name:
+        yield f"stage {seal['stage']} -> {stage.name}"
+    for kind in ("settings", "options"):
+        for key, change in changed_keys(seal[kind], planned[kind]):
+            yield f"{'key' if kind == 'settings' else 'option'} {key}: {change}"
+    yield from _changed_modules(seal["code"], code_digests(stage.modules(planned["settings"])))
+    family = stage.family(planned["settings"])
+    yield from _changed_environment(str(seal["environment"]), planned["environment"], family)
+    yield from _changed_inputs(seal["inputs"], planned["inputs"], files)
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield every key of the settings that differs, and how."""
+    old, new = flatten(old), flatten(new)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            before, after = (json.dumps(values.get(key, "default"))[:60] for values in (old, new))
+            yield key, f"{before} -> {after}"
+
+
+def _changed_modules(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    yield from (f"module {name} changed" for name in new if old.get(name) != new[name])
+    yield from (f"module {name} is no longer used" for name in old if name not in new)
+
+
+def _changed_environment(old: str, new: str, family: str) -> Iterator[str]:
+    """Name what differs between two environments, `lock@image` or, without images, `lock`."""
+    (old_lock, _, old_image), (new_lock, _, new_image) = old.partition("@"), new.partition("@")
+    if old_lock != new_lock:
+        yield f"envs/{family}.txt changed"
+    if old_image != new_image:
+        before, after = (image[:12] or "none" for image in (old_image, new_image))
+        yield f"container image changed: {before} -> {after}"
+
+
+def _changed_inputs(
+    old: Mapping[str, list[str]],
+    new: Mapping[str, list[str | None]],
+    files: Mapping[str, Sequence[Path]],
+) -> Iterator[str]:
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name, []), new.get(name, [])
+        if len(before) != len(after):
+            yield f"input {name}: {len(before)} -> {len(after)} files"
+            continue
+        for path, was, is_now in zip(files.get(name, []), before, after, strict=True):
+            if is_now is not None and was != is_now:
+                yield f"input {name}: {path} has other content"
