@@ -7,19 +7,20 @@ An artifact is stale when the digest of something that determines its content ha
 - environment: `lock_digest` of the lock file that lists the installed packages;
 - inputs: the content of each file that the stage reads (`restem.artifacts.store.artifact_digest`).
 
-Only changes of meaning change a digest. Comments, docstrings, formatting and the order of keys
-do not count.
+Only changes of meaning change a digest. Comments, docstrings, formatting, the order of keys and the
+version of Python that computes a digest do not count.
 """
 
 import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
+from restem.artifacts.syntax import canonical_syntax, statements
 from restem.errors import RestemError
 
 PACKAGE = "restem"
@@ -96,10 +97,9 @@ def _parse(
     source: Path, name: str, root: Path, mtime_ns: int, size: int
 ) -> tuple[str, tuple[str, ...]]:
     """Return a module's digest and its imports; time and size are there for the cache alone."""
-    tree = ast.parse(source.read_text(), filename=str(source))
+    tree = ast.parse(source.read_bytes(), filename=str(source))
     imports = tuple(sorted(_imports(tree, name, root)))
-    _remove_docstrings(tree)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
+    return hashlib.sha256(canonical_syntax(tree).encode()).hexdigest(), imports
 
 
 def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
@@ -110,7 +110,7 @@ def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
     is_package = _source(importer, root).name == "__init__.py"
     package = importer if is_package else importer.rpartition(".")[0]
     names: set[str] = set()
-    for node in _statements(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -123,20 +123,3 @@ def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
 def _with_packages(names: Iterable[str]) -> set[str]:
     """Add the packages around some modules, because importing `a.b` also runs `a/__init__.py`."""
     return {".".join(n.split(".")[:i]) for n in names for i in range(1, n.count(".") + 2)}
-
-
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield a tree and all its statements; skipping expressions is faster than `ast.walk`."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        yield node
-        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-            stack += getattr(node, field, ())
-
-
-def _remove_docstrings(tree: ast.Module) -> None:
-    for node in _statements(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]
