@@ -1,6 +1,7 @@
 """Artifacts whose recipes differ have different addresses, whatever else a study states."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from restem.artifacts.digests import digest
+from restem.config.load import load_study
 from restem.config.method import Search
 from restem.config.study import Study
 from restem.study.addresses import BASE, HINT, Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.policy_graph import MODEL
 from tests.unit.study.test_graph import STUDY, at, variant, walk
+from tests.unit.study.test_presets import CONFIG, ZOO
 
 DECODINGS = {
     "greedy": {"draws": 1, "temperature": 0, "max_tokens": 8},
@@ -75,16 +78,19 @@ def some(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
 searches = st.fixed_dictionaries({"beams": st.sampled_from((1, 2))}, optional={
     "rollouts": st.just(3), "step_tokens": st.sampled_from((2, 4)), "expansions": st.just(3),
 })  # fmt: skip
-e_steps = st.fixed_dictionaries(
-    {"decoding": st.sampled_from(("greedy", "explore"))},
-    optional={
-        "generator": st.sampled_from(("base", "last", "teacher")),
-        "every": st.just(2),
-        "batch": st.sampled_from((2, 3)),
-        "hint": st.sampled_from(("greedy", "more-2")),
-        "search": searches,
-    },
-)
+E_STEP = {
+    "decoding": st.sampled_from(("greedy", "explore")),
+    "generator": st.sampled_from(("base", "last", "teacher")),
+    "every": st.sampled_from((1, 2)),
+    "batch": st.sampled_from((2, 3)),
+    "hint": st.sampled_from(("greedy", "more-2")),
+    "search": searches,
+}
+E_STEP_KEYS = {  # a search goes with neither batch nor hint
+    "plain": ("decoding", "generator", "every", "batch"),
+    "hint": ("decoding", "generator", "every", "batch", "hint"),
+    "search": ("decoding", "generator", "every", "search"),
+}
 selections = some(
     draws=st.sampled_from((1, 2, 8)),
     times=st.just(2),
@@ -93,24 +99,42 @@ selections = some(
     human=st.just("terse"),
     cap=st.just(2),
 )
-methods = st.fixed_dictionaries(
-    {"e_step": e_steps, "iterations": st.integers(1, 3)},
-    optional={
-        "selection": selections,
-        "start": st.just("last"),
-        "initial": st.just("sft"),
-        "solved_by_base": st.sampled_from(("explore", "more-2")),
-    },
-)
+OTHER_KEYS = {
+    "selection": selections,
+    "iterations": st.integers(1, 3),
+    "start": st.just("last"),
+    "initial": st.just("sft"),
+    "solved_by_base": st.sampled_from(("explore", "more-2")),
+    "m_step": st.sampled_from(({"kind": "shots", "shots": 2}, {"kind": "prompt"})),
+    "steps": st.just({"first": 3}),
+    "training": st.just({"patience": 3}),
+}
+
+
+@st.composite
+def similar_methods(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draw methods that differ in few keys, so that much of their work could be taken for one."""
+    kind = draw(st.sampled_from(sorted(E_STEP_KEYS)))
+    e_step = {key: E_STEP[key] for key in E_STEP_KEYS[kind]}
+    needed = {key: e_step[key] for key in e_step if key in ("decoding", kind)}
+    optional = {key: e_step[key] for key in e_step if key not in needed}
+    first = draw(some(**OTHER_KEYS))
+    first["e_step"] = draw(st.fixed_dictionaries(needed, optional=optional))
+    others = []
+    for _ in range(draw(st.integers(0, 2))):
+        key = draw(st.sampled_from([*e_step, "selection", *OTHER_KEYS]))
+        if key in e_step:
+            changed = {"e_step": {**first["e_step"], key: draw(e_step[key])}}
+        else:
+            changed = {key: draw(OTHER_KEYS[key])}
+        others.append({**first, **changed})
+    return [first, *others]
 
 
 @st.composite
 def studies(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a study of several variants; methods repeat, so that some of their work is shared."""
-    stated = draw(st.lists(methods, min_size=1, max_size=3))
-    for method in stated:
-        if "search" in method["e_step"]:  # it goes with neither batch nor hint
-            method["e_step"].pop("batch", None), method["e_step"].pop("hint", None)
+    stated = draw(similar_methods())
     named = {f"m{number}": method for number, method in enumerate(stated)}
     variants: dict[str, Any] = {"sft": variant("sft")}
     for number in range(draw(st.integers(2, 3))):
@@ -136,30 +160,24 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def alone(study: dict[str, Any], name: str) -> StudyGraph:
-    """Return the graph of a study with one of the variants, and those that it builds on."""
+def alone(study: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a study with one of its variants, and those that it builds on."""
     names, waiting = set[str](), [name]
     while waiting:
-        names.add(waiting.pop())
-        stated = [study["variants"][name] for name in names]
-        others = {v.get("sft") for v in stated} | {v["teacher"]["variant"] for v in stated
-                                                   if "teacher" in v}  # fmt: skip
-        waiting += others - names - {None}
-    variants = {name: v for name, v in study["variants"].items() if name in names}
-    return StudyGraph(Study.model_validate({**study, "variants": variants}))
+        names.add(name := waiting.pop())
+        stated = study["variants"][name]
+        parents = {stated.get("sft"), stated.get("teacher", {}).get("variant")}
+        waiting += parents - names - {None}
+    return {**study, "variants": {n: v for n, v in study["variants"].items() if n in names}}
 
 
-def in_study(graph: StudyGraph, draws: Draws) -> Draws:
-    """Return the address that a study has for completions of a stated policy."""
-    return replace(draws, policy=graph.owner(draws.policy))
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(studies())
-def test_whoever_uses_an_address_wants_the_same_recipe(study: dict[str, Any]) -> None:
-    everything = Recipes(StudyGraph(Study.model_validate(study)))
+def check_addresses(
+    study: dict[str, Any], graph_of: Callable[[dict[str, Any]], StudyGraph]
+) -> None:
+    """Compare what each variant alone makes at an address with what the study makes there."""
+    everything = Recipes(graph_of(study))
     for name in study["variants"]:
-        one = Recipes(alone(study, name))
+        one = Recipes(graph_of(alone(study, name)))
         for policy in one.graph.stated:
             owner = everything.graph.owner(policy)
             assert everything.of(owner) == one.of(one.graph.owner(policy)), policy
@@ -170,10 +188,29 @@ def test_whoever_uses_an_address_wants_the_same_recipe(study: dict[str, Any]) ->
             assert everything.of(in_study(everything.graph, draws)) == one.of(draws), draws
 
 
+def graph_of(study: dict[str, Any]) -> StudyGraph:
+    return StudyGraph(Study.model_validate(study))
+
+
+def in_study(graph: StudyGraph, draws: Draws) -> Draws:
+    """Return the address that a study has for completions of a stated policy."""
+    return replace(draws, policy=graph.owner(draws.policy))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(studies())
+def test_whoever_uses_an_address_wants_the_same_recipe(study: dict[str, Any]) -> None:
+    check_addresses(study, graph_of)
+
+
+def test_whoever_uses_an_address_wants_the_same_recipe_in_the_study_of_all_methods() -> None:
+    check_addresses(ZOO, lambda study: StudyGraph(load_study(copy.deepcopy(study), CONFIG)))
+
+
 @settings(max_examples=100, deadline=None)
 @given(studies())
 def test_hints_follow_what_is_drawn_for_the_same_policy(study: dict[str, Any]) -> None:
-    graph = StudyGraph(Study.model_validate(study))
+    graph = graph_of(study)
     for policy in graph.trained:
         sources = graph.sources(policy)
         for source in sources:
@@ -190,7 +227,7 @@ def test_hints_follow_what_is_drawn_for_the_same_policy(study: dict[str, Any]) -
 @settings(max_examples=100, deadline=None)
 @given(studies())
 def test_a_path_tells_the_whole_address(study: dict[str, Any]) -> None:
-    graph = StudyGraph(Study.model_validate(study))
+    graph = graph_of(study)
     sampled = graph.sampled()
     assert len({draws.path for draws in sampled}) == len(sampled)
     for draws in sampled:
