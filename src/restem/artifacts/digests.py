@@ -26,6 +26,8 @@ from restem.errors import RestemError
 PACKAGE = "restem"
 PACKAGE_ROOT = Path(__file__).parents[1]
 
+_FILE_NAME = re.compile(r"'([\w-]+(?:[/.][\w-]+)+)'")
+
 
 def canonical_json(value: object) -> str:
     """Render a JSON value with sorted keys and no white space, so that equal values are equal."""
@@ -59,6 +61,11 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
 
     The closure is limited to this package. It includes imports inside functions. Modules that are
     imported by name at run time (plug-ins) cannot be seen and must be listed in `modules`.
+
+    A data file beside a module belongs to it if the module names it in a string, as in
+    `Path(__file__).parent / "units.json"` or `files(__package__) / "tables/units.json"`; it is
+    listed by its path (`restem/answers/units.json`). A name that is put together at run time cannot
+    be seen; such a file has to be an input of the stage.
     Raises RestemError when a module does not exist.
     """
     digests: dict[str, str] = {}
@@ -71,8 +78,11 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
         if not source.is_file():
             raise RestemError(f"module {name!r} not found", str(source), "correct the name")
         stat = source.stat()
-        digests[name], imports = _parse(source, name, root, stat.st_mtime_ns, stat.st_size)
+        parsed = _parse(source, name, root, stat.st_mtime_ns, stat.st_size)
+        digests[name], imports, strings = parsed
         queue.extend(imports)
+        for file in filter(Path.is_file, map(source.parent.joinpath, strings)):
+            digests[f"{PACKAGE}/{file.relative_to(root).as_posix()}"] = file_digest(file)
     return digests
 
 
@@ -95,11 +105,16 @@ def _source(name: str, root: Path) -> Path:
 @cache
 def _parse(
     source: Path, name: str, root: Path, mtime_ns: int, size: int
-) -> tuple[str, tuple[str, ...]]:
-    """Return a module's digest and its imports; time and size are there for the cache alone."""
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return a module's digest, its imports, and its strings that may be names of data files.
+
+    Time and size are there for the cache alone.
+    """
     tree = ast.parse(source.read_bytes(), filename=str(source))
     imports = tuple(sorted(_imports(tree, name, root)))
-    return hashlib.sha256(canonical_syntax(tree).encode()).hexdigest(), imports
+    text = canonical_syntax(tree)
+    strings = tuple(s for s in sorted(set(_FILE_NAME.findall(text))) if not s.endswith(".py"))
+    return hashlib.sha256(text.encode()).hexdigest(), imports, strings
 
 
 def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:

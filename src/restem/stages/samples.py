@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from restem.artifacts.digests import digest
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
-from restem.config.base import Loads, Strict, TaskModule, VerifierModule
+from restem.config.base import LOADS_VERIFIER, Loads, Strict, TaskModule
 from restem.config.decoding import Decoding
 from restem.config.method import Search
 from restem.config.models import EngineSettings
@@ -44,7 +44,7 @@ class Settings(Strict):
     first_try_draws: int | None = None
     prompt: Literal["base", "chat"] = "base"
     search: Annotated[Search | None, Loads("restem.sampling.search")] = None
-    verifier: VerifierModule | None = None
+    verifier: Annotated[str | None, LOADS_VERIFIER] = None
     reward: Reward = Reward()
 
 
