@@ -19,7 +19,7 @@ from restem.config.errors import nearest
 from restem.config.training import Training
 from restem.errors import RestemError
 from restem.pages.ledger import amount
-from restem.study.addresses import HINT, Draws, Policy
+from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.policy_graph import REFERENCE
 from restem.tasks.registry import load_task
@@ -120,11 +120,11 @@ class Forecast:
         """Return the cost of completions; in a beam search, of its continuations and rollouts."""
         size = self._size(draws.task, draws.split)
         problems: float = draws.window[1] if draws.window else size.problems
-        if draws.view == HINT:
+        if draws.hint_after:
             problems *= 1 - self.assumptions.solved
         decoding = self.graph.study.decodings[draws.decoding]
         length = self.assumptions.length * decoding.max_tokens
-        search = self.graph.search_of(draws)
+        search = draws.search
         if search is None:
             count, tokens = float(self.graph.count(draws)), length
         else:

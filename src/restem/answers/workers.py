@@ -3,6 +3,8 @@
 Each worker gets one pair at a time. A worker that is late or dies is killed and replaced, and its
 pair gets `timeout` or `died`; all others go on. Inside a worker (`serve`) an alarm interrupts
 Python code and memory is limited; what cannot be interrupted is killed from outside.
+
+Whoever opens workers names their module, and imports it, so that it is in the digest of the code.
 """
 
 import json
@@ -22,7 +24,6 @@ from typing import Any, Final
 
 from restem.errors import RestemError
 
-MODULE: Final = "restem.answers.symbolic"
 START_SECONDS: Final = 120.0
 _GRACE_SECONDS: Final = 0.3
 
@@ -53,7 +54,7 @@ LIMITS: Final = PairLimits()
 class WorkerPool:
     """Compare pairs in worker processes, which start when they are first needed."""
 
-    def __init__(self, limits: PairLimits = LIMITS, module: str = MODULE) -> None:
+    def __init__(self, limits: PairLimits, module: str) -> None:
         self._limits = limits
         self._module = module
         self._idle: list[_Worker] = []
@@ -123,7 +124,7 @@ class WorkerPool:
 
 
 @contextmanager
-def open_workers(limits: PairLimits = LIMITS, module: str = MODULE) -> Iterator[WorkerPool]:
+def open_workers(limits: PairLimits, module: str) -> Iterator[WorkerPool]:
     """Open a pool of workers, which end with the context."""
     pool = WorkerPool(limits, module)
     try:

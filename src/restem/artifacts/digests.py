@@ -7,23 +7,26 @@ An artifact is stale when the digest of something that determines its content ha
 - environment: `lock_digest` of the lock file that lists the installed packages;
 - inputs: the content of each file that the stage reads (`restem.artifacts.store.artifact_digest`).
 
-Only changes of meaning change a digest. Comments, docstrings, formatting and the order of keys
-do not count.
+Only changes of meaning change a digest. Comments, docstrings, formatting, the order of keys and the
+version of Python that computes a digest do not count.
 """
 
 import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
+from restem.artifacts.syntax import canonical_syntax, statements
 from restem.errors import RestemError
 
 PACKAGE = "restem"
 PACKAGE_ROOT = Path(__file__).parents[1]
+
+_FILE_NAME = re.compile(r"'([\w-]+(?:[/.][\w-]+)+)'")
 
 
 def canonical_json(value: object) -> str:
@@ -58,6 +61,11 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
 
     The closure is limited to this package. It includes imports inside functions. Modules that are
     imported by name at run time (plug-ins) cannot be seen and must be listed in `modules`.
+
+    A data file beside a module belongs to it if the module names it in a string, as in
+    `Path(__file__).parent / "units.json"` or `files(__package__) / "tables/units.json"`; it is
+    listed by its path (`restem/answers/units.json`). A name that is put together at run time cannot
+    be seen; such a file has to be an input of the stage.
     Raises RestemError when a module does not exist.
     """
     digests: dict[str, str] = {}
@@ -70,8 +78,11 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
         if not source.is_file():
             raise RestemError(f"module {name!r} not found", str(source), "correct the name")
         stat = source.stat()
-        digests[name], imports = _parse(source, name, root, stat.st_mtime_ns, stat.st_size)
+        parsed = _parse(source, name, root, stat.st_mtime_ns, stat.st_size)
+        digests[name], imports, strings = parsed
         queue.extend(imports)
+        for file in filter(Path.is_file, map(source.parent.joinpath, strings)):
+            digests[f"{PACKAGE}/{file.relative_to(root).as_posix()}"] = file_digest(file)
     return digests
 
 
@@ -94,12 +105,16 @@ def _source(name: str, root: Path) -> Path:
 @cache
 def _parse(
     source: Path, name: str, root: Path, mtime_ns: int, size: int
-) -> tuple[str, tuple[str, ...]]:
-    """Return a module's digest and its imports; time and size are there for the cache alone."""
-    tree = ast.parse(source.read_text(), filename=str(source))
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return a module's digest, its imports, and its strings that may be names of data files.
+
+    Time and size are there for the cache alone.
+    """
+    tree = ast.parse(source.read_bytes(), filename=str(source))
     imports = tuple(sorted(_imports(tree, name, root)))
-    _remove_docstrings(tree)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
+    text = canonical_syntax(tree)
+    strings = tuple(s for s in sorted(set(_FILE_NAME.findall(text))) if not s.endswith(".py"))
+    return hashlib.sha256(text.encode()).hexdigest(), imports, strings
 
 
 def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
@@ -110,7 +125,7 @@ def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
     is_package = _source(importer, root).name == "__init__.py"
     package = importer if is_package else importer.rpartition(".")[0]
     names: set[str] = set()
-    for node in _statements(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -123,20 +138,3 @@ def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
 def _with_packages(names: Iterable[str]) -> set[str]:
     """Add the packages around some modules, because importing `a.b` also runs `a/__init__.py`."""
     return {".".join(n.split(".")[:i]) for n in names for i in range(1, n.count(".") + 2)}
-
-
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield a tree and all its statements; skipping expressions is faster than `ast.walk`."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        yield node
-        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-            stack += getattr(node, field, ())
-
-
-def _remove_docstrings(tree: ast.Module) -> None:
-    for node in _statements(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]

@@ -38,6 +38,7 @@ class Loads:
         return self.module.format(value, **fields)
 
 
+LOADS_VERIFIER = Loads("restem.rewards.{}")
 TaskModule = Annotated[str, Loads("restem.tasks.{}")]
-VerifierModule = Annotated[str, Loads("restem.rewards.{}")]
+VerifierModule = Annotated[str, LOADS_VERIFIER]
 FigureModule = Annotated[str, Loads("restem.figures.{}")]

@@ -57,6 +57,10 @@ class EStep(Strict):
             raise ValueError("search goes with neither batch nor hint")
         return self
 
+    def first_problem(self, iteration: int) -> int:
+        """Return the place of the first problem of an iteration's batch."""
+        return (self.batch or 0) * ((iteration - 1) // self.every)
+
 
 class MStep(Strict):
     """How examples become the next policy."""

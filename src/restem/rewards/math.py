@@ -19,6 +19,7 @@ from restem.rewards.verifier import Attempt, Outcome, Verdict
 if TYPE_CHECKING:  # run by the workers; the import makes it part of the verifier's code digest
     import restem.answers.symbolic  # noqa: F401
 
+WORKER: Final = "restem.answers.symbolic"
 MAX_ANSWER_CHARACTERS: Final = 1000
 MAX_COMPARED_CHARACTERS: Final = 4000
 
@@ -93,7 +94,7 @@ def open_verifier(
     reward: Reward, markers: tuple[str, ...] = MARKERS, limits: PairLimits = LIMITS
 ) -> Iterator[MathVerifier]:
     """Open the verifier of mathematical answers; its workers start when they are first needed."""
-    with open_workers(limits) as workers:
+    with open_workers(limits, WORKER) as workers:
         yield MathVerifier(reward, markers, workers)
 
 

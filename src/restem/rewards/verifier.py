@@ -1,14 +1,11 @@
 """The interface of verifiers: opened once, a verifier judges many attempts."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 from restem.config.reward import Reward
-from restem.errors import RestemError
 
 # The layer of a verdict that reports our own failure, not one of the completion.
 INFRASTRUCTURE = "infrastructure error"
@@ -62,20 +59,3 @@ class Verifier(Protocol):
 
 OpenVerifier = Callable[[Reward, tuple[str, ...]], AbstractContextManager[Verifier]]
 """The function `open_verifier` of a module; it gets the markers of the task's strict mode."""
-
-
-def load_verifier(name: str) -> OpenVerifier:
-    """Return the `open_verifier` of `restem.rewards.<name>`.
-
-    Raises RestemError when there is no such verifier.
-    """
-    module = f"restem.rewards.{name}"
-    if name.isidentifier() and importlib.util.find_spec(module):
-        open_verifier = getattr(importlib.import_module(module), "open_verifier", None)
-        if open_verifier is not None:
-            return cast(OpenVerifier, open_verifier)
-    raise RestemError(
-        f"there is no verifier {name!r}",
-        "restem.rewards",
-        "name a module of this package that defines open_verifier(), such as math",
-    )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from restem.artifacts.digests import digest
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
-from restem.config.base import Loads, Strict, TaskModule, VerifierModule
+from restem.config.base import LOADS_VERIFIER, Loads, Strict, TaskModule
 from restem.config.decoding import Decoding
 from restem.config.method import Search
 from restem.config.models import EngineSettings
@@ -30,7 +30,9 @@ _NAMED = 20  # problems that a message lists by id
 class Settings(Strict):
     """What this stage reads of the configuration; the address decides the seeds.
 
-    search: how solutions are searched for with the verifier, instead of sampled one by one.
+    hint: whether this is a second try, which shows the answer. first_try_draws: it is at the
+    problems that so many draws of the first try did not solve. search: how solutions are searched
+    for with the verifier, instead of sampled one by one.
     """
 
     task: TaskModule
@@ -39,9 +41,10 @@ class Settings(Strict):
     address: tuple[str, str, int]
     window: tuple[int, int] | None = None
     hint: bool = False
+    first_try_draws: int | None = None
     prompt: Literal["base", "chat"] = "base"
     search: Annotated[Search | None, Loads("restem.sampling.search")] = None
-    verifier: VerifierModule | None = None
+    verifier: Annotated[str | None, LOADS_VERIFIER] = None
     reward: Reward = Reward()
 
 
@@ -111,7 +114,7 @@ def _sample(
     """Write the completions of one shard; those that the pool holds are not sampled again."""
     task = load_task(settings.task)
     everything = of_window(read_problems(problems), settings.window)
-    chosen = unsolved(of_shard(everything, shard), first_try)
+    chosen = unsolved(of_shard(everything, shard), first_try, settings.first_try_draws)
     own, examples = manifest.prefix(settings.task), read_problems(shots)
     subjects = {p.subject for p in chosen}
     prefixes = {s: own or few_shot_prefix(task, examples, s) for s in subjects}
@@ -144,10 +147,16 @@ def of_window(problems: Sequence[Problem], window: tuple[int, int] | None) -> li
     return [problems[place % len(problems)] for place in places]
 
 
-def unsolved(problems: Sequence[Problem], first_try: Sequence[Path]) -> list[Problem]:
-    """Leave out the problems with a correct draw in the first try; without one, none."""
+def unsolved(
+    problems: Sequence[Problem], first_try: Sequence[Path], draws: int | None = None
+) -> list[Problem]:
+    """Leave out the problems with a correct draw in the first try; without one, none.
+
+    draws: number of draws of the first try that count; it may hold more for another variant.
+    """
     rows = (row for path in first_try for row in read_rows(path, "rewards"))
-    solved = {row["problem_id"] for row in rows if row["verdict"] == "correct"}
+    tried = (row for row in rows if draws is None or row["draw"] < draws)
+    solved = {row["problem_id"] for row in tried if row["verdict"] == "correct"}
     return [problem for problem in problems if problem.id not in solved]
 
 

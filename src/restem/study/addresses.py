@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from restem.config.method import Search
+
 PRETRAINED = "pretrained"
 BASE = "base"
 HINT = "hint"
 BEAM = "beam"
+BATCH = "batch"
 
 
 @dataclass(frozen=True, order=True)
@@ -36,8 +39,10 @@ class Policy:
 class Draws:
     """The address of completions: which policy drew on which split, how, from which seed.
 
-    view: how that differs from drawing once on every problem: `hint` (a second try, with the
-    answer), `beam` (searched), `batch-<first problem>-<problems>`; empty otherwise.
+    view: how that differs from drawing on every problem, in parts joined by `+`; empty otherwise.
+    `hint-<decoding>-<draws>`: a second try, with the answer, at problems that so many draws of a
+    first try did not solve. `beam-<settings of the search>`: searched for. `batch-<first
+    problem>-<problems>`: on these only. What is left of a hint's view is that of its first try.
     """
 
     policy: Policy
@@ -67,10 +72,40 @@ class Draws:
     @property
     def window(self) -> tuple[int, int] | None:
         """Return the first problem of a batch and the number of its problems."""
-        if not self.view.startswith("batch-"):
+        if (said := self._part(BATCH)) is None:
             return None
-        _, first, count = self.view.split("-")
+        first, count = said.split("-")
         return int(first), int(count)
+
+    @property
+    def hint_after(self) -> tuple[str, int] | None:
+        """Return decoding and number of draws of the first try that hints follow."""
+        if (said := self._part(HINT)) is None:
+            return None
+        decoding, _, draws = said.rpartition("-")
+        return decoding, int(draws)
+
+    @property
+    def search(self) -> Search | None:
+        """Return how completions are searched for; None where they are drawn one by one."""
+        if (said := self._part(BEAM)) is None:
+            return None
+        return Search.model_validate(dict(zip(Search.model_fields, said.split("-"), strict=True)))
+
+    def _part(self, kind: str) -> str | None:
+        """Return what the part of a kind says, or None if the view has no such part."""
+        parts = (part.partition("-") for part in self.view.split("+"))
+        return next((said for name, _, said in parts if name == kind), None)
+
+
+def view_of(*parts: str) -> str:
+    """Join the parts of a view, those that are empty left out."""
+    return "+".join(filter(None, parts))
+
+
+def searched(search: Search | None) -> str:
+    """Write the part of a view that states a search; all of its settings are numbers."""
+    return "-".join([BEAM, *(str(value) for _, value in search)]) if search else ""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from typing import Any
 import restem.figures
 from restem.artifacts.digests import digest
 from restem.config.errors import nearest
-from restem.config.method import Search
 from restem.config.study import Study
 from restem.config.variant import Evaluation
 from restem.errors import RestemError
-from restem.study.addresses import BASE, BEAM, HINT, Draws, Policy, Source
+from restem.study.addresses import BASE, Draws, Policy, Source
 from restem.study.policy_graph import MODEL, PolicyGraph
 from restem.tasks.registry import load_task
 
@@ -125,20 +124,6 @@ class StudyGraph(PolicyGraph):
     def _owned(self, draws: Draws) -> Draws:
         return replace(draws, policy=self.owner(draws.policy))
 
-    def first_try(self, draws: Draws) -> Draws | None:
-        """Return the completions that a second try, with hints, comes after."""
-        return self._first_tries.get(draws)
-
-    @cached_property
-    def _first_tries(self) -> dict[Draws, Draws]:
-        first_try_by_draws: dict[Draws, Draws] = {}
-        for policy in self.trained:
-            before = self.e_step(policy)
-            for source in self.sources(policy):
-                if source.name == HINT and source.age == 0 and before:
-                    first_try_by_draws.setdefault(self._owned(source.draws), before)
-        return first_try_by_draws
-
     @cached_property
     def _wanted(self) -> dict[Draws, int]:
         """Map what selections look at to the most draws that one of them wants."""
@@ -151,6 +136,8 @@ class StudyGraph(PolicyGraph):
 
     def count(self, draws: Draws) -> int:
         """Return how many draws of each problem an address holds: as many as any use wants."""
+        if draws.search:
+            return draws.search.beams
         measured = self.study.decodings[draws.decoding].draws
         wanted = self._wanted.get(draws, 0)
         return max(wanted, measured) if draws in self._evaluated_set or not wanted else wanted
@@ -244,12 +231,10 @@ class StudyGraph(PolicyGraph):
     def _source_identity(self, policy: Policy, source: Source) -> dict[str, Any]:
         decoding = self.study.decodings[source.draws.decoding].model_dump(mode="json")
         drawn = decoding | {"draws": self.wanted_draws(policy, source)}
-        step = self.method(policy).e_step
         return {
             "name": [source.name, source.age],
             "generator": self.identity(source.draws.policy),
             "drawn": drawn | {"name": source.draws.label, "seed": source.draws.seed},
-            "search": step.search.model_dump(mode="json") if step and step.search else None,
         }
 
     def _data(self, task: str) -> dict[str, Any]:
@@ -293,30 +278,18 @@ class StudyGraph(PolicyGraph):
         }
         if draws.window:
             settings["window"] = list(draws.window)
-        if draws.view == HINT:
-            settings["hint"] = True
+        if draws.hint_after:
+            settings |= {"hint": True, "first_try_draws": draws.hint_after[1]}
         if self.study.models[draws.policy.model].prompt == "chat":
             settings["prompt"] = "chat"
         return settings | self._search_settings(draws)
 
     def _search_settings(self, draws: Draws) -> dict[str, Any]:
         """Return what a search for solutions reads besides; nothing where there is none."""
-        search = self.search_of(draws)
-        if search is None:
+        if draws.search is None:
             return {}
         verifier = self.rewards_settings(draws.task, draws.split)
-        return verifier | {"search": search.model_dump(mode="json")}
-
-    def search_of(self, draws: Draws) -> Search | None:
-        """Return how some completions are searched for; None where they are drawn one by one."""
-        if draws.view != BEAM:
-            return None
-        return next(
-            step.search
-            for policy in self.trained
-            for source in self.sources(policy)
-            if self._owned(source.draws) == draws and (step := self.method(policy).e_step)
-        )
+        return verifier | {"search": draws.search.model_dump(mode="json")}
 
     def _engine(self, model: str) -> dict[str, Any]:
         return self.study.models[model].engine.model_dump(mode="json", exclude_defaults=True)

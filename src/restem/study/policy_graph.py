@@ -11,7 +11,17 @@ from restem.config.method import Method
 from restem.config.selection import Selection
 from restem.config.study import Study
 from restem.config.variant import Variant
-from restem.study.addresses import BASE, BEAM, HINT, PRETRAINED, Draws, Policy, Source
+from restem.study.addresses import (
+    BASE,
+    BATCH,
+    HINT,
+    PRETRAINED,
+    Draws,
+    Policy,
+    Source,
+    searched,
+    view_of,
+)
 
 HUMAN = "human"
 MODEL = "model"
@@ -104,27 +114,43 @@ class PolicyGraph:
         step, generator = self.method(policy).e_step, self.generator(policy)
         if step is None or generator is None:
             return
-        draws = self._on_train(policy, generator, step.decoding)
-        if step.search:
-            draws = replace(draws, view=BEAM)
-        if step.batch:
-            first = step.batch * ((policy.iteration - 1) // step.every)
-            draws = replace(draws, view=f"batch-{first}-{step.batch}")
+        batch = f"{BATCH}-{step.first_problem(policy.iteration)}-{step.batch}" if step.batch else ""
+        view = view_of(searched(step.search), batch)
+        draws = replace(self._on_train(policy, generator, step.decoding), view=view)
         yield MODEL, draws
         if step.hint:
-            yield HINT, replace(self._on_train(policy, generator, step.hint), view=HINT)
+            yield HINT, self._second_try(policy, draws, step.hint)
 
     def _on_train(self, policy: Policy, generator: Policy, decoding: str) -> Draws:
         seed = 0 if self.study.decodings[decoding].greedy else policy.seed
         return Draws(generator, policy.task, "train", decoding, seed)
 
+    def _second_try(self, policy: Policy, first: Draws, decoding: str) -> Draws:
+        """Return the draws with hints that follow a first try; their address names it whole."""
+        again = self._on_train(policy, first.policy, decoding)
+        tried = self.wanted_draws(policy, Source(MODEL, 0, first))
+        view = view_of(f"{HINT}-{first.decoding}-{tried}", first.view)
+        seed = max(again.seed, first.seed)  # a greedy one follows the first try of every seed
+        return replace(again, seed=seed, view=view)
+
+    def first_try(self, draws: Draws) -> Draws | None:
+        """Return the completions that a second try, with hints, comes after."""
+        if draws.hint_after is None:
+            return None
+        decoding, _ = draws.hint_after
+        _, _, view = draws.view.partition("+")
+        seed = 0 if self.study.decodings[decoding].greedy else draws.seed
+        return replace(draws, decoding=decoding, seed=seed, view=view)
+
     def wanted_draws(self, policy: Policy, source: Source) -> int:
         """Return how many draws of each problem a policy looks at in one of its sources."""
         decoding = self.study.decodings[source.draws.decoding]
-        if source.name == MODEL:
-            selection = self.method(policy).selection
-            return selection.draws or selection.times * decoding.draws
-        return decoding.draws
+        if source.name != MODEL:
+            return decoding.draws
+        selection, search = self.method(policy).selection, source.draws.search
+        if search:
+            return min(selection.draws or search.beams, search.beams)
+        return selection.draws or selection.times * decoding.draws
 
     def _teacher(self, policy: Policy) -> Policy:
         teacher = self.variant(policy).teacher

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from restem.config.reward import Reward
 from restem.errors import RestemError
-from restem.rewards.verifier import INFRASTRUCTURE, Attempt, Verdict, Verifier, load_verifier
+from restem.rewards.registry import load_verifier
+from restem.rewards.verifier import INFRASTRUCTURE, Attempt, Verdict, Verifier
 from restem.tasks.registry import load_task
 
 

@@ -18,7 +18,8 @@ from typing import Any, Final
 from restem.answers.markers import last_boxed
 from restem.config.reward import Reward
 from restem.errors import RestemError
-from restem.rewards.verifier import Attempt, Verdict, Verifier, load_verifier
+from restem.rewards.registry import load_verifier
+from restem.rewards.verifier import Attempt, Verdict, Verifier
 from restem.tasks.registry import load_task
 from restem.tasks.task import Task
 

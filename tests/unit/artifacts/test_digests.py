@@ -157,6 +157,49 @@ def test_a_string_that_is_no_docstring_matters(root: Path) -> None:
     assert len({before, changed, of(root, "one")}) == 3
 
 
+DATA = """
+from pathlib import Path
+
+UNITS = Path(__file__).parent / "units.json"
+FORMS = Path(__file__).parent / "tables/forms.v2.txt"
+MISSING = Path(__file__).parent / "missing.json"
+"""
+
+
+@pytest.fixture
+def data(root: Path) -> Path:
+    """Let one of the modules read two files that lie beside it; a third is nobody's."""
+    (root / "room/neighbour.py").write_text(DATA)
+    (root / "room/tables").mkdir()
+    for name in ("units.json", "tables/forms.v2.txt", "notes.txt"):
+        (root / "room" / name).write_text("1")
+    return root
+
+
+@pytest.mark.parametrize("name", ["units.json", "tables/forms.v2.txt"])
+def test_a_data_file_counts_for_those_that_read_it_and_for_no_others(data: Path, name: str) -> None:
+    before = {stage: of(data, stage) for stage in ("one", "two", "three", "five")}
+    assert f"restem/room/{name}" in code_digests(["restem.stages.two"], data)
+    (data / "room" / name).write_text("2")
+    after = {stage: of(data, stage) for stage in before}
+    changed = {stage for stage in before if before[stage] != after[stage]}
+    assert changed == {"two", "three", "five"}
+
+
+def test_a_data_file_that_no_module_names_counts_for_nobody(data: Path) -> None:
+    before = of(data, "two")
+    (data / "room/notes.txt").write_text("2")
+    assert of(data, "two") == before
+
+
+def test_a_data_file_that_appears_or_is_deleted_counts(data: Path) -> None:
+    before = of(data, "two")
+    (data / "room/missing.json").write_text("1")
+    more = of(data, "two")
+    (data / "room/units.json").unlink()
+    assert len({before, more, of(data, "two")}) == 3
+
+
 def test_circular_imports_end(root: Path) -> None:
     assert "restem.shared" in code_digests(["restem.stages.cycle"], root)
 

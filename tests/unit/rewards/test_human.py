@@ -23,7 +23,7 @@ from restem.rewards.human import (
     text_of,
     write_sheet,
 )
-from restem.rewards.verifier import load_verifier
+from restem.rewards.registry import load_verifier
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text(
     "=+-@'\n\r\t; ,\"\\␛1a\x00", max_size=20

@@ -22,7 +22,8 @@ from restem.artifacts.digests import code_digests
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.math import compare, grade, open_verifier
-from restem.rewards.verifier import Attempt, Verdict, load_verifier
+from restem.rewards.registry import load_verifier
+from restem.rewards.verifier import Attempt, Verdict
 
 EQUAL = [
     ("0.5", "1/2"), ("0.5", r"\frac12"), (r"\frac{2}{4}", r"\dfrac12"), ("1.50", "1.5"),

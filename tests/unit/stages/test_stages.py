@@ -79,6 +79,12 @@ def test_the_second_try_is_for_what_the_first_did_not_solve(tmp_path: Path) -> N
     assert unsolved(PROBLEMS, []) == PROBLEMS
 
 
+def test_only_the_draws_that_a_method_looks_at_count_as_its_first_try(tmp_path: Path) -> None:
+    _, rewards = write_drawn(tmp_path, "first", {("p0", 0): 1.0, ("p1", 0): 0.0, ("p1", 1): 1.0})
+    assert [p.id for p in unsolved(PROBLEMS, [rewards], 1)] == ["p1", "p2", "p3"]
+    assert [p.id for p in unsolved(PROBLEMS, [rewards], 2)] == ["p2", "p3"]
+
+
 def test_rationalised_examples_show_the_plain_question(tmp_path: Path) -> None:
     plain = write_drawn(tmp_path, "plain", {("p0", 0): 1.0, ("p3", 0): 0.0})
     again = write_drawn(tmp_path, "again", {("p3", 0): 1.0})

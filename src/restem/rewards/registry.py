@@ -1,0 +1,25 @@
+"""Find a verifier by the name of its module."""
+
+import importlib
+import importlib.util
+from typing import cast
+
+from restem.errors import RestemError
+from restem.rewards.verifier import OpenVerifier
+
+
+def load_verifier(name: str) -> OpenVerifier:
+    """Return the `open_verifier` of `restem.rewards.<name>`.
+
+    Raises RestemError when there is no such verifier.
+    """
+    module = f"restem.rewards.{name}"
+    if name.isidentifier() and importlib.util.find_spec(module):
+        open_verifier = getattr(importlib.import_module(module), "open_verifier", None)
+        if open_verifier is not None:
+            return cast(OpenVerifier, open_verifier)
+    raise RestemError(
+        f"there is no verifier {name!r}",
+        "restem.rewards",
+        "name a module of this package that defines open_verifier(), such as math",
+    )
