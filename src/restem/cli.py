@@ -200,6 +200,34 @@ def plan(targets: tuple[str, ...], configfile: Path | None, images: bool) -> Non
 
 
 @cli.command()
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
+@click.option(
+    "--keep",
+    type=click.Choice(["all", "final", "needed"]),
+    default="final",
+    show_default=True,
+    help="Checkpoints that stay: all, those of base models and last iterations, or only those that "
+    "a job which has not run yet will read.",
+)
+@click.option("--delete", is_flag=True, help="Delete it; otherwise it is only shown.")
+def prune(configfile: Path | None, keep: str, delete: bool) -> None:
+    """Free the disk space of weights and states that a study no longer needs."""
+    from restem.tools.prune import prune as text
+
+    click.echo(text(configfile, keep, delete))  # type: ignore[arg-type]
+
+
+@cli.command()
+@click.argument("other", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
+def adopt(other: Path, configfile: Path | None) -> None:
+    """Take over somebody else's results (results/<study>) where the recipes are equal."""
+    from restem.tools.adopt import adopt as text
+
+    click.echo(text(other, configfile))
+
+
+@cli.command()
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--output", type=FILE, required=True, help="The archive, a .tar.gz.")
 def archive(results: Path, output: Path) -> None:

@@ -144,7 +144,12 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "PYTHONWARNINGS": "ignore",
+                "PYTHONHASHSEED": "0",
+            },
             start_new_session=True,
         )
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -20,7 +20,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -151,31 +151,51 @@ def is_locked(first_output: Path) -> bool:
 
 
 def restore(
-    key: str, outputs: Mapping[str, Path], stats: Mapping[str, list[list[int]]] | None = None
+    key: str,
+    outputs: Mapping[str, Path],
+    stats: Mapping[str, list[list[int]]] | None = None,
+    unneeded: Collection[str] = (),
 ) -> bool:
     """Restore the outputs if some were sealed under a recipe's key; tell whether that succeeded.
 
     They come from their place, their kept copy or the shared store. What is put back is compared
     with its seal byte for byte, and so is what lies in its place with another time.
-    stats: size and time of the inputs, for the seal.
+    stats: size and time of the inputs, for the seal. unneeded: names of outputs that may stay
+    pruned.
     """
     first_output = next(iter(outputs.values()))
     seal = read_seal(first_output)
     if seal is None or seal["key"] != key or set(seal["outputs"]) != set(outputs):
         seal = None
-    if seal is not None and not _put_back(seal, outputs, state_path(first_output, "kept")):
+    absent = _pruned(seal, outputs, unneeded) if seal else {}
+    here: Mapping[str, Path] = {n: path for n, path in outputs.items() if n not in absent}
+    if seal is not None and not _put_back(seal, here, state_path(first_output, "kept")):
         seal = None
     if seal is None:
         store = sharing.store()
         seal = store.take(key, outputs) if store else None
         if seal is None:
             return False
+        absent, here = {}, outputs
         _keep(outputs)
-    renewed = {**seal, "first": first_output.name, "outputs": records_of(outputs)}
+    records = {**records_of(here), **absent}
+    renewed = {**seal, "first": first_output.name, "outputs": records}
     write_seal(first_output, renewed if stats is None else {**renewed, "read": dict(stats)})
     reason = "settings, code, environment and inputs are unchanged"
     print(f"reused {first_output}: {reason}", flush=True)
     return True
+
+
+def _pruned(
+    seal: Mapping[str, Any], outputs: Mapping[str, Path], unneeded: Collection[str]
+) -> dict[str, Any]:
+    """Return what a seal records of the outputs that were pruned and that nobody needs."""
+    records = seal["outputs"].items()
+    return {
+        name: record
+        for name, record in records
+        if name in unneeded and record.get("pruned") and not outputs[name].exists()
+    }
 
 
 def _put_back(seal: Mapping[str, Any], outputs: Mapping[str, Path], kept: Path) -> bool:

@@ -121,12 +121,16 @@ class Planner:
             name: [None if str(path) in remade else content for path, content in pairs]
             for name, pairs in self._pairs_of_inputs(planned, seal).items()
         }
-        edited = changed_files(planned.first_output, seal)
+        edited = [f"file {change}" for change in changed_files(planned.first_output, seal)]
+        edited += [f"file {path} was pruned, and is needed again" for path in pruned(planned, seal)]
         different = changes(seal, planned.stage, planned.recipe(inputs), planned.files)
-        return (*(f"file {change}" for change in edited), *different)
+        return (*edited, *different)
 
     def settle(self, job: Job) -> bool:
-        """Restore a job's outputs without running it, if that is possible; tell whether it was."""
+        """Restore a job's outputs without running it, if that is possible; tell whether it was.
+
+        A pruned checkpoint stays pruned, unless an unfinished job will read it.
+        """
         planned = self.planned(job)
         if planned is None or not planned.stage.reuse or os.environ.get(RECOMPUTE):
             return False
@@ -137,7 +141,14 @@ class Planner:
             stats = stats_of(planned.files)
         except (RestemError, OSError):
             return False  # the job itself will say what is wrong with its input
-        return restore(recipe_key(planned.recipe(inputs)), planned.outputs, stats)
+        unneeded = {name for name, path in planned.outputs.items() if not self._is_read(job, path)}
+        return restore(recipe_key(planned.recipe(inputs)), planned.outputs, stats, unneeded)
+
+    def _is_read(self, job: Job, output: Path) -> bool:
+        """Tell whether a job of the plan that has not finished reads an output of another."""
+        readers = self.dag.depending[job].items()
+        unfinished = (files for j, files in readers if not self.dag.noneedrun_finished(j))
+        return any(str(output) == str(file) for files in unfinished for file in files)
 
     def _contents_of_inputs(
         self, planned: PlannedJob, seal: Mapping[str, Any]
@@ -199,6 +210,12 @@ class Planner:
                 renewed = {**renewed, "read": stats}
             if renewed is not seal and not is_locked(planned.first_output):
                 write_seal(planned.first_output, renewed)
+
+
+def pruned(planned: PlannedJob, seal: Mapping[str, Any]) -> list[Path]:
+    """List the outputs of a job that were deleted by `restem prune`."""
+    outputs = recorded_outputs(planned.first_output, seal)
+    return [path for path, record in outputs if record.get("pruned") and not path.exists()]
 
 
 def _stat(path: Path) -> list[int] | None:

@@ -28,13 +28,15 @@ class PlannedJob:
     """A job that Snakemake would run.
 
     stage: empty for a job that runs none. output: its first one. reasons: what is stale of its own;
-    empty where it only follows from jobs upstream, or has not run yet.
+    empty where it only follows from jobs upstream, or has not run yet. inputs: all files that it
+    depends on.
     """
 
     rule: str
     stage: str
     output: str
     reasons: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
 
 
 def dry_run(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
@@ -60,8 +62,12 @@ def dry_run(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
             "correct what Snakemake names above, then plan again",
         )
     stated = [entry["job"] for entry in entries if "job" in entry]
-    jobs = [PlannedJob(**job | {"reasons": tuple(job["reasons"])}) for job in stated]
+    jobs = [PlannedJob(**{k: _as_tuple(v) for k, v in job.items()}) for job in stated]
     return jobs, [*printed, *(record["text"] for record in records if _is_warning(record))]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _is_warning(record: dict[str, Any]) -> bool:
@@ -88,7 +94,8 @@ def planned_jobs() -> list[PlannedJob]:
     for job, reasons in stale_jobs():
         planned = Planner.planned(job)
         stage = planned.stage.name if planned else ""
-        jobs.append(PlannedJob(job.rule.name, stage, str(job.output[0]), reasons))
+        inputs = tuple(map(str, job.input))
+        jobs.append(PlannedJob(job.rule.name, stage, str(job.output[0]), reasons, inputs))
     return jobs
 
 
