@@ -10,6 +10,7 @@ from snakemake.io import update_wildcard_constraints
 from snakemake.settings.types import DeploymentMethod
 
 from restem.artifacts.digests import code_digest, lock_digest
+from restem.artifacts.pins import named_pins
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, configure_apptainer, verified
@@ -23,7 +24,9 @@ from restem.study.graph import StudyGraph
 
 with fail_readably():
     STUDY = load_study(config, Path(workflow.basedir) / "config")
-    GRAPH = StudyGraph(STUDY, load_published(Path(workflow.basedir) / "config"))
+    PINNED = named_pins(Path("results") / STUDY.study)
+    PUBLISHED = load_published(Path(workflow.basedir) / "config")
+    GRAPH = StudyGraph(STUDY, PUBLISHED, PINNED)
     RECHECKED = slices.rechecked(GRAPH)
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"

@@ -217,6 +217,25 @@ def prune(configfile: Path | None, keep: str, delete: bool) -> None:
     click.echo(text(configfile, keep, delete))  # type: ignore[arg-type]
 
 
+@cli.command("pin")
+@click.argument("path", type=EXISTING)
+@click.option("--reason", required=True, help="Why it is kept; tables and plans say so.")
+def pin_artifact(path: Path, reason: str) -> None:
+    """Keep an artifact as it is: it does not run again, and its pin is named in all results."""
+    from restem.artifacts.pins import pin
+
+    click.echo(f"pinned {pin(path, reason)}")
+
+
+@cli.command("unpin")
+@click.argument("path", type=EXISTING)
+def unpin_artifact(path: Path) -> None:
+    """Remove a pin; the artifact runs again if its recipe has changed."""
+    from restem.artifacts.pins import unpin
+
+    click.echo(f"unpinned {unpin(path)}")
+
+
 @cli.command()
 @click.argument("other", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--configfile", type=FILE, help="The study; the demo by default.")

@@ -147,13 +147,14 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.results = root / "results" / "tiny"
+        self.variables: dict[str, str] = {}
 
     @property
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RESTEM_", "SNAKEMAKE_"))}
         path = f"{BINARIES}{os.pathsep}{os.environ['PATH']}"
         ours = {"PATH": path, "PYTHONPATH": str(self.root / "src"), "HF_HUB_OFFLINE": "1"}
-        return {**kept, **ours, "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**kept, **ours, "PYTHONDONTWRITEBYTECODE": "1", **self.variables}
 
     def command(self, *arguments: str) -> list[str]:
         return [str(BINARIES / "snakemake"), *arguments, "--configfile", "study.yaml"]
@@ -175,6 +176,14 @@ class Tree:
     def make(self, *targets: str) -> str:
         """Make some targets for real; the whole study where none is named."""
         return self.snakemake("--cores", "2", *targets)
+
+    def make_with_store(self, store: Path) -> str:
+        """Make the whole study with a shared store."""
+        self.variables = {"RESTEM_STORE": str(store)}
+        try:
+            return self.make()
+        finally:
+            self.variables = {}
 
     def plan(self, *arguments: str) -> Plan:
         """Return what a run would do."""

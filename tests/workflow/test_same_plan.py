@@ -5,6 +5,7 @@ it, and in one that was copied, moved, stripped of Snakemake's records, or made 
 killed. Both must plan the same jobs for the same reasons. RESTEM_CASES=2000 runs a longer search.
 """
 
+import compileall
 import os
 import random
 import shutil
@@ -226,10 +227,13 @@ def starts(planted: Any, finished: Any, shared: Path) -> list[Any]:
         resumed = type(planted)(root / str(len(KILLED_AFTER) - 1)).copy(root / "resumed")
         resumed.snakemake("--unlock")
         resumed.make()
+        finished.copy(root / "finished")
+        for tree in root.iterdir():
+            compileall.compile_dir(tree / "src", quiet=1)
 
     killed = once(shared, "killed", kill_some)
-    roots = [killed / str(number) for number in range(len(KILLED_AFTER))]
-    return [finished, *(type(planted)(root) for root in (*roots, killed / "resumed"))]
+    names = ["finished", *map(str, range(len(KILLED_AFTER))), "resumed"]
+    return [type(planted)(killed / name) for name in names]
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,13 @@ def write_seal(first_output: Path, seal: Mapping[str, Any]) -> None:
 
 def seals(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the first output and the seal of every sealed job below a folder."""
-    for path in sorted(root.glob(f"**/{HIDDEN}/*{SEAL}")):
+    for folder in sorted(root.glob(f"**/{HIDDEN}")):
+        yield from seals_in(folder)
+
+
+def seals_in(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the first output and the seal of every sealed job in one hidden folder."""
+    for path in sorted(folder.glob(f"*{SEAL}")):
         first_output = path.parent.parent / path.name.removesuffix(SEAL)
         if seal := parse_seal(path):
             yield first_output, seal

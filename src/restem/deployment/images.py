@@ -21,6 +21,7 @@ from typing import Any
 
 from restem.artifacts.digests import digest, file_digest, lock_digest
 from restem.artifacts.files import read_json, write_json
+from restem.artifacts.sharing import STORE
 from restem.errors import RestemError
 
 FOLDER = Path("containers")
@@ -245,7 +246,8 @@ def configure_apptainer(root: Path) -> None:
     """Set the environment variables by which apptainer runs jobs in containers.
 
     Jobs see GPUs if SLURM has allocated some, or if there is no SLURM and the machine has some. A
-    container sees only the clone, so folders that the clone links to are bound. Root has no
+    container sees only the clone, so folders that the clone links to are bound, and the shared
+    store. Root has no
     capabilities in a container, but the sandbox needs some; a user namespace provides them.
     """
     in_slurm = bool(os.environ.get("SLURM_JOB_ID"))
@@ -255,5 +257,7 @@ def configure_apptainer(root: Path) -> None:
     if os.geteuid() == 0:
         os.environ.setdefault("APPTAINER_FAKEROOT", "1")
     linked = [str(p.resolve()) for p in root.iterdir() if p.is_symlink() and p.is_dir()]
+    if STORE in os.environ:
+        linked.append(os.environ[STORE])
     bound = os.environ.get("APPTAINER_BIND", "").split(",")
     os.environ["APPTAINER_BIND"] = ",".join(dict.fromkeys(filter(None, [*bound, *linked])))

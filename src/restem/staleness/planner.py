@@ -6,13 +6,14 @@ the same for results that were copied, moved, handed to somebody else, or finish
 """
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts.files import artifact_digest
+from restem.artifacts.files import artifact_digest, read_json
+from restem.artifacts.pins import is_pinned
 from restem.artifacts.seals import (
     changed_files,
     read_seal,
@@ -20,6 +21,7 @@ from restem.artifacts.seals import (
     recorded_outputs,
     refreshed,
     stat_of,
+    state_path,
     stats_of,
     write_seal,
 )
@@ -76,7 +78,24 @@ class Planner:
         self.dag = dag
         self._contents: dict[Path, dict[str, str | None]] = {}
         self._digests: dict[Path, str | None] = {}
-        self.pinned: dict[Path, tuple[str, ...]] = {}
+        self._frozen: dict[Job, Mapping[Job, Collection[Any]]] = {}
+
+    def freeze(self, job: Job) -> None:
+        """Cut a pinned artifact's job off from the jobs upstream, so that they cannot make it run.
+
+        Snakemake's `ancient` does not do: jobs below would not be asked for reasons of their own.
+        """
+        if job in self._frozen:
+            return
+        self._frozen[job] = dict(self.dag.dependencies[job])
+        for upstream in self._frozen[job]:
+            del self.dag.depending[upstream][job]
+        self.dag.dependencies[job].clear()
+
+    def _upstream(self, job: Job) -> Mapping[Job, Collection[Any]]:
+        """Return the jobs that make a job's inputs, and which."""
+        of_graph: Mapping[Job, Collection[Any]] = self.dag.dependencies[job]
+        return self._frozen.get(job, of_graph)
 
     def forget(self) -> None:
         """Forget what was read: a job has started or finished."""
@@ -98,6 +117,9 @@ class Planner:
         if planned is None:
             return ()
         seal = read_seal(planned.first_output)
+        if is_pinned(planned.first_output):
+            _check_pinned(planned, seal)
+            return ()
         if seal is None:
             return (NO_SEAL,)
         edited = changed_files(planned.first_output, seal)
@@ -115,8 +137,8 @@ class Planner:
         seal = read_seal(planned.first_output) if planned else None
         if planned is None or seal is None:
             return ()
-        remade = {str(f) for j, files in self.dag.dependencies[job].items() if j in stale
-                  for f in files}  # fmt: skip
+        upstream = self._upstream(job).items()
+        remade = {str(f) for other, files in upstream if other in stale for f in files}
         inputs = {
             name: [None if str(path) in remade else content for path, content in pairs]
             for name, pairs in self._pairs_of_inputs(planned, seal).items()
@@ -125,6 +147,19 @@ class Planner:
         edited += [f"file {path} was pruned, and is needed again" for path in pruned(planned, seal)]
         different = changes(seal, planned.stage, planned.recipe(inputs), planned.files)
         return (*edited, *different)
+
+    def pinned(self, stale: Collection[Job]) -> Iterator[str]:
+        """Say of every pinned artifact of the plan why it is pinned, and what has changed since."""
+        for job in self.dag.jobs:
+            planned = self.planned(job)
+            if planned is None or not is_pinned(planned.first_output):
+                continue
+            pin = read_json(state_path(planned.first_output, "pin.json"))
+            upstream = self._upstream(job).items()
+            remade = [f for other, files in upstream if other in stale for f in files]
+            drifted = [f"input {f} will be made again" for f in remade]
+            drift = "; ".join([*self.explain(job, stale), *drifted]) or "its recipe is unchanged"
+            yield f"{planned.first_output} is pinned ({pin['reason']}): {drift}"
 
     def settle(self, job: Job) -> bool:
         """Restore a job's outputs without running it, if that is possible; tell whether it was.
@@ -165,9 +200,7 @@ class Planner:
         differs from the one in the seal of the job that reads them.
         """
         producers = {
-            str(file): job
-            for job, files in self.dag.dependencies[planned.job].items()
-            for file in files
+            str(file): job for job, files in self._upstream(planned.job).items() for file in files
         }
         pairs: dict[str, list[tuple[Path, str | None]]] = {}
         for name, paths in planned.files.items():
@@ -210,6 +243,17 @@ class Planner:
                 renewed = {**renewed, "read": stats}
             if renewed is not seal and not is_locked(planned.first_output):
                 write_seal(planned.first_output, renewed)
+
+
+def _check_pinned(planned: PlannedJob, seal: Mapping[str, Any] | None) -> None:
+    """Raise RestemError if a pinned artifact is not what was pinned."""
+    edited = changed_files(planned.first_output, seal) if seal else [NO_SEAL]
+    if edited:
+        raise RestemError(
+            f"a pinned artifact is not what was pinned: {'; '.join(edited)}",
+            str(planned.first_output),
+            "put it back as it was, or remove the pin (restem unpin) to make it again",
+        )
 
 
 def pruned(planned: PlannedJob, seal: Mapping[str, Any]) -> list[Path]:

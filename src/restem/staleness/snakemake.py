@@ -9,10 +9,11 @@ takes whatever exists for fresh. So for jobs that run a stage, this module repla
   left to Snakemake. In a dry run its own files lie in a temporary folder, so that planning writes
   nothing beside the results.
 - The times of files do not count, and finished outputs are not touched.
+- Jobs upstream of a pinned artifact do not make it run again.
 - Before a job is started or submitted, its outputs are restored if its recipe turns out to be the
   sealed one. So nothing waits in a queue for work that an early cut-off saves.
 
-These are four places of Snakemake's internals. Nothing can be planned without them, so another
+These are six places of Snakemake's internals. Nothing can be planned without them, so another
 version of Snakemake than those that they were tested with is refused.
 """
 
@@ -25,10 +26,13 @@ from typing import Any, Final
 
 import snakemake
 from packaging.specifiers import SpecifierSet
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.types import RerunTrigger
 
+from restem.artifacts.pins import is_pinned
 from restem.artifacts.store import delete_unused_copies
 from restem.errors import RestemError
 from restem.staleness.planner import Planner
@@ -81,7 +85,10 @@ class SealPersistence(FilePersistence):  # type: ignore[misc]
             return super().params_changed(job, file=file)
         if not self.plans:
             return NO_PARAMS_CHANGE
-        reasons = self.planner.reasons(job, renew=not self.workflow.dryrun)
+        try:
+            reasons = self.planner.reasons(job, renew=not self.workflow.dryrun)
+        except RestemError as problem:
+            raise WorkflowError(f"restem: {problem}") from problem
         return Stale(reasons) if reasons else NO_PARAMS_CHANGE
 
     def code_changed(self, job: Job, file: Any = None) -> Any:
@@ -165,6 +172,8 @@ def let_seals_decide() -> None:
     SnakemakeJob.output_mintime = property(_time_of_outputs(SnakemakeJob.output_mintime.fget))
     # Snakemake would advise to ignore the parameters, or to delete what it knows of past jobs.
     Reason.is_provenance_triggered = lambda reason: False
+    SnakemakeJob.check_protected_output = _unless_dry(SnakemakeJob.check_protected_output)
+    DAG.update_needrun = _freeze_pinned(DAG.update_needrun)
     DAG.check_and_touch_output = _check_output(DAG.check_and_touch_output)
     JobScheduler.run = _run_what_cannot_be_settled(JobScheduler.run)
 
@@ -174,6 +183,33 @@ def _time_of_outputs(original: Callable[..., Any]) -> Callable[..., Any]:
         return None if is_sealed(job) else await original(job)
 
     return output_mintime
+
+
+def _unless_dry(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Plan on a read-only file system too, where every output looks protected."""
+
+    async def check_protected_output(job: Job) -> None:
+        if not job.dag.workflow.dryrun:
+            await original(job)
+
+    return check_protected_output
+
+
+def _freeze_pinned(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Let no job upstream of a pinned artifact make it stale, and say what has changed since."""
+
+    async def update_needrun(dag: Any, **options: Any) -> None:
+        main = dag.workflow.is_main_process
+        pinned = [job for job in dag.jobs if is_sealed(job) and is_pinned(Path(job.output[0]))]
+        for job in pinned if main else ():
+            dag.workflow.persistence.planner.freeze(job)
+        await original(dag, **options)
+        if pinned and main:
+            stale = set(dag.needrun_jobs(exclude_finished=False))
+            for line in dag.workflow.persistence.planner.pinned(stale):
+                logger.warning(line)
+
+    return update_needrun
 
 
 def _check_output(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ are one artifact: the variant that the study lists first owns it, the others are
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,15 +22,23 @@ from restem.study.addresses import BASE, Draws, Policy, Source
 from restem.study.policy_graph import MODEL, PolicyGraph
 from restem.tasks.registry import load_task
 
+_PINS_NAMED = 2  # more are counted, so that a label stays a label
+
 __all__ = ["Draws", "Policy", "StudyGraph"]
 
 
 class StudyGraph(PolicyGraph):
     """All artifacts of a study, by address."""
 
-    def __init__(self, study: Study, published: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        study: Study,
+        published: Mapping[str, Any] | None = None,
+        pinned: Sequence[str] = (),
+    ) -> None:
         super().__init__(study)
         self.published = published or {}
+        self.pinned = pinned
         self._identities: dict[Policy, str] = {}
         self._check_modules()
 
@@ -350,9 +358,14 @@ class StudyGraph(PolicyGraph):
 
     @property
     def label(self) -> str:
-        """Return the label that every table and figure of the study carries."""
+        """Return the label that every table and figure of the study carries, pins included."""
         kinds = {model.source.kind for model in self.study.models.values()}
-        return "embedded model" if "embedded" in kinds else ", ".join(sorted(self.study.models))
+        names = ", ".join(sorted(self.study.models))
+        label = "embedded model" if "embedded" in kinds else names
+        if not self.pinned:
+            return label
+        few = len(self.pinned) <= _PINS_NAMED
+        return f"{label}; pinned: {', '.join(self.pinned) if few else len(self.pinned)}"
 
 
 @cache

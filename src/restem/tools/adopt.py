@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts.seals import is_intact, read_seal, seals, state_path, write_seal
+from restem.artifacts.seals import (
+    is_intact,
+    read_seal,
+    recorded_outputs,
+    seals,
+    state_path,
+    write_seal,
+)
 from restem.artifacts.store import remove
 from restem.artifacts.transfer import replace_by_links_or_copies
 from restem.config.load import load_study, read_yaml
@@ -59,8 +66,7 @@ def _exists(place: Path, seal: Mapping[str, Any]) -> bool:
 
 def _unsound(first_output: Path, seal: Mapping[str, Any]) -> Path | None:
     """Return an output that is not what its seal says; pruned ones have nothing to compare."""
-    for record in seal["outputs"].values():
-        path = first_output.parent / record["path"]
+    for path, record in recorded_outputs(first_output, seal):
         if not (record.get("pruned") and not path.exists()):
             if not is_intact(path, record, verify=True):
                 return path
@@ -74,7 +80,7 @@ def _take(first_output: Path, place: Path, seal: Mapping[str, Any]) -> None:
         if source.exists():
             (place.parent / record["path"]).parent.mkdir(parents=True, exist_ok=True)
             replace_by_links_or_copies(source, place.parent / record["path"])
-    write_seal(place, {name: value for name, value in seal.items() if name != "pinned"})
+    write_seal(place, seal)
 
 
 def _remove_what_differs(adopted: list[Path], config: Path) -> dict[Path, str]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from restem.artifacts.pins import is_pinned
 from restem.artifacts.seals import HIDDEN, read_seal, seals, state_path, write_seal
 from restem.artifacts.store import hold, remove
 from restem.config.load import load_study, read_yaml
@@ -75,7 +76,7 @@ def _checkpoints(results: Path, unfinished: set[str], stay: set[str]) -> Iterato
         folder = first_output.parent / CHECKPOINT
         if CHECKPOINT not in seal["outputs"] or not folder.is_dir() or not any(folder.iterdir()):
             continue  # a halted policy has an empty checkpoint
-        if str(first_output) in unfinished or str(folder) in stay or seal.get("pinned"):
+        if str(first_output) in unfinished or str(folder) in stay or is_pinned(first_output):
             continue
         yield Pruned("checkpoints", folder, first_output)
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from restem.artifacts.files import artifact_digest
-from restem.artifacts.seals import HIDDEN
+from restem.artifacts.files import artifact_digest, read_json
+from restem.artifacts.pins import is_pinned
+from restem.artifacts.seals import HIDDEN, read_seal, state_path
 from restem.artifacts.tables import read_provenance, read_rows
-from restem.policies.manifest import read_policy
+from restem.policies.manifest import PolicyManifest, read_policy
 
 WIDTH = 100
 
@@ -69,13 +70,27 @@ def _row(row: Mapping[str, Any]) -> Iterable[str]:
 
 def _policy(path: Path) -> Iterable[str]:
     policy = read_policy(path)
-    state = f"halted: {policy.halted}" if policy.halted else f"checkpoint in {policy.checkpoint}"
-    yield f"policy: content {policy.content[:12]}, {state}   {path}"
+    yield f"policy: content {policy.content[:12]}, {_state(policy)}   {path}"
+    if is_pinned(path):
+        pin = read_json(state_path(path, "pin.json"))
+        yield f"  pinned on {pin['since']}: {pin['reason']}"
     for name, value in policy.report.items():
         text = json.dumps(value)
         yield f"  {name}: {text if len(text) < WIDTH else text[:WIDTH] + ' ...'}"
     yield ""
     yield from _origin(path, policy.provenance)
+
+
+def _state(policy: PolicyManifest) -> str:
+    """Say where the checkpoint is, or why there is none."""
+    if policy.halted:
+        return f"halted: {policy.halted}"
+    if policy.checkpoint.is_dir():
+        return f"checkpoint in {policy.checkpoint}"
+    record = (read_seal(policy.path) or {"outputs": {}})["outputs"].get("checkpoint", {})
+    return (
+        f"checkpoint pruned on {record['pruned']}" if "pruned" in record else "checkpoint missing"
+    )
 
 
 def _origin(path: Path, provenance: Mapping[str, Any]) -> Iterable[str]:
@@ -87,7 +102,7 @@ def _origin(path: Path, provenance: Mapping[str, Any]) -> Iterable[str]:
     while stack:
         depth, name, content = stack.pop(0)
         source = paths.get(content)
-        yield f"{'  ' * depth}{name} {content[:12]}  {source or 'no longer exists'}"
+        yield f"{'  ' * depth}{name} {content[:12]}  {source or 'not an artifact of this study'}"
         if source is not None and content not in shown:
             shown.add(content)
             stack = _inputs(_provenance(source), depth + 1) + stack
