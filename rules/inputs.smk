@@ -44,7 +44,18 @@ def checkpoints_read_by(wildcards):
     """List the checkpoints that an M-step reads; a pruned one has to be made again for it."""
     policy = Policy.of(wildcards)
     read = [GRAPH.start(policy), *GRAPH.averaged_with(policy)]
-    return [f"<results>/{p.path}/checkpoint" for p in read]
+    return [path for start in read for path in weights(start)]
+
+
+def weights_of_policy(wildcards):
+    """List the checkpoints that sampling from a policy reads."""
+    return weights(Policy.of(wildcards))
+
+
+def weights(policy):
+    """List the checkpoint of a policy, and those below it if it is an adapter."""
+    policies = [policy, *GRAPH.weights_below(policy)]
+    return [f"<results>/{p.path}/checkpoint" for p in policies]
 
 
 def first_try(wildcards):

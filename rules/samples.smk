@@ -5,7 +5,7 @@ rule draw_samples:
     """Sample the completions of one shard; those that were sampled before are kept."""
     input:
         policy="<policy>/policy.json",
-        checkpoint="<policy>/checkpoint",
+        checkpoints=weights_of_policy,
         problems="<results>/{on}/problems/{split}.parquet",
         shots="<results>/{on}/problems/shots.parquet",
         first_try=first_try,

@@ -18,7 +18,7 @@ from restem.config.data import Split
 from restem.config.errors import nearest
 from restem.config.training import Training
 from restem.errors import RestemError
-from restem.pages.ledger import amount
+from restem.pages.ledger import amount, readable
 from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.policy_graph import REFERENCE
@@ -28,6 +28,10 @@ from restem.tasks.task import few_shot_prefix
 
 HOUR: Final = 3600
 FLOAT_BYTES: Final = 4  # of a weight, of its gradient, and of each of AdamW's two moments
+BASE_BYTES: Final = 2  # of a weight of a base model, as nearly all are published
+STATE_BYTES: Final = 2 * 4 * FLOAT_BYTES  # two states of weights, best weights and both moments
+ADAPTER_SHARE: Final = 0.01  # of the weights, roughly, in adapters of usual ranks
+TEXT_BYTES: Final = 2  # of a token in a table of samples, compressed
 COLUMNS: Final = ("draws", "prompt_tokens", "generated_tokens", "trained_tokens", "flops")
 
 
@@ -67,6 +71,18 @@ class Row:
     cost: Cost
 
 
+@dataclass(frozen=True)
+class Disk:
+    """Bytes on disk: with all checkpoints; with those that `restem prune` keeps; states besides.
+
+    states: what the largest training saves in case that it is killed, two at the moment of saving.
+    """
+
+    all: float
+    final: float
+    states: float
+
+
 class Forecast:
     """The estimated cost of a study, by model and kind of work."""
 
@@ -104,6 +120,32 @@ class Forecast:
                 needed = FLOAT_BYTES * copies * self.parameters[policy.model]
                 bytes_by_model[policy.model] = max(needed, bytes_by_model.get(policy.model, 0))
         return bytes_by_model
+
+    def disk(self) -> Disk:
+        """Return the bytes that the study takes on disk: weights, completions and saved states."""
+        weights = {p: self._bytes_of_weights(p) for p in self.graph.trained}
+        bases = {p: BASE_BYTES * self.parameters[p.model] for p in self._bases()}
+        text = TEXT_BYTES * sum(row.cost.generated_tokens for row in self._artifacts())
+        final = {self.graph.owner(p) for p in self.graph.stated if self.graph.is_last(p)}
+        kept = text + sum(bases.values())
+        states = [STATE_BYTES * self.parameters[p.model] for p, size in weights.items() if size]
+        return Disk(
+            all=kept + sum(weights.values()),
+            final=kept + sum(weights[policy] for policy in final),
+            states=max(states, default=0),
+        )
+
+    def _bases(self) -> list[Policy]:
+        return [self.graph.base(model) for model in self.graph.study.models]
+
+    def _bytes_of_weights(self, policy: Policy) -> float:
+        """Return the size of a policy's checkpoint; prompts are linked to the weights they use."""
+        kind, training = self.graph.method(policy).m_step.kind, self._training(policy)
+        if kind in ("prompt", "shots"):
+            return 0
+        whole = {"float32": 4, "bfloat16": 2}[training.save_dtype] * self.parameters[policy.model]
+        adapters = training.lora is not None and not training.lora.merged
+        return ADAPTER_SHARE * whole if kind == "fine_tune" and adapters else whole
 
     def _artifacts(self) -> Iterator[Row]:
         """Yield the cost of everything that is made on a GPU."""
@@ -229,6 +271,11 @@ def markdown(forecast: Forecast) -> str:
     lines = [f"# Estimated cost of {forecast.graph.study.study}\n"]
     lines += [f"| {' | '.join(cells)} |" for cells in table]
     lines.append(f"\nAssumed: {values}.")
+    disk = forecast.disk()
+    lines.append(
+        f"Disk: {readable(disk.all)} with every checkpoint, {readable(disk.final)} after `restem "
+        f"prune`, and up to {readable(disk.states)} more for each training that runs."
+    )
     if memory:
         lines.append(f"Memory of a process of fine-tuning, without activations: {memory}.")
     return "\n".join(lines)

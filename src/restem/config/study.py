@@ -265,7 +265,21 @@ def _bad_training(study: Study) -> list[str]:
             Training.model_validate({**study.training.model_dump(), **block})
         except ValidationError as problem:
             problems += [f"{path}.{line}" for line in described(problem, Training)]
-    return problems
+    return problems or list(_loses_precision(study))
+
+
+def _loses_precision(study: Study) -> Iterator[str]:
+    """Describe variants that would go on training from weights that were rounded."""
+    for name, variant in study.variants.items():
+        method = study.methods[variant.method]
+        for model in study.models_on(variant.task, variant.models):
+            rounded = study.training_of(name, model).save_dtype == "bfloat16"
+            if rounded and method.start == "last":
+                yield (
+                    f"variants.{name}: it trains on from the last iteration's weights, so they may "
+                    "not be rounded; leave out training.save_dtype: bfloat16"
+                )
+                break
 
 
 def _bad_x(study: Study) -> Iterator[str]:

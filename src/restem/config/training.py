@@ -88,6 +88,11 @@ class Training(Strict):
         description="Data type of the arithmetic; weights, gradients and optimiser state are "
         "always float32.",
     )
+    save_dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="Data type of the saved weights. bfloat16 halves the disk that a study takes; "
+        "only for methods that never train on from the weights of the last iteration.",
+    )
     processes: int = Field(
         default=1,
         ge=1,

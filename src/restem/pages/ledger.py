@@ -43,6 +43,15 @@ def markdown(rows: Sequence[Mapping[str, Any]], label: str) -> str:
     return "\n".join(parts)
 
 
+def readable(size: float) -> str:
+    """Write a number of bytes with a decimal unit."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
 def amount(value: float) -> str:
     """Write a number with three digits and a unit: 12.3 M, 4.5e+18."""
     if value >= 1e15:

@@ -115,6 +115,16 @@ class StudyGraph(PolicyGraph):
         interpolates = self.method(policy).m_step.kind == "interpolate"
         return [self.base(policy.model)] if interpolates else []
 
+    def weights_below(self, policy: Policy) -> list[Policy]:
+        """List the policies whose weights are needed besides a policy's own: it is an adapter."""
+        if policy.variant == BASE:
+            return []
+        lora = self.study.training_of(policy.variant, policy.model).lora
+        if lora is None or lora.merged:
+            return []
+        start = self.start(policy)
+        return [start, *self.weights_below(start)]
+
     def feeds(self, policy: Policy) -> list[Draws]:
         """List the completions that a policy's examples are selected from."""
         return [self._owned(source.draws) for source in self.sources(policy)]

@@ -16,6 +16,7 @@ from restem.artifacts.pins import is_pinned
 from restem.artifacts.seals import HIDDEN, read_seal, seals, state_path, write_seal
 from restem.artifacts.store import hold, remove
 from restem.config.load import load_study, read_yaml
+from restem.pages.ledger import readable
 from restem.study.graph import StudyGraph
 from restem.tools.dry_run import dry_run
 
@@ -148,12 +149,3 @@ def _report(items: list[Pruned], freed: int, deleted: bool) -> str:
 
 def _present(item: Pruned) -> list[Path]:
     return _files(item.path) if item.path.exists() else []
-
-
-def readable(size: float) -> str:
-    """Write a number of bytes with a decimal unit."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -56,11 +56,13 @@ def fine_tune(
             if full_weights is not None:
                 model, tokenizer, adapted = _load(start, settings)
                 model.load_state_dict(full_weights, strict=False)
+            saved = getattr(torch, settings.save_dtype)
             if adapted is None:
-                save_policy(model, tokenizer, out)
+                save_policy(model.to(saved), tokenizer, out)
+            elif settings.lora and settings.lora.merged:
+                save_merged(adapted.to(saved), tokenizer, start, out)
             else:
-                save = save_merged if settings.lora and settings.lora.merged else save_alone
-                save(adapted, tokenizer, start, out)
+                save_alone(adapted, tokenizer, start, out)
     run.report.wall_seconds = time.monotonic() - started
     run.report.peak_memory_bytes = peak_memory_bytes(processes.device)
     return run.report
