@@ -1,10 +1,15 @@
 """Measure what a re-run costs when its first stage produces the same content as before.
 
-Ours: the workflow as it is; jobs downstream restore their outputs. Peer: the same workflow without
-that (RESTEM_RECOMPUTE=1), so that every job downstream computes again, as plain Snakemake does.
-Both run the same study in the same folder after the same edit, in turn.
+    python -P benchmarks/plan.py            # two jobs at a time on this machine
+    python -P benchmarks/plan.py --slurm    # on the virtual SLURM of the tests, as root
+
+Ours: the workflow as it is; what a seal can settle is settled without a job. Peer: the same
+workflow without that (RESTEM_RECOMPUTE=1), so that every job downstream computes again, as plain
+Snakemake does. Both run the same study in the same folder after the same edit, in turn. On SLURM
+the jobs that were submitted are counted.
 """
 
+import importlib.util
 import os
 import shutil
 import statistics
@@ -13,10 +18,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 ROUNDS = 3
+SUBMITTED = "has been submitted with SLURM jobid"
 NEEDED = ("Snakefile", "rules", "config", "profiles", "envs", "containers", "src")
 STUDY = """
 study: bench
@@ -38,16 +45,38 @@ tracking: {enabled: false}
 """
 
 
-def run(tree: Path, **environment: str) -> float:
-    """Run the study; return its wall seconds."""
+LOCAL = ["--cores", "2"]
+SLURM = ["--profile", "profiles/slurm", "--jobs", "4", "--latency-wait", "5"]
+SLURM += ["--restem-slurm-init-seconds-before-status-checks", "2"]
+
+
+def virtual_cluster(folder: Path) -> Any:
+    """Return the virtual SLURM of the tests."""
+    path = ROOT / "tests/cluster/cluster.py"
+    spec = importlib.util.spec_from_file_location("virtual_cluster", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Cluster(folder)
+
+
+def run(tree: Path, arguments: list[str], **environment: str) -> tuple[float, int]:
+    """Run the study; return its wall seconds, and the number of jobs that were submitted."""
     path = f"{BIN}:{os.environ['PATH']}"
     variables = {**os.environ, "PATH": path, "PYTHONPATH": str(tree / "src"), **environment}
-    command = [str(BIN / "snakemake"), "--configfile", "bench.yaml", "--cores", "2"]
+    command = [str(BIN / "snakemake"), "--configfile", "bench.yaml", *arguments]
     started = time.monotonic()
-    subprocess.run(
-        [*command, "--quiet", "all"], cwd=tree, env=variables, check=True, capture_output=True
+    done = subprocess.run(
+        command,
+        cwd=tree,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    return time.monotonic() - started
+    if done.returncode:
+        sys.exit(done.stdout[-4000:])
+    return time.monotonic() - started, done.stdout.count(SUBMITTED)
 
 
 def edit_a_stage(tree: Path, text: str) -> None:
@@ -56,27 +85,46 @@ def edit_a_stage(tree: Path, text: str) -> None:
     path.write_text(path.read_text() + f"\n\n_UNUSED = {text!r}\n")
 
 
+def compare(tree: Path, arguments: list[str]) -> None:
+    """Print the time and the jobs of every run, and one line with the ratio."""
+    print(f"first run: {run(tree, arguments)[0]:.1f} s", flush=True)
+    ours, peer = [], []
+    for number in range(ROUNDS):
+        edit_a_stage(tree, f"ours {number}")
+        ours.append(run(tree, arguments))
+        edit_a_stage(tree, f"peer {number}")
+        peer.append(run(tree, arguments, RESTEM_RECOMPUTE="1"))
+        texts = [f"{seconds:.1f} s, {jobs} jobs" for seconds, jobs in (ours[-1], peer[-1])]
+        print(f"round {number}: ours {texts[0]}; peer {texts[1]} submitted", flush=True)
+    print(f"unchanged study: {run(tree, arguments)[0]:.1f} s", flush=True)
+    ratios = [theirs[0] / own[0] for own, theirs in zip(ours, peer, strict=True)]
+    medians = [statistics.median(seconds for seconds, _ in side) for side in (ours, peer)]
+    figures = f"ours={medians[0]:.1f}s peer={medians[1]:.1f}s"
+    spread = f"min={min(ratios):.2f} max={max(ratios):.2f}"
+    print(f"bench plan: ratio={statistics.median(ratios):.2f} {spread} {figures}")
+
+
 def main() -> None:
-    """Print the time of every run, and one line with the ratio."""
+    """Run the study on this machine or on the virtual SLURM."""
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder)
+        tree = Path(folder) / "tree"
+        tree.mkdir()
         for name in NEEDED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
             copy(ROOT / name, tree / name)
         (tree / "bench.yaml").write_text(STUDY)
-        print(f"first run: {run(tree):.1f} s", flush=True)
-        ours, peer = [], []
-        for number in range(ROUNDS):
-            edit_a_stage(tree, f"ours {number}")
-            ours.append(run(tree))
-            edit_a_stage(tree, f"peer {number}")
-            peer.append(run(tree, RESTEM_RECOMPUTE="1"))
-            print(f"round {number}: ours {ours[-1]:.1f} s, peer {peer[-1]:.1f} s", flush=True)
-        print(f"unchanged study: {run(tree):.1f} s", flush=True)
-    ratios = [theirs / own for own, theirs in zip(ours, peer, strict=True)]
-    figures = f"ours={statistics.median(ours):.1f}s peer={statistics.median(peer):.1f}s"
-    spread = f"min={min(ratios):.2f} max={max(ratios):.2f}"
-    print(f"bench plan: ratio={statistics.median(ratios):.2f} {spread} {figures}")
+        if "--slurm" not in sys.argv[1:]:
+            compare(tree, LOCAL)
+            return
+        short = Path(tempfile.mkdtemp(prefix="restem-"))  # the names of sockets have to be short
+        cluster = virtual_cluster(short)
+        cluster.up()
+        try:
+            os.environ |= cluster.environment
+            compare(tree, SLURM)
+        finally:
+            cluster.down()
+            shutil.rmtree(short)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Prune, pin, adopt and share results: nothing below becomes stale, and nothing is made twice."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_only_final_checkpoints_stay_unless_more_is_asked_for(tree: Any) -> None
     assert (tree.results / SFT / "checkpoint/model.safetensors").is_file()
     tree.configure(lambda study: study["variants"]["sft-terse"].update(iterations=2))
     shown = told(tree, "prune", "--keep", "needed", *STUDY)
-    assert f"{SFT}/checkpoint" not in shown  # the second iteration starts, and draws, from it
+    assert f"{SFT}/checkpoint" in shown
+    assert f"{BASE}/checkpoint" not in shown  # the second iteration starts from it
 
 
 def test_the_plan_says_which_pruned_checkpoint_is_needed_again(tree: Any) -> None:
@@ -140,6 +142,12 @@ def test_what_cannot_be_pinned_or_unpinned_is_said(tree: Any, command: str) -> N
 # ---- adopt, and the shared store ----
 
 
+@pytest.fixture
+def fresh(planted: Any, tmp_path: Path) -> Any:
+    """Return a clone of somebody else, beside the tree."""
+    return planted.copy(tmp_path / "colleague")
+
+
 def test_a_colleagues_equal_study_is_adopted_and_nothing_runs(tree: Any, fresh: Any) -> None:
     report = told(fresh, "adopt", str(tree.results), *STUDY)
     count = len(list(seals(tree.results)))
@@ -165,8 +173,6 @@ def test_a_damaged_artifact_is_refused_by_name(tree: Any, fresh: Any) -> None:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    import os
-
     os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     report = told(fresh, "adopt", str(tree.results), *STUDY)
     assert f"refused {tree.results / SFT / 'checkpoint'}: it does not match its seal" in report
