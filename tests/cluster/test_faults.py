@@ -145,12 +145,12 @@ def amounts(cluster: Any, told: str) -> list[tuple[str, str]]:
 def test_memory_alone_grows_after_a_job_ran_out_of_memory(
     cluster: Any, undrawn: Any, finished: Any, submit: Callable[..., str]
 ) -> None:
-    told = submit(undrawn, SAMPLES, "--set-resources", "draw_samples:mem_mb=75")
+    told = submit(undrawn, SAMPLES, "--set-resources", "draw_samples:mem_mb=200")
     asked = amounts(cluster, told)
     assert len(asked) > 1
-    assert asked == [(f"{75 * 2**k}M", "1:00:00") for k in range(len(asked))]
+    assert asked == [(f"{200 * 2**k}M", "1:00:00") for k in range(len(asked))]
     assert "ran out of memory" in told
-    assert "the next attempt gets 150 MB" in told
+    assert "the next attempt gets 400 MB" in told
     assert draws(undrawn) == draws(finished)
 
 
