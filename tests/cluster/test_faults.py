@@ -196,7 +196,7 @@ def test_nothing_grows_after_a_job_was_cancelled(
     assert process.wait(timeout=400) == 0, log(undrawn)
     assert "was cancelled" in log(undrawn)
     assert "the next attempt gets the same memory and time" in log(undrawn)
-    assert amounts(cluster, log(undrawn)) == [("64000M", "4:00:00")] * 2
+    assert amounts(cluster, log(undrawn)) == [("62.50G", "4:00:00")] * 2
     assert draws(undrawn) == draws(finished)
 
 
@@ -248,7 +248,7 @@ def test_names_of_jobs_and_lines_of_a_run_say_rule_and_address(
         assert name in queue
         assert f"{name} has been submitted with SLURM jobid" in told
     assert f"Finished {names[0]}" in told
-    assert "resources:" not in told
+    assert "    resources:" not in told
 
 
 def test_a_job_that_slurm_forgot_is_not_waited_for(
