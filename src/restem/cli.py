@@ -247,6 +247,21 @@ def adopt(other: Path, configfile: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("targets", nargs=-1)
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print it for a machine.")
+def status(targets: tuple[str, ...], configfile: Path | None, as_json: bool) -> None:
+    """Show how far a study is: what is done, runs, waits and failed, and the time left."""
+    import json
+
+    from restem.tools.status import in_words
+    from restem.tools.status import status as look
+
+    found = look(targets, configfile)
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else in_words(found))
+
+
+@cli.command()
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--output", type=FILE, required=True, help="The archive, a .tar.gz.")
 def archive(results: Path, output: Path) -> None:
