@@ -4,11 +4,10 @@ A stage's command reads the inputs and the slice of configuration that it is giv
 outputs; it reads no other file. Modules are imported only when their command is asked for.
 """
 
-import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,6 +15,7 @@ import click
 
 from restem.errors import RestemError
 from restem.stages.declaration import Stage, file_of, load_stage, stage_names
+from restem.tools.parameters import POSITIVE, SHARE, ModelSize
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -283,36 +283,6 @@ def redraw(bundle: Path, output: Path) -> None:
     manifest = unpack(bundle, output)
     for command in commands(manifest, output):
         cli.main([*command], standalone_mode=False, prog_name="restem")
-
-
-class Finite(click.FloatRange):
-    """Read a finite number in a range; click itself accepts nan in any range."""
-
-    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
-        """Return the number."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            raise click.BadParameter(f"{value} is not a finite number", ctx, param)
-        return number
-
-
-class ModelSize(click.ParamType[tuple[str, float]]):
-    """Read a model with its number of parameters, such as S=1.5e9."""
-
-    name = "MODEL=NUMBER"
-
-    def convert(self, value: str, param: Any, ctx: click.Context | None) -> tuple[str, float]:
-        """Return the name and the number."""
-        name, _, number = value.partition("=")
-        with suppress(ValueError):
-            if 0 < float(number) < math.inf:
-                return name, float(number)
-        expected = "a model and its number of parameters"
-        raise click.BadParameter(f"{value!r} is not like S=1.5e9: {expected}", ctx, param)
-
-
-SHARE = Finite(0, 1, min_open=True)
-POSITIVE = Finite(0, min_open=True)
 
 
 @cli.command()
