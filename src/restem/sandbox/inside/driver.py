@@ -5,9 +5,12 @@ driver can lie about its own results, but it can do that by printing, too.
 """
 
 import atexit
+import builtins
 import gc
+import io
 import os
 import random
+import site
 import socket
 import sys
 import time
@@ -20,6 +23,9 @@ from . import wire
 READY = b"R"
 MAX_TEXT = 2_000
 STREAMS: list[Any] = []
+PROGRAM_FILE = "/tmp/program.py"
+STDIN_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+_open = io.open
 
 
 class CandidateError(Exception):
@@ -51,12 +57,30 @@ def open_streams() -> None:
         os.close(descriptor)
 
 
+def complete_builtins() -> None:
+    """Add what the interpreter lacks here: `exit` and the like, and `open` for /dev/stdin.
+
+    `python -S` does not run `site`, and without /proc no path leads to stdin.
+    """
+    site.setquit()
+    site.sethelper()
+    site.setcopyright()
+    builtins.open = io.open = open_file  # type: ignore[assignment]
+
+
+def open_file(file: Any, *arguments: Any, **options: Any) -> Any:
+    """Open a file as `open` does; the names of stdin open stdin."""
+    if isinstance(file, (str, os.PathLike)) and os.fspath(file) in STDIN_NAMES:
+        file = os.dup(0)
+    return _open(file, *arguments, **options)
+
+
 def drive(channel: socket.socket, limit: int) -> None:
     """Receive the job and do it; never return."""
     job = wire.receive(channel, limit)
     random.seed(0)
     gc.enable()
-    sys.argv = ["program"]
+    sys.argv = [PROGRAM_FILE]
     {"stdin": run_script, "calls": serve_calls, "tests": run_tests}[job["mode"]](channel, job)
     os._exit(0)
 
@@ -64,6 +88,7 @@ def drive(channel: socket.socket, limit: int) -> None:
 def module(name: str) -> dict[str, Any]:
     """Make an empty module for a program; return its namespace."""
     sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__file__ = PROGRAM_FILE
     return sys.modules[name].__dict__
 
 
@@ -76,6 +101,7 @@ def execute(job: dict[str, Any], namespace: dict[str, Any]) -> None:
 
 def load(programs: list[str]) -> Any:
     """Compile the first syntactically valid one of several readings of a program."""
+    programs = [program.removeprefix("\ufeff") for program in programs]
     for program in programs[:-1]:
         try:
             return compile(program, "program.py", "exec")
