@@ -27,8 +27,7 @@ DOUBLE = "print(2 * int(input()))\n"
         "print(2 * int(open('/dev/stdin').read()))",
         "print(2 * int(open('/dev/stdin', 'rb').readline()))",
         "import sys\nsys.stdin = open('/dev/stdin')\n" + DOUBLE,
-        "with open(file='/dev/stdin', encoding='utf8') as lines:\n"
-        "    print(2 * int(next(lines)))",
+        "with open(file='/dev/stdin', encoding='utf8') as lines:\n    print(2 * int(next(lines)))",
         "from pathlib import Path\nprint(2 * int(Path('/dev/stdin').read_text()))",
         "import io\nprint(2 * int(io.open('/dev/fd/0').read()))",
         "print(2 * int(open(0).read()))",

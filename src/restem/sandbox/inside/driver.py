@@ -65,7 +65,7 @@ def complete_builtins() -> None:
     site.setquit()
     site.sethelper()
     site.setcopyright()
-    builtins.open = io.open = open_file  # type: ignore[assignment]
+    builtins.open = io.open = open_file
 
 
 def open_file(file: Any, *arguments: Any, **options: Any) -> Any:
