@@ -59,13 +59,6 @@ def test_each_marker(marker, text, expected):
     assert extract(text, (marker,)) == expected
 
 
-def test_markers_are_tried_in_their_order():
-    text = r"\boxed{1}. The answer is 2. The final answer is 3. I hope it is correct. #### 4"
-    answers = [extract(text, (marker,)) for marker in MARKERS]
-    assert extract(text) == answers[0] == "3"
-    assert extract(text, (HASHES, BOXED)) == "4"
-
-
 def test_strict_accepts_the_tasks_markers_only_and_flexible_any():
     text = "so it is 7"
     assert extract(text, markers_of("strict", (BOXED,))) is None
