@@ -41,7 +41,7 @@ _NO_ANSWER = re.compile(
 )
 # `Final Answer: 81`, `**Answer:** 81`, or the heading of the lines that follow.
 _HEADED = re.compile(
-    r"\banswer\b[*_ \t]*[:=]|^[ \t>#*_]*(?:the[ ])?(?:final[ ])?answer[ \t*_]*$|^#{1,6}[ \t]+(?=\S)",
+    r"\banswer\b[*_ \t]*[:=]|^[ \t>#*_]*(?:the )?(?:final )?answer[ \t*_]*$|^#{1,6}[ \t]+(?=\S)",
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBER_LIKE = re.compile(r"[-+$\\*]*[0-9][^a-zA-Z]*(?:[A-Za-z]+\s*){0,2}[.*$]*|\$[^$]+\$\.?")
@@ -92,7 +92,8 @@ def _places(text: str, markers: Sequence[str]) -> Iterator[tuple[int, str]]:
             yield end, FINAL_ANSWER
     for marker, phrase, searched in ((ANSWER_IS, "answer is", lowered), (HASHES, "####", text)):
         if marker in markers:
-            yield from ((place, marker) for place in islice(_backwards(searched, phrase), MAX_STATEMENTS))
+            last = islice(_backwards(searched, phrase), MAX_STATEMENTS)
+            yield from ((place, marker) for place in last)
     if HEADED in markers and ("#" in text or "answer" in lowered):
         headings = list(_HEADED.finditer(text))[-MAX_STATEMENTS:]
         yield from ((match.start(), HEADED) for match in headings)
@@ -127,25 +128,31 @@ def _answer_is(text: str, place: int) -> str | None:
 
 def _hashes(text: str, place: int) -> str | None:
     """Return X of `#### X`, or of the line after `#### Answer`."""
-    return _under_heading(text[place + len("####") :].strip(), False)
+    return _under_heading(text[place + len("####") :].strip(), number_like=False)
 
 
 def _headed(text: str, place: int) -> str | None:
     """Return X of `Answer: X` and of `### X`, or of the line after `### Answer`."""
     match = _HEADED.match(text, place)
     assert match is not None
-    answer = _under_heading(text[match.end() :].strip(), match[0].startswith("#"))
+    announced = "answer" in match[0].lower()
+    answer = _under_heading(text[match.end() :].strip(), number_like=not announced)
     return answer if answer and _ANSWER_LIKE.fullmatch(answer) else None
 
 
 def _under_heading(text: str, number_like: bool) -> str | None:
-    """Return the answer in a heading or in the line after it; None under another heading."""
+    """Return the answer in a heading or in the line after it; None under another heading.
+
+    number_like: whether only a number may be the answer, because any heading is read.
+    """
     line, _, rest = text.partition("\n")
-    if heading := _ANSWER_HEADING.match(line):
-        line = line[heading.end() :] or rest.lstrip().partition("\n")[0]
-    elif _HEADING.match(line) or (number_like and not _NUMBER_LIKE.fullmatch(line)):
+    heading = _ANSWER_HEADING.match(line)
+    if heading or not line.strip("*_: "):
+        line = (line[heading.end() :] if heading else "") or rest.lstrip().partition("\n")[0]
+    elif _HEADING.match(line) or (number_like and not _NUMBER_LIKE.fullmatch(line[:200])):
         return None
-    return stated(line.strip()) or None
+    end = _SENTENCE_END.search(line)
+    return stated(line[: end.start()] if end else line) or None
 
 
 _AT: Final = {

@@ -26,7 +26,7 @@ from restem.answers.forms import (
 )
 from restem.answers.tokens import Token, tokenize
 from restem.answers.tree import Node, UnreadableError, make, number
-from restem.answers.units import canonical_unit
+from restem.answers.units import canonical_unit, is_word, may_be_unit
 
 MAX_NESTING: Final = 8
 MAX_SIGNS: Final = 4
@@ -142,6 +142,7 @@ def _listing(tokens: Sequence[Token], depth: int) -> Form:
     """Read items between separators; a single item is returned as it is."""
     if depth > MAX_NESTING:
         raise UnreadableError("nested too deeply")
+    tokens = _without_braces(tokens)
     pieces, cuts = _split(tokens, "separator")
     pieces = [piece for piece in pieces if piece]  # "2, and 3" has two cuts in a row
     if len(pieces) > MAX_ITEMS or not pieces:
@@ -151,6 +152,26 @@ def _listing(tokens: Sequence[Token], depth: int) -> Form:
         return items[0]
     words = {cut.value for cut in cuts}
     return Listing(tuple(items), "or" if "or" in words else "and" if "and" in words else ",")
+
+
+def _without_braces(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Drop braces around a whole relation, which LaTeX ignores; {1, 2} may be a set."""
+    while len(tokens) > 2 and tokens[0] == Token("open", "{") and _encloses(tokens):
+        inner = tokens[1:-1]
+        if not _split(inner, "relation")[1] or _split(inner, "separator")[1]:
+            break
+        tokens = inner
+    return tokens
+
+
+def _encloses(tokens: Sequence[Token]) -> bool:
+    """Return whether the first bracket is closed by the last token."""
+    depth = 0
+    for token in tokens[:-1]:
+        depth += (token.kind == "open") - (token.kind == "close")
+        if depth <= 0:
+            return False
+    return tokens[-1].kind == "close" and depth == 1
 
 
 def _signed_items(tokens: Sequence[Token], depth: int) -> Iterator[Form]:
@@ -205,6 +226,8 @@ def _single(tokens: Sequence[Token], depth: int) -> Form:
         raise UnreadableError("nothing, or nested too deeply")
     if tokens[0].kind == "set" and len(tokens) == 1:
         return NamedSet(tokens[0].value)
+    if word := _word(tokens):
+        return named_text(word)
     if all(token.kind in ("text", "unit", "point", "ratio", "number") for token in tokens):
         if any(token.kind == "text" for token in tokens) and tokens[0].kind != "number":
             return named_text(" ".join(token.value for token in tokens))
@@ -217,6 +240,15 @@ def _single(tokens: Sequence[Token], depth: int) -> Form:
     if _subscripted(tokens):
         return _based(tokens)
     return _scalar(tokens)
+
+
+def _word(tokens: Sequence[Token]) -> str:
+    """Return the word that adjacent letters spell, so that cat is not c times a times t."""
+    if len(tokens) not in (2, 3) or any(token.spaced for token in tokens[1:]):
+        return ""
+    letters = [token.value for token in tokens if token.kind == "symbol" and len(token.value) == 1]
+    run = "".join(letters)
+    return run if len(letters) == len(tokens) and run.isalpha() and is_word(run) else ""
 
 
 def _wrapped(tokens: Sequence[Token]) -> bool:
@@ -366,10 +398,16 @@ def _unit(tokens: Sequence[Token]) -> str:
     if tokens[0].kind == "modulo":
         return "mod " + "".join(token.value for token in tokens[1:] if token.value not in "{}(")
     allowed = ("text", "unit", "point", "open", "close", "number")
-    for token in tokens:
-        if token.kind not in allowed and token.value not in ("^", "/", "*"):
+    for before, token in zip((tokens[0], *tokens), tokens, strict=False):
+        of_quotient = token.kind == "symbol" and before.value == "/"
+        if token.kind not in allowed and token.value not in ("^", "/", "*") and not of_quotient:
             raise UnreadableError("words inside an expression")
-    return canonical_unit(" ".join(token.value for token in tokens if token.value not in "{}^*"))
+        if token.kind == "number" and before.kind == "text":
+            raise UnreadableError("a number after words")
+    words = " ".join(token.value for token in tokens if token.value not in "{}^*")
+    if not may_be_unit(words):
+        raise UnreadableError("words that are no unit")
+    return canonical_unit(words)
 
 
 def _multiplied(tokens: Sequence[Token]) -> Sequence[Token]:

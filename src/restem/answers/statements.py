@@ -10,7 +10,7 @@ import unicodedata
 from typing import Final
 
 from restem.answers.equations import equations, holds
-from restem.answers.units import is_known_unit
+from restem.answers.units import is_known_unit, is_word
 
 MAX_CHARACTERS: Final = 600
 
@@ -18,6 +18,7 @@ _DIGITS = r"[0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?"
 _AMOUNT = re.compile(
     rf"""\$(?P<mathematics>[^$\n]+)\$(?![0-9])
     |\\\((?P<inline>.+?)\\\)
+    |[-+]?[0-9]*\\[dt]?frac\s*\{{[^{{}}]*\}}\s*\{{[^{{}}]*\}}|[0-9]*\\sqrt\s*\{{[^{{}}]*\}}
     |\*\*(?P<bold>[^*\n]+)\*\*
     |(?P<currency>[-+−]?\s?(?:\\?\$|€|£)\s?)?
      [-+−]?(?:{_DIGITS}(?:/[0-9]+|\ [0-9]+/[0-9]+)?|\.[0-9]+)(?:\s?\\?%)?""",
@@ -44,16 +45,18 @@ _LEADING = re.compile(
 )
 # Words after which the answer may be another one.
 _CHANGING: Final = frozenset(
-    ("or", "nor", "but", "not", "no", "wrong", "incorrect", "false", "if", "unless", "when", "where",
-     "instead", "either", "neither", "both", "none", "times", "plus", "minus", "over", "divided",
-     "multiplied", "half", "halves", "third", "thirds", "quarter", "quarters", "hundred", "thousand",
-     "million", "billion", "trillion", "dozen", "percent", "pi", "sqrt", "squared", "cubed",
-     "infinity", "base", "mod", "modulo", "through", "between", "except", "without", "than", "isn't",
+    ("or", "nor", "but", "not", "no", "wrong", "incorrect", "false", "if", "unless", "when",
+     "where", "instead", "either", "neither", "both", "none", "times", "plus", "minus", "over",
+     "divided", "multiplied", "half", "halves", "third", "thirds", "quarter", "quarters",
+     "hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "pi", "sqrt", "squared", "cubed",
+     "infinity", "base", "mod", "modulo", "through", "between", "except", "without", "isn't",
      "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
      "twelve", "twenty", "thirty", "forty", "fifty", "square", "cubic", "degree", "degrees")
 )  # fmt: skip
-_REFUSING: Final = frozenset(("not", "wrong", "incorrect", "false", "instead", "but", "or", "isn't"))
-_UNREMARKED: Final = frozenset(("mod", "base", "and", "sin", "cos", "tan", "log", "sqrt", "pmod"))
+_REFUSING: Final = frozenset(
+    ("not", "wrong", "incorrect", "false", "instead", "but", "or", "isn't")
+)
+_UNREMARKED: Final = frozenset(("mod", "base", "sin", "cos", "tan", "log", "sqrt", "pmod"))
 
 
 def stated(text: str) -> str:
@@ -73,7 +76,7 @@ def stated(text: str) -> str:
     tail = text[amount.end() :]
     unit = _unit_of(tail, bool(amount["currency"]))
     if unit is not None:
-        return f"{value.strip()}{unit}"
+        return value.strip() if value.endswith("%") else f"{value.strip()}{unit}"
     return f"{value.strip()}{tail}" if amount["bold"] else text
 
 
@@ -84,7 +87,7 @@ def _unwrapped(text: str) -> str:
             text = text[:-1].rstrip()
     if text.count("**") % 2:
         text = text.removesuffix("**") if text.endswith("**") else text.replace("**", "", 1)
-    if len(text) > 2 and text[0] == text[-1] and text[0] in "\"*_":
+    if len(text) > 2 and text[0] == text[-1] and text[0] in '"*_':
         text = text.strip(text[0])
     if text.endswith(")") and text.count(")") > text.count("(") and not re.search(r"[\[\]]", text):
         text = text[:-1]
@@ -116,7 +119,7 @@ def _unit_of(tail: str, currency: bool) -> str | None:
     while cut and cut[0].strip().lower() == "per" and not currency:
         cut = _CUT.search(tail, cut.end())
     before = tail[: cut.start()] if cut else tail
-    return before if _is_unit(before) and _is_aside(tail[len(before) :]) else None
+    return _unit(before) if _is_unit(before) and _is_aside(tail[len(before) :]) else None
 
 
 def _is_unit(text: str) -> bool:
@@ -124,7 +127,15 @@ def _is_unit(text: str) -> bool:
     words = text.split()
     if text[:1].isalpha() and not is_known_unit(words[0]):
         return False
-    return len(words) <= 5 and not any(len(word) == 1 for word in words) and "and" not in words
+    return len(words) <= 5 and all(is_word(word) or is_known_unit(word) for word in words)
+
+
+def _unit(text: str) -> str:
+    """Return a unit without what describes it, such as red in red beads."""
+    words = text.split()
+    while words and len(words[0]) <= 3 and not is_known_unit(words[0]):
+        words = words[1:]
+    return f"{text[: len(text) - len(text.lstrip())]}{' '.join(words)}".rstrip()
 
 
 def _is_aside(text: str) -> bool:
