@@ -47,7 +47,7 @@ def _without_choices(gold: str, answer: str) -> Iterator[Pair]:
 
 
 def _choice(text: str) -> Pair | None:
-    """Split `(C) 15` and `\\textbf{(C)}\\ 15` into the letter of the choice and its value."""
+    r"""Split `(C) 15` and `\textbf{(C)}\ 15` into the letter of the choice and its value."""
     match = _CHOICE.fullmatch(text.strip())
     if match is None or not (match["style"] or match["space"]):
         return None

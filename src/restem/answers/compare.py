@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from restem.answers.equality import Equality, constant_ratio, equal
 from restem.answers.alternatives import alternatives
+from restem.answers.equality import Equality, constant_ratio, equal
 from restem.answers.exact_arithmetic import QUICK, Budget
 from restem.answers.forms import (
     Based,

@@ -48,9 +48,9 @@ _CHANGING: Final = frozenset(
     ("or", "nor", "but", "not", "no", "wrong", "incorrect", "false", "if", "unless", "when",
      "where", "instead", "either", "neither", "both", "none", "times", "plus", "minus", "over",
      "divided", "multiplied", "half", "halves", "third", "thirds", "quarter", "quarters",
-     "hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "pi", "sqrt", "squared", "cubed",
-     "infinity", "base", "mod", "modulo", "through", "between", "except", "without", "isn't",
-     "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+     "hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "pi", "sqrt",
+     "squared", "cubed", "infinity", "base", "mod", "modulo", "through", "between",
+     "except", "without", "isn't", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
      "twelve", "twenty", "thirty", "forty", "fifty", "square", "cubic", "degree", "degrees")
 )  # fmt: skip
 _REFUSING: Final = frozenset(
@@ -76,7 +76,7 @@ def stated(text: str) -> str:
     tail = text[amount.end() :]
     unit = _unit_of(tail, bool(amount["currency"]))
     if unit is not None:
-        return value.strip() if value.endswith("%") else f"{value.strip()}{unit}"
+        return value.strip() if value.rstrip("$ ").endswith("%") else f"{value.strip()}{unit}"
     return f"{value.strip()}{tail}" if amount["bold"] else text
 
 

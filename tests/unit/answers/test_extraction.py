@@ -71,8 +71,8 @@ def test_strict_accepts_the_tasks_markers_only_and_flexible_any():
 
 PIECES = [
     r"\boxed{", "{", "}", r"\boxed", r"\fbox", "####", "answer is ", "final answer is ", "$", "1,",
-    "-", "9", "1.", " ", "\n", "\\", "İ", ". I hope it is correct", "# ", "### 1\n", "answer: ", "5 a",
-    "## a", "64 (", "answer", "**", "</think>",
+    "-", "9", "1.", " ", "\n", "\\", "İ", ". I hope it is correct", "# ", "### 1\n", "answer: ",
+    "5 a", "## a", "64 (", "answer", "**", "</think>",
 ]  # fmt: skip
 
 
