@@ -50,8 +50,9 @@ _CHANGING: Final = frozenset(
      "divided", "multiplied", "half", "halves", "third", "thirds", "quarter", "quarters",
      "hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "pi", "sqrt",
      "squared", "cubed", "infinity", "base", "mod", "modulo", "through", "between",
-     "except", "without", "isn't", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-     "twelve", "twenty", "thirty", "forty", "fifty", "square", "cubic", "degree", "degrees")
+     "except", "without", "isn't", "one", "two", "three", "four", "five", "six", "seven",
+     "eight", "nine", "ten", "eleven", "twelve", "twenty", "thirty", "forty",
+     "fifty", "square", "cubic", "degree", "degrees")
 )  # fmt: skip
 _REFUSING: Final = frozenset(
     ("not", "wrong", "incorrect", "false", "instead", "but", "or", "isn't")

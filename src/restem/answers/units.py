@@ -36,6 +36,7 @@ _WORDS_OF_TWO: Final = frozenset(
     ("no", "on", "so", "is", "it", "of", "or", "to", "by", "my", "go", "up", "we", "us", "he", "me",
      "do", "if", "in", "be", "oh", "ok", "hi", "th", "st", "nd", "rd", "pm")
 )  # fmt: skip
+_UNITS_AMONG_WORDS: Final = frozenset(("c", "f", "per", "am"))
 _WORDS_OF_A: Final = frozenset(("bad", "dab", "add", "dad", "cab", "day", "bay", "any", "abs"))
 
 _SYNONYMS: Final = {
@@ -120,9 +121,9 @@ def is_word(run: str) -> bool:
 
 def may_be_unit(text: str) -> bool:
     """Return whether words after a number may be its unit: no sentence, and no variables."""
-    words = re.findall(r"[a-z]+", text.lower())
+    words = re.findall(r"[a-z]+", text.lower().replace(".", ""))
     return not _STATING.intersection(words) and all(
-        _singular(word) in _KNOWN or word in ("c", "f", "per") or is_word(word) for word in words
+        _singular(word) in _KNOWN or word in _UNITS_AMONG_WORDS or is_word(word) for word in words
     )
 
 

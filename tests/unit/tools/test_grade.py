@@ -251,6 +251,36 @@ def test_the_command_says_how_many(tmp_path):
     assert (done.exit_code, done.output) == (0, "grade: 1 correct\n")
 
 
+FOUR = "def four_times(a):\n    return 4 * a\n"
+FENCED = [
+    f'```python title="a.py"\n{FOUR}```', f"````python\n{FOUR}````",
+    f"```python:main.py\n{FOUR}```",
+    f"~~~~python\n{FOUR}~~~~", f"```{{.python}}\n{FOUR}```", f"```Python 3\n{FOUR}```",
+    "```python\n" + FOUR.replace("    ",
+    '    """Quadruple.\n\n    ```\n    four_times(1)\n    ```\n    """\n    ', 1) + "```",
+    f"<think>\n```python\ndef four_times(a): return a\n```\n</think>\n\n```python\n{FOUR}```",
+    "\ufeff" + FOUR,
+]  # fmt: skip
+SUM_TESTS = json.dumps({"inputs": ["3\n1 2 3\n", "2\n5 6\n"], "outputs": ["6\n", "11\n"]})
+SUMS = "n=int(input());print(sum(map(int,input().split())))\n"
+SCRIPTS = [
+    SUMS + "exit()", SUMS + "exit(0)", SUMS + "quit()", "\ufeff" + SUMS, SUMS + "assert __file__",
+    "import sys\nsys.stdin = open('/dev/stdin')\n" + SUMS,
+    "print(sum(map(int, open('/dev/stdin').read().split()[1:])))",
+    f"```python\n{SUMS}```\n\nIt prints\n\n```\n6\n```",
+]  # fmt: skip
+
+
+def test_programs_pass_however_they_are_written(tmp_path):
+    tests = {"test_list": ["assert four_times(10)==40", "assert four_times(5)==20"]}
+    cases = {"mbpp": (FENCED, tests), "apps": (SCRIPTS, {"input_output": SUM_TESTS})}
+    for task, (programs, problem) in cases.items():
+        rows = [{"id": i, "problem": problem, "completion": c} for i, c in enumerate(programs)]
+        output = tmp_path / f"{task}.jsonl"
+        grade_file(task, write(tmp_path / "in.jsonl", rows), output)
+        assert [row["id"] for row in lines(output) if row["verdict"] != "passed"] == [], task
+
+
 # ---- the second grader ----
 
 DISPUTED = [
