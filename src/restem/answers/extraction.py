@@ -22,6 +22,7 @@ MARKERS: Final = (FINAL_ANSWER, BOXED, HASHES, ANSWER_IS)
 MAX_STATEMENTS: Final = 8  # that are looked at, from the last one on
 
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_FORMAL: Final = (FINAL_ANSWER, BOXED, HASHES)
 _HOPE: Final = "i hope it is correct"
 _NUMBER = re.compile(r"(?:(?<![\w)])-)?[0-9][0-9,]*(?:\.[0-9]+)?")
 _SENTENCE_END = re.compile(r"\. |!+ (?=[A-Z][a-z])")
@@ -41,10 +42,12 @@ _NO_ANSWER = re.compile(
 )
 # `Final Answer: 81`, `**Answer:** 81`, or the heading of the lines that follow.
 _HEADED = re.compile(
-    r"\banswer\b[*_ \t]*[:=]|^[ \t>#*_]*(?:the )?(?:final )?answer[ \t*_]*$|^#{1,6}[ \t]+(?=\S)",
+    r"(?:^[ \t>#*_-]*|(?<=[.!?*] ))(?:(?:so|thus|the|my),? ){0,2}(?:final )?answer[*_ \t]*[:=]"
+    r"|^[ \t>#*_]*(?:the )?(?:final )?answer[ \t*_]*$|^#{1,6}[ \t]+(?=\S)",
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBER_LIKE = re.compile(r"[-+$\\*]*[0-9][^a-zA-Z]*(?:[A-Za-z]+\s*){0,2}[.*$]*|\$[^$]+\$\.?")
+_MATHEMATICAL = re.compile(r"[0-9\\$^_=<>+√π∞½{}\[\]]|\A\W*[A-Za-z]\W*\Z")
 _ANSWER_LIKE = re.compile(r"[-+$\\(\[{.*0-9√π].{0,200}|[A-Za-z]\w*(?:[ ][A-Za-z]+){0,2}", re.DOTALL)
 
 
@@ -54,10 +57,14 @@ def extract(completion: str, markers: Sequence[str] = MARKERS) -> str | None:
     The markers that take the answer from the text as a whole count where no other one is found.
     """
     text = after_thoughts(completion)
-    places = sorted(_places(text, markers), reverse=True)
-    for place, marker in places:
-        if answer := _AT[marker](text, place):
+    wordy = None
+    for place, marker in sorted(_places(text, markers), reverse=True):
+        answer = _AT[marker](text, place) if wordy is None or marker in _FORMAL else None
+        if answer and (marker in _FORMAL or _MATHEMATICAL.search(answer.partition(", ")[0])):
             return answer
+        wordy = wordy or answer  # "the answer is unique" counts only where nothing is marked
+    if wordy:
+        return wordy
     for marker in markers:
         if marker in _UNMARKED and (answer := _UNMARKED[marker](text)):
             return answer
@@ -121,8 +128,7 @@ def _final_answer(text: str, _: int) -> str | None:
 def _answer_is(text: str, place: int) -> str | None:
     """Return X of `The answer is X.`, up to the end of the sentence."""
     line = text[place + len("answer is") :].lstrip(" :\n\t").partition("\n")[0]
-    end = _SENTENCE_END.search(line)
-    sentence = (line[: end.start()] if end else line).strip().removesuffix(".").strip()
+    sentence = _sentence(line).strip().removesuffix(".").strip()
     return None if _NO_ANSWER.match(sentence) else stated(sentence) or None
 
 
@@ -151,8 +157,15 @@ def _under_heading(text: str, number_like: bool) -> str | None:
         line = (line[heading.end() :] if heading else "") or rest.lstrip().partition("\n")[0]
     elif _HEADING.match(line) or (number_like and not _NUMBER_LIKE.fullmatch(line[:200])):
         return None
-    end = _SENTENCE_END.search(line)
-    return stated(line[: end.start()] if end else line) or None
+    return stated(_sentence(line)) or None
+
+
+def _sentence(line: str) -> str:
+    """Return the first sentence of a line; a full stop inside braces does not end it."""
+    for end in islice(_SENTENCE_END.finditer(line), MAX_STATEMENTS):
+        if line.count("{", 0, end.start()) == line.count("}", 0, end.start()):
+            return line[: end.start()]
+    return line
 
 
 _AT: Final = {

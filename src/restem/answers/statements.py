@@ -17,7 +17,7 @@ MAX_CHARACTERS: Final = 600
 _DIGITS = r"[0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?"
 _AMOUNT = re.compile(
     rf"""\$(?P<mathematics>[^$\n]+)\$(?![0-9])
-    |\\\((?P<inline>.+?)\\\)
+    |\\\((?P<inline>.+?)\\\)|\\\[(?P<display>.+?)\\\]
     |[-+]?[0-9]*\\[dt]?frac\s*\{{[^{{}}]*\}}\s*\{{[^{{}}]*\}}|[0-9]*\\sqrt\s*\{{[^{{}}]*\}}
     |\*\*(?P<bold>[^*\n]+)\*\*
     |(?P<currency>[-+−]?\s?(?:\\?\$|€|£)\s?)?
@@ -29,6 +29,7 @@ _REMARK = re.compile(r"(.*\S)\s+\(([^()]+)\)")
 _PROSE = re.compile(r"[\sA-Za-z'’,;:.!?—–-]*")
 _WORD = re.compile(r"[A-Za-z'’]+")
 _EXCLAMATION = re.compile(r"!+(?:\s+[A-Z][a-z]|\s*\Z(?<=!!))")
+_ARTICLE = re.compile(r"\b[aA]\s+(?=[A-Za-z]{3})|\bI\b(?=\s+[a-z]{2})")
 _REASON = re.compile(
     r"(?:\s*[,;:—–-])?\s+(?:because|since|as|which|so|thus|hence|therefore)\s", re.IGNORECASE
 )
@@ -73,8 +74,11 @@ def stated(text: str) -> str:
     if (remark := _REMARK.fullmatch(text)) and remark.end(1) >= amount.end():
         if _is_remark(remark[2], amount[0]):
             text = remark[1]
-    value = amount["inline"] or amount["bold"] or amount[0]
+    display = (amount["display"] or "").strip().rstrip(".,;")
+    value = amount["inline"] or display or amount["bold"] or amount[0]
     tail = text[amount.end() :]
+    if display and tail[:1].isalpha():
+        tail = f" {tail}"
     unit = _unit_of(tail, bool(amount["currency"]))
     if unit is not None:
         return value.strip() if value.rstrip("$ ").endswith("%") else f"{value.strip()}{unit}"
@@ -141,8 +145,9 @@ def _unit(text: str) -> str:
 
 def _is_aside(text: str) -> bool:
     """Return whether text after an amount and its unit leaves the answer as it is."""
+    text = _ARTICLE.sub(" ", text)
     words = _words(text)
-    if words & _CHANGING or any(len(word) == 1 and word not in ("a", "i") for word in words):
+    if words & _CHANGING or any(len(word) == 1 for word in words):
         return False
     return text[:1] == "," or not words & {"and", "is", "are", "was", "were"}
 

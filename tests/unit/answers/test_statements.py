@@ -61,6 +61,11 @@ HEADINGS = [
     "The answer is 60. I hope.\n\n#### 64", "\\boxed{2} and \\boxed{32}. The answer is 64.",
     "The final answer is $60$. I hope it is correct. But: \\boxed{64}.",
     "#### 64\n#### Check\n44+20=64",
+    "\\boxed{64}. This answer is unique.", "#### 64\nThe answer is a whole number.",
+    "\\boxed{64}. The answer is positive, because 60 is.",
+    "\\boxed{64}. The final answer is a common one.",
+    "\\boxed{64}.\n\nWe can check our answer: $64 - 20 = 44$.",
+    "\\boxed{60}? Our answer is then \\[ 44 + 20 = 64, \\]as before.",
     "So \\boxed{64}. I am sure that the answer is correct.", "#### 64\nThe answer is not 65.",
     "The answer is 64.\n#### Explanation\nWe added 44 and 20.",
     "<think>The answer is 60.</think>\n64",
@@ -107,6 +112,13 @@ def test_a_product_and_a_factorial_stay_what_they_are():
         ("5\\text{ cm}", "The answer is 5 cm in total."),
         ("60", "60 miles per hour, on average"),
     ]
+    pairs += [
+        ("3-i", "The answer is 3 - i."),
+        ("3-a", "3 - a"),
+        ("1,i,-i", "The answer is 1,i,-i."),
+    ]
+    pairs += [("34", "#### 34\\text{ sq. units}"), ("2", "The answer is $2\\text{ sq. in.}$.")]
+    pairs += [("Tuesday", "The answer is Tuesday.")]
     assert verdicts(pairs) == ["correct"] * len(pairs)
 
 
