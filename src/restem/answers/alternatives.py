@@ -15,6 +15,7 @@ MAX_CHARACTERS: Final = 400
 _GROUPED = re.compile(r"[0-9],[0-9]{3}(?![0-9])", re.ASCII)
 _SPACED = re.compile(r"[0-9]\s*(?:,\s+|,?\s*(?:\\text\{)?\s*(?:and|or)\s*\}?\s*)-?[0-9]", re.ASCII)
 _COMMA = re.compile(r",(?=-?[0-9])", re.ASCII)
+_CHOICE_STARTS: Final = frozenset("$\\( ABCDEFGHIJ")
 _CHOICE = re.compile(
     r"""\$?\s*(?P<style>\\(?:text|textbf|textrm|mathrm|mathbf|mbox|bf)\s*\{\s*)?
     (?:\((?P<bracketed>[A-J])\)|(?P<bare>[A-J])[).:](?=\s))
@@ -24,14 +25,21 @@ _CHOICE = re.compile(
 )
 
 
-def alternatives(gold: str, answer: str) -> Iterator[Pair]:
-    """Yield other readings of two answers."""
-    if max(len(gold), len(answer)) > MAX_CHARACTERS:
-        return
+def alternatives(gold: str, answer: str) -> list[Pair]:
+    """Return other readings of two answers."""
+    pairs: list[Pair] = []
+    if len(gold) > MAX_CHARACTERS or len(answer) > MAX_CHARACTERS:
+        return pairs
     for left, right in ((gold, answer), (answer, gold)):
         if "," in left and _GROUPED.search(left) and _SPACED.search(right):
-            yield _COMMA.sub(", ", left), right
-    yield from _without_choices(gold, answer)
+            pairs.append((_COMMA.sub(", ", left), right))
+    if _may_be_choice(gold) or _may_be_choice(answer):
+        pairs += _without_choices(gold, answer)
+    return pairs
+
+
+def _may_be_choice(text: str) -> bool:
+    return text[:1] in _CHOICE_STARTS and (text[0] != "\\" or text[1:2] in "tmb")
 
 
 def _without_choices(gold: str, answer: str) -> Iterator[Pair]:

@@ -47,8 +47,10 @@ class Comparison:
         equality = self._compare(gold, answer)
         if equality.equal:
             return equality
-        other_readings = (self._compare(*pair) for pair in alternatives(gold, answer))
-        return next((other for other in other_readings if other.equal), equality)
+        for pair in alternatives(gold, answer):
+            if (other := self._compare(*pair)).equal:
+                return other
+        return equality
 
     def _compare(self, gold: str, answer: str) -> Equality:
         try:

@@ -57,6 +57,8 @@ def extract(completion: str, markers: Sequence[str] = MARKERS) -> str | None:
     The markers that take the answer from the text as a whole count where no other one is found.
     """
     text = after_thoughts(completion)
+    if BOXED in markers and (answer := _last_box(text)):
+        return answer
     wordy = None
     for place, marker in sorted(_places(text, markers), reverse=True):
         answer = _AT[marker](text, place) if wordy is None or marker in _FORMAL else None
@@ -69,6 +71,15 @@ def extract(completion: str, markers: Sequence[str] = MARKERS) -> str | None:
         if marker in _UNMARKED and (answer := _UNMARKED[marker](text)):
             return answer
     return None
+
+
+def _last_box(text: str) -> str | None:
+    """Return the content of the last box if no other marker follows it; this is the usual case."""
+    box = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
+    rest = text[box:].lower() if box >= 0 else ""
+    if not rest or "answer" in rest or "#" in rest or _HOPE in rest:
+        return None
+    return find(text, BOXED)
 
 
 def markers_of(mode: str, strict: tuple[str, ...]) -> tuple[str, ...]:

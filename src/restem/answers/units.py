@@ -5,6 +5,7 @@ An answer may omit its unit, but two different units never match: graders that d
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _TEXT_UNIT = re.compile(
@@ -100,6 +101,7 @@ def _singular(word: str) -> str:
     return _SYNONYMS.get(stem, stem)
 
 
+@lru_cache(maxsize=4096)
 def is_known_unit(words: str) -> bool:
     """Return whether bare words are units; 2s and 5m are products, 5cm is not."""
     names = words.lower().split()
