@@ -31,6 +31,9 @@ DOUBLE = "print(2 * int(input()))\n"
         "from pathlib import Path\nprint(2 * int(Path('/dev/stdin').read_text()))",
         "import io\nprint(2 * int(io.open('/dev/fd/0').read()))",
         "print(2 * int(open(0).read()))",
+        "print(2 * int(input()), file=open('/dev/stdout', 'w'))",
+        "with open('/dev/fd/1', 'w') as out: out.write(f'{2 * int(input())}\\n')",
+        DOUBLE + "print('a warning', file=open('/dev/stderr', 'w'))",
         "\ufeff" + DOUBLE,
         "\ufeff# a byte-order mark\n" + DOUBLE,
     ],
@@ -50,7 +53,7 @@ def test_open_still_opens_files_and_keeps_the_walls(worker, limits):
     program = (
         "with open('/tmp/x', 'w') as file: file.write('kept')\n"
         "print(open('/tmp/x').read(), open(b'/tmp/x').read())\n"
-        "for name in ('/dev/stdout', '/etc/passwd', '/proc/self/fd/1', '/x'):\n"
+        "for name in ('/dev/tty', '/etc/passwd', '/proc/self/fd/3', '/x'):\n"
         "    try: open(name, 'w'); print(name)\n"
         "    except OSError: pass\n"
     )

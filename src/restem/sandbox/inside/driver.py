@@ -24,7 +24,9 @@ READY = b"R"
 MAX_TEXT = 2_000
 STREAMS: list[Any] = []
 PROGRAM_FILE = "/tmp/program.py"
-STDIN_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+STREAM_NAMES = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2} | {
+    f"{folder}/{number}": number for folder in ("/dev/fd", "/proc/self/fd") for number in range(3)
+}
 _open = io.open
 
 
@@ -60,7 +62,7 @@ def open_streams() -> None:
 def complete_builtins() -> None:
     """Add what the interpreter lacks here: `exit` and the like, and `open` for /dev/stdin.
 
-    `python -S` does not run `site`, and without /proc no path leads to stdin.
+    `python -S` does not run `site`, and without /proc no path leads to the standard streams.
     """
     site.setquit()
     site.sethelper()
@@ -69,9 +71,9 @@ def complete_builtins() -> None:
 
 
 def open_file(file: Any, *arguments: Any, **options: Any) -> Any:
-    """Open a file as `open` does; the names of stdin open stdin."""
-    if isinstance(file, (str, os.PathLike)) and os.fspath(file) in STDIN_NAMES:
-        file = os.dup(0)
+    """Open a file as `open` does; the names of the standard streams open these."""
+    if isinstance(file, (str, os.PathLike)) and os.fspath(file) in STREAM_NAMES:
+        file = os.dup(STREAM_NAMES[os.fspath(file)])
     return _open(file, *arguments, **options)
 
 
