@@ -28,9 +28,10 @@ from restem.answers.forms import (
     is_name,
     variables_of,
 )
-from restem.answers.reading import read, simplified
+from restem.answers.reading import read
 from restem.answers.sets import real_set, same_set
 from restem.answers.tree import Node, UnreadableError, make, number, symbol, variables
+from restem.answers.words import simplified
 
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 

@@ -22,6 +22,8 @@ MARKERS: Final = (FINAL_ANSWER, BOXED, HASHES, ANSWER_IS)
 MAX_STATEMENTS: Final = 8  # that are looked at, from the last one on
 
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+MAX_DISPLAY: Final = 1000
+
 _FORMAL: Final = (FINAL_ANSWER, BOXED, HASHES)
 _HOPE: Final = "i hope it is correct"
 _NUMBER = re.compile(r"(?:(?<![\w)])-)?[0-9][0-9,]*(?:\.[0-9]+)?")
@@ -47,6 +49,8 @@ _HEADED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBER_LIKE = re.compile(r"[-+$\\*]*[0-9][^a-zA-Z]*(?:[A-Za-z]+\s*){0,2}[.*$]*|\$[^$]+\$\.?")
+# A formula on lines of its own.
+_DISPLAY = re.compile(r"[*_ ]*(?:\\\[\s*\n(.+?)\\\]|\$\$\s*\n(.+?)\$\$)", re.DOTALL)
 _MATHEMATICAL = re.compile(r"[0-9\\$^_=<>+√π∞½{}\[\]]|\A\W*[A-Za-z]\W*\Z")
 _ANSWER_LIKE = re.compile(r"[-+$\\(\[{.*0-9√π].{0,200}|[A-Za-z]\w*(?:[ ][A-Za-z]+){0,2}", re.DOTALL)
 
@@ -138,7 +142,10 @@ def _final_answer(text: str, _: int) -> str | None:
 
 def _answer_is(text: str, place: int) -> str | None:
     """Return X of `The answer is X.`, up to the end of the sentence."""
-    line = text[place + len("answer is") :].lstrip(" :\n\t").partition("\n")[0]
+    rest = text[place + len("answer is") :].lstrip(" :\n\t")
+    if display := _DISPLAY.match(rest[:MAX_DISPLAY]):
+        return (display[1] or display[2]).strip() or None
+    line = rest.partition("\n")[0]
     sentence = _sentence(line).strip().removesuffix(".").strip()
     return None if _NO_ANSWER.match(sentence) else stated(sentence) or None
 
@@ -162,13 +169,21 @@ def _under_heading(text: str, number_like: bool) -> str | None:
 
     number_like: whether only a number may be the answer, because any heading is read.
     """
+    if display := _DISPLAY.match(text[:MAX_DISPLAY]):
+        return (display[1] or display[2]).strip() or None
     line, _, rest = text.partition("\n")
     heading = _ANSWER_HEADING.match(line)
     if heading or not line.strip("*_: "):
-        line = (line[heading.end() :] if heading else "") or rest.lstrip().partition("\n")[0]
+        line = (line[heading.end() :] if heading else "") or _first(rest)
     elif _HEADING.match(line) or (number_like and not _NUMBER_LIKE.fullmatch(line[:200])):
         return None
     return stated(_sentence(line)) or None
+
+
+def _first(text: str) -> str:
+    """Return the first line of a text, or the formula that it begins with."""
+    display = _DISPLAY.match(text.lstrip()[:MAX_DISPLAY])
+    return (display[1] or display[2]) if display else text.lstrip().partition("\n")[0]
 
 
 def _sentence(line: str) -> str:

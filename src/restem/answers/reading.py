@@ -27,6 +27,7 @@ from restem.answers.forms import (
 from restem.answers.tokens import Token, tokenize
 from restem.answers.tree import Node, UnreadableError, make, number
 from restem.answers.units import canonical_unit, is_word, may_be_unit
+from restem.answers.words import NOTHING, NUMERALS, REALS, named_text, simplified
 
 MAX_NESTING: Final = 8
 MAX_SIGNS: Final = 4
@@ -44,22 +45,6 @@ _MATRICES: Final = {
     **dict.fromkeys(("pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"), "matrix"),
     **dict.fromkeys(("vmatrix", "Vmatrix"), "vmatrix"),
 }  # fmt: skip
-_NOTHING: Final = frozenset(
-    ("none", "no solution", "no solutions", "no real solution", "no real solutions", "empty set",
-     "the empty set", "empty", "no such value", "no such values", "no values", "no value")
-)  # fmt: skip
-_REALS: Final = frozenset(
-    ("all real numbers", "all reals", "all real", "the real numbers", "real numbers", "reals",
-     "the set of all real numbers", "any real number", "all real values")
-)  # fmt: skip
-_NUMERALS: Final = {
-    name: value
-    for value, name in enumerate(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-         "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-         "nineteen", "twenty")
-    )
-}  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -76,29 +61,11 @@ def read(answer: str) -> Form:
 def _words(text: str) -> Form | None:
     r"""Read words without \text; None where the letters are no words, such as xy and sin."""
     plain = simplified(text)
-    if plain in _NOTHING or plain in _REALS or plain in _NUMERALS:
+    if plain in NOTHING or plain in REALS or plain in NUMERALS:
         return named_text(text)
     tokens = tokenize(text)
     worded = any(token.kind == "text" for token in tokens)
     return Text(plain) if worded and {t.kind for t in tokens} <= {"text", "unit"} else None
-
-
-def named_text(text: str) -> Form:
-    """Read words: a set's name, a small number, or plain text."""
-    plain = simplified(text)
-    if plain in _NOTHING:
-        return NamedSet("empty")
-    if plain in _REALS:
-        return NamedSet("R")
-    if plain in _NUMERALS:
-        return Scalar(number(_NUMERALS[plain]))
-    return Text(plain)
-
-
-def simplified(text: str) -> str:
-    """Return words in lower case with single spaces, without full stops and articles."""
-    plain = " ".join(re.sub(r"[^a-z0-9:+/'’-]+", " ", text.lower().replace(".", "")).split())
-    return re.sub(r"^(?:the|an?) ", "", plain)
 
 
 def _trimmed(tokens: list[Token]) -> list[Token]:
@@ -328,9 +295,9 @@ def _based(tokens: Sequence[Token]) -> Form:
     digits = "".join("." if token.kind == "point" else token.value for token in head)
     base = [token.value for token in tokens[place + 1 :] if token.value not in "{}("]
     written = "".join(base).lower()
-    if not (written in _NUMERALS or (written.isdigit() and len(written) < 4)):
+    if not (written in NUMERALS or (written.isdigit() and len(written) < 4)):
         raise UnreadableError("the base is not a number")
-    return Based(digits, _NUMERALS.get(written) or int(written))
+    return Based(digits, NUMERALS.get(written) or int(written))
 
 
 def _matrix(tokens: Sequence[Token], depth: int) -> Form:

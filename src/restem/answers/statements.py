@@ -29,7 +29,7 @@ _REMARK = re.compile(r"(.*\S)\s+\(([^()]+)\)")
 _PROSE = re.compile(r"[\sA-Za-z'’,;:.!?—–-]*")
 _WORD = re.compile(r"[A-Za-z'’]+")
 _EXCLAMATION = re.compile(r"!+(?:\s+[A-Z][a-z]|\s*\Z(?<=!!))")
-_ARTICLE = re.compile(r"\b[aA]\s+(?=[A-Za-z]{3})|\bI\b(?=\s+[a-z]{2})")
+_ARTICLE = re.compile(r"\b[aA]\s+(?=[A-Za-z]{3})|\bI\b(?=\s+[a-z]{2})|\b(?:i\.e|e\.g)\b")
 _REASON = re.compile(
     r"(?:\s*[,;:—–-])?\s+(?:because|since|as|which|so|thus|hence|therefore)\s", re.IGNORECASE
 )
@@ -70,7 +70,7 @@ def stated(text: str) -> str:
         text = text[leading.end() :]
     amount = _AMOUNT.match(text)
     if amount is None:
-        return text
+        return _equation(text)
     if (remark := _REMARK.fullmatch(text)) and remark.end(1) >= amount.end():
         if _is_remark(remark[2], amount[0]):
             text = remark[1]
@@ -82,7 +82,15 @@ def stated(text: str) -> str:
     unit = _unit_of(tail, bool(amount["currency"]))
     if unit is not None:
         return value.strip() if value.rstrip("$ ").endswith("%") else f"{value.strip()}{unit}"
-    return f"{value.strip()}{tail}" if amount["bold"] else text
+    return f"{value.strip()}{tail}" if amount["bold"] else _equation(text)
+
+
+def _equation(text: str) -> str:
+    """Return `44 + 20 = 64 beads in total` and `n = 64 beads in total` without what follows."""
+    head, sign, last = text.rpartition("=")
+    if not sign or "=" in last or not _AMOUNT.match(last.strip()):
+        return text
+    return f"{head}= {stated(last)}"
 
 
 def _unwrapped(text: str) -> str:

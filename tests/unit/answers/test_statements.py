@@ -71,7 +71,9 @@ HEADINGS = [
     "<think>The answer is 60.</think>\n64",
     "<think>\\boxed{60}</think>The answer is 64.", "### Answer\n\n**64 beads**", "Answer:\n64",
     "#### Adding them\n44+20=64\n#### 64", "## Solution\n44+20\n## Answer\n64", "The Answer: 64",
-    "### $64$", "### \\$64",
+    "### $64$", "### \\$64", "The answer is:\n\\[\n64\n\\]", "Final Answer:\n\n$$\n64\n$$",
+    "### Answer\n\\[\n64\n\\]\nDone.", "The answer is 44 + 20 = 64 beads in total.",
+    "The answer is n = 64 beads in total.", "The answer is 64, i.e. a square.",
 ]  # fmt: skip
 
 
