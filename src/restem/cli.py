@@ -136,7 +136,8 @@ def grade(task: str, source: Path, output: Path, details: bool) -> None:
     from restem.tools.grade import grade_file
 
     counts = grade_file(task, source, output, details)
-    click.echo("grade: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    click.echo(f"grade: {verdicts or f'{source} has no lines'}")
 
 
 @cli.command()
