@@ -42,7 +42,7 @@ def lend_data(root: Path) -> None:
     """Put empty files where studies look for data that is not part of the repository."""
     names = ["math/train.jsonl.gz", "math/test.jsonl.gz", "prompts/minerva_math_4shot.json"]
     names += ["gsm8k/train.jsonl.gz", "gsm8k/test.jsonl.gz", "prompts/gsm8k_cot_8shot.json"]
-    names += ["apps/train_intro.jsonl.gz", "humaneval/HumanEval.jsonl.gz", PROMPT_FILE]
+    names += ["apps/train_intro.jsonl.gz", "humaneval/HumanEval.jsonl.gz", f"prompts/{PROMPT_FILE}"]
     names += ["hungarian/test.jsonl"]
     for name in [*names, *(f"bbh/{file}.json" for file in FILES)]:
         (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)

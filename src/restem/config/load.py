@@ -19,7 +19,7 @@ def load_study(config: Mapping[str, Any], folder: Path) -> Study:
     Raises RestemError with all problems at once.
     """
     stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
-    stated = with_experiments(stated, folder)
+    stated = with_sources(with_experiments(stated, folder), folder)
     methods = {**presets(folder / "methods"), **stated.get("methods", {})}
     return validate(Study, {**stated, "methods": methods}, f"study {stated.get('study', '?')!r}")
 
@@ -51,6 +51,35 @@ def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         evaluations += experiment.get("evaluations") or []
     different = [e for i, e in enumerate(evaluations) if e not in evaluations[:i]]
     return study | {"experiments": experiments, "variants": variants, "evaluations": different}
+
+
+def with_sources(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Give the tasks that name no source the public one of their module, in tasks/sources.yaml.
+
+    One that names this very data set, at the same commit, may leave the rest of it out.
+    """
+    study, tasks = dict(stated), stated.get("tasks")
+    if not isinstance(tasks, Mapping):
+        return study
+    public = read_yaml(folder / "tasks" / "sources.yaml")["sources"]
+    study["tasks"] = {name: _with_source(name, task, public) for name, task in tasks.items()}
+    return study
+
+
+def _with_source(name: str, task: Any, public: Mapping[str, Any]) -> Any:
+    data = (task.get("data") or {}) if isinstance(task, Mapping) else None
+    if not isinstance(data, Mapping):
+        return task  # what is wrong with it is said when the study is validated
+    source, known = data.get("source"), public.get(task.get("module") or name)
+    if known is None:
+        return task
+    if source is None:
+        source = known
+    elif isinstance(source, Mapping) and all(
+        source.get(key) == known.get(key) for key in ("kind", "id", "revision", "package")
+    ):
+        source = {**known, **source}
+    return {**task, "data": {**data, "source": source}}
 
 
 def load_published(folder: Path) -> dict[str, Any]:

@@ -33,7 +33,10 @@ class TaskBlock(Strict):
         description="Source of the reference solutions that methods call `human`; embedded tasks "
         "have `terse` and `careful` ones.",
     )
-    data: TaskData = Field(description="Where the problems come from, and how many are used.")
+    data: TaskData = Field(
+        description="Where the problems come from, and how many are used; without it, all problems "
+        "of the public source."
+    )
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
     graded_sheets: Path | None = Field(
         default=None,
