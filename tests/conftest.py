@@ -33,6 +33,7 @@ SLOW = (
     "unit/tasks/test_code_tasks.py",
     "unit/tasks/test_overlap.py",
     "unit/tasks/test_splits.py::test_real_splits",
+    "unit/tasks/test_wheels.py",
     "unit/tools/test_archive.py",
     "unit/tools/test_grade.py",
     "unit/tools/test_plan.py",

@@ -36,9 +36,7 @@ def math_row(file: str, number: int) -> Row:
     salt = f"{subject} {split}"
     return {
         "problem": f"Made up, {salt}: what is ${number}+{number % 7}$?",
-        "level": "Level ?"
-        if number == 0 and salt == "Geometry train"
-        else f"Level {number % 5 + 1}",
+        "level": f"Level {'?' if salt == 'Geometry train' and number < 2 else number % 5 + 1}",
         "type": subject,
         "solution": f"The sum is $\\boxed{{{number + number % 7}}}$.",
     }

@@ -16,7 +16,7 @@ KEPT = {
     ("math", "test"): 5000,
     ("gsm8k", "train"): 7473 - 500,
     ("gsm8k", "test"): 1319,
-    ("apps", "train"): 2639 - 26 - 2 - 500,
+    ("apps", "train"): 2639 - 26 - 2 - 200,
     ("apps", "test"): 1000,
     ("apps", "shots"): 2,
     ("humaneval", "test"): 164,

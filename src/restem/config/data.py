@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from restem.config.base import Strict
+from restem.config.base import Strict, optional
 
 OverlapKind = Literal["exact", "normalised", "ngram", "fuzzy"]
 Split = Literal["train", "validation", "test", "shots"]
@@ -156,16 +156,10 @@ class Expected(Strict):
     rows: int | None = Field(default=None, description="Number of rows; null for any.", ge=0)
 
 
-def _source_may_be_left_out(schema: dict[str, Any]) -> None:
-    schema["required"].remove("source")
-    if not schema["required"]:
-        del schema["required"]
-
-
 class TaskData(Strict):
     """The problems of one task, by split."""
 
-    model_config = ConfigDict(json_schema_extra=_source_may_be_left_out)
+    model_config = ConfigDict(json_schema_extra=optional("source"))
 
     source: DataSource = Field(
         description="Where the problems come from; without it, the public source of the task's "

@@ -4,10 +4,17 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from restem.config.ancestors import bad_ancestors
-from restem.config.base import Strict, merge
+from restem.config.base import Strict, merge, optional
 from restem.config.claims import Claim
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
@@ -24,6 +31,8 @@ from restem.config.variant import Evaluation, Variant
 
 class TaskBlock(Strict):
     """One task of a study: its module, its data and how completions are verified."""
+
+    model_config = ConfigDict(json_schema_extra=optional("data"))
 
     module: str | None = Field(
         default=None, description="Module in restem.tasks; null for the task's own name."

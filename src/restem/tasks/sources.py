@@ -111,7 +111,7 @@ def chosen(source: DataSource, split: str, local: Sequence[str]) -> tuple[str, .
     if not source.files:
         return tuple(local)
     names = [split, "train"] if split == "shots" else [split]
-    files = tuple(next((source.files[n] for n in names if n in source.files), ()))  # type: ignore
+    files = tuple(next((source.files[n] for n in names if n in source.files), ()))
     if split != "shots" and not files:
         raise RestemError(
             f"the source has no files for the {split} split",

@@ -130,6 +130,8 @@ def test_a_used_prompt_that_the_source_lacks_is_an_error_when_planning(local):
         input_files(MATH, TaskData(source=source), "test")
     assert input_files(MATH, TaskData(source=source, shots=0), "test") == []
     assert input_files(load_task("apps"), TaskData(source=source), "test") == []
+    with pytest.raises(RestemError, match="no few-shot prompt for apps"):
+        load_split(load_task("apps"), TaskData(source=source), "shots")
     with_prompts = source.model_copy(update={"prompts": local / "prompts"})
     expected = [local / "prompts/minerva_math_4shot.json"]
     assert input_files(MATH, TaskData(source=with_prompts), "test") == expected
