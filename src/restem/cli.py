@@ -4,11 +4,10 @@ A stage's command reads the inputs and the slice of configuration that it is giv
 outputs; it reads no other file. Modules are imported only when their command is asked for.
 """
 
-import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,6 +15,7 @@ import click
 
 from restem.errors import RestemError
 from restem.stages.declaration import Stage, file_of, load_stage, stage_names
+from restem.tools.options import POSITIVE, SHARE, ModelSize
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -285,36 +285,6 @@ def redraw(bundle: Path, output: Path) -> None:
         cli.main([*command], standalone_mode=False, prog_name="restem")
 
 
-class Finite(click.FloatRange):
-    """Read a finite number in a range; click itself accepts nan in any range."""
-
-    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
-        """Return the number."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            raise click.BadParameter(f"{value} is not a finite number", ctx, param)
-        return number
-
-
-class ModelSize(click.ParamType[tuple[str, float]]):
-    """Read a model with its number of parameters, such as S=1.5e9."""
-
-    name = "MODEL=NUMBER"
-
-    def convert(self, value: str, param: Any, ctx: click.Context | None) -> tuple[str, float]:
-        """Return the name and the number."""
-        name, _, number = value.partition("=")
-        with suppress(ValueError):
-            if 0 < float(number) < math.inf:
-                return name, float(number)
-        expected = "a model and its number of parameters"
-        raise click.BadParameter(f"{value!r} is not like S=1.5e9: {expected}", ctx, param)
-
-
-SHARE = Finite(0, 1, min_open=True)
-POSITIVE = Finite(0, min_open=True)
-
-
 @cli.command()
 @click.option("--configfile", type=FILE, required=True, help="The study.")
 @click.option("--parameters", multiple=True, type=ModelSize(), help="For each model: S=1.5e9.")
@@ -329,11 +299,52 @@ def forecast(
 ) -> None:
     """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
     from restem.accounts.forecast import Assumptions, Forecast, markdown
+
+    graph = graph_of(configfile)
+    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+
+
+@cli.group()
+def data() -> None:
+    """List, fetch and check the data of a study."""
+
+
+def graph_of(configfile: Path) -> Any:
+    """Return the graph of a study."""
     from restem.config.load import load_study, read_yaml
     from restem.study.graph import StudyGraph
 
-    graph = StudyGraph(load_study(read_yaml(configfile), Path("config")))
-    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+    return StudyGraph(load_study(read_yaml(configfile), Path("config")))
+
+
+@data.command("list")
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+def list_data(configfile: Path) -> None:
+    """List what a study reads: data sets, files, rows, sizes, and whether they are here."""
+    from restem.tools import data as tool
+
+    click.echo(tool.table(graph_of(configfile)))
+
+
+@data.command("fetch")
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+def fetch_data(configfile: Path) -> None:
+    """Download what a study reads into the caches, for jobs without a network.
+
+    Run it again if it was interrupted: complete files are kept.
+    """
+    from restem.tools import data as tool
+
+    tool.fetch(graph_of(configfile), click.echo)
+
+
+@data.command("check")
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+def check_data(configfile: Path) -> None:
+    """Read all files of a study, and compare rows and digests with what is stated."""
+    from restem.tools import data as tool
+
+    tool.check(graph_of(configfile), click.echo)
 
 
 @cli.group()

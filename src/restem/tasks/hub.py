@@ -9,6 +9,10 @@ from pathlib import Path
 from restem.errors import RestemError
 
 
+class UnreachableError(RestemError):
+    """The hub cannot be asked: there is no network, or it must not be used."""
+
+
 def download(name: str, revision: str, file: str, local_only: bool = False) -> Path:
     """Return a file of a data set, from the hub's cache or from the hub.
 
@@ -27,20 +31,48 @@ def download(name: str, revision: str, file: str, local_only: bool = False) -> P
     return Path(path)
 
 
+def size(name: str, revision: str, file: str) -> int | None:
+    """Return the size of a file of a data set in bytes, as the hub states it.
+
+    Raises RestemError if the hub cannot be asked, or does not have the file.
+    """
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
+
+    url = hf_hub_url(name, file, repo_type="dataset", revision=revision)
+    http_error = errors.HTTPError  # type: ignore[attr-defined]
+    try:
+        return get_hf_file_metadata(url, timeout=10).size
+    except (http_error, OSError, ValueError) as error:
+        raise explained(error, f"datasets/{name}", revision, file) from error
+
+
 def explained(error: BaseException, repository: str, revision: str, file: str) -> RestemError:
     """Return an error of the hub's client as what happened, where, and what to do.
 
     repository: its name, after `datasets/` for a data set.
     """
-    what, fix = _diagnosis(error, repository)
-    return RestemError(f"{file} {what}", f"{repository} at {revision}", fix)
-
-
-def _diagnosis(error: BaseException, repository: str) -> tuple[str, str]:
     from huggingface_hub import constants, errors
 
-    page = f"{constants.ENDPOINT}/{repository}"
+    where = f"{repository} at {revision}"
     cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error
+    known = _refusal(cause, f"{constants.ENDPOINT}/{repository}")
+    if known:
+        return RestemError(f"{file} {known[0]}", where, known[1])
+    first = str(cause or "").strip().partition("\n")[0]
+    if "Consistency check failed" in first or "peer closed" in first:
+        return RestemError(
+            f"{file} was downloaded in part only: {first}",
+            where,
+            "run the same command again; files that are complete are kept",
+        )
+    what, fix = _unreachable(cause, constants.ENDPOINT)
+    return UnreachableError(f"{file} {what}", where, fix)
+
+
+def _refusal(cause: BaseException | None, page: str) -> tuple[str, str] | None:
+    """Return what the hub answered, and what to do; None if it did not answer."""
+    from huggingface_hub import errors
+
     if isinstance(cause, errors.GatedRepoError):
         return (
             "is gated: the hub gives it only to users who have accepted its terms",
@@ -52,27 +84,19 @@ def _diagnosis(error: BaseException, repository: str) -> tuple[str, str]:
     if isinstance(cause, errors.RepositoryNotFoundError):
         return (
             "cannot be read: the hub has no such repository, or it is private",
-            f"correct the id, or give a token that may read {page} in HF_TOKEN",
+            f"correct the id, or put a token that may read {page} into HF_TOKEN",
         )
     if isinstance(cause, errors.RevisionNotFoundError):
         return (
             "cannot be read: the repository has no such commit",
             f"name a commit that {page} lists under `History`",
         )
-    if isinstance(cause, errors.EntryNotFoundError) and not isinstance(cause, OSError | None):
-        return _no_file(page)
-    if isinstance(cause, errors.RemoteEntryNotFoundError):
-        return _no_file(page)
-    return _unreachable(error, cause, constants.ENDPOINT)
+    if isinstance(cause, errors.EntryNotFoundError):
+        return "does not exist at that commit", f"name a file that {page} lists under `Files`"
+    return None
 
 
-def _no_file(page: str) -> tuple[str, str]:
-    return "does not exist at that commit", f"name a file that {page} lists under `Files`"
-
-
-def _unreachable(
-    error: BaseException, cause: BaseException | None, endpoint: str
-) -> tuple[str, str]:
+def _unreachable(cause: BaseException | None, endpoint: str) -> tuple[str, str]:
     fetch = "fetch it where there is a network (`restem data fetch --configfile <study>`)"
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     if offline or cause is None:
@@ -80,12 +104,7 @@ def _unreachable(
             "is not in the hub's cache on this machine, and no network may be used",
             f"{fetch} with the same HF_HOME, or unset HF_HUB_OFFLINE",
         )
-    first = str(cause or error).strip().partition("\n")[0]
-    if "Consistency check failed" in first or "peer closed" in first:
-        return (
-            f"was downloaded in part only: {first}",
-            "run the same command again; what has been downloaded completely is kept",
-        )
+    first = str(cause).strip().partition("\n")[0]
     return (
         f"cannot be downloaded from {endpoint}: {first or type(cause).__name__}",
         f"check the network and proxy, and try again; or {fetch}",
