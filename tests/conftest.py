@@ -70,6 +70,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the directory of the real data, or skip."""
+    beside = Path(__file__).parents[2] / "shared/data"
+    folder = Path(os.environ.get("RESTEM_DATA", beside))
+    if not (folder / "math/train.jsonl.gz").is_file():
+        pytest.skip("the benchmark data is not on this machine (set RESTEM_DATA)")
+    return folder
+
+
 def once(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
     """Make a folder in one of the workers; the others wait for it."""
     with (folder / f"{name}.lock").open("w") as lock:

@@ -67,10 +67,13 @@ def with_sources(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _with_source(name: str, task: Any, public: Mapping[str, Any]) -> Any:
-    data = (task.get("data") or {}) if isinstance(task, Mapping) else None
+    data = task.get("data") if isinstance(task, Mapping) else ()
+    if data is None:
+        data = {}
     if not isinstance(data, Mapping):
         return task  # what is wrong with it is said when the study is validated
-    source, known = data.get("source"), public.get(task.get("module") or name)
+    source, module = data.get("source"), task.get("module") or name
+    known = public.get(module) if isinstance(module, str) else None
     if known is None:
         return task
     if source is None:
