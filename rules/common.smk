@@ -14,6 +14,7 @@ from restem.artifacts.pins import named_pins
 from restem.cli import fail_readably
 from restem.config.load import load_published, load_study
 from restem.deployment.images import Image, configure_apptainer, verified
+from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
 from restem.stages.declaration import load_stage
 from restem.stages.execution import as_argument
@@ -23,6 +24,7 @@ from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 
 with fail_readably():
+    enter(load_site(), os.environ)
     STUDY = load_study(config, Path(workflow.basedir) / "config")
     PINNED = named_pins(Path("results") / STUDY.study)
     PUBLISHED = load_published(Path(workflow.basedir) / "config")
@@ -146,7 +148,9 @@ def all_images():
 def verified_images():
     """Return the digest of every image; a missing or altered one ends the run here."""
     with fail_readably():
-        return {name: verified(image_named(name)) for name in IMAGES}
+        files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+        study = f" --configfile {' '.join(files)}" if files else ""
+        return {name: verified(image_named(name), study) for name in IMAGES}
 
 
 # `workflow.dryrun` is always false while the rules are read.

@@ -15,7 +15,7 @@ import click
 
 from restem.errors import RestemError
 from restem.stages.declaration import Stage, file_of, load_stage, stage_names
-from restem.tools.options import POSITIVE, SHARE, ModelSize
+from restem.tools.parameters import POSITIVE, SHARE, ModelSize
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -350,6 +350,32 @@ def check_data(configfile: Path) -> None:
 @cli.group()
 def images() -> None:
     """Build and check container images for Apptainer."""
+
+
+@cli.group()
+def site() -> None:
+    """Write and check the settings of a site: accounts, partitions, limits, shared folders."""
+
+
+@site.command("init")
+@click.option("--output", type=FILE, help="File to write; where restem looks for it by default.")
+def write_site(output: Path | None) -> None:
+    """Write a commented file of site settings."""
+    from restem.deployment.site import site_path, write_template
+
+    path = output or site_path()
+    write_template(path)
+    click.echo(f"wrote {path}: take the # away and write your names")
+
+
+@site.command("show")
+def show_site() -> None:
+    """Check the settings, and print what they say."""
+    from restem.deployment.site import load_site, site_path
+
+    path = site_path()
+    click.echo(f"# {path}" + ("" if path.is_file() else " does not exist; nothing is set"))
+    click.echo(load_site().model_dump_json(indent=2, exclude_none=True))
 
 
 @cli.group()

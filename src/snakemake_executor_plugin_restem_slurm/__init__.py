@@ -26,6 +26,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from restem.deployment import cluster, retries
 from restem.deployment.retries import Cause
+from restem.deployment.site import load_site, missing_resources
 
 common_settings = slurm.common_settings
 MISSING_ANSWERS = 3  # answers of SLURM in a row without a job, before it counts as failed
@@ -93,7 +94,12 @@ class Executor(slurm.Executor):  # type: ignore[misc]
     def set_up(self) -> None:
         """Start without jobs; query SLURM by user, because each job has a name of its own."""
         settings = self.workflow.executor_settings
-        maxima = {"mem_mb": settings.max_mem_mb, "runtime": settings.max_runtime}
+        self._site = load_site()
+        limits = self._site.slurm
+        maxima = {
+            "mem_mb": settings.max_mem_mb or limits.max_mem_mb,
+            "runtime": settings.max_runtime or limits.max_runtime,
+        }
         self._amounts = retries.Amounts(maxima)
         self._ended_jobs: list[Any] = []
         self._newest_by_number: dict[str, Any] = {}
@@ -114,9 +120,10 @@ class Executor(slurm.Executor):  # type: ignore[misc]
         """Print nothing before a job is submitted; `restem plan` gives the reasons for jobs."""
 
     def run_jobs(self, jobs: list[Any]) -> None:
-        """Give each job the memory and time that it is known to need, and submit it."""
+        """Give each job what the site and past attempts tell that it needs, and submit it."""
         for job in jobs:
-            _set_resources(job, self._amounts.of(job, job.resources))
+            added = missing_resources(self._site, job.resources)
+            _set_resources(job, {**added, **self._amounts.of(job, job.resources)})
         super().run_jobs(jobs)
 
     def run_job(self, job: Any) -> None:
@@ -127,6 +134,10 @@ class Executor(slurm.Executor):  # type: ignore[misc]
             cause = problem.__context__ or problem
             message = f"Job submission failed with exception: {cause}"
             self._report_job_error_threadsafe(slurm.SubmittedJobInfo(job), message)
+
+    def format_job_exec(self, job: Any) -> str:
+        """Return the command that a job runs, after the site's modules are loaded."""
+        return self._site.prologue() + str(super().format_job_exec(job))
 
     def get_partition_arg(self, job: Any) -> str:
         """Return options of sbatch; the last of two equal ones counts, and these come later."""
@@ -281,7 +292,7 @@ def _has_retries(job: Any) -> bool:
     return bool(job.restart_times > job.attempt - 1)
 
 
-def _set_resources(job: Any, amounts: dict[str, int]) -> None:
+def _set_resources(job: Any, amounts: dict[str, Any]) -> None:
     """Replace some resources of a job; Snakemake evaluates them again for the next attempt."""
     from snakemake.iocontainers import ResourceList  # after Snakemake has set itself up
 

@@ -71,14 +71,13 @@ def test_the_same_command_ends_in_the_same_draws(
     assert cluster.jobs() == {}
 
 
-def test_a_run_waits_for_what_a_killed_one_left_running(
+def test_a_run_waits_for_what_a_killed_one_left_running_and_submits_nothing(
     cluster: Any,
     undrawn: Any,
     finished: Any,
     profile: tuple[str, ...],
     end_group: Callable[[Any], None],
 ) -> None:
-    """The orphan's draws are put back by its successor, which starts when it has ended."""
     with writing(undrawn.root / SAMPLES):  # the orphan cannot end before its successor has looked
         process = undrawn.start(*profile, SAMPLES)
         end_group(process)
@@ -90,13 +89,32 @@ def test_a_run_waits_for_what_a_killed_one_left_running(
         waiting = f"SLURM job {orphan} belongs to an earlier run of this study: waiting"
         cluster.wait("the next run", lambda: waiting in log(undrawn), 300)
     assert again.wait(timeout=400) == 0, log(undrawn)
-    *_, successor = re.findall(r"has been submitted with SLURM jobid (\d+)", log(undrawn))
-    ended = cluster.client("squeue", "-h", "--states=all", "-j", orphan, "-o", "%T %e")
-    began = cluster.client("squeue", "-h", "--states=all", "-j", successor, "-o", "%S")
-    assert ended.startswith("COMPLETED")
-    assert ended.split()[1] <= began
+    assert re.findall(r"has been submitted with SLURM jobid (\d+)", log(undrawn)) == [orphan]
+    ended = cluster.client("squeue", "-h", "--states=all", "-j", orphan, "-o", "%T")
+    assert ended == "COMPLETED"
+    assert f"reused {SAMPLES}" in log(undrawn)
     assert draws(undrawn) == draws(finished)
-    assert "reused" in (undrawn.root / SAMPLES).with_suffix(".log").read_text()
+
+
+def test_an_artifact_whose_run_was_killed_is_planned_like_any_other(
+    cluster: Any,
+    undrawn: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+) -> None:
+    """Nobody was left to tell Snakemake what the job had been made with; its seal does."""
+    process = undrawn.start(*profile, SAMPLES)
+    end_group(process)
+    orphan = faults.running(cluster, process)
+    faults.kill_the_run(cluster, orphan, process)
+    cluster.wait("the end of the orphan", lambda: cluster.jobs() == {}, 300)
+    undrawn.snakemake("--unlock")
+    assert undrawn.plan(SAMPLES).jobs == set()
+    assert undrawn.plan("--profile", "slurm", SAMPLES).jobs == set()
+    undrawn.configure(lambda study: study["decodings"]["explore"].update(max_tokens=7))
+    stale = undrawn.plan(SAMPLES)
+    assert [job.output for job in stale.jobs] == [SAMPLES]
+    assert "key decoding.max_tokens: 6 -> 7" in "".join(stale.reasons.values())
 
 
 def test_a_run_cancels_what_a_killed_one_left_waiting(

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from restem.artifacts import sharing
 from restem.artifacts.files import artifact_digest, read_json
 from restem.artifacts.pins import is_pinned
 from restem.artifacts.seals import (
@@ -169,7 +170,8 @@ class Planner:
         planned = self.planned(job)
         if planned is None or not planned.stage.reuse or os.environ.get(RECOMPUTE):
             return False
-        if is_locked(planned.first_output):
+        known = read_seal(planned.first_output) is not None or sharing.store() is not None
+        if not known or is_locked(planned.first_output):
             return False
         try:
             inputs = {n: [artifact_digest(p) for p in ps] for n, ps in planned.files.items()}

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from restem.artifacts.store import HIDDEN, Recipe, produce
+from restem.artifacts.seals import HIDDEN, Recipe
+from restem.artifacts.store import produce
+from restem.artifacts.tables import table, write_table
 from restem.deployment import cluster
 from restem.deployment.cluster import QueuedJob
 from restem.errors import RestemError
@@ -49,12 +51,8 @@ def remain(monkeypatch: pytest.MonkeyPatch, *shards: int) -> None:
     """Let a dry run say that some shards remain."""
 
     def answer(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
-        commands = [
-            f"restem samples --output {output(shard)} --settings '{{}}' "
-            f"2>&1 | tee {output(shard).with_suffix('.log')}"
-            for shard in shards
-        ]
-        jobs = [PlannedJob("draw_samples", command) for command in commands]
+        places = [(str(output(shard)), str(output(shard).with_suffix(".log"))) for shard in shards]
+        jobs = [PlannedJob("draw_samples", "samples", place, (), (), log) for place, log in places]
         return jobs, ["directory cannot be locked"]
 
     monkeypatch.setattr(tool, "dry_run", answer)
@@ -64,7 +62,7 @@ def make(shard: int, seconds: float = 100) -> None:
     """Leave what a job leaves after a run of some seconds."""
     path = output(shard)
     with produce(Recipe("samples", {}, {}, "lock", {}), {"output": path}):
-        path.write_text("rows")
+        write_table(path, "overlap", table("overlap", []), {})
     seal = path.parent / HIDDEN / f"{path.name}.seal.json"
     seal.write_text(json.dumps(json.loads(seal.read_text()) | {"seconds": seconds}))
 
@@ -183,7 +181,7 @@ def test_the_time_left_is_that_of_the_same_model_and_may_be_unknown(
     make(6, seconds=60)
     other = Path("results/demo/math/L/rest-em/seed-1/iter-1/samples/1.parquet")
     with produce(Recipe("samples", {}, {}, "lock", {}), {"output": other}):
-        other.write_text("rows")
+        write_table(other, "overlap", table("overlap", []), {})
     assert status([], None).rows[0].seconds_left == 50
 
 

@@ -1,4 +1,4 @@
-"""Types of options of the command line."""
+"""Types of the values that options of the tools take."""
 
 import math
 from contextlib import suppress
