@@ -304,9 +304,17 @@ def forecast(
     click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
 
 
-@cli.group()
-def data() -> None:
-    """List, fetch and check the data of a study."""
+@cli.command()
+@click.argument("action", type=click.Choice(["list", "fetch", "check"]))
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+def data(action: str, configfile: Path) -> None:
+    """List what a study reads, fetch it for jobs without a network, or check its content.
+
+    `fetch` keeps what is complete, so it can be run again; `check` compares rows and digests.
+    """
+    from restem.tools import data as tool
+
+    getattr(tool, f"{action}_data")(graph_of(configfile), click.echo)
 
 
 def graph_of(configfile: Path) -> Any:
@@ -315,36 +323,6 @@ def graph_of(configfile: Path) -> Any:
     from restem.study.graph import StudyGraph
 
     return StudyGraph(load_study(read_yaml(configfile), Path("config")))
-
-
-@data.command("list")
-@click.option("--configfile", type=FILE, required=True, help="The study.")
-def list_data(configfile: Path) -> None:
-    """List what a study reads: data sets, files, rows, sizes, and whether they are here."""
-    from restem.tools import data as tool
-
-    click.echo(tool.table(graph_of(configfile)))
-
-
-@data.command("fetch")
-@click.option("--configfile", type=FILE, required=True, help="The study.")
-def fetch_data(configfile: Path) -> None:
-    """Download what a study reads into the caches, for jobs without a network.
-
-    Run it again if it was interrupted: complete files are kept.
-    """
-    from restem.tools import data as tool
-
-    tool.fetch(graph_of(configfile), click.echo)
-
-
-@data.command("check")
-@click.option("--configfile", type=FILE, required=True, help="The study.")
-def check_data(configfile: Path) -> None:
-    """Read all files of a study, and compare rows and digests with what is stated."""
-    from restem.tools import data as tool
-
-    tool.check(graph_of(configfile), click.echo)
 
 
 @cli.group()

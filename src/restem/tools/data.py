@@ -87,14 +87,14 @@ def _item(data: TaskData, file: str) -> Item:
     return Item(f"folder {path.parent}", path.name, source, file)
 
 
-def table(graph: StudyGraph) -> str:
-    """Return a table of what a study reads: data set, files, rows, size, and what is here."""
+def list_data(graph: StudyGraph, say: Say) -> None:
+    """Say what a study reads: data set, files, rows, size, and what is here."""
     items, sizes = items_of(graph), Sizes()
     rows: list[tuple[str, ...]] = [("source", "files", "here", "rows", "size", "tasks")]
     rows += [_row(place, group, sizes) for place, group in _by_place(items).items()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([*lines, "", _summary(items, sizes)])
+    say("\n".join([*lines, "", _summary(items, sizes)]))
 
 
 def _row(place: str, items: list[Item], sizes: "Sizes") -> tuple[str, ...]:
@@ -153,7 +153,7 @@ class Sizes:
         return None
 
 
-def fetch(graph: StudyGraph, say: Say) -> None:
+def fetch_data(graph: StudyGraph, say: Say) -> None:
     """Download what is not here; a file that is complete is not downloaded again.
 
     Raises RestemError with everything that could not be had; without a network, at once.
@@ -177,7 +177,7 @@ def fetch(graph: StudyGraph, say: Say) -> None:
     _raise_all(problems, "cannot be fetched")
 
 
-def check(graph: StudyGraph, say: Say) -> None:
+def check_data(graph: StudyGraph, say: Say) -> None:
     """Read every file of a study, and compare rows and digests with what is stated.
 
     Raises RestemError with every file that is missing, damaged or another.
