@@ -56,6 +56,9 @@ class Item:
         return sum(known) if len(known) == len(counts) else None
 
 
+Problems = list[tuple[Item, RestemError]]
+
+
 def items_of(graph: StudyGraph) -> list[Item]:
     """List what a study reads, in the order of its tasks; what several tasks read, once."""
     items: dict[tuple[str, str], Item] = {}
@@ -159,12 +162,12 @@ def fetch_data(graph: StudyGraph, say: Say) -> None:
     Raises RestemError with everything that could not be had; without a network, at once.
     """
     items, sizes = items_of(graph), Sizes()
-    problems: dict[str, RestemError] = {}
+    problems: Problems = []
     say(_summary(items, sizes))
     for number, item in enumerate(items, start=1):
         name = f"[{number}/{len(items)}] {item.place} {item.name}".rstrip()
-        if item.is_here or item.place in problems:
-            say(f"{name}: {'here' if item.is_here else 'left out'}")
+        if item.is_here:
+            say(f"{name}: here")
             continue
         size = sizes.of(item)
         say(f"{name}: fetching{'' if size is None else f' {readable(size)}'}")
@@ -173,7 +176,7 @@ def fetch_data(graph: StudyGraph, say: Say) -> None:
         except hub.UnreachableError as problem:
             raise problem from None
         except RestemError as problem:
-            problems[item.place] = problem
+            problems.append((item, problem))
     _raise_all(problems, "cannot be fetched")
 
 
@@ -182,12 +185,12 @@ def check_data(graph: StudyGraph, say: Say) -> None:
 
     Raises RestemError with every file that is missing, damaged or another.
     """
-    problems: dict[str, RestemError] = {}
+    problems: Problems = []
     for place, items in _by_place(items_of(graph)).items():
         missing = [item for item in items if not item.is_here]
         if missing:
             say(f"{place}: {len(missing)} of {len(items)} files are not here")
-            problems[place] = _problem_of(missing[0])
+            problems += [(item, _problem_of(item)) for item in missing]
         for item in items:
             if item not in missing:
                 _check_item(item, graph, say, problems)
@@ -202,7 +205,7 @@ def _problem_of(item: Item) -> RestemError:
     raise AssertionError(f"{item} is there now")
 
 
-def _check_item(item: Item, graph: StudyGraph, say: Say, problems: dict[str, RestemError]) -> None:
+def _check_item(item: Item, graph: StudyGraph, say: Say, problems: Problems) -> None:
     reader = Reader(item.source, graph.study.tasks[item.tasks[0]].data.expect)
     for file in item.files:
         name = f"{item.place} {file.removeprefix(PROMPTS)}"
@@ -210,17 +213,26 @@ def _check_item(item: Item, graph: StudyGraph, say: Say, problems: dict[str, Res
             reader.rows(file, keep=lambda values: False)
         except RestemError as problem:
             say(f"{name}: {problem.what}")
-            problems[name] = problem
+            problems.append((item, problem))
         else:
             record = reader.records[-1]
             say(f"{name}: {record.rows:,} rows, sha256 {record.sha256}")
 
 
-def _raise_all(problems: dict[str, RestemError], what: str) -> None:
+def _raise_all(problems: Problems, what: str) -> None:
+    """Raise an error with all problems: of a source, the first with each way out."""
     if not problems:
         return
-    listed = "".join(f"\n  - {place}: {problem.what}" for place, problem in problems.items())
-    fixes = dict.fromkeys(problem.fix for problem in problems.values())
+    groups: dict[tuple[str, str], list[RestemError]] = {}
+    for item, problem in problems:
+        groups.setdefault((item.place, problem.fix), []).append(problem)
+    lines = [
+        f"{place}: {group[0].what}" + (f" (and {len(group) - 1} more)" if len(group) > 1 else "")
+        for (place, _), group in groups.items()
+    ]
+    fixes = dict.fromkeys(fix for _, fix in groups)
     raise RestemError(
-        f"{len(problems)} of the sources {what}:{listed}", "the data of the study", "; ".join(fixes)
+        f"{len(problems)} files {what}:" + "".join(f"\n  - {line}" for line in lines),
+        "the data of the study",
+        "; ".join(fixes),
     )

@@ -1,9 +1,7 @@
 """Wheels are read as data at their pin, from a folder, the cache or pip's download."""
 
-import hashlib
 import json
 import subprocess
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,52 +10,18 @@ import yaml
 
 from restem.config.data import PackageFiles, TaskData
 from restem.errors import RestemError
-from restem.tasks import bbh, wheels
+from restem.tasks import wheels
 from restem.tasks.registry import load_task
 from restem.tasks.splits import input_files, load_split
 from restem.tasks.task import few_shot_prefix
+from tests.hub.wheel import pin, prompts_wheel
 
 SOURCES = Path(__file__).parents[3] / "config/tasks/sources.yaml"
-METADATA = "Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n"
-MINERVA = """
-import this_does_not_exist
-
-def list_fewshot_samples() -> list[dict]:
-    return [
-        {"problem": "What is $2+2$?", "solution": "It is $\\\\boxed{4}$.", "few_shot": "1"},
-    ]
-"""
-GSM8K = {
-    "doc_to_text": "Q: {{question}}\nA:",
-    "fewshot_config": {"samples": [{"question": "One?", "target": "1. The answer is 1."}]},
-}
-
-
-def bbh_prompt(name: str) -> str:
-    sample = {"input": f"{name}?", "target": "So the answer is No."}
-    task = {"dataset_name": name, "description": "Made up.\n\n", "fewshot_config": {}}
-    task["fewshot_config"] = {"sampler": "first_n", "samples": [sample] * 3}  # type: ignore[dict-item]
-    return yaml.safe_dump(task) + "metric: !function utils.metric\n"
 
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    """Make a wheel that has the prompts where lm-eval has them."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    path = folder / "made_up-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("made_up-1.0.dist-info/METADATA", METADATA)
-        archive.writestr(
-            "made_up-1.0.dist-info/WHEEL",
-            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-        archive.writestr("made_up-1.0.dist-info/RECORD", "")
-        archive.writestr("lm_eval/tasks/minerva_math/utils.py", MINERVA)
-        archive.writestr("lm_eval/tasks/gsm8k/gsm8k-cot.yaml", yaml.safe_dump(GSM8K))
-        for name in bbh.FILES:
-            archive.writestr(f"lm_eval/tasks/bbh/cot_fewshot/{name}.yaml", bbh_prompt(name))
-    return path
+    return prompts_wheel(tmp_path / "index")
 
 
 @pytest.fixture(autouse=True)
@@ -67,13 +31,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     return tmp_path / "cache"
-
-
-def pin(wheel: Path, **changes: Any) -> dict[str, Any]:
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return {
-        "kind": "package", "package": "Made.Up", "version": "1.0", "sha256": digest, **changes
-    }  # fmt: skip
 
 
 def prompt(task: str, prompts: Any) -> list[Any]:
