@@ -16,13 +16,22 @@ from tests.hub.server import Hub, Repository, serve
 Read = Callable[..., str]
 
 READ = """
-import json, sys
+import json, sys, tempfile
+from pathlib import Path
 from restem.config.data import TaskData
+from restem.config.models import HubModel
 from restem.errors import RestemError
+from restem.policies.sources import hub
 from restem.tasks.registry import load_task
 from restem.tasks.splits import load_split
 for asked in json.loads(sys.argv[1]):
     try:
+        if asked["task"] == "model":
+            model = HubModel.model_validate(asked["data"])
+            checkpoint = Path(tempfile.mkdtemp())
+            hub.fetch(model, checkpoint)
+            print(sorted(path.name for path in checkpoint.iterdir()))
+            continue
         data = TaskData.model_validate(asked["data"])
         loaded = load_split(load_task(asked["task"]), data, asked["split"])
         print(len(loaded.problems), json.dumps(loaded.dropped, sort_keys=True))
@@ -44,7 +53,7 @@ def hub(repositories: dict[str, Repository]) -> Iterator[Hub]:
 
 @pytest.fixture
 def read(hub: Hub, tmp_path: Path) -> Read:
-    """Return a function that reads splits in a new process and returns what it prints.
+    """Return a function that reads splits, or models, in a new process and returns what it prints.
 
     In a process, because the hub's client reads its settings once, when it is imported.
     """

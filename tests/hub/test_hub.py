@@ -140,3 +140,42 @@ def test_folders_that_hold_the_same_rows_twice_are_refused(read: Read, hub: Hub)
     told = read(("apps", "test", data("apps", files=files)))
     assert "every problem is there more than once" in told
     assert "name each file once" in told
+
+
+# ---- models ----
+
+
+@pytest.fixture
+def model(hub: Hub) -> tuple[str, str, dict[str, Any]]:
+    files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"x" * 20_000}
+    hub.repositories["owner/model"] = Repository("a" * 40, {**files, "pytorch_model.bin": b"x"})
+    return "model", "", {"kind": "hub", "id": "owner/model", "revision": "a" * 40}
+
+
+def test_a_model_is_downloaded_without_what_is_not_read(
+    read: Read, hub: Hub, model: tuple[str, str, dict[str, Any]]
+) -> None:
+    loaded = "['config.json', 'model.safetensors', 'tokenizer.json']\n"
+    assert read(model) == loaded
+    assert read(model, HF_HUB_OFFLINE="1") == loaded
+    assert "pytorch_model.bin" not in hub.downloads()
+
+
+def test_a_gated_model_says_what_to_accept_and_where_the_token_goes(
+    read: Read, hub: Hub, model: tuple[str, str, dict[str, Any]]
+) -> None:
+    hub.repositories["owner/model"].gated = True
+    told = read(model, HF_TOKEN="")
+    assert "the model is gated" in told
+    assert f"accept the terms at {hub.endpoint}/owner/model" in told and "HF_TOKEN" in told
+    assert "model.safetensors" in read(model, HF_TOKEN=TOKEN)
+
+
+def test_a_model_that_is_not_there_says_how_to_fetch_it(
+    read: Read, model: tuple[str, str, dict[str, Any]]
+) -> None:
+    told = read(model, HF_HUB_OFFLINE="1")
+    assert "the model is not in the hub's cache" in told
+    assert f"hf download owner/model --revision {'a' * 40}" in told
+    moved = {**model[2], "revision": "b" * 40}
+    assert "no such commit" in read(("model", "", moved))

@@ -5,8 +5,11 @@ Nothing of a data set is run, and no folder is listed: files are named one by on
 
 import os
 from pathlib import Path
+from typing import Final
 
 from restem.errors import RestemError
+
+FETCH: Final = "restem data fetch --configfile <study>"
 
 
 class UnreachableError(RestemError):
@@ -46,10 +49,12 @@ def size(name: str, revision: str, file: str) -> int | None:
         raise explained(error, f"datasets/{name}", revision, file) from error
 
 
-def explained(error: BaseException, repository: str, revision: str, file: str) -> RestemError:
+def explained(
+    error: BaseException, repository: str, revision: str, file: str, fetch: str = FETCH
+) -> RestemError:
     """Return an error of the hub's client as what happened, where, and what to do.
 
-    repository: its name, after `datasets/` for a data set.
+    repository: its name, after `datasets/` for a data set. fetch: the command that fetches it.
     """
     from huggingface_hub import constants, errors
 
@@ -65,7 +70,7 @@ def explained(error: BaseException, repository: str, revision: str, file: str) -
             where,
             "run the same command again; files that are complete are kept",
         )
-    what, fix = _unreachable(cause, constants.ENDPOINT)
+    what, fix = _unreachable(cause, constants.ENDPOINT, fetch)
     return UnreachableError(f"{file} {what}", where, fix)
 
 
@@ -96,8 +101,8 @@ def _refusal(cause: BaseException | None, page: str) -> tuple[str, str] | None:
     return None
 
 
-def _unreachable(cause: BaseException | None, endpoint: str) -> tuple[str, str]:
-    fetch = "fetch it where there is a network (`restem data fetch --configfile <study>`)"
+def _unreachable(cause: BaseException | None, endpoint: str, command: str) -> tuple[str, str]:
+    fetch = f"fetch it where there is a network (`{command}`)"
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     if offline or cause is None:
         return (
