@@ -1,6 +1,7 @@
 """Every public source is read by the hub's real client, and what fails says what to do."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +121,13 @@ def test_a_hub_that_is_down_or_away_is_named_with_its_address(read: Read, hub: H
     assert f"cannot be downloaded from {hub.endpoint}" in down and "500" in down
     assert f"cannot be downloaded from {nowhere}" in away.result()
     assert "check the network" in away.result()
+
+
+def test_a_cache_that_cannot_be_written_is_named(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told = read(GSM8K, HF_HOME=str(tmp_path / "file"))
+    assert "cannot be kept in the hub's cache" in told
+    assert "HF_HOME" in told and str(tmp_path / "file") in told
 
 
 def test_other_rows_than_the_pinned_number_are_refused(read: Read, hub: Hub) -> None:

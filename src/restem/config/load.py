@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from restem.config.base import merge
+from restem.config.data import DataSource, TaskData
 from restem.config.errors import validate
 from restem.config.study import Study
 from restem.errors import RestemError
@@ -64,6 +65,12 @@ def with_sources(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     public = read_yaml(folder / "tasks" / "sources.yaml")["sources"]
     study["tasks"] = {name: _with_source(name, task, public) for name, task in tasks.items()}
     return study
+
+
+def public_source(module: str, folder: Path) -> DataSource:
+    """Return the public source of a task's module."""
+    stated = read_yaml(folder / "tasks" / "sources.yaml")["sources"][module]
+    return validate(TaskData, {"source": stated}, f"the public source of {module}").source
 
 
 def _with_source(name: str, task: Any, public: Mapping[str, Any]) -> Any:

@@ -3,12 +3,17 @@
 Nothing of a data set is run, and no folder is listed: files are named one by one.
 """
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
 
 from restem.errors import RestemError
 
+DISK: Final = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR),
+    errno.EEXIST,
+)
 FETCH: Final = "restem data fetch --configfile <study>"
 
 
@@ -29,7 +34,7 @@ def download(name: str, revision: str, file: str, local_only: bool = False) -> P
         path = hf_hub_download(
             name, file, repo_type="dataset", revision=revision, local_files_only=local_only
         )
-    except (http_error, errors.EntryNotFoundError, OSError, ValueError) as error:
+    except (http_error, errors.EntryNotFoundError, OSError, ValueError, RuntimeError) as error:
         raise explained(error, f"datasets/{name}", revision, file) from error
     return Path(path)
 
@@ -69,6 +74,12 @@ def explained(
             f"{file} was downloaded in part only: {first}",
             where,
             "run the same command again; files that are complete are kept",
+        )
+    if isinstance(cause, OSError) and cause.errno in DISK:
+        return RestemError(
+            f"{file} cannot be kept in the hub's cache: {cause.strerror}",
+            str(cause.filename or constants.HF_HUB_CACHE),
+            "name a folder in HF_HOME that you can write to and that has space",
         )
     what, fix = _unreachable(cause, constants.ENDPOINT, fetch)
     return UnreachableError(f"{file} {what}", where, fix)

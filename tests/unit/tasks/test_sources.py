@@ -137,6 +137,13 @@ def test_rows_are_counted_against_what_the_source_states(tmp_path):
         Reader(source, {}).rows("rows.jsonl")
 
 
+def test_an_expected_digest_does_not_replace_the_stated_rows(tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(LINES)
+    source = LocalSource(kind="local", directory=tmp_path, files={"test": {"rows.jsonl": 3}})
+    with pytest.raises(RestemError, match="has 2 rows, not 3"):
+        Reader(source, {"rows.jsonl": Expected(sha256=DIGEST)}).rows("rows.jsonl")
+
+
 def test_a_csv_is_read_with_its_quotes_and_lines(tmp_path):
     (tmp_path / "rows.csv").write_text('\ufeffQuestion\r\n"Is ""a"", b\nor c?"\r\nWhy?\r\n')
     (first, second) = Reader(LocalSource(kind="local", directory=tmp_path), {}).rows("rows.csv")

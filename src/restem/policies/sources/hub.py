@@ -21,7 +21,7 @@ def fetch(source: HubModel, checkpoint: Path) -> None:
         folder = snapshot_download(
             source.id, revision=source.revision, allow_patterns=list(PATTERNS)
         )
-    except (http_error, errors.EntryNotFoundError, OSError, ValueError) as error:
+    except (http_error, errors.EntryNotFoundError, OSError, ValueError, RuntimeError) as error:
         command = f"hf download {source.id} --revision {source.revision}"
         raise explained(error, source.id, source.revision, "the model", command) from error
     copy(Path(folder), checkpoint)
