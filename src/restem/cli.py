@@ -300,11 +300,30 @@ def forecast(
 ) -> None:
     """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
     from restem.accounts.forecast import Assumptions, Forecast, markdown
+
+    graph = graph_of(configfile)
+    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+
+
+@cli.command()
+@click.argument("action", type=click.Choice(["list", "fetch", "check"]))
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+def data(action: str, configfile: Path) -> None:
+    """List what a study reads, fetch it for jobs without a network, or check its content.
+
+    `fetch` keeps what is complete, so it can be run again; `check` compares rows and digests.
+    """
+    from restem.tools import data as tool
+
+    getattr(tool, f"{action}_data")(graph_of(configfile), click.echo)
+
+
+def graph_of(configfile: Path) -> Any:
+    """Return the graph of a study."""
     from restem.config.load import load_study, read_yaml
     from restem.study.graph import StudyGraph
 
-    graph = StudyGraph(load_study(read_yaml(configfile), Path("config")))
-    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+    return StudyGraph(load_study(read_yaml(configfile), Path("config")))
 
 
 @cli.group()

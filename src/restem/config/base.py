@@ -1,6 +1,6 @@
 """The base of every configuration block: immutable, and unknown keys are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,6 +11,17 @@ class Strict(BaseModel):
     """Hold one block of configuration; a key that it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def optional(key: str) -> Callable[[dict[str, Any]], None]:
+    """Mark a key in a JSON schema as one that a study may leave out; loading it fills it in."""
+
+    def change(schema: dict[str, Any]) -> None:
+        schema["required"] = [name for name in schema["required"] if name != key]
+        if not schema["required"]:
+            del schema["required"]
+
+    return change
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
