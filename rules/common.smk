@@ -23,7 +23,9 @@ from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 
 with fail_readably():
-    STUDY = load_study(config, Path(workflow.basedir) / "config")
+    STUDY = load_study(
+        config, Path(workflow.basedir) / "config", workflow.overwrite_configfiles
+    )
     PINNED = named_pins(Path("results") / STUDY.study)
     PUBLISHED = load_published(Path(workflow.basedir) / "config")
     GRAPH = StudyGraph(STUDY, PUBLISHED, PINNED)
