@@ -66,7 +66,8 @@ class Study(Strict):
         description="Variants to train, by name; none to evaluate base models only.",
     )
     training: Training = Field(
-        default_factory=Training, description="Fine-tuning; models and methods may change keys."
+        default_factory=Training,
+        description="Fine-tuning; models and methods may change keys, also of nested blocks.",
     )
     validation_decoding: str | None = Field(
         default=None,
@@ -123,8 +124,8 @@ class Study(Strict):
 
     def training_of(self, variant: str, model: str) -> Training:
         """Return the training settings of a variant on a model: the study's, changed by both."""
-        changes = {**self.models[model].training, **self.method_of(variant).training}
-        return Training.model_validate({**self.training.model_dump(), **changes})
+        changes = merge(self.models[model].training, self.method_of(variant).training)
+        return Training.model_validate(merge(self.training.model_dump(), changes))
 
     def models_on(self, task: str, stated: list[str] | None) -> list[str]:
         """Return the stated models, or else all models of the study that are for the task."""
@@ -256,22 +257,38 @@ def _bad_changes(study: Study) -> list[str]:
 
 
 def _bad_training(study: Study) -> list[str]:
-    """Describe every key of a method's or a model's training block that is not valid."""
+    """Describe every key of a training block that is not valid, alone or with another block."""
     blocks = {f"methods.{n}.training": m.training for n, m in study.methods.items()}
     blocks |= {f"models.{n}.training": m.training for n, m in study.models.items()}
+    blocks |= {
+        f"variants.{n}.changes.training": study.method_of(n).training
+        for n, variant in study.variants.items()
+        if "training" in variant.changes
+    }
     problems: list[str] = []
     for path, block in blocks.items():
         try:
-            Training.model_validate({**study.training.model_dump(), **block})
+            Training.model_validate(merge(study.training.model_dump(), block))
         except ValidationError as problem:
             problems += [f"{path}.{line}" for line in described(problem, Training)]
-    return problems or list(_loses_precision(study))
+    return problems or list(_bad_together(study)) or list(_loses_precision(study))
+
+
+def _bad_together(study: Study) -> Iterator[str]:
+    """Describe the variants whose method and model change training in ways that do not agree."""
+    for name, variant in study.variants.items():
+        for model in study.models_on(variant.task, variant.models):
+            try:
+                study.training_of(name, model)
+            except ValidationError as problem:
+                for line in described(problem, Training):
+                    yield f"variants.{name}: training on model {model}: {line}"
 
 
 def _loses_precision(study: Study) -> Iterator[str]:
     """Describe variants that would go on training from weights that were rounded."""
     for name, variant in study.variants.items():
-        method = study.methods[variant.method]
+        method = study.method_of(name)
         for model in study.models_on(variant.task, variant.models):
             rounded = study.training_of(name, model).save_dtype == "bfloat16"
             if rounded and method.start == "last":

@@ -263,6 +263,32 @@ def test_an_override_that_does_not_fit_is_refused_with_its_path() -> None:
     assert lines[1].startswith("models.S.training.learning_rate: ")
 
 
+def test_nested_blocks_of_training_are_merged_and_null_turns_them_off() -> None:
+    study = with_training({"lora": {"rank": 4}}, {"lora": {"alpha": 64, "targets": ["q_proj"]}})
+    study["training"]["lora"] = {"dropout": 0.1, "rank": 8}
+    lora = load(study).training_of("rest-em", "S").lora
+    assert lora is not None
+    assert (lora.rank, lora.alpha, lora.targets, lora.dropout) == (4, 64, ("q_proj",), 0.1)
+    study["methods"]["rest-em"]["training"] = {"lora": None}
+    assert load(study).training_of("rest-em", "S").lora is None
+
+
+def test_a_nested_override_that_does_not_fit_is_refused_with_its_path() -> None:
+    [line] = problems(with_training({"lora": {"rnk": 8}}, {}))
+    assert line.startswith("methods.rest-em.training.lora.rnk: unknown key")
+
+
+def test_a_changed_training_of_a_variant_is_checked_with_its_path() -> None:
+    [line] = problems(changed("variants.rest-em.changes", {"training": {"batch_sise": 8}}))
+    assert line.startswith("variants.rest-em.changes.training.batch_sise: unknown key")
+
+
+def test_a_method_and_a_model_whose_training_does_not_agree_are_refused() -> None:
+    study = with_training({"processes": 1}, {"processes": 2, "shard": "weights"})
+    [line] = problems(study)
+    assert line.startswith("variants.rest-em: training on model S: shard: weights needs several")
+
+
 # ---- reading ----
 
 
