@@ -12,10 +12,11 @@ from restem.config.claims import Claim
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, undefined
-from restem.config.experiment import NAME, Experiment, Figure, Name
+from restem.config.experiment import Experiment, Figure
 from restem.config.method import Method
 from restem.config.metrics import FalsePositives, Metrics
 from restem.config.models import Model
+from restem.config.names import Name, reserved
 from restem.config.reward import Reward
 from restem.config.services import Images, Tracking
 from restem.config.training import Training
@@ -45,9 +46,7 @@ class TaskBlock(Strict):
 class Study(Strict):
     """Everything that one study runs and shows."""
 
-    study: str = Field(
-        description="Name of the study; results are written to results/<study>.", pattern=NAME
-    )
+    study: Name = Field(description="Name of the study; results are written to results/<study>.")
     description: str = Field(default="", description="One sentence for readers of the results.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         default=[0],
@@ -177,10 +176,11 @@ class Study(Strict):
 
 def _bad_names(study: Study) -> Iterator[str]:
     """Describe reserved names, and references to what the study does not define."""
-    if "pretrained" in study.tasks:
-        yield "tasks.pretrained: this name is reserved for the base models; choose another"
-    if "base" in study.variants:
-        yield "variants.base: this name is reserved for the base model; choose another"
+    yield from (f"study: {reason}" for reason in reserved("study", study.study))
+    for block in ("tasks", "models", "variants"):
+        for name in getattr(study, block):
+            yield from (f"{block}.{name}: {reason}" for reason in reserved(block, name))
+    yield from _same_figures(study)
     tasks, decodings = study.tasks, study.decodings
     defined: dict[str, Collection[str]] = {
         **{"task": tasks, "tasks": tasks, "trained_on": tasks, "method": study.methods},
@@ -194,6 +194,19 @@ def _bad_names(study: Study) -> Iterator[str]:
     for task, names in study.claim_models.items():
         models = study.models_on(task, None)
         yield from undefined(f"claim_models.{task}", list(names.values()), models)
+
+
+def _same_figures(study: Study) -> Iterator[str]:
+    """Describe figures that have one name and would be one file."""
+    owners = {name: "figures" for name in study.figures}
+    for experiment, stated in study.experiments.items():
+        for name in stated.figures:
+            owner = owners.setdefault(name, f"experiments.{experiment}")
+            if owner != f"experiments.{experiment}":
+                yield (
+                    f"experiments.{experiment}.figures.{name}: {owner} has a figure of this name; "
+                    "choose another"
+                )
 
 
 def _bad_decodings(study: Study) -> Iterator[str]:
