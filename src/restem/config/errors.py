@@ -43,13 +43,16 @@ def validate(model: type[Block], stated: Mapping[str, Any], where: str) -> Block
     try:
         return model.model_validate(stated)
     except ValidationError as problem:
-        lines = _problems(problem, model, stated)
+        raise invalid(_problems(problem, model, stated), where) from None
+
+
+def invalid(
+    lines: Sequence[str], where: str, what: str = "configuration", named: str = "keys"
+) -> RestemError:
+    """Return the error that lists all problems, one in a line."""
+    count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
     listed = "".join(f"\n  - {line}" for line in lines)
-    raise RestemError(
-        f"the configuration has {len(lines)} problem{'s' if len(lines) != 1 else ''}:{listed}",
-        where,
-        "correct the keys named above",
-    )
+    return RestemError(f"the {what} has {count}:{listed}", where, f"correct the {named} named above")
 
 
 def _problems(problem: ValidationError, model: type[BaseModel], stated: Any) -> list[str]:

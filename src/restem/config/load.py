@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from restem.config.base import merge
-from restem.config.errors import validate
+from restem.config.contradictions import unmeasured_claims
+from restem.config.errors import invalid, validate
 from restem.config.strict_yaml import read_yaml
 from restem.config.study import Study
 from restem.errors import RestemError
@@ -21,9 +22,14 @@ def load_study(config: Mapping[str, Any], folder: Path, files: Iterable[Path] = 
     for file in files:
         read_yaml(Path(file))
     stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
+    own_claims = isinstance(stated.get("claims"), list)  # `all` may leave some untested
     stated = with_experiments(stated, folder)
     methods = {**presets(folder / "methods"), **stated.get("methods", {})}
-    return validate(Study, {**stated, "methods": methods}, f"study {stated.get('study', '?')!r}")
+    where = f"study {stated.get('study', '?')!r}"
+    study = validate(Study, {**stated, "methods": methods}, where)
+    if own_claims and (problems := unmeasured_claims(study)):
+        raise invalid(problems, where)
+    return study
 
 
 def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from restem.config.errors import invalid
 from restem.errors import RestemError
 
 _KEPT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")  # integers that mean what they look like
@@ -30,11 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"the YAML file cannot be read: {problem}", str(path), "correct it"
         ) from problem
     if problems:
-        listed = "".join(f"\n  - {line}" for line in problems)
-        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-        raise RestemError(
-            f"the YAML file has {count}:{listed}", str(path), "correct the lines named above"
-        )
+        raise invalid(problems, str(path), "YAML file", "lines")
     if not isinstance(content, dict):
         raise RestemError("the YAML file is not a mapping", str(path), "start it with `study:`")
     return content

@@ -1,14 +1,14 @@
 """A whole study as its YAML file states it; all problems of a file are reported at once."""
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from restem.config.ancestors import bad_ancestors
-from restem.config.base import Strict, merge
+from restem.config.base import Strict, UserPath, merge
 from restem.config.claims import Claim
+from restem.config.contradictions import contradictions
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, undefined
@@ -36,7 +36,7 @@ class TaskBlock(Strict):
     )
     data: TaskData = Field(description="Where the problems come from, and how many are used.")
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
-    graded_sheets: Path | None = Field(
+    graded_sheets: UserPath | None = Field(
         default=None,
         description="Folder with the filled-in sheets of a task that a human grades, each at the "
         "path that its sheet.csv has below results/<study>; null while there are none.",
@@ -79,7 +79,8 @@ class Study(Strict):
     metrics: Metrics = Field(default_factory=Metrics, description="Estimates and intervals.")
     figures: list[str] = Field(
         default=["accuracy_by_iteration", "train_test_gap", "pass_at_k"],
-        description="Figures of the whole study: modules in restem.figures.",
+        description="Figures of the whole study: modules in restem.figures. Of the default ones, "
+        "those are plotted that the evaluations give results for.",
     )
     experiments: dict[Name, Experiment] = Field(
         default_factory=dict,
@@ -168,7 +169,7 @@ class Study(Strict):
         problems = [*_bad_names(self), *_bad_decodings(self), *_chat_for_training(self)]
         problems += [*_unsuitable_models(self), *_without_second_verdict(self)]
         problems = problems or _bad_changes(self) or bad_ancestors(self)
-        problems = problems or [*_bad_training(self), *_bad_x(self)]
+        problems = problems or [*_bad_training(self), *_bad_x(self), *contradictions(self)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -190,6 +191,7 @@ def _bad_names(study: Study) -> Iterator[str]:
     for path, block in [*_trained_or_evaluated(study), *_figures(study), *_models(study)]:
         for key, names in defined.items():
             yield from undefined(f"{path}.{key}", getattr(block, key, None), names)
+    yield from undefined("metrics.difficulty", study.metrics.difficulty, decodings)
     yield from undefined("claim_models", list(study.claim_models), tasks)
     for task, names in study.claim_models.items():
         models = study.models_on(task, None)
