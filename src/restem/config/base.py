@@ -24,7 +24,9 @@ class Strict(BaseModel):
         if not isinstance(stated, Mapping):
             return stated
         fields = cls.model_fields
-        return {k: _marked(v, fields[k].annotation) if k in fields else v for k, v in stated.items()}
+        return {
+            k: _marked(v, fields[k].annotation) if k in fields else v for k, v in stated.items()
+        }
 
 
 class NotANumber:

@@ -28,7 +28,7 @@ def size(study: "Study", task: str, split: str) -> int | None:
     """Return the stated number of problems of a split; None if it is not known yet."""
     data = study.tasks[task].data
     stated: int | None = getattr(data, split)
-    held_out = getattr(data.source, "held_out", None)
+    held_out: int | None = getattr(data.source, "held_out", None)
     if split != "validation" or held_out is None:
         return stated
     return held_out if stated is None else min(stated, held_out)
@@ -76,7 +76,9 @@ def _empty_for_evaluations(study: "Study") -> Iterator[str]:
 def _beyond_the_pool(study: "Study") -> Iterator[str]:
     for task, block in study.tasks.items():
         source = block.data.source
-        for split in _ALL if isinstance(source, EmbeddedSource) else ():
+        if not isinstance(source, EmbeddedSource):
+            continue
+        for split in _ALL:
             stated = getattr(block.data, split)
             if stated is not None and stated > source.pool:
                 yield (
@@ -143,7 +145,7 @@ def _unmeasured(study: "Study", claim: Claim, test: Contrast, side: str) -> Iter
         yield f"{side}: the last iteration of {variant} is {_last(study, variant)}"
     elif claim.quantity == "false_positives":
         if not study.false_positives.sample:
-            yield f"{side}: nothing is judged twice; set false_positives.sample, for instance to 200"
+            yield f"{side}: nothing is judged twice; set false_positives.sample, such as to 200"
     elif not _is_measured(study, claim, task, split or claim.split, model, variant, iteration):
         kind = "greedily" if claim.quantity == "accuracy" else f"with {claim.decoding}"
         yield (

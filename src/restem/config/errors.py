@@ -52,7 +52,9 @@ def invalid(
     """Return the error that lists all problems, one in a line."""
     count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
     listed = "".join(f"\n  - {line}" for line in lines)
-    return RestemError(f"the {what} has {count}:{listed}", where, f"correct the {named} named above")
+    return RestemError(
+        f"the {what} has {count}:{listed}", where, f"correct the {named} named above"
+    )
 
 
 def _problems(problem: ValidationError, model: type[BaseModel], stated: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from restem.config.base import merge
 from restem.config.contradictions import unmeasured_claims
 from restem.config.errors import invalid, validate
-from restem.config.strict_yaml import read_yaml
+from restem.config.strict_yaml import read_yaml as read_yaml
 from restem.config.study import Study
 from restem.errors import RestemError
 

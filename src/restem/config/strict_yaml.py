@@ -23,9 +23,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read one YAML mapping. Raises RestemError with all ambiguities of the file at once."""
     loader = yaml.SafeLoader(_text(path))
     try:
-        node = loader.get_single_node()  # type: ignore[no-untyped-call]
+        node = loader.get_single_node()
         problems = list(_ambiguities(loader, node, set())) if node else []
-        content = loader.construct_document(node) if node and not problems else None  # type: ignore[no-untyped-call]
+        content = loader.construct_document(node) if node and not problems else None
     except (yaml.YAMLError, ValueError) as problem:
         raise RestemError(
             f"the YAML file cannot be read: {problem}", str(path), "correct it"
@@ -91,9 +91,9 @@ def _reinterpreted(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
         return f"YAML reads {node.value} as a date; put it in quotes"
     if kind not in ("int", "float"):
         return ""
-    number = loader.construct_object(node)  # type: ignore[no-untyped-call]
+    number = loader.construct_object(node)
     if not math.isfinite(number):
         return f"{node.value} is not a finite number; write one"
     if ":" in node.value or (kind == "int" and not _KEPT.fullmatch(node.value)):
-        return f"YAML reads {node.value} as {number}; write the number in decimal, without a 0 first"
+        return f"YAML reads {node.value} as {number}; write it in decimal, without a leading 0"
     return ""

@@ -178,9 +178,9 @@ class Study(Strict):
 def _bad_names(study: Study) -> Iterator[str]:
     """Describe reserved names, and references to what the study does not define."""
     yield from (f"study: {reason}" for reason in reserved("study", study.study))
-    for block in ("tasks", "models", "variants"):
-        for name in getattr(study, block):
-            yield from (f"{block}.{name}: {reason}" for reason in reserved(block, name))
+    for kind in ("tasks", "models", "variants"):
+        for name in getattr(study, kind):
+            yield from (f"{kind}.{name}: {reason}" for reason in reserved(kind, name))
     yield from _same_figures(study)
     tasks, decodings = study.tasks, study.decodings
     defined: dict[str, Collection[str]] = {
@@ -200,7 +200,7 @@ def _bad_names(study: Study) -> Iterator[str]:
 
 def _same_figures(study: Study) -> Iterator[str]:
     """Describe figures that have one name and would be one file."""
-    owners = {name: "figures" for name in study.figures}
+    owners = dict.fromkeys(study.figures, "figures")
     for experiment, stated in study.experiments.items():
         for name in stated.figures:
             owner = owners.setdefault(name, f"experiments.{experiment}")

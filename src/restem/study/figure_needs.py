@@ -28,17 +28,19 @@ class Needs:
     """
 
     options: tuple[str, ...]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
 
     def splits(self, options: Mapping[str, Any]) -> Sequence[str]:
         """Return the splits that are shown; none if the module does not say."""
         split = (self.defaults | dict(options)).get("split")
-        return self.defaults.get("SPLITS") or ([split] if split else [])
+        stated: Sequence[str] = self.defaults.get("SPLITS", ())
+        return stated or ([split] if split else [])
 
     def quantity(self, options: Mapping[str, Any]) -> str | None:
         """Return the quantity that is shown; `pass@` stands for all k."""
         named = self.defaults | dict(options)
-        return named.get("QUANTITY") or named.get("quantity")
+        quantity: str | None = named.get("QUANTITY") or named.get("quantity")
+        return quantity
 
 
 @cache

@@ -162,9 +162,7 @@ def study(tmp_path: Path, held_out: int = 0, **changes: Any) -> StudyGraph:
             "chain": {"data": {"source": {"kind": "embedded"}}},
             "exam": {
                 "module": "hungarian",
-                "data": {
-                    "source": {"kind": "local", "directory": "data", "held_out": held_out}
-                },
+                "data": {"source": {"kind": "local", "directory": "data", "held_out": held_out}},
                 "graded_sheets": str(tmp_path),
             },
         },

@@ -16,9 +16,7 @@ CONFIG = Path(__file__).parents[3] / "config"
 STUDY: dict[str, Any] = {
     "study": "known",
     "tasks": {
-        "chain": {
-            "data": {"source": {"kind": "embedded"}, "train": 4, "validation": 2, "test": 4}
-        }
+        "chain": {"data": {"source": {"kind": "embedded"}, "train": 4, "validation": 2, "test": 4}}
     },
     "models": {"S": {"source": {"kind": "embedded", "size": "S"}}},
     "decodings": {
