@@ -37,8 +37,8 @@ SLURM = ["--profile", "profiles/slurm", "--jobs", "2", "--latency-wait", "5"]
 SLURM += ["--restem-slurm-init-seconds-before-status-checks", str(SECONDS_BETWEEN_QUERIES)]
 IN_IMAGE = ["--software-deployment-method", "apptainer", "--config", "images={torch: cpu}"]
 ANY_SUBMITTED = "has been submitted with SLURM jobid"
-SUBMITTED = re.compile(rf"Job (\d+) {ANY_SUBMITTED} (\d+)")  # groups have names instead of numbers
-ENDED = re.compile(r"Finished jobid: (\d+)")
+SUBMITTED = re.compile(rf"^(?!checked:)(\S+) {ANY_SUBMITTED} (\d+)")  # not of groups
+ENDED = re.compile(r"^Finished (\S+)")
 IN_AN_IMAGE = "Activating singularity image"
 GROUPED = ("rewards", "metrics")
 MADE_BY_LOCAL_RULES = ("problems", "figures", "tracking", "table", "costs", "sheet")

@@ -115,8 +115,8 @@ class Faults:
         return True
 
     def _describe(self, job: str) -> str:
-        """Return the number and the comment of a job."""
-        return str(self.cluster.client("squeue", "-h", "-j", job, "-o", "job %A, %k"))
+        """Return the number and the name of a job."""
+        return str(self.cluster.client("squeue", "-h", "-j", job, "-o", "job %A, %j"))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from restem.artifacts.pins import named_pins
 from restem.cli import fail_readably
 from restem.config.load import load_published
 from restem.deployment.images import Image, configure_apptainer, verified
+from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
 from restem.stages.declaration import load_stage
 from restem.stages.execution import as_argument
@@ -24,6 +25,7 @@ from restem.study.graph import StudyGraph
 from restem.study.loading import study_to_run
 
 with fail_readably():
+    enter(load_site(), os.environ)
     STUDY = study_to_run(
         config, Path(workflow.basedir) / "config", workflow.overwrite_configfiles
     )

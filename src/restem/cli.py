@@ -4,11 +4,10 @@ A stage's command reads the inputs and the slice of configuration that it is giv
 outputs; it reads no other file. Modules are imported only when their command is asked for.
 """
 
-import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,6 +15,7 @@ import click
 
 from restem.errors import RestemError
 from restem.stages.declaration import Stage, file_of, load_stage, stage_names
+from restem.tools.parameters import POSITIVE, SHARE, ModelSize
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -247,6 +247,21 @@ def adopt(other: Path, configfile: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("targets", nargs=-1)
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print it for a machine.")
+def status(targets: tuple[str, ...], configfile: Path | None, as_json: bool) -> None:
+    """Show how far a study is: what is done, runs, waits and failed, and the time left."""
+    import json
+
+    from restem.tools.status import in_words
+    from restem.tools.status import status as look
+
+    found = look(targets, configfile)
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else in_words(found))
+
+
+@cli.command()
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--output", type=FILE, required=True, help="The archive, a .tar.gz.")
 def archive(results: Path, output: Path) -> None:
@@ -268,36 +283,6 @@ def redraw(bundle: Path, output: Path) -> None:
     manifest = unpack(bundle, output)
     for command in commands(manifest, output):
         cli.main([*command], standalone_mode=False, prog_name="restem")
-
-
-class Finite(click.FloatRange):
-    """Read a finite number in a range; click itself accepts nan in any range."""
-
-    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
-        """Return the number."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            raise click.BadParameter(f"{value} is not a finite number", ctx, param)
-        return number
-
-
-class ModelSize(click.ParamType[tuple[str, float]]):
-    """Read a model with its number of parameters, such as S=1.5e9."""
-
-    name = "MODEL=NUMBER"
-
-    def convert(self, value: str, param: Any, ctx: click.Context | None) -> tuple[str, float]:
-        """Return the name and the number."""
-        name, _, number = value.partition("=")
-        with suppress(ValueError):
-            if 0 < float(number) < math.inf:
-                return name, float(number)
-        expected = "a model and its number of parameters"
-        raise click.BadParameter(f"{value!r} is not like S=1.5e9: {expected}", ctx, param)
-
-
-SHARE = Finite(0, 1, min_open=True)
-POSITIVE = Finite(0, min_open=True)
 
 
 @cli.command()
@@ -324,6 +309,32 @@ def forecast(
 @cli.group()
 def images() -> None:
     """Build and check container images for Apptainer."""
+
+
+@cli.group()
+def site() -> None:
+    """Write and check the settings of a site: accounts, partitions, limits, shared folders."""
+
+
+@site.command("init")
+@click.option("--output", type=FILE, help="File to write; where restem looks for it by default.")
+def write_site(output: Path | None) -> None:
+    """Write a commented file of site settings."""
+    from restem.deployment.site import site_path, write_template
+
+    path = output or site_path()
+    write_template(path)
+    click.echo(f"wrote {path}: take the # away and write your names")
+
+
+@site.command("show")
+def show_site() -> None:
+    """Check the settings, and print what they say."""
+    from restem.deployment.site import load_site, site_path
+
+    path = site_path()
+    click.echo(f"# {path}" + ("" if path.is_file() else " does not exist; nothing is set"))
+    click.echo(load_site().model_dump_json(indent=2, exclude_none=True))
 
 
 @cli.group()

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 
 PLACE = "results/tiny/pretrained/T/base/seed-0/iter-0/chain/train/explore/seed-0"
 SAMPLES = f"{PLACE}/samples/1-of-1.parquet"
+CHECKED = "results/tiny/pretrained/T/base/seed-0/iter-0/chain/test/greedy/seed-0"
 
 
 @pytest.fixture
@@ -70,14 +71,13 @@ def test_the_same_command_ends_in_the_same_draws(
     assert cluster.jobs() == {}
 
 
-def test_a_run_waits_for_what_a_killed_one_left_running(
+def test_a_run_waits_for_what_a_killed_one_left_running_and_submits_nothing(
     cluster: Any,
     undrawn: Any,
     finished: Any,
     profile: tuple[str, ...],
     end_group: Callable[[Any], None],
 ) -> None:
-    """The orphan's draws are put back by its successor, which starts when it has ended."""
     with writing(undrawn.root / SAMPLES):  # the orphan cannot end before its successor has looked
         process = undrawn.start(*profile, SAMPLES)
         end_group(process)
@@ -89,13 +89,32 @@ def test_a_run_waits_for_what_a_killed_one_left_running(
         waiting = f"SLURM job {orphan} belongs to an earlier run of this study: waiting"
         cluster.wait("the next run", lambda: waiting in log(undrawn), 300)
     assert again.wait(timeout=400) == 0, log(undrawn)
-    *_, successor = re.findall(r"has been submitted with SLURM jobid (\d+)", log(undrawn))
-    ended = cluster.client("squeue", "-h", "--states=all", "-j", orphan, "-o", "%T %e")
-    began = cluster.client("squeue", "-h", "--states=all", "-j", successor, "-o", "%S")
-    assert ended.startswith("COMPLETED")
-    assert ended.split()[1] <= began
+    assert re.findall(r"has been submitted with SLURM jobid (\d+)", log(undrawn)) == [orphan]
+    ended = cluster.client("squeue", "-h", "--states=all", "-j", orphan, "-o", "%T")
+    assert ended == "COMPLETED"
+    assert f"reused {SAMPLES}" in log(undrawn)
     assert draws(undrawn) == draws(finished)
-    assert "reused" in (undrawn.root / SAMPLES).with_suffix(".log").read_text()
+
+
+def test_an_artifact_whose_run_was_killed_is_planned_like_any_other(
+    cluster: Any,
+    undrawn: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+) -> None:
+    """Nobody was left to tell Snakemake what the job had been made with; its seal does."""
+    process = undrawn.start(*profile, SAMPLES)
+    end_group(process)
+    orphan = faults.running(cluster, process)
+    faults.kill_the_run(cluster, orphan, process)
+    cluster.wait("the end of the orphan", lambda: cluster.jobs() == {}, 300)
+    undrawn.snakemake("--unlock")
+    assert undrawn.plan(SAMPLES).jobs == set()
+    assert undrawn.plan("--profile", "slurm", SAMPLES).jobs == set()
+    undrawn.configure(lambda study: study["decodings"]["explore"].update(max_tokens=7))
+    stale = undrawn.plan(SAMPLES)
+    assert [job.output for job in stale.jobs] == [SAMPLES]
+    assert "key decoding.max_tokens: 6 -> 7" in "".join(stale.reasons.values())
 
 
 def test_a_run_cancels_what_a_killed_one_left_waiting(
@@ -134,25 +153,120 @@ def test_a_second_run_beside_a_living_one_touches_none_of_its_jobs(
     assert "COMPLETED" in cluster.client("squeue", "-h", "--states=all", "-j", job, "-o", "%T")
 
 
-def test_memory_grows_with_every_try(
+def amounts(cluster: Any, told: str) -> list[tuple[str, str]]:
+    """Return the memory and the time limit of each job that was submitted."""
+    jobs = re.findall(r"has been submitted with SLURM jobid (\d+)", told)
+    squeue = ("squeue", "-h", "--states=all", "-o", "%m %l", "-j")
+    return [tuple(cluster.client(*squeue, job).split()) for job in jobs]
+
+
+def test_memory_alone_grows_after_a_job_ran_out_of_memory(
     cluster: Any, undrawn: Any, finished: Any, submit: Callable[..., str]
 ) -> None:
-    grow = "draw_samples:mem_mb=60 * 30 ** (attempt - 1)"
-    told = submit(undrawn, SAMPLES, "--set-resources", grow)
-    jobs = re.findall(r"has been submitted with SLURM jobid (\d+)", told)
-    assert len(jobs) > 1
-    states = cluster.client("squeue", "-h", "--states=all", "-j", jobs[0], "-o", "%T")
-    assert states in ("OUT_OF_MEMORY", "FAILED", "CANCELLED")
+    told = submit(undrawn, SAMPLES, "--set-resources", "draw_samples:mem_mb=200")
+    asked = amounts(cluster, told)
+    assert len(asked) > 1
+    assert asked == [(f"{200 * 2**k}M", "1:00:00") for k in range(len(asked))]
+    assert "ran out of memory" in told
+    assert "the next attempt gets 400 MB" in told
     assert draws(undrawn) == draws(finished)
 
 
-def test_a_job_that_can_never_start_ends_the_run_readably(
+def test_a_job_that_needs_more_than_the_ceiling_is_not_tried_again(
     cluster: Any, undrawn: Any, submit: Callable[..., str]
 ) -> None:
-    told = submit(undrawn, SAMPLES, "--set-resources", "draw_samples:runtime=100000", fails=True)
-    assert "SLURM will not start the job" in told
-    assert "PartitionTimeLimit" in told
+    ceiling = ("--restem-slurm-max-mem-mb", "70")
+    little = ("--set-resources", "draw_samples:mem_mb=60")
+    told = submit(undrawn, SAMPLES, *ceiling, *little, fails=True)
+    assert amounts(cluster, told) == [("60M", "1:00:00"), ("70M", "1:00:00")]
+    assert "no more is allowed (restem-slurm-max-mem-mb" in told
+
+
+def test_time_alone_grows_after_a_job_ran_out_of_time(
+    cluster: Any,
+    undrawn: Any,
+    finished: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+) -> None:
+    short = ("--set-resources", "draw_samples:runtime=1")
+    with writing(undrawn.root / SAMPLES):  # the job waits until its time is up
+        process = undrawn.start(*profile, SAMPLES, *short)
+        end_group(process)
+        cluster.wait("the second attempt", lambda: "the next attempt" in log(undrawn), 300)
+    assert process.wait(timeout=300) == 0, log(undrawn)
+    assert "ran out of time" in log(undrawn)
+    assert "the next attempt gets 2 minutes" in log(undrawn)
+    assert amounts(cluster, log(undrawn))[:2] == [("8000M", "1:00"), ("8000M", "2:00")]
+    assert draws(undrawn) == draws(finished)
+
+
+def test_nothing_grows_after_a_job_was_cancelled(
+    cluster: Any,
+    undrawn: Any,
+    finished: Any,
+    profile: tuple[str, ...],
+    end_group: Callable[[Any], None],
+) -> None:
+    process = undrawn.start(*profile, SAMPLES)
+    end_group(process)
+    faults.cancel_the_job(cluster, faults.running(cluster, process), process)
+    assert process.wait(timeout=400) == 0, log(undrawn)
+    assert "was cancelled" in log(undrawn)
+    assert "the next attempt gets the same memory and time" in log(undrawn)
+    assert amounts(cluster, log(undrawn)) == [("62.50G", "4:00:00")] * 2
+    assert draws(undrawn) == draws(finished)
+
+
+@pytest.mark.parametrize(
+    ("resource", "reasons"),
+    [
+        ("runtime=100000", ("SLURM will not start the job", "PartitionTimeLimit")),
+        ("mem_mb=900000", ("SLURM refuses the job", "Memory")),
+        ("slurm_partition=nowhere", ("SLURM refuses the job", "invalid partition")),
+    ],
+)
+def test_a_job_that_can_never_start_fails_at_once(
+    cluster: Any,
+    undrawn: Any,
+    submit: Callable[..., str],
+    resource: str,
+    reasons: tuple[str, str],
+) -> None:
+    told = submit(undrawn, SAMPLES, "--set-resources", f"draw_samples:{resource}", fails=True)
+    assert all(reason in told for reason in reasons), told
+    assert "Trying to restart" not in told
     assert cluster.jobs() == {}
+
+
+def test_a_group_that_can_never_start_fails_at_once(
+    cluster: Any, undrawn: Any, submit: Callable[..., str]
+) -> None:
+    """The plugin forgets a group whose submission raises an error, and waits forever."""
+    shutil.rmtree(undrawn.root / CHECKED)
+    nowhere = ("verify_samples:slurm_partition=nowhere", "count_correct:slurm_partition=nowhere")
+    told = submit(undrawn, f"{CHECKED}/metrics.parquet", "--set-resources", *nowhere, fails=True)
+    assert "SLURM refuses the job" in told
+    assert "Trying to restart" not in told
+
+
+def test_names_of_jobs_and_lines_of_a_run_say_rule_and_address(
+    cluster: Any, undrawn: Any, submit: Callable[..., str]
+) -> None:
+    shutil.rmtree(undrawn.root / CHECKED)
+    told = submit(undrawn, SAMPLES, f"{CHECKED}/metrics.parquet")
+    place = CHECKED.removeprefix("results/tiny/")
+    names = [
+        f"draw_samples:{SAMPLES.removeprefix('results/tiny/').removesuffix('.parquet')}",
+        f"draw_samples:{place}/samples/1-of-1",
+        f"checked:{place}/metrics",
+    ]
+    queue = cluster.client("squeue", "-h", "--states=all", "-o", "%j").splitlines()
+    for name in names:
+        assert name in queue
+        assert f"{name} has been submitted with SLURM jobid" in told
+    assert f"Finished {names[0]}" in told
+    assert "    resources:" not in told
 
 
 def test_a_job_that_slurm_forgot_is_not_waited_for(

@@ -39,9 +39,9 @@ def test_a_study_gives_the_same_bytes_as_on_one_machine(
     assert len(jobs) == len(submitted) > 10
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     for job in jobs:
-        asks = job["Comment"].startswith(("rule_draw_samples", "rule_make_policy"))
+        asks = job["JobName"].startswith(("draw_samples:", "make_policy:"))
         assert ("gpu" in job.get("TresPerJob", "")) == asks, job
-    checked = [job for job in jobs if job["Comment"].startswith("rule_checked")]
+    checked = [job for job in jobs if job["JobName"].startswith("checked:")]
     assert len(checked) == len(list(fresh.results.rglob("rewards/*.parquet")))
     assert "Nothing to be done" in submit(fresh)
     assert len(list((fresh.root / ".snakemake/slurm_logs").rglob("*.log"))) == len(jobs)

@@ -6,6 +6,7 @@ random model solves nothing: ReST-EM halts, and SFT is the variant with trained 
 
 import copy
 import os
+import random
 import re
 import shutil
 import signal
@@ -35,6 +36,8 @@ NEEDED = (
     "pyproject.toml",
 )
 BINARIES = Path(sys.executable).parent
+SEED = 20240615
+KILLS = 3
 
 STUDY: dict[str, Any] = {
     "study": "tiny",
@@ -267,6 +270,38 @@ def finished(shared: Path, planted: Tree) -> Tree:
         (root / "seconds").write_text(str(time.monotonic() - started))
 
     return Tree(once(shared, "finished", run))
+
+
+def _is_alive(group: int) -> bool:
+    """Tell whether a process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def killed(shared: Path, planted: Tree, finished: Tree) -> Path:
+    """Return trees of a run that was killed again and again: after each kill, and at the end."""
+
+    def run(folder: Path) -> None:
+        folder.mkdir()
+        tree, chance = planted.copy(folder / "resumed"), random.Random(SEED)
+        length = float((finished.root / "seconds").read_text())
+        for number in range(KILLS):
+            process = tree.start("--cores", "2")
+            time.sleep(chance.uniform(0.1, 0.4) * length)
+            os.kill(process.pid, signal.SIGKILL)  # jobs that it started go on as orphans
+            process.wait()
+            if number % 2 == 0:  # the others are still at work when the next run begins
+                while _is_alive(process.pid):
+                    time.sleep(0.2)
+                tree.copy(folder / f"killed-{number}")
+            tree.snakemake("--unlock")
+        tree.make()
+
+    return once(shared, "killed", run)
 
 
 @pytest.fixture(scope="session")

@@ -60,10 +60,16 @@ def test_only_final_checkpoints_stay_unless_more_is_asked_for(tree: Any) -> None
     told(tree, "prune", "--delete", *STUDY)
     assert (tree.results / BASE / "checkpoint/model.safetensors").is_file()
     assert (tree.results / SFT / "checkpoint/model.safetensors").is_file()
-    tree.configure(lambda study: study["variants"]["sft-terse"].update(iterations=2))
+    selection = {"model_data": False, "human": "careful"}
+
+    def add_a_variant(study: dict[str, Any]) -> None:
+        study["methods"]["sft-careful"] = {"selection": selection}
+        study["variants"]["sft-careful"] = {"method": "sft-careful", "task": "chain"}
+
+    tree.configure(add_a_variant)
     shown = told(tree, "prune", "--keep", "needed", *STUDY)
     assert f"{SFT}/checkpoint" in shown
-    assert f"{BASE}/checkpoint" not in shown  # the second iteration starts from it
+    assert f"{BASE}/checkpoint" not in shown  # the new variant starts from it
 
 
 def test_the_plan_says_which_pruned_checkpoint_is_needed_again(tree: Any) -> None:

@@ -9,7 +9,6 @@ import compileall
 import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +25,6 @@ pytestmark = pytest.mark.workflow
 
 CASES = int(os.environ.get("RESTEM_CASES", "200"))
 PARTS = 2  # so that two workers share the cases
-KILLED_AFTER = (0.3, 0.55, 0.8)  # shares of the time that the whole study takes
 
 Change = Callable[[Any, random.Random], None]
 
@@ -197,43 +195,19 @@ EDITS = (
 # ---- trees to start from ----
 
 
-def kill_and_stop(tree: Any, seconds: float) -> None:
-    """Start a run of a fresh tree, kill its main process, and let the orphans end."""
-    process = tree.start("--cores", "2")
-    time.sleep(seconds)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    while _runs(process.pid):
-        time.sleep(0.2)
-
-
-def _runs(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 @pytest.fixture(scope="module")
-def starts(planted: Any, finished: Any, shared: Path) -> list[Any]:
-    """Return a finished tree, trees of runs that were killed, and one that was then finished."""
+def starts(finished: Any, killed: Path, shared: Path) -> list[Any]:
+    """Return a finished tree, trees of a run that was killed, and that run's tree at the end."""
 
-    def kill_some(root: Path) -> None:
-        root.mkdir()
-        length = float((finished.root / "seconds").read_text())
-        for number, share in enumerate(KILLED_AFTER):
-            kill_and_stop(planted.copy(root / str(number)), share * length)
-        resumed = type(planted)(root / str(len(KILLED_AFTER) - 1)).copy(root / "resumed")
-        resumed.snakemake("--unlock")
-        resumed.make()
-        finished.copy(root / "finished")
-        for tree in root.iterdir():
-            compileall.compile_dir(tree / "src", quiet=1)
+    def compile_all(folder: Path) -> None:
+        folder.mkdir()
+        trees = [finished, *(type(finished)(root) for root in sorted(killed.iterdir()))]
+        for tree in trees:
+            copy = tree.copy(folder / tree.root.name)
+            compileall.compile_dir(copy.root / "src", quiet=1)  # a plan takes half the time
 
-    killed = once(shared, "killed", kill_some)
-    names = ["finished", *map(str, range(len(KILLED_AFTER))), "resumed"]
-    return [type(planted)(killed / name) for name in names]
+    folder = once(shared, "starts", compile_all)
+    return [type(finished)(root) for root in sorted(folder.iterdir())]
 
 
 @pytest.fixture(scope="module")
@@ -245,13 +219,6 @@ def server(finished: Any) -> Iterator[PlanServer]:
 
 def planned(server: PlanServer, tree: Any) -> set[Any]:
     return server.plan(tree.root, "--configfile", "study.yaml")
-
-
-def test_a_run_that_was_killed_and_finished_plans_nothing(
-    starts: list[Any], server: PlanServer
-) -> None:
-    assert planned(server, starts[0]) == set()
-    assert planned(server, starts[-1]) == set()
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -34,7 +34,6 @@ from restem.artifacts.seals import (
     is_intact,
     read_seal,
     records_of,
-    seals,
     state_folder,
     state_path,
     stats_of,
@@ -105,16 +104,18 @@ def _gpus_used() -> int:
     return int(torch is not None and bool(torch.cuda.is_initialized()))
 
 
-def delete_unused_copies(root: Path, spare: Callable[[Path], bool] = lambda _: False) -> None:
-    """Delete the kept copies of outputs that somebody has deleted, to free the disk space.
+def delete_unused_copies(
+    first_output: Path, spare: Callable[[Path], bool] = lambda _: False
+) -> None:
+    """Delete the kept copies of a job's outputs that somebody has deleted, to free the disk space.
 
     spare: tells of a missing output that its job had started, and so had deleted it itself.
     """
-    for first_output, seal in seals(root):
-        for name, record in seal["outputs"].items():
-            output = first_output.parent / record["path"]
-            if not output.exists() and not spare(output):
-                remove(state_path(first_output, "kept") / name)
+    seal = read_seal(first_output)
+    for name, record in seal["outputs"].items() if seal else ():
+        output = first_output.parent / record["path"]
+        if not output.exists() and not spare(output):
+            remove(state_path(first_output, "kept") / name)
 
 
 def remove(path: Path) -> None:

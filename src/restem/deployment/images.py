@@ -86,7 +86,10 @@ def verified(image: Image) -> str:
     path = image.path
     if not (path.is_file() and image.record.is_file()):
         raise RestemError(
-            "the image is not built", str(path), f"run `snakemake --cores 1 images` ({image.name})"
+            "the image is not built",
+            str(path),
+            f"build it: restem images build {image.name}; or all of a study: "
+            "snakemake images --cores 1 --configfile <the study>",
         )
     record = read_json(image.record)
     unchanged = [path.stat().st_size, path.stat().st_mtime_ns] == record["seen"]

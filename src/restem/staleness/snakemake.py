@@ -119,7 +119,8 @@ class SealPersistence(FilePersistence):  # type: ignore[misc]
     def lock(self) -> Any:
         """Lock the study's files; called once, after the jobs have been planned."""
         if self.plans and not self.workflow.dryrun:
-            delete_unused_copies(Path("results"), spare=self._may_be_unfinished)
+            for job in filter(is_sealed, self.dag.needrun_jobs()):
+                delete_unused_copies(Path(job.output[0]), spare=self._may_be_unfinished)
         return super().lock()
 
     def _may_be_unfinished(self, output: Path) -> bool:

@@ -29,7 +29,7 @@ class PlannedJob:
 
     stage: empty for a job that runs none. output: its first one. reasons: what is stale of its own;
     empty where it only follows from jobs upstream, or has not run yet. inputs: all files that it
-    depends on.
+    depends on. log: where its command writes, if anywhere.
     """
 
     rule: str
@@ -37,6 +37,7 @@ class PlannedJob:
     output: str
     reasons: tuple[str, ...]
     inputs: tuple[str, ...] = ()
+    log: str = ""
 
 
 def dry_run(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
@@ -95,7 +96,8 @@ def planned_jobs() -> list[PlannedJob]:
         planned = Planner.planned(job)
         stage = planned.stage.name if planned else ""
         inputs = tuple(map(str, job.input))
-        jobs.append(PlannedJob(job.rule.name, stage, str(job.output[0]), reasons, inputs))
+        log = str(job.log[0]) if job.log else ""
+        jobs.append(PlannedJob(job.rule.name, stage, str(job.output[0]), reasons, inputs, log))
     return jobs
 
 

@@ -154,10 +154,10 @@ def test_snakemakes_own_time_stamp_in_a_folder_is_no_edit(stage: ExampleStage) -
 def test_deleting_an_output_frees_its_space(stage: ExampleStage, deleted: str) -> None:
     stage.make()
     kept = stage.root / HIDDEN / "policy.json.kept"
-    delete_unused_copies(stage.root)
+    delete_unused_copies(stage.file)
     assert sorted(p.name for p in kept.iterdir()) == ["checkpoint", "policy"]
     remove(stage.outputs[deleted])
-    delete_unused_copies(stage.root)
+    delete_unused_copies(stage.file)
     assert deleted not in {p.name for p in kept.iterdir()}
     assert len(list(kept.iterdir())) == 1
 
@@ -165,7 +165,7 @@ def test_deleting_an_output_frees_its_space(stage: ExampleStage, deleted: str) -
 def test_outputs_that_a_killed_job_had_deleted_stay_kept(stage: ExampleStage) -> None:
     stage.make()
     stage.delete()
-    delete_unused_copies(stage.root, spare=lambda output: True)
+    delete_unused_copies(stage.file, spare=lambda output: True)
     assert stage.make(deleted=False)
     assert stage.runs == 1
 
@@ -174,4 +174,4 @@ def test_deleting_the_whole_folder_is_fine(stage: ExampleStage) -> None:
     stage.make()
     shutil.rmtree(stage.root)
     assert stage.edits() == []
-    delete_unused_copies(stage.root)
+    delete_unused_copies(stage.file)

@@ -250,3 +250,17 @@ def test_a_process_that_was_killed_holds_no_lock(tmp_path: Path) -> None:
     process.kill()
     process.join(30)
     assert not stage.make()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_outputs_have_the_mode_of_any_new_file(stage: ExampleStage, umask: int) -> None:
+    """safetensors writes weights that only their owner can read."""
+    before = os.umask(umask)
+    try:
+        with produce(RECIPE, stage.outputs) as job:
+            stage.write(job)
+            stage.weights.chmod(0o600)
+    finally:
+        os.umask(before)
+    assert stage.weights.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert stage.edits() == []

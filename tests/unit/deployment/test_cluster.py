@@ -30,6 +30,10 @@ echo "$1" >> "{folder}/cancelled"
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     """Return a function that fills the queue of a fake SLURM with (number, run, state)."""
+
+    def line(number: str, run: str, state: str) -> str:
+        return f"{number}|{state}|None|{run}|draw_samples:address\n"
+
     for name, text in (("squeue", SQUEUE), ("scancel", SCANCEL)):
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)
@@ -39,7 +43,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     monkeypatch.setattr(cluster, "SECONDS_BETWEEN_QUERIES", 0.01)
 
     def fill(*jobs: tuple[str, str, str]) -> None:
-        (tmp_path / "queue").write_text("".join("|".join(job) + "\n" for job in jobs))
+        (tmp_path / "queue").write_text("".join(line(*job) for job in jobs))
 
     return fill
 
@@ -114,7 +118,7 @@ def test_a_controller_that_stays_away_is_an_error(
     (tmp_path / "away").touch()
     with pytest.raises(RestemError, match="SLURM has not answered"):
         cluster.settle_orphans(NAME, locks, "wait", lambda line: None)
-    assert cluster.waiting_reasons(f"{NAME}_x") is None
+    assert cluster.waiting_reasons() is None
 
 
 def test_a_missing_command_is_an_error(locks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,3 +136,28 @@ def test_a_run_name_suits_slurm_and_differs_between_directories(tmp_path: Path) 
     assert name != cluster.run_name(
         "a study/with {odd} characters and a very long name", tmp_path / "b"
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "outputs", "name"),
+    [
+        (
+            "draw_samples",
+            ["results/demo/math/S/rest-em/seed-1/iter-1/math/test/greedy/seed-0/samples/1-of-4.parquet"],
+            "draw_samples:math/S/rest-em/seed-1/iter-1/math/test/greedy/seed-0/samples/1-of-4",
+        ),
+        (
+            "checked",
+            ["results/demo/math/S/base/rewards/1.parquet", "results/demo/math/S/base/c.parquet"],
+            "checked:math/S/base",
+        ),
+        ("plot_figure", ["elsewhere/F1.pdf"], "plot_figure:elsewhere/F1"),
+        ("all", [], "all:"),
+    ],
+)  # fmt: skip
+def test_a_job_is_named_after_rule_and_address(rule: str, outputs: list[str], name: str) -> None:
+    assert cluster.job_name(rule, outputs) == name
+
+
+def test_a_name_fits_into_the_database() -> None:
+    assert len(cluster.job_name("rule", ["results/study/" + "x" * 500])) == cluster.NAME_LENGTH

@@ -21,7 +21,7 @@ _BOUNDS: Final = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "
 _INTRODUCTION: Final = """\
 # Configuration reference
 
-<!-- Generated from src/restem/config; do not edit. Renew it: restem reference -->
+<!-- Generated from src/restem/config; do not edit. Renew it: python docs/write_reference.py -->
 
 A study is one YAML file. This page lists all of its blocks and keys; `config/demo.yaml` is a short
 complete study, and `config/schema.json` states the same as a JSON schema for editors. Keys that are
@@ -34,7 +34,7 @@ _COMMANDS: Final = """\
 # Commands
 
 <!-- Generated from src/restem/cli.py and src/restem/stages; do not edit.
-     Renew it: restem reference -->
+     Renew it: python docs/write_reference.py -->
 
 ## Stages
 
@@ -205,3 +205,9 @@ def write_pages(folder: Path, cli: click.Group) -> None:
     }
     for name, text in pages.items():
         (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    from restem.cli import cli as restem
+
+    write_pages(Path(__file__).parent / "reference", restem)

@@ -1,0 +1,37 @@
+"""Types of the values that options of the tools take."""
+
+import math
+from contextlib import suppress
+from typing import Any
+
+import click
+
+
+class Finite(click.FloatRange):
+    """Read a finite number in a range; click itself accepts nan in any range."""
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            raise click.BadParameter(f"{value} is not a finite number", ctx, param)
+        return number
+
+
+class ModelSize(click.ParamType[tuple[str, float]]):
+    """Read a model with its number of parameters, such as S=1.5e9."""
+
+    name = "MODEL=NUMBER"
+
+    def convert(self, value: str, param: Any, ctx: click.Context | None) -> tuple[str, float]:
+        """Return the name and the number."""
+        name, _, number = value.partition("=")
+        with suppress(ValueError):
+            if 0 < float(number) < math.inf:
+                return name, float(number)
+        expected = "a model and its number of parameters"
+        raise click.BadParameter(f"{value!r} is not like S=1.5e9: {expected}", ctx, param)
+
+
+SHARE = Finite(0, 1, min_open=True)
+POSITIVE = Finite(0, min_open=True)
