@@ -226,3 +226,15 @@ def test_an_incomplete_model_is_refused_before_the_first_job(clone: Any) -> None
     assert done.returncode == 1
     home = clone.environment.get("HOME", str(Path.home()))
     assert f"models.M.source.directory: {home}/models/none: there is no such d" in done.stderr
+
+
+def test_a_new_study_can_be_planned(clone: Any) -> None:
+    command = [str(Path(clone.command()[0]).parent / "restem"), "new", "mine", "--model", "S"]
+    command += ["--tasks", "chain", "story", "--methods", "rest-em", "rft", "star"]
+    written = subprocess.run(
+        command, cwd=clone.root, env=clone.environment, capture_output=True, text=True, check=False
+    )
+    assert written.returncode == 0, written.stdout + written.stderr
+    done = dry_run(clone, "--configfile", "config/mine.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "results/mine/figures/train_test_gap.pdf" in done.stdout

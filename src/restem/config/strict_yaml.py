@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -16,12 +16,13 @@ from restem.config.errors import invalid
 from restem.errors import RestemError
 
 _KEPT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")  # integers that mean what they look like
+LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C it takes a fifth of the time
 _TAG = "tag:yaml.org,2002:"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read one YAML mapping. Raises RestemError with all ambiguities of the file at once."""
-    loader = yaml.SafeLoader(_text(path))
+    loader = LOADER(_text(path))
     try:
         node = loader.get_single_node()
         problems = list(_ambiguities(loader, node, set())) if node else []
@@ -53,7 +54,7 @@ def _text(path: Path) -> str:
         ) from problem
 
 
-def _ambiguities(loader: yaml.SafeLoader, node: yaml.Node, seen: set[int]) -> Iterator[str]:
+def _ambiguities(loader: Any, node: yaml.Node, seen: set[int]) -> Iterator[str]:
     """Describe what a reader would misunderstand, in the order of the file."""
     if id(node) in seen:  # an alias
         return
@@ -84,7 +85,7 @@ def _bad_keys(node: yaml.MappingNode) -> Iterator[str]:
         lines.setdefault(name, line)
 
 
-def _reinterpreted(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+def _reinterpreted(loader: Any, node: yaml.ScalarNode) -> str:
     """Say how YAML reads a value that looks like something else; empty if it does not."""
     kind = node.tag.removeprefix(_TAG)
     if kind == "timestamp":

@@ -79,7 +79,7 @@ def test_what_is_plain_is_read_as_yaml_does(tmp_path: Path, text: str) -> None:
 def test_numbers_are_read_as_they_look_or_refused(tmp_path: Path) -> None:
     """Fuzz: a number that is accepted equals what Python makes of its decimal digits."""
     chance, path = random.Random(0), tmp_path / "number.yaml"
-    for _ in range(2000):
+    for _ in range(500):
         text = "".join(chance.choices("0123456789.:_xeEb+-", k=chance.randint(1, 6)))
         path.write_text(f"a: {text}\n")
         try:
