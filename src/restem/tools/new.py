@@ -263,6 +263,7 @@ def _task(name: str, sizes: Sizes, data: Path) -> Iterator[str]:
     if human:
         yield f"    human: {human}  # which reference solutions methods such as sft use"
     yield "    data:"
+    shots: int | None
     if _is_embedded(task):
         yield "      source: {kind: embedded}  # the problems are generated"
         shots = 0 if name == "facts" else 1
