@@ -1,6 +1,5 @@
 """Write a commented study for a model, some tasks and some methods, with sizes for the machine."""
 
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from restem.config.method import Method
 from restem.config.models import Model
 from restem.embedded import weights
 from restem.errors import RestemError
+from restem.policies.manifest import count_parameters
 from restem.policies.sources.local import checkpoint_problems
 from restem.study.graph import StudyGraph
 from restem.study.loading import context_tokens
@@ -148,7 +148,7 @@ def _local_model(stated: str, folder: Path) -> BaseModel:
             "name a folder that `save_pretrained` wrote, a model of the hub as owner/name, or one "
             f"of {sizes}",
         )
-    count = sum(map(_parameters, folder.glob("*.safetensors")))
+    count = sum(map(count_parameters, folder.glob("*.safetensors")))
     name = _as_name(folder.resolve().name)
     return BaseModel(name, {"kind": "local", "directory": stated}, count)
 
@@ -156,20 +156,6 @@ def _local_model(stated: str, folder: Path) -> BaseModel:
 def _as_name(name: str) -> str:
     """Return a name that a study may give a model."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-")[:64] or "model"
-
-
-def _parameters(file: Path) -> int:
-    """Count the parameters in a safetensors file, from its header."""
-    with file.open("rb") as content:
-        header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
-    header.pop("__metadata__", None)
-    total = 0
-    for tensor in header.values():
-        size = 1
-        for length in tensor["shape"]:
-            size *= length
-        total += size
-    return total
 
 
 def _cached_revision(name: str) -> str:
