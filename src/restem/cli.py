@@ -177,32 +177,18 @@ def merge(base: Path, adapter: Path, output: Path) -> None:
     merge_adapter(base, adapter, output)
 
 
-@cli.command("new", cls=StageCommand)
+@cli.command(cls=StageCommand)
 @click.argument("name")
-@click.option(
-    "--model",
-    required=True,
-    help="Hub id (owner/name@commit), folder, or a size of the embedded models, such as S.",
-)
+@click.option("--model", required=True, help="Hub id (owner/name@commit), folder, or S, L ...")
 @click.option("--tasks", multiple=True, required=True, help="Tasks: chain, math, gsm8k ...")
 @click.option("--methods", multiple=True, help="Methods of config/methods; rest-em sft by default.")
-@click.option(
-    "--data", type=FOLDER, default=Path("data"), show_default=True, help="Folder with benchmarks."
-)
+@click.option("--data", type=FOLDER, default="data", show_default=True, help="Benchmarks' folder.")
 @click.option("--output", type=FILE, help="File to write; config/<name>.yaml by default.")
-def new_study(
-    name: str,
-    model: str,
-    tasks: tuple[str, ...],
-    methods: tuple[str, ...],
-    data: Path,
-    output: Path | None,
-) -> None:
+def new(name: str, output: Path | None, **choices: Any) -> None:
     """Write a commented study for a model, some tasks and methods, with sizes for this machine."""
     from restem.tools.new import command
 
-    path = output or Path(f"config/{name}.yaml")
-    click.echo(command(name, model, tasks, methods, data, path))
+    click.echo(command(name, output or Path(f"config/{name}.yaml"), **choices))
 
 
 @cli.command()

