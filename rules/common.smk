@@ -151,7 +151,9 @@ def all_images():
 def verified_images():
     """Return the digest of every image; a missing or altered one ends the run here."""
     with fail_readably():
-        return {name: verified(image_named(name)) for name in IMAGES}
+        files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+        study = f" --configfile {' '.join(files)}" if files else ""
+        return {name: verified(image_named(name), study) for name in IMAGES}
 
 
 # `workflow.dryrun` is always false while the rules are read.

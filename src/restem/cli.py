@@ -136,7 +136,8 @@ def grade(task: str, source: Path, output: Path, details: bool) -> None:
     from restem.tools.grade import grade_file
 
     counts = grade_file(task, source, output, details)
-    click.echo("grade: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    click.echo(f"grade: {verdicts or f'{source} has no lines'}")
 
 
 @cli.command()
@@ -182,7 +183,7 @@ def merge(base: Path, adapter: Path, output: Path) -> None:
 @click.option("--model", required=True, help="Hub id (owner/name@commit), folder, or S, L ...")
 @click.option("--tasks", multiple=True, required=True, help="Tasks: chain, math, gsm8k ...")
 @click.option("--methods", multiple=True, help="Methods of config/methods; rest-em sft by default.")
-@click.option("--data", type=FOLDER, default="data", show_default=True, help="Benchmarks' folder.")
+@click.option("--data", type=FOLDER, help="Benchmarks' folder; their public sources by default.")
 @click.option("--output", type=FILE, help="File to write; config/<name>.yaml by default.")
 def new(name: str, output: Path | None, **choices: Any) -> None:
     """Write a commented study for a model, some tasks and methods, with sizes for this machine."""
@@ -313,11 +314,30 @@ def forecast(
 ) -> None:
     """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
     from restem.accounts.forecast import Assumptions, Forecast, markdown
+
+    graph = graph_of(configfile)
+    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+
+
+@cli.command()
+@click.argument("action", type=click.Choice(["list", "fetch", "check"]))
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+def data(action: str, configfile: Path) -> None:
+    """List what a study reads, fetch it for jobs without a network, or check its content.
+
+    `fetch` keeps what is complete, so it can be run again; `check` compares rows and digests.
+    """
+    from restem.tools import data as tool
+
+    getattr(tool, f"{action}_data")(graph_of(configfile), click.echo)
+
+
+def graph_of(configfile: Path) -> Any:
+    """Return the graph of a study."""
     from restem.config.load import load_study, read_yaml
     from restem.study.graph import StudyGraph
 
-    graph = StudyGraph(load_study(read_yaml(configfile), Path("config")))
-    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+    return StudyGraph(load_study(read_yaml(configfile), Path("config")))
 
 
 @cli.group()

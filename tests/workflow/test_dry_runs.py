@@ -10,7 +10,6 @@ import yaml
 
 from restem.config.services import Images
 from restem.stages.declaration import Stage, load_stage, stage_names
-from restem.tasks.bbh import FILES, PROMPT_FILE
 
 pytestmark = pytest.mark.workflow
 
@@ -32,21 +31,8 @@ def dry_run(tree: Any, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture(scope="module")
 def clone(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return a tree in which nothing is ever run."""
-    tree = planted.copy(tmp_path_factory.mktemp("clone") / "tree")
-    lend_data(tree.root)
-    return tree
-
-
-def lend_data(root: Path) -> None:
-    """Put empty files where studies look for data that is not part of the repository."""
-    names = ["math/train.jsonl.gz", "math/test.jsonl.gz", "prompts/minerva_math_4shot.json"]
-    names += ["gsm8k/train.jsonl.gz", "gsm8k/test.jsonl.gz", "prompts/gsm8k_cot_8shot.json"]
-    names += ["apps/train_intro.jsonl.gz", "humaneval/HumanEval.jsonl.gz", PROMPT_FILE]
-    names += ["hungarian/test.jsonl"]
-    for name in [*names, *(f"bbh/{file}.json" for file in FILES)]:
-        (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / "data" / name).touch()
+    """Return a tree in which nothing is ever run, and that has no data."""
+    return planted.copy(tmp_path_factory.mktemp("clone") / "tree")
 
 
 @pytest.mark.parametrize("study", STUDIES)

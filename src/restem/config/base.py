@@ -1,6 +1,6 @@
 """The base of every configuration block: immutable, and unknown keys are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -42,16 +42,14 @@ class NotANumber:
 def _marked(value: Any, annotation: Any) -> Any:
     """Replace booleans, also in lists and mappings, where only numbers are meant."""
     kinds = _kinds(annotation)
-    if bool in kinds or not kinds & {int, float}:
-        return value
+    return value if bool in kinds or not kinds & {int, float} else _without_booleans(value)
+
+
+def _without_booleans(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _unless_boolean(item) for key, item in value.items()}
+        return {key: _without_booleans(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_unless_boolean(item) for item in value]
-    return _unless_boolean(value)
-
-
-def _unless_boolean(value: Any) -> Any:
+        return [_without_booleans(item) for item in value]
     return NotANumber(value) if isinstance(value, bool) else value
 
 
@@ -72,6 +70,17 @@ def _expanded(path: Path) -> Path:
 
 UserPath = Annotated[Path, AfterValidator(_expanded)]
 """A path that may begin with ~."""
+
+
+def optional(key: str) -> Callable[[dict[str, Any]], None]:
+    """Mark a key in a JSON schema as one that a study may leave out; loading it fills it in."""
+
+    def change(schema: dict[str, Any]) -> None:
+        schema["required"] = [name for name in schema["required"] if name != key]
+        if not schema["required"]:
+            del schema["required"]
+
+    return change
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

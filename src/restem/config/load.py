@@ -7,6 +7,7 @@ from typing import Any
 
 from restem.config.base import merge
 from restem.config.contradictions import unmeasured_claims
+from restem.config.data import DataSource, TaskData
 from restem.config.errors import invalid, validate
 from restem.config.strict_yaml import read_yaml as read_yaml
 from restem.config.study import Study
@@ -23,7 +24,7 @@ def load_study(config: Mapping[str, Any], folder: Path, files: Iterable[Path] = 
         read_yaml(Path(file))
     stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
     own_claims = isinstance(stated.get("claims"), list)  # `all` may leave some untested
-    stated = with_experiments(stated, folder)
+    stated = with_sources(with_experiments(stated, folder), folder)
     methods = {**presets(folder / "methods"), **stated.get("methods", {})}
     where = f"study {stated.get('study', '?')!r}"
     study = validate(Study, {**stated, "methods": methods}, where)
@@ -59,6 +60,44 @@ def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         evaluations += experiment.get("evaluations") or []
     different = [e for i, e in enumerate(evaluations) if e not in evaluations[:i]]
     return study | {"experiments": experiments, "variants": variants, "evaluations": different}
+
+
+def with_sources(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Give the tasks that name no source the public one of their module, in tasks/sources.yaml.
+
+    One that names this very data set, at the same commit, may leave the rest of it out.
+    """
+    study, tasks = dict(stated), stated.get("tasks")
+    if not isinstance(tasks, Mapping):
+        return study
+    public = read_yaml(folder / "tasks" / "sources.yaml")["sources"]
+    study["tasks"] = {name: _with_source(name, task, public) for name, task in tasks.items()}
+    return study
+
+
+def public_source(module: str, folder: Path) -> DataSource:
+    """Return the public source of a task's module."""
+    stated = read_yaml(folder / "tasks" / "sources.yaml")["sources"][module]
+    return validate(TaskData, {"source": stated}, f"the public source of {module}").source
+
+
+def _with_source(name: str, task: Any, public: Mapping[str, Any]) -> Any:
+    data = task.get("data") if isinstance(task, Mapping) else ()
+    if data is None:
+        data = {}
+    if not isinstance(data, Mapping):
+        return task  # what is wrong with it is said when the study is validated
+    source, module = data.get("source"), task.get("module") or name
+    known = public.get(module) if isinstance(module, str) else None
+    if known is None:
+        return task
+    if source is None:
+        source = known
+    elif isinstance(source, Mapping) and all(
+        source.get(key) == known.get(key) for key in ("kind", "id", "revision", "package")
+    ):
+        source = {**known, **source}
+    return {**task, "data": {**data, "source": source}}
 
 
 def load_published(folder: Path) -> dict[str, Any]:

