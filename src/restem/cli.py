@@ -9,17 +9,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import click
 
 from restem.errors import RestemError
-from restem.stages.declaration import Stage, file_of, load_stage, stage_names
+from restem.stages.declaration import load_stage, stage_names
 from restem.tools.commands import COMMANDS
-from restem.tools.parameters import POSITIVE, SHARE, ModelSize
+from restem.tools.parameters import FILE, FOLDER, POSITIVE, SHARE, ModelSize
+from restem.tools.stage_commands import StageCommand, command_of
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
 EXISTING = click.Path(path_type=Path, exists=True)
 ROOT = Path()
 
@@ -57,53 +56,6 @@ class Commands(click.Group):
         if name in stage_names():
             return command_of(load_stage(name))
         return super().get_command(ctx, cmd_name)
-
-
-class StageCommand(click.Command):
-    """Read `--name A B C` as `--name A --name B --name C`, and a bare `--name` as an empty list."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Spread lists, then parse as usual."""
-        lists = {o for p in self.params if getattr(p, "multiple", False) for o in p.opts}
-        spread: list[str] = []
-        name = ""
-        for arg in args:
-            if arg.startswith("--"):
-                name = arg if arg in lists else ""
-                spread += [] if name else [arg]
-            else:
-                spread += [name, arg] if name else [arg]
-        return super().parse_args(ctx, spread)
-
-
-def command_of(stage: Stage) -> click.Command:
-    """Return the command of a stage, with an option for each of its parameters."""
-
-    def body(settings: str, code: str | None, environment: str, **values: Any) -> None:
-        from restem.stages.execution import execute
-
-        execute(stage, values, settings, code, environment)
-
-    options: list[click.Parameter] = [_option(stage, name) for name in stage.parameters]
-    options += [
-        click.Option(["--settings"], required=True, help="Slice of the configuration, as JSON."),
-        click.Option(["--code"], help="Expected digest of the code; refused if it differs."),
-        click.Option(["--environment"], default="unlocked", help="Digest of the lock, to record."),
-    ]
-    name = stage.name.replace("_", "-")
-    return StageCommand(name, params=options, callback=body, help=stage.run.__doc__)
-
-
-def _option(stage: Stage, name: str) -> click.Option:
-    kind, parameter = stage.parameters[name]
-    optional = parameter.default is not parameter.empty
-    names, text = [f"--{name.replace('_', '-')}"], stage.help.get(name)
-    if file := file_of(kind):
-        path = FOLDER if file.folder else FILE
-        many = {"multiple": True} if file.several else {}
-        return click.Option(names, type=path, required=not optional, help=text, **many)
-    kind = get_args(kind)[0] if get_origin(kind) else kind
-    return click.Option(names, type=kind, default=parameter.default, show_default=True, help=text)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -179,32 +131,18 @@ def merge(base: Path, adapter: Path, output: Path) -> None:
     merge_adapter(base, adapter, output)
 
 
-@cli.command("new", cls=StageCommand)
+@cli.command(cls=StageCommand)
 @click.argument("name")
-@click.option(
-    "--model",
-    required=True,
-    help="Hub id (owner/name@commit), folder, or a size of the embedded models, such as S.",
-)
+@click.option("--model", required=True, help="Hub id (owner/name@commit), folder, or S, L ...")
 @click.option("--tasks", multiple=True, required=True, help="Tasks: chain, math, gsm8k ...")
 @click.option("--methods", multiple=True, help="Methods of config/methods; rest-em sft by default.")
-@click.option(
-    "--data", type=FOLDER, default=Path("data"), show_default=True, help="Folder with benchmarks."
-)
+@click.option("--data", type=FOLDER, help="Benchmarks' folder; their public sources by default.")
 @click.option("--output", type=FILE, help="File to write; config/<name>.yaml by default.")
-def new_study(
-    name: str,
-    model: str,
-    tasks: tuple[str, ...],
-    methods: tuple[str, ...],
-    data: Path,
-    output: Path | None,
-) -> None:
+def new(name: str, output: Path | None, **choices: Any) -> None:
     """Write a commented study for a model, some tasks and methods, with sizes for this machine."""
     from restem.tools.new import command
 
-    path = output or Path(f"config/{name}.yaml")
-    click.echo(command(name, model, tasks, methods, data, path))
+    click.echo(command(name, output or Path(f"config/{name}.yaml"), **choices))
 
 
 @cli.command()

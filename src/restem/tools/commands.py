@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-FILE = click.Path(path_type=Path, dir_okay=False)
+from restem.tools.parameters import FILE
+
 EXISTING = click.Path(path_type=Path, exists=True)
 
 
