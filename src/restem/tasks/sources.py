@@ -129,7 +129,7 @@ def _parse(content: bytes, file: str) -> Iterator[dict[str, Any]]:
         return _parse_parquet(content, file)
     if file.endswith(".gz"):
         content = _decoded(gzip.decompress, content, file, "a complete gzip file")
-    text = _decoded(bytes.decode, content, file, "UTF-8")
+    text = _decoded(lambda raw: raw.decode("utf-8-sig"), content, file, "UTF-8")
     if file.removesuffix(".gz").endswith(".jsonl"):
         return _parse_lines(text, file)
     return _parse_document(text, file)
@@ -151,7 +151,8 @@ def _parse_parquet(content: bytes, file: str) -> Iterator[dict[str, Any]]:
 
 def _parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
     # Not splitlines(), because JSON may contain U+2028 and the like unescaped.
-    for number, line in enumerate(text.rstrip("\n").split("\n") if text else [], start=1):
+    text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    for number, line in enumerate(text.split("\n") if text else [], start=1):
         where = f"{file}, row {number}"
         yield _as_row(_decoded(json.loads, line, where, "JSON"), where)
 
