@@ -44,7 +44,7 @@ INFO_STRINGS = [
     "python main.py", 'python title="a.py"', "python title=main.py linenums",
     "{.python}", "{.python .numberLines}",
     "{python}", "python,linenos", "python {1,3}", "ipython", "ipython3", "main.py", "src/main.py",
-    "", " python ", "code", "Py",
+    "", " python ", "code", "Py", "python_3", "lang=python", "python // main.py", "python=1",
 ]  # fmt: skip
 
 
@@ -104,6 +104,13 @@ def test_a_fence_in_the_docstring_of_the_module_does_too():
         f"\ufeff```python\n{WHOLE}```",
         f"```python\n\ufeff{WHOLE}```",
         f"\ufeff{WHOLE}",
+        f"\u200b```python\n{WHOLE}```",
+        f"Here it is:```python\n{WHOLE}```",
+        f"Here it is: ```python\n{WHOLE}```\nDone.",
+        "```python def f(x):\n    return x * 2\n```",
+        f"[PYTHON]\n{WHOLE}[/PYTHON]",
+        f"Sure:\n<code>\n{WHOLE}</code>",
+        f"<pre><code>\n{WHOLE}</code></pre>",
     ],
 )
 def test_markdown_around_a_program_may_be_broken(completion):
