@@ -135,9 +135,13 @@ def _open_fence(text: str) -> str:
 
 
 def _looks_like_code(text: str) -> bool:
-    """Return whether the first line of a text is one of code rather than of prose."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return first[:1] in (" ", "\t", "#", '"', "'") or bool(_OPENING.match(first))
+    """Return whether the first line of a text is one of code rather than of prose.
+
+    A line that begins with # may be a comment or a heading.
+    """
+    lines = (line for line in text.splitlines() if line.strip() and line[0] != "#")
+    first = next(lines, "")
+    return first[:1] in (" ", "\t", '"', "'") or bool(_OPENING.match(first))
 
 
 def _unmarked(completion: str) -> str:

@@ -3,7 +3,7 @@
 import textwrap
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from restem.rewards.code_blocks import blocks_between_lines, fenced_blocks
@@ -201,6 +201,7 @@ PROSE = st.lists(WORDS, max_size=4).map("\n\n".join)
 FENCES = st.tuples(st.sampled_from("`~"), st.integers(3, 6), st.integers(0, 2))
 
 
+@example("# Solution", ("`", 3, 0), "", 0, "", False)
 @given(PROSE, FENCES, st.sampled_from(INFO_STRINGS), st.integers(0, 3), PROSE, st.booleans())
 @settings(deadline=None, max_examples=300)
 def test_a_program_is_found_in_any_markdown(before, fence, info, indent, after, closed):
