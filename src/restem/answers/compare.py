@@ -229,7 +229,8 @@ class Comparison:
         if isinstance(left, Listing) and isinstance(right, Group):
             if _is_labelled(left):
                 return (
-                    _in_order(left)
+                    left.word != "or"
+                    and _in_order(left)
                     and _is_round(right)
                     and self._listings(left, Listing(right.items))
                 )
@@ -268,11 +269,12 @@ class Comparison:
 
     def _solves(self, equation: Relation, other: Form) -> bool:
         """Compare |x| = 2 with the list of its solutions: 2, -2 and x = 2 or x = -2."""
-        if not isinstance(other, Listing) or other.word == "and" or len(equation.sides) != 2:
+        if not isinstance(other, Listing) or len(equation.sides) != 2:
             return False
         if all(isinstance(item, Scalar) and not item.unit for item in other.items):
             return self._same_real_set(equation, Group("set", "set", other.items))
-        return self._same_real_set(equation, other)
+        either = other if _connection(other) else Listing(other.items, "or")
+        return self._same_real_set(equation, either)
 
     def _chain_equals(self, relation: Relation, other: Form) -> bool:
         """Compare a chain of equal values, without its label, with a value."""

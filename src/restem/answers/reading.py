@@ -193,8 +193,8 @@ def _single(tokens: Sequence[Token], depth: int) -> Form:
         raise UnreadableError("nothing, or nested too deeply")
     if tokens[0].kind == "set" and len(tokens) == 1:
         return NamedSet(tokens[0].value)
-    if word := _word(tokens):
-        return named_text(word)
+    if words := _spelled_words(tokens):
+        return named_text(words)
     if all(token.kind in ("text", "unit", "point", "ratio", "number") for token in tokens):
         if any(token.kind == "text" for token in tokens) and tokens[0].kind != "number":
             return named_text(" ".join(token.value for token in tokens))
@@ -209,13 +209,15 @@ def _single(tokens: Sequence[Token], depth: int) -> Form:
     return _scalar(tokens)
 
 
-def _word(tokens: Sequence[Token]) -> str:
-    """Return the word that adjacent letters spell, so that cat is not c times a times t."""
-    if len(tokens) not in (2, 3) or any(token.spaced for token in tokens[1:]):
+def _spelled_words(tokens: Sequence[Token]) -> str:
+    """Return the words that adjacent letters spell, so that cat is not c times a times t."""
+    if len(tokens) < 2 or any(t.kind != "symbol" or len(t.value) > 1 for t in tokens):
         return ""
-    letters = [token.value for token in tokens if token.kind == "symbol" and len(token.value) == 1]
-    run = "".join(letters)
-    return run if len(letters) == len(tokens) and run.isalpha() and is_word(run) else ""
+    text = "".join(" " * token.spaced + token.value for token in tokens).strip()
+    words = text.split()
+    if words[0] in ("a", "A"):
+        words = words[1:]
+    return text if words and all(word.isalpha() and is_word(word) for word in words) else ""
 
 
 def _wrapped(tokens: Sequence[Token]) -> bool:

@@ -29,7 +29,7 @@ _NOT_UNITS: Final = frozenset(
 # Words that make a sentence of the words after a number: these are no unit.
 _STATING: Final = frozenset(
     ("or", "if", "is", "are", "was", "were", "isn", "not", "no", "nor", "but", "wrong", "incorrect",
-     "false", "it", "instead", "actually", "than", "then", "unless", "when", "where", "squared",
+     "false", "instead", "actually", "than", "then", "unless", "when", "where", "squared",
      "cubed", "times", "plus", "minus", "half", "factorial", "base", "mod", "except", "because",
      "equal", "equals", "none", "dozen")
 )  # fmt: skip
@@ -38,6 +38,7 @@ _WORDS_OF_TWO: Final = frozenset(
      "do", "if", "in", "be", "oh", "ok", "hi", "th", "st", "nd", "rd", "pm")
 )  # fmt: skip
 _UNITS_AMONG_WORDS: Final = frozenset(("c", "f", "per", "am"))
+_PRODUCTS: Final = frozenset(("mn", "pq", "rs", "uv", "nk", "kn", "ij", "pqr"))
 _WORDS_OF_A: Final = frozenset(("bad", "dab", "add", "dad", "cab", "day", "bay", "any", "abs"))
 
 _SYNONYMS: Final = {
@@ -51,6 +52,9 @@ _SYNONYMS: Final = {
     "hz": "hertz", "n": "newton", "j": "joule", "w": "watt", "kw": "kilowatt", "v": "volt",
     "kj": "kilojoule", "pa": "pascal", "ev": "electronvolt", "mol": "mole", "mg": "milligram",
     "ms": "millisecond", "khz": "kilohertz", "mhz": "megahertz", "db": "decibel", "rad": "radian",
+    "hrs": "hour", "yr": "year", "yrs": "year", "pt": "pint", "pts": "point", "qt": "quart",
+    "gal": "gallon", "tsp": "teaspoon", "tbsp": "tablespoon", "kwh": "kilowatthour",
+    "nm": "nanometer", "gb": "gigabyte", "mb": "megabyte",
     "pct": "percent", "percentage": "percent", "sq": "square", "cu": "cubic",
 }  # fmt: skip
 _SHORT: Final = frozenset(("gm", "mm", "cm", "km", "kg", "ft", "yd", "lb", "hr", "sq", "cu"))
@@ -123,10 +127,15 @@ def is_word(run: str) -> bool:
 
 def may_be_unit(text: str) -> bool:
     """Return whether words after a number may be its unit: no sentence, and no variables."""
-    words = re.findall(r"[a-z]+", text.lower().replace(".", ""))
-    return not _STATING.intersection(words) and all(
-        _singular(word) in _KNOWN or word in _UNITS_AMONG_WORDS or is_word(word) for word in words
-    )
+    words = re.findall(r"[a-z'’]+", text.lower().replace(".", ""))
+    return not _STATING.intersection(words) and not any(map(_is_product, words))
+
+
+def _is_product(word: str) -> bool:
+    """Return whether letters are variables rather than a unit or its abbreviation."""
+    if is_word(word) or _singular(word) in _KNOWN or word in _UNITS_AMONG_WORDS:
+        return False
+    return len(word) == 1 or word in _PRODUCTS or set(word) <= set("abcxyz")
 
 
 def _is_unit(text: str) -> bool:

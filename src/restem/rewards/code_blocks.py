@@ -16,8 +16,11 @@ from markdown_it import MarkdownIt
 MAX_NESTING: Final = 3
 
 FENCE_LINE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
-_WORD: Final = re.compile(r"[\s{.=]*([\w+#./-]+)")
-_PYTHON: Final = re.compile(r"(?:i?python|i?py)(?:[23](?:\.\d+)*)?|.*\.py")
+_WORD: Final = re.compile(r"[\s{.=]*(?:lang(?:uage)?[=:][\s\"']*)?([\w+#./-]+)", re.IGNORECASE)
+_PYTHON: Final = re.compile(r"(?:i?python|i?py)(?:[-_]?[23](?:\.\d+)*)?|.*\.py")
+_CODE: Final = re.compile(
+    r"\s*\w+[ \t]+((?:def|class|import|from|async|for|while|print)\b[ \t(].*)"
+)
 _MARKDOWN: Final = ("markdown", "md")
 
 
@@ -60,7 +63,9 @@ def _parsed(text: str, depth: int) -> Iterator[Block]:
     for token in _parser().parse(text):
         if token.type != "fence" or token.map is None:
             continue
-        block = Block(_language(token.info), token.content, token.map[0])
+        code = _CODE.fullmatch(token.info)  # the first line of code, beside the language
+        text = f"{code[1]}\n{token.content}" if code else token.content
+        block = Block(_language(token.info), text, token.map[0])
         wrapped = block.language in _MARKDOWN and depth < MAX_NESTING
         inner = list(_parsed(block.text, depth + 1)) if wrapped else []
         yield from inner or [block]

@@ -20,6 +20,13 @@ MAX_SPANS: Final = 3
 _CODE_LINE: Final = re.compile(r"(?:import|from|def|class|async|if|for|while|with|try|@|#)\b|[@#]")
 _OPENING: Final = re.compile(r"(?:import |from \w[\w.]* import |def |class |async def |@)")
 _END_MARKERS: Final = ("[DONE]", "<|endoftext|>", "<|im_end|>", "</s>", "</code>")
+# An opening fence behind text, which is none for CommonMark.
+_GLUED: Final = re.compile(
+    r"(?<=[^\s`>*+.)-])[ \t]*(`{3,}(?:python|py)[\w.:]*[ \t]*)$", re.IGNORECASE | re.MULTILINE
+)
+_TAGGED: Final = re.compile(
+    r"(?:\[PYTHON\]|<code[^>\n]*>)(.*?)(?:\[/PYTHON\]|</code>|\Z)", re.DOTALL | re.IGNORECASE
+)
 _ONE_LINE: Final = re.compile(r"```(?:python3?|py)?[ \t]*([^`\n]+)```")
 _UNTAGGED: Final = ("", "code")
 
@@ -31,8 +38,9 @@ def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -
     function that the tests call, `Solution().method`, or nothing. flexible: also look for code
     inside prose.
     """
-    text = after_thoughts(completion).removeprefix("\ufeff")
-    text = _open_fence(text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = after_thoughts(completion).lstrip("\ufeff\u200b")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _open_fence(_GLUED.sub(r"\n\1", text) if "```" in text else text)
     blocks = fenced_blocks(text) if "```" in text or "~~~" in text else []
     if blocks or FENCE_LINE.search(text):
         bodies = list(_fenced(text, blocks, prefix, entry))
@@ -52,7 +60,7 @@ def _bare(text: str, flexible: bool) -> list[str]:
     bodies = [body, _until_prose(body)]
     if flexible:
         bodies.append(_from_first_opening(body))
-    return bodies + _ONE_LINE.findall(text)
+    return bodies + _TAGGED.findall(text)[-1:] + _ONE_LINE.findall(text)
 
 
 def _fenced(text: str, fenced: Sequence[Block], prefix: str, entry: str) -> Iterator[str]:
@@ -127,9 +135,13 @@ def _open_fence(text: str) -> str:
 
 
 def _looks_like_code(text: str) -> bool:
-    """Return whether the first line of a text is one of code rather than of prose."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return first[:1] in (" ", "\t", "#", '"', "'") or bool(_OPENING.match(first))
+    """Return whether the first line of a text is one of code rather than of prose.
+
+    A line that begins with # may be a comment or a heading.
+    """
+    lines = (line for line in text.splitlines() if line.strip() and line[0] != "#")
+    first = next(lines, "")
+    return first[:1] in (" ", "\t", '"', "'") or bool(_OPENING.match(first))
 
 
 def _unmarked(completion: str) -> str:

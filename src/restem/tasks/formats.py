@@ -75,14 +75,15 @@ def _parquet(content: bytes, file: str) -> Iterator[Values]:
 def _lines(stream: BinaryIO, file: str) -> Iterator[Values]:
     """Yield one row for each line; only lines at the end may be empty."""
     blank = False
-    # Lines of bytes, because JSON may contain U+2028 and the like unescaped.
-    for number, line in enumerate(_unpacked(stream, file), start=1):
+    # Lines of bytes, because JSON may contain U+2028 and the like unescaped; but no CR unescaped.
+    lines = (one for line in _unpacked(stream, file) for one in line.rstrip(b"\r\n").split(b"\r"))
+    for number, line in enumerate(lines, start=1):
         where = f"{file}, row {number}"
         if blank:
             raise damaged(f"{file}, row {number - 1}", "is an empty line")
         blank = not line.strip()
         if not blank:
-            text = _decoded(bytes.decode, line, where, "UTF-8")
+            text = _decoded(_text if number == 1 else bytes.decode, line, where, "UTF-8")
             yield _as_row(_decoded(json.loads, text, where, "JSON"), where)
 
 

@@ -48,6 +48,8 @@ def load_split(task: Task, data: TaskData, split: Split) -> LoadedSplit:
             raise _no_prompt(task)
     else:
         pool = task.load(reader, _origin(data, split))
+        if not pool and getattr(data, split) != 0:
+            raise _without_rows(reader, split)
         _check_doubled(data, pool, split)
         kept, dropped = _sift(pool, _reasons(task, data, split, reader, pool))
         kept.sort(key=lambda problem: (_hash(problem, str(data.seed)), problem.id))
@@ -177,8 +179,14 @@ def _take(
     kept: list[Problem], data: TaskData, split: Split, dropped: Counter[str]
 ) -> list[Problem]:
     count: int | None = getattr(data, split)
+    left_out = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
+    if not kept and count is None and split != "shots":
+        raise RestemError(
+            "there are no problems" + (f" (left out: {left_out})" if left_out else ""),
+            f"split {split}",
+            "correct the data, or what is held out and selected of it",
+        )
     if count is not None and count > len(kept):
-        left_out = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
         larger = ", or raise source.pool" if isinstance(data.source, EmbeddedSource) else ""
         raise RestemError(
             f"there are {len(kept)} problems, not {count}"
@@ -187,6 +195,16 @@ def _take(
             f"set {split} to at most {len(kept)}, or to null for all of them{larger}",
         )
     return kept[:count]
+
+
+def _without_rows(reader: Reader, split: Split) -> RestemError:
+    """Report an empty file by name, before a count of its problems confuses."""
+    files = ", ".join(f"{record.file} with {record.rows} rows" for record in reader.records)
+    return RestemError(
+        "the data has no problems of this split",
+        f"split {split}: {files or 'no files'}",
+        "fetch the file again, or correct the task's source",
+    )
 
 
 def _check_ids(problems: Sequence[Problem], split: Split) -> None:

@@ -128,11 +128,12 @@ def _raw_lines(source: Path) -> Iterator[bytes]:
 def _line(number: int, raw: bytes, task: Task) -> Line:
     record: Any = None
     try:
-        record = json.loads(
-            raw.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct
-        )
+        reader = _Json()
+        record = reader.read(raw.decode())
         if not isinstance(record, dict):
             raise RecordError("the line is not a JSON object")
+        if reader.problems:
+            raise RecordError("; ".join(reader.problems))
         if "id" not in record:
             raise RecordError("the field 'id' is missing")
         return Line(number, record["id"], _attempt(task, record))
@@ -145,23 +146,39 @@ def _line(number: int, raw: bytes, task: Task) -> Line:
         return Line(number, line_id, None, str(error))
 
 
-def _refuse(constant: str) -> Any:
-    raise RecordError(f"{constant} is no number in JSON")
+class _Json:
+    """Read JSON, and note what Python reads though JSON has no such value, or only by chance."""
 
+    def __init__(self) -> None:
+        self.problems: list[str] = []
 
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise RecordError(f"the number {number} is too large")
-    return value
+    def read(self, text: str) -> Any:
+        """Return the value of a text."""
+        return json.loads(
+            text,
+            parse_constant=self._constant,
+            parse_float=self._float,
+            object_pairs_hook=self._object,
+        )
 
+    def _constant(self, name: str) -> None:
+        self.problems.append(f"{name} is no number in JSON")
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        repeated = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
-        raise RecordError(f"the field {repeated!r} stands twice")
-    return fields
+    def _float(self, text: str) -> float | None:
+        value = float(text)
+        if math.isfinite(value):
+            return value
+        self.problems.append(f"the number {text} is too large")
+        return None
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            names = Counter(name for name, _ in pairs)
+            self.problems += [
+                f"the field {name!r} stands twice" for name in names if names[name] > 1
+            ]
+        return fields
 
 
 def text_field(record: Mapping[str, Any], name: str) -> str:

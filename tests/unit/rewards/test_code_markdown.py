@@ -3,7 +3,7 @@
 import textwrap
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from restem.rewards.code_blocks import blocks_between_lines, fenced_blocks
@@ -44,7 +44,7 @@ INFO_STRINGS = [
     "python main.py", 'python title="a.py"', "python title=main.py linenums",
     "{.python}", "{.python .numberLines}",
     "{python}", "python,linenos", "python {1,3}", "ipython", "ipython3", "main.py", "src/main.py",
-    "", " python ", "code", "Py",
+    "", " python ", "code", "Py", "python_3", "lang=python", "python // main.py", "python=1",
 ]  # fmt: skip
 
 
@@ -104,6 +104,13 @@ def test_a_fence_in_the_docstring_of_the_module_does_too():
         f"\ufeff```python\n{WHOLE}```",
         f"```python\n\ufeff{WHOLE}```",
         f"\ufeff{WHOLE}",
+        f"\u200b```python\n{WHOLE}```",
+        f"Here it is:```python\n{WHOLE}```",
+        f"Here it is: ```python\n{WHOLE}```\nDone.",
+        "```python def f(x):\n    return x * 2\n```",
+        f"[PYTHON]\n{WHOLE}[/PYTHON]",
+        f"Sure:\n<code>\n{WHOLE}</code>",
+        f"<pre><code>\n{WHOLE}</code></pre>",
     ],
 )
 def test_markdown_around_a_program_may_be_broken(completion):
@@ -194,6 +201,7 @@ PROSE = st.lists(WORDS, max_size=4).map("\n\n".join)
 FENCES = st.tuples(st.sampled_from("`~"), st.integers(3, 6), st.integers(0, 2))
 
 
+@example("# Solution", ("`", 3, 0), "", 0, "", False)
 @given(PROSE, FENCES, st.sampled_from(INFO_STRINGS), st.integers(0, 3), PROSE, st.booleans())
 @settings(deadline=None, max_examples=300)
 def test_a_program_is_found_in_any_markdown(before, fence, info, indent, after, closed):

@@ -48,6 +48,14 @@ def test_every_layout_gives_the_same_rows(tmp_path, name):
     assert record.sha256 == DIGEST
 
 
+@pytest.mark.parametrize("change", [
+    lambda text: b"\xef\xbb\xbf" + text, lambda text: text.replace(b"\n", b"\r\n"),
+    lambda text: text.replace(b"\n", b"\r"), lambda text: text + b"\n\n", lambda text: text[:-1],
+])  # fmt: skip
+def test_a_byte_order_mark_and_any_line_end_are_read(tmp_path, change):
+    assert [row.values for row in read(tmp_path, change(LINES))] == ROWS
+
+
 def test_a_file_read_twice_is_recorded_once(tmp_path):
     (tmp_path / "rows.jsonl").write_bytes(LINES)
     reader = Reader(LocalSource(kind="local", directory=tmp_path), {})

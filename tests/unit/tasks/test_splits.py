@@ -1,3 +1,6 @@
+import gzip
+import json
+
 import pytest
 
 from restem.config.data import HubSource, LocalSource, TaskData
@@ -40,6 +43,27 @@ def test_shots_and_unanswerable_problems_are_dropped_and_counted(local):
     assert loaded.dropped == {
         "in the few-shot prompt": 1, "no gold answer": 1, "held out for validation": 10
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_without_problems_is_refused_with_the_reasons(local, split):
+    row = {"id": "a.json", "problem": "What?", "solution": "None.", "level": "Level 1"}
+    rows = [row | {"id": f"{n}.json", "subject": "Algebra"} for n in range(3)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (local / "math/train.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(RestemError, match=r"there are no problems \(left out: 3 no gold"):
+        load_split(MATH, data(local, held_out=0), split)
+
+
+@pytest.mark.parametrize("split", CUT)
+def test_a_file_without_rows_is_named(local, split):
+    name = f"math/{'test' if split == 'test' else 'train'}.jsonl.gz"
+    (local / name).write_bytes(gzip.compress(b""))
+    with pytest.raises(RestemError, match="no problems of this split") as refused:
+        load_split(MATH, data(local), split)
+    assert f"{name} with 0 rows" in str(refused.value)
+    if split != "validation":
+        assert load_split(MATH, data(local, held_out=0, **{split: 0}), split).problems == []
 
 
 def test_more_problems_include_the_fewer(local):

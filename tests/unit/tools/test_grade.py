@@ -109,7 +109,8 @@ def test_what_is_no_text_and_no_number_is_an_error(tmp_path, text, field):
     source = tmp_path / "in.jsonl"
     source.write_text(f'{{"id": 1, "{field}": {text}, "{other}": "5"}}\n')
     assert grade_file("math", source, tmp_path / "out.jsonl") == {"error": 1}
-    assert lines(tmp_path / "out.jsonl")[0]["layer"] == "input"
+    row = lines(tmp_path / "out.jsonl")[0]
+    assert (row["id"], row["line"], row["layer"]) == (1, 1, "input")
 
 
 def test_both_fields_as_nan_are_an_error(tmp_path):
