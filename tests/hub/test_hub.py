@@ -1,10 +1,13 @@
 """Every public source is read by the hub's real client, and what fails says what to do."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from tests.hub.conftest import Read
 from tests.hub.layouts import encoded, gsm8k_row, public
@@ -155,7 +158,8 @@ def test_folders_that_hold_the_same_rows_twice_are_refused(read: Read, hub: Hub)
 
 @pytest.fixture
 def model(hub: Hub) -> tuple[str, str, dict[str, Any]]:
-    files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"x" * 20_000}
+    weights = save({"w": np.zeros(5000, np.float32)})
+    files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": weights}
     hub.repositories["owner/model"] = Repository("a" * 40, {**files, "pytorch_model.bin": b"x"})
     return "model", "", {"kind": "hub", "id": "owner/model", "revision": "a" * 40}
 
@@ -187,3 +191,19 @@ def test_a_model_that_is_not_there_says_how_to_fetch_it(
     assert f"hf download owner/model --revision {'a' * 40}" in told
     moved = {**model[2], "revision": "b" * 40}
     assert "no such commit" in read(("model", "", moved))
+
+
+def test_a_model_of_which_a_file_is_missing_or_cut_short_is_not_taken(
+    read: Read, hub: Hub, model: tuple[str, str, dict[str, Any]], tmp_path: Path
+) -> None:
+    known = dict(hub.repositories["owner/model"].files)
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    files = {**known, "model.safetensors.index.json": json.dumps(index).encode()}
+    hub.repositories["owner/model"] = Repository("a" * 40, files)
+    assert "model-2.safetensors is missing" in read(model)
+    whole = known["model.safetensors"]
+    for short in (whole[:-1], whole[:20], b""):
+        files = {**known, "model.safetensors": short}
+        hub.repositories["owner/model"] = Repository("a" * 40, files)
+        told = read(model, HF_HOME=str(tmp_path / str(len(short))))
+        assert "model.safetensors is cut short" in told

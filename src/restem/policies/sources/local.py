@@ -1,5 +1,6 @@
 """A base model from a directory that `save_pretrained` wrote."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -39,5 +40,50 @@ def copy(folder: Path, checkpoint: Path) -> None:
             str(folder),
             "convert it: AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)",
         )
+    check_weights(folder)
     for file in paths:
         shutil.copyfile(file, checkpoint / file.name)
+
+
+def check_weights(folder: Path) -> int:
+    """Return the number of files with weights. Raises RestemError if one is missing or cut short.
+
+    Each file states in its header how long it is, and an index names the files of large models.
+    """
+    weights = {file.name: file for file in folder.glob("*.safetensors")}
+    problems = [f"{name} is missing" for name in sorted(_indexed(folder) - set(weights))]
+    problems += [f"{name} is cut short" for name, f in sorted(weights.items()) if _is_short(f)]
+    if problems:
+        raise RestemError(
+            f"the checkpoint is not complete: {', '.join(problems[:3])}"
+            + (f" and {len(problems) - 3} more" if len(problems) > 3 else ""),
+            str(folder),
+            "copy or download it again",
+        )
+    return len(weights)
+
+
+def _indexed(folder: Path) -> set[str]:
+    """Return the names of the files that an index lists; none for models without an index."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return set()
+    try:
+        return set(json.loads(index.read_text())["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise RestemError(
+            f"the index of the weights cannot be read: {error}", str(index), "fetch it again"
+        ) from error
+
+
+def _is_short(file: Path) -> bool:
+    """Return whether a safetensors file ends before its last tensor, or has no header."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            size = file.stat().st_size - 8 - length
+            header = json.loads(stream.read(length) if size >= 0 else b"")
+            ends = [t["data_offsets"][1] for k, t in header.items() if k != "__metadata__"]
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return True
+    return size < max(ends, default=0)
