@@ -136,7 +136,8 @@ def grade(task: str, source: Path, output: Path, details: bool) -> None:
     from restem.tools.grade import grade_file
 
     counts = grade_file(task, source, output, details)
-    click.echo("grade: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    click.echo(f"grade: {verdicts or f'{source} has no lines'}")
 
 
 @cli.command()
@@ -175,6 +176,32 @@ def merge(base: Path, adapter: Path, output: Path) -> None:
     from restem.training.lora import merge as merge_adapter
 
     merge_adapter(base, adapter, output)
+
+
+@cli.command("new", cls=StageCommand)
+@click.argument("name")
+@click.option(
+    "--model",
+    required=True,
+    help="Hub id (owner/name@commit), folder, or a size of the embedded models, such as S.",
+)
+@click.option("--tasks", multiple=True, required=True, help="Tasks: chain, math, gsm8k ...")
+@click.option("--methods", multiple=True, help="Methods of config/methods; rest-em sft by default.")
+@click.option("--data", type=FOLDER, help="Folder with benchmarks, instead of public sources.")
+@click.option("--output", type=FILE, help="File to write; config/<name>.yaml by default.")
+def new_study(
+    name: str,
+    model: str,
+    tasks: tuple[str, ...],
+    methods: tuple[str, ...],
+    data: Path | None,
+    output: Path | None,
+) -> None:
+    """Write a commented study for a model, some tasks and methods, with sizes for this machine."""
+    from restem.tools.new import command
+
+    path = output or Path(f"config/{name}.yaml")
+    click.echo(command(name, model, tasks, methods, data, path))
 
 
 @cli.command()

@@ -159,7 +159,7 @@ def test_folders_that_hold_the_same_rows_twice_are_refused(read: Read, hub: Hub)
 @pytest.fixture
 def model(hub: Hub) -> tuple[str, str, dict[str, Any]]:
     weights = save({"w": np.zeros(5000, np.float32)})
-    files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": weights}
+    files = {"config.json": b'{"a": 1}', "tokenizer.json": b"{}", "model.safetensors": weights}
     hub.repositories["owner/model"] = Repository("a" * 40, {**files, "pytorch_model.bin": b"x"})
     return "model", "", {"kind": "hub", "id": "owner/model", "revision": "a" * 40}
 
@@ -200,10 +200,11 @@ def test_a_model_of_which_a_file_is_missing_or_cut_short_is_not_taken(
     index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
     files = {**known, "model.safetensors.index.json": json.dumps(index).encode()}
     hub.repositories["owner/model"] = Repository("a" * 40, files)
-    assert "model-2.safetensors is missing" in read(model)
+    assert "names files that are missing: model-2.safetensors" in read(model)
     whole = known["model.safetensors"]
     for short in (whole[:-1], whole[:20], b""):
         files = {**known, "model.safetensors": short}
         hub.repositories["owner/model"] = Repository("a" * 40, files)
         told = read(model, HF_HOME=str(tmp_path / str(len(short))))
-        assert "model.safetensors is cut short" in told
+        assert "the model is not complete: model.safetensors" in told
+        assert "fetch the model again" in told

@@ -145,7 +145,7 @@ def test_a_file_that_was_changed_in_the_cache_is_found(clone: Tree, hub: Hub) ->
 
 def test_models_of_the_hub_are_listed_fetched_and_checked(clone: Tree, hub: Hub) -> None:
     weights = save({"w": np.zeros(5000, np.float32)})
-    files = {"config.json": b"{}", "model.safetensors": weights, "pytorch_model.bin": b"x"}
+    files = {"config.json": b'{"a": 1}', "tokenizer.json": b"{}", "model.safetensors": weights}
     hub.repositories["owner/model"] = Repository("a" * 40, files)
     text = (clone.root / "study.yaml").read_text()
     study = yaml.safe_load(text)
@@ -162,5 +162,5 @@ def test_models_of_the_hub_are_listed_fetched_and_checked(clone: Tree, hub: Hub)
     place = Path(clone.variables["HF_HOME"]) / "hub/models--owner--model/snapshots"
     (place / ("a" * 40) / "model.safetensors").resolve().write_bytes(weights[:-1])
     said = restem(clone, "data", "check", online=False, fails=True)
-    assert "model.safetensors is cut short" in said
+    assert "the model is not complete: model.safetensors has" in said
     (clone.root / "study.yaml").write_text(text)

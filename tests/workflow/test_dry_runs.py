@@ -182,3 +182,45 @@ def test_a_job_can_be_pasted(finished: Any) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert b"reused results/tiny/table.md" in done.stdout
+
+
+def test_what_snakemake_itself_would_read_silently_is_refused(clone: Any) -> None:
+    """Snakemake keeps the last of two equal keys and reads 012 as 10."""
+    path = clone.root / "config" / "twice.yaml"
+    path.write_text((CONFIG / "demo.yaml").read_text() + "study: other\nseeds: [012]\n")
+    done = dry_run(clone, "--configfile", str(path))
+    assert done.returncode == 1
+    assert "the key 'study' is also in line 2" in done.stderr
+    assert "YAML reads 012 as 10" in done.stderr
+
+
+def test_a_contradiction_is_refused_before_the_first_job(clone: Any) -> None:
+    study = (CONFIG / "demo.yaml").read_text()
+    evaluation = "  - {task: chain, split: train, decoding: greedy}\n"
+    assert evaluation in study
+    path = clone.root / "config" / "gap.yaml"
+    path.write_text(study.replace(evaluation, "") + "figures: [train_test_gap]\n")
+    done = dry_run(clone, "--configfile", str(path))
+    assert done.returncode == 1
+    assert "restem: the study has 1 problem:" in done.stderr
+    assert "add a greedy evaluation on train, or leave the figure out" in done.stderr
+
+
+def test_an_incomplete_model_is_refused_before_the_first_job(clone: Any) -> None:
+    model = "models={M: {source: {kind: local, directory: ~/models/none}}}"
+    done = dry_run(clone, "--config", model)
+    assert done.returncode == 1
+    home = clone.environment.get("HOME", str(Path.home()))
+    assert f"models.M.source.directory: {home}/models/none: there is no such d" in done.stderr
+
+
+def test_a_new_study_can_be_planned(clone: Any) -> None:
+    command = [str(Path(clone.command()[0]).parent / "restem"), "new", "mine", "--model", "S"]
+    command += ["--tasks", "chain", "story", "--methods", "rest-em", "rft", "star"]
+    written = subprocess.run(
+        command, cwd=clone.root, env=clone.environment, capture_output=True, text=True, check=False
+    )
+    assert written.returncode == 0, written.stdout + written.stderr
+    done = dry_run(clone, "--configfile", "config/mine.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "results/mine/figures/train_test_gap.pdf" in done.stdout

@@ -145,3 +145,13 @@ def test_the_flexible_policy_forgives_brackets_case_and_a_missing_phrase() -> No
         attempts = [Attempt("(B)", "So the answer is b."), Attempt("(B)", "Hm.\n(B)")]
         verdicts = verifier.verify(attempts, "flexible")
     assert [verdict.verdict for verdict in verdicts] == ["correct", "correct"]
+
+
+@pytest.mark.parametrize("mode", ["strict", "flexible"])
+@pytest.mark.parametrize("markers", [("answer_is",), ()])
+def test_thoughts_are_no_answer(markers: tuple[str, ...], mode: str) -> None:
+    answer = "So the answer is (B)." if markers else "(B)\nas I thought"
+    completion = f"<think>\nSo the answer is (A).\n</think>\n\n{answer}"
+    with open_verifier(Reward(), markers) as verifier:
+        verdicts = verifier.verify([Attempt("(B)", completion), Attempt("(A)", completion)], mode)
+    assert [verdict.verdict for verdict in verdicts] == ["correct", "incorrect"]

@@ -6,7 +6,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from restem.config.models import HubModel
-from restem.policies.sources.local import PATTERNS, check_weights, copy
+from restem.errors import RestemError
+from restem.policies.sources.local import PATTERNS, checkpoint_problems, copy
 from restem.tasks.hub import explained
 
 
@@ -34,7 +35,13 @@ def download(source: HubModel, local_only: bool = False) -> Path:
             allow_patterns=list(PATTERNS),
             local_files_only=local_only,
         )
-    check_weights(Path(folder))
+    problems = checkpoint_problems(Path(folder))
+    if problems:
+        raise RestemError(
+            "the model is not complete: " + "; ".join(problems),
+            f"{source.id} at {source.revision}, in {folder}",
+            "remove that folder and fetch the model again; if it is complete, name another model",
+        )
     return Path(folder)
 
 
