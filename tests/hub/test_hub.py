@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save
 
 from tests.hub.conftest import Read
-from tests.hub.layouts import encoded, gsm8k_row, public
+from tests.hub.layouts import encoded, gsm8k_row, public, repository
 from tests.hub.server import TOKEN, Hub, Repository
 
 # Problems that are left: those of the shots, those without tests, and those held out are dropped.
@@ -52,6 +52,30 @@ def test_every_public_source_is_read_in_its_layout(read: Read) -> None:
     printed = read(*((task, split, data(task)) for task, split in KEPT)).splitlines()
     counts = {key: int(line.split()[0]) for key, line in zip(KEPT, printed, strict=True)}
     assert counts == KEPT
+
+
+REAL = [
+    (task, split)
+    for task, split in KEPT
+    if task not in ("apps", "leetcode", "bbh_direct") and split != "validation"
+]
+
+
+def test_the_benchmarks_give_the_same_problems_from_the_hub_and_from_a_folder(
+    read: Read, hub: Hub, real_data: Path
+) -> None:
+    hub.repositories |= dict(repository(task, real_data) for task, _ in REAL)
+
+    def splits(**source: Any) -> list[tuple[str, str, dict[str, Any]]]:
+        prompts = str(real_data / "prompts")
+        held_out = {"held_out": 0}  # as mbpp needs it
+        return [(t, s, {"source": {**source, **held_out, "prompts": prompts}}) for t, s in REAL]
+
+    ours = splits(kind="local", directory=str(real_data))
+    theirs = [(t, s, {"source": {**public(t), **d["source"]}}) for t, s, d in splits()]
+    wanted = read(*ours, PRINT_CONTENT="1").splitlines()
+    printed = read(*theirs, PRINT_CONTENT="1").splitlines()
+    assert dict(zip(REAL, printed, strict=True)) == dict(zip(REAL, wanted, strict=True))
 
 
 def test_a_file_is_downloaded_once_and_read_without_network_afterwards(
