@@ -182,8 +182,9 @@ def test_folders_that_hold_the_same_rows_twice_are_refused(read: Read, hub: Hub)
 
 @pytest.fixture
 def model(hub: Hub) -> tuple[str, str, dict[str, Any]]:
-    weights = save({"w": np.zeros(5000, np.float32)})
-    files = {"config.json": b'{"a": 1}', "tokenizer.json": b"{}", "model.safetensors": weights}
+    weights = save({"lm_head.weight": np.zeros(5_000, np.float32)})
+    config = b'{"model_type": "llama"}'
+    files = {"config.json": config, "tokenizer.json": b"{}", "model.safetensors": weights}
     hub.repositories["owner/model"] = Repository("a" * 40, {**files, "pytorch_model.bin": b"x"})
     return "model", "", {"kind": "hub", "id": "owner/model", "revision": "a" * 40}
 

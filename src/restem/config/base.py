@@ -42,16 +42,14 @@ class NotANumber:
 def _marked(value: Any, annotation: Any) -> Any:
     """Replace booleans, also in lists and mappings, where only numbers are meant."""
     kinds = _kinds(annotation)
-    if bool in kinds or not kinds & {int, float}:
-        return value
+    return value if bool in kinds or not kinds & {int, float} else _without_booleans(value)
+
+
+def _without_booleans(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _unless_boolean(item) for key, item in value.items()}
+        return {key: _without_booleans(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_unless_boolean(item) for item in value]
-    return _unless_boolean(value)
-
-
-def _unless_boolean(value: Any) -> Any:
+        return [_without_booleans(item) for item in value]
     return NotANumber(value) if isinstance(value, bool) else value
 
 

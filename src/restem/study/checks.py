@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from restem.config.data import EmbeddedSource
 from restem.config.errors import invalid
+from restem.errors import RestemError
 from restem.study.addresses import Draws, Policy
 from restem.study.figure_needs import bad_figures
+from restem.tasks.registry import load_task
+from restem.tasks.sources import Reader
 
 if TYPE_CHECKING:
     from restem.study.graph import StudyGraph
@@ -16,7 +20,8 @@ _LONGEST_KEY: Final = 250  # characters of an MLflow metric, tag or run name
 
 def refuse_contradictions(graph: "StudyGraph") -> None:
     """Raise RestemError with everything that is known to go wrong."""
-    problems = [*_bad_tasks(graph), *_bad_ks(graph), *bad_figures(graph)]
+    problems = [*_bad_tasks(graph), *_bad_splits(graph), *_bad_shots(graph), *_bad_ks(graph)]
+    problems += bad_figures(graph)
     problems = problems or list(_too_long(graph))
     if problems:
         raise invalid(problems, f"study {graph.study.study!r}", "study")
@@ -36,6 +41,34 @@ def _bad_tasks(graph: "StudyGraph") -> Iterator[str]:
                 f"variants.{name}.task: {variant.task} is graded by a human, so nothing can be "
                 "trained on it; train on another task, and evaluate on this one"
             )
+
+
+def _bad_splits(graph: "StudyGraph") -> Iterator[str]:
+    """Describe splits that generated problems do not have."""
+    missing: dict[str, list[str]] = {}
+    for task, split in graph.splits():
+        source = graph.study.tasks[task].data.source
+        if isinstance(source, EmbeddedSource):
+            one = Reader(source.model_copy(update={"pool": 1}), {})
+            try:
+                load_task(graph.module(task)).load(one, split)
+            except RestemError:
+                missing.setdefault(task, []).append(split)
+    for task, splits in missing.items():
+        yield (
+            f"tasks.{task}: it has no {' and no '.join(splits)} split, which the study reads; train "
+            "on another task, and evaluate this one on test"
+        )
+
+
+def _bad_shots(graph: "StudyGraph") -> Iterator[str]:
+    """Describe prompts with more worked examples than an embedded task has."""
+    for name, block in graph.study.tasks.items():
+        source, wanted = block.data.source, block.data.shots
+        if isinstance(source, EmbeddedSource) and wanted:
+            there = len(load_task(graph.module(name)).load(Reader(source, {}), "shots"))
+            if wanted > there:
+                yield f"tasks.{name}.data.shots: {wanted} worked examples of {there}; choose fewer"
 
 
 def _bad_ks(graph: "StudyGraph") -> Iterator[str]:

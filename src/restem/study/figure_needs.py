@@ -152,6 +152,12 @@ def _bad_figure(
             yield f"{path}: figure {figure.module} has no option {option!r}{hint}, or leave it out"
     if wrong:
         return
+    unknown = [name for name in figure.published if name not in graph.published.get("entries", ())]
+    if graph.published and unknown:
+        hint = nearest(unknown[0], graph.published["entries"])
+        yield f"{path}.published: {unknown[0]!r} is not in config/paper/published.yaml{hint}"
+    if experiment and not experiment.variants and figure.trained_on is None:
+        yield f"{path}.trained_on: the experiment has no variants, so name the task here"
     if figure.table == "breakdown":
         yield from _bad_groups(graph, path, figure.options.get("kind"))
     shown = [r for r in graph.results if _is_shown(r, figure, experiment)]

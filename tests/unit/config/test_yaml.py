@@ -140,3 +140,10 @@ def test_a_boolean_or_an_infinite_number_is_no_number(
 def test_a_boolean_in_a_list_of_numbers_is_refused(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match="boolean"):
         Study.model_validate({**yaml.safe_load((CONFIG / "demo.yaml").read_text()), key: value})
+
+
+@pytest.mark.parametrize("rows", [{"a.jsonl": True}, {"a.jsonl": 1, "b.jsonl": False}])
+def test_a_boolean_below_several_keys_is_refused(rows: dict[str, Any]) -> None:
+    source = {"kind": "local", "directory": "data", "files": {"train": rows}}
+    with pytest.raises(ValueError, match="boolean"):
+        TaskData.model_validate({"source": source})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from restem.config.load import load_study, read_yaml
+from restem.config.load import load_published, load_study, read_yaml
 from restem.errors import RestemError
 from restem.study import slices
 from restem.study.figure_needs import figure_needs
@@ -43,7 +43,7 @@ def graph(changes: dict[str, Any]) -> StudyGraph:
             study["evaluations"] += value
         else:
             place[last] = value
-    return StudyGraph(load_study(study, CONFIG))
+    return StudyGraph(load_study(study, CONFIG), load_published(CONFIG))
 
 
 def problems(changes: dict[str, Any]) -> list[str]:
@@ -170,6 +170,22 @@ FIGURES: list[tuple[dict[str, Any], str]] = [
         "its axis `against` is story, which has no result that it shows; add a greedy evaluation",
     ),
 ]
+TASKS: list[tuple[dict[str, Any], str]] = [
+    ({"tasks.chain.data.shots": 99}, "tasks.chain.data.shots: 99 worked examples of"),
+    (
+        {
+            "tasks.facts.data": {"source": {"kind": "embedded"}, "shots": 0},
+            "variants.rest-em.task": "facts",
+        },
+        "tasks.facts: it has no train and no validation split, which the study reads",
+    ),
+    ({"tracking.experiment": "x" * 251}, "tracking.experiment: String should have at most 250"),
+    (
+        {"experiments": {"X": {"title": "x", "figures": {"A": {"module": "comparison"}}}}},
+        "experiments.X.figures.A.trained_on: the experiment has no variants",
+    ),
+    (of_figure("comparison", published=["fig1-l-bse"]), "did you mean 'fig1-l-base'"),
+]
 CLAIMS: list[tuple[dict[str, Any], str]] = [
     (claiming("L/base"), "claims: C: L/base: the study has no model 'L'"),
     (claiming("S/rest-me/last"), "no variant 'rest-me' is trained on S"),
@@ -192,7 +208,9 @@ CLAIMS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "expected"), SIZES + ESTIMATES + FIGURES + CLAIMS, ids=str)
+@pytest.mark.parametrize(
+    ("changes", "expected"), SIZES + TASKS + ESTIMATES + FIGURES + CLAIMS, ids=str
+)
 def test_what_a_run_would_die_of_is_refused_before_it(
     changes: dict[str, Any], expected: str
 ) -> None:

