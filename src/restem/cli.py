@@ -216,7 +216,8 @@ def forecast(
 def data(action: str, configfile: Path) -> None:
     """List what a study reads, fetch it for jobs without a network, or check its content.
 
-    `fetch` keeps what is complete, so it can be run again; `check` compares rows and digests.
+    Data sets, few-shot prompts and models of the hub. `fetch` keeps what is complete, so it can be
+    run again; `check` compares rows and digests.
     """
     from restem.tools import data as tool
 

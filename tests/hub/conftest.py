@@ -16,7 +16,7 @@ from tests.hub.server import Hub, Repository, serve
 Read = Callable[..., str]
 
 READ = """
-import json, sys, tempfile
+import hashlib, json, os, sys, tempfile
 from pathlib import Path
 from restem.config.data import TaskData
 from restem.config.models import HubModel
@@ -34,7 +34,11 @@ for asked in json.loads(sys.argv[1]):
             continue
         data = TaskData.model_validate(asked["data"])
         loaded = load_split(load_task(asked["task"]), data, asked["split"])
-        print(len(loaded.problems), json.dumps(loaded.dropped, sort_keys=True))
+        print(len(loaded.problems), json.dumps(loaded.dropped, sort_keys=True), end="")
+        fields = [(p.question, p.answer, p.level, p.subject, p.solutions) for p in loaded.problems]
+        content = sorted(fields, key=str)  # ties in the order of questions are decided by ids
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        print(f" {digest}" if os.environ.get("PRINT_CONTENT") else "")
     except RestemError as error:
         print(error)
 """

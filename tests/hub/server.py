@@ -159,7 +159,8 @@ class Handler(BaseHTTPRequestHandler):
                 for file in names
             ]  # fmt: skip
         else:
-            siblings = [{"rfilename": file} for file in names]
+            sizes = {file: len(repository.files[file]) for file in names}
+            siblings = [{"rfilename": file, "size": size} for file, size in sizes.items()]
             found = {"id": name, "sha": repository.commit, "siblings": siblings}
         headers = {"Content-Type": "application/json", "X-Repo-Commit": repository.commit}
         self.send(200, json.dumps(found).encode(), headers, with_body=True)

@@ -1,5 +1,6 @@
 """Every public source is read by the hub's real client, and what fails says what to do."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from safetensors.numpy import save
 
 from tests.hub.conftest import Read
-from tests.hub.layouts import encoded, gsm8k_row, public
+from tests.hub.layouts import encoded, gsm8k_row, public, repository
 from tests.hub.server import TOKEN, Hub, Repository
 
 # Problems that are left: those of the shots, those without tests, and those held out are dropped.
@@ -51,6 +52,30 @@ def test_every_public_source_is_read_in_its_layout(read: Read) -> None:
     printed = read(*((task, split, data(task)) for task, split in KEPT)).splitlines()
     counts = {key: int(line.split()[0]) for key, line in zip(KEPT, printed, strict=True)}
     assert counts == KEPT
+
+
+REAL = [
+    (task, split)
+    for task, split in KEPT
+    if task not in ("apps", "leetcode", "bbh_direct") and split != "validation"
+]
+
+
+def test_the_benchmarks_give_the_same_problems_from_the_hub_and_from_a_folder(
+    read: Read, hub: Hub, real_data: Path
+) -> None:
+    hub.repositories |= dict(repository(task, real_data) for task, _ in REAL)
+
+    def splits(**source: Any) -> list[tuple[str, str, dict[str, Any]]]:
+        prompts = str(real_data / "prompts")
+        held_out = {"held_out": 0}  # as mbpp needs it
+        return [(t, s, {"source": {**source, **held_out, "prompts": prompts}}) for t, s in REAL]
+
+    ours = splits(kind="local", directory=str(real_data))
+    theirs = [(t, s, {"source": {**public(t), **d["source"]}}) for t, s, d in splits()]
+    wanted = read(*ours, PRINT_CONTENT="1").splitlines()
+    printed = read(*theirs, PRINT_CONTENT="1").splitlines()
+    assert dict(zip(REAL, printed, strict=True)) == dict(zip(REAL, wanted, strict=True))
 
 
 def test_a_file_is_downloaded_once_and_read_without_network_afterwards(
@@ -191,3 +216,20 @@ def test_a_model_that_is_not_there_says_how_to_fetch_it(
     assert f"hf download owner/model --revision {'a' * 40}" in told
     moved = {**model[2], "revision": "b" * 40}
     assert "no such commit" in read(("model", "", moved))
+
+
+def test_a_model_of_which_a_file_is_missing_or_cut_short_is_not_taken(
+    read: Read, hub: Hub, model: tuple[str, str, dict[str, Any]], tmp_path: Path
+) -> None:
+    known = dict(hub.repositories["owner/model"].files)
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    files = {**known, "model.safetensors.index.json": json.dumps(index).encode()}
+    hub.repositories["owner/model"] = Repository("a" * 40, files)
+    assert "names files that are missing: model-2.safetensors" in read(model)
+    whole = known["model.safetensors"]
+    for short in (whole[:-1], whole[:20], b""):
+        files = {**known, "model.safetensors": short}
+        hub.repositories["owner/model"] = Repository("a" * 40, files)
+        told = read(model, HF_HOME=str(tmp_path / str(len(short))))
+        assert "the model is not complete: model.safetensors" in told
+        assert "fetch the model again" in told

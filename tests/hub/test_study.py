@@ -1,5 +1,6 @@
 """From a clone to a figure on real layouts: fetch with a network, then run without one."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+from safetensors.numpy import save
 
 from tests.hub.layouts import encoded, public
 from tests.hub.server import Hub, Repository, serve
@@ -86,7 +90,7 @@ def restem(tree: Tree, *arguments: str, online: bool, fails: bool = False) -> st
 def test_a_study_is_fetched_and_then_run_without_a_network(clone: Tree, hub: Hub) -> None:
     before = restem(clone, "data", "list", online=True)
     assert f"{MATH} at 21a56338" in before
-    assert "0 of 16 files are here; to fetch: 16, " in before
+    assert "0 of 16 files and models are here; to fetch: 16, " in before
     assert hub.downloads() == []
     restem(clone, "forecast", "--parameters", "T=1e5", online=False)
 
@@ -100,7 +104,7 @@ def test_a_study_is_fetched_and_then_run_without_a_network(clone: Tree, hub: Hub
 
     asked = len(hub.requests)
     after = restem(clone, "data", "list", online=False)
-    assert "16 of 16 files are here" in after and "to fetch" not in after
+    assert "16 of 16 files and models are here" in after and "to fetch" not in after
     checked = restem(clone, "data", "check", online=False)
     assert checked.count("rows, sha256") == 15 + 2  # both prompts are in one wheel
     figure = "results/tiny/figures/accuracy_by_iteration.svg"
@@ -117,11 +121,11 @@ def test_fetching_goes_on_after_a_file_that_fails_and_names_it(clone: Tree, hub:
     clone.variables["HF_HOME"] += "-of-two"
     said = restem(clone, "data", "fetch", online=True, fails=True)
     hub.repositories[MATH] = known
-    assert "2 files cannot be fetched" in said
+    assert "2 files or models cannot be fetched" in said
     first = "geometry/test-00000-of-00001.parquet does not exist at that commit"
     assert f"{MATH} at 21a56338: {first} (and 1 more)" in said
     again = restem(clone, "data", "fetch", online=True)
-    assert "14 of 16 files are here" in again
+    assert "14 of 16 files and models are here" in again
 
 
 def test_a_file_that_was_changed_in_the_cache_is_found(clone: Tree, hub: Hub) -> None:
@@ -131,9 +135,33 @@ def test_a_file_that_was_changed_in_the_cache_is_found(clone: Tree, hub: Hub) ->
     content = file.read_bytes()
     file.resolve().write_bytes(encoded(file.name, [{"question": "a", "answer": "#### 1"}]))
     said = restem(clone, "data", "check", online=False, fails=True)
-    assert "has 1 rows, not 1319" in said
+    assert "has 1 rows, not 1319 (main/test-00000-of-00001.parquet)" in said
     file.resolve().write_bytes(content[:-100])
     said = restem(clone, "data", "check", online=False, fails=True)
-    assert "main/test-00000-of-00001.parquet: the data is not readable Parquet" in said
+    assert "the data is not readable Parquet" in said
+    assert "(main/test-00000-of-00001.parquet)" in said
     file.resolve().write_bytes(content)
     restem(clone, "data", "check", online=False)
+
+
+def test_models_of_the_hub_are_listed_fetched_and_checked(clone: Tree, hub: Hub) -> None:
+    weights = save({"w": np.zeros(5000, np.float32)})
+    files = {"config.json": b'{"a": 1}', "tokenizer.json": b"{}", "model.safetensors": weights}
+    hub.repositories["owner/model"] = Repository("a" * 40, files)
+    text = (clone.root / "study.yaml").read_text()
+    study = yaml.safe_load(text)
+    study["models"]["T"] = {"source": {"kind": "hub", "id": "owner/model", "revision": "a" * 40}}
+    (clone.root / "study.yaml").write_text(yaml.safe_dump(study))
+    listed = restem(clone, "data", "list", online=True)
+    assert re.search(r"owner/model at aaaaaaaa +1 +0 +20\.1 kB +T", listed)
+    assert "owner/model at aaaaaaaa: fetching 20.1 kB" in restem(
+        clone, "data", "fetch", online=True
+    )
+    assert "17 of 17 files and models are here" in restem(clone, "data", "list", online=False)
+    checked = restem(clone, "data", "check", online=False)
+    assert "owner/model at aaaaaaaa 1 files of weights, complete" in checked
+    place = Path(clone.variables["HF_HOME"]) / "hub/models--owner--model/snapshots"
+    (place / ("a" * 40) / "model.safetensors").resolve().write_bytes(weights[:-1])
+    said = restem(clone, "data", "check", online=False, fails=True)
+    assert "the model is not complete: model.safetensors has" in said
+    (clone.root / "study.yaml").write_text(text)

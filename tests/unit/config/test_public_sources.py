@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from restem.config.load import load_study, schema
 from restem.config.study import Study
 from restem.errors import RestemError
+from restem.study.graph import StudyGraph
 from restem.tasks.registry import load_task
 from restem.tasks.splits import input_files
 
@@ -103,3 +105,28 @@ def test_editors_accept_a_task_without_source() -> None:
     blocks = json.loads(schema())["$defs"]
     assert "source" not in blocks["TaskData"].get("required", [])
     assert "data" not in blocks["TaskBlock"].get("required", [])
+
+
+def test_another_pin_concerns_the_problems_of_its_task_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    shutil.copytree(CONFIG, folder)
+    block = {"module": "gsm8k"}
+
+    def settings(folder: Path) -> dict[str, Any]:
+        study = {
+            "study": "test",
+            "tasks": {"math": {}, "words": block},
+            "models": {"S": {"source": {"kind": "embedded", "size": "S"}}},
+            "decodings": {"greedy": {"draws": 1, "temperature": 0, "max_tokens": 8}},
+            "evaluations": [{"task": "math", "split": "test", "decoding": "greedy"}],
+            "figures": [],
+        }
+        graph = StudyGraph(load_study(study, folder))
+        return {task: graph.problems_settings(task, "test") for task in ("math", "words")}
+
+    before = settings(folder)
+    file = folder / "tasks/sources.yaml"
+    file.write_text(file.read_text().replace(PUBLIC["gsm8k"]["revision"], "f" * 40))
+    after = settings(folder)
+    assert after["math"] == before["math"]
+    assert after["words"] != before["words"]
