@@ -90,9 +90,17 @@ def write_policy(
 
 
 def count_parameters(weights: Path) -> int:
-    """Count the parameters in a safetensors file by its header."""
+    """Count the parameters in a safetensors file by its header.
+
+    Raises RestemError if the file has no such header.
+    """
     with weights.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(size))
-    tensors = (entry for name, entry in header.items() if name != "__metadata__")
-    return sum(math.prod(entry["shape"]) for entry in tensors)
+        header = stream.read(size) if size < weights.stat().st_size else b""
+    try:
+        tensors = (entry for name, entry in json.loads(header).items() if name != "__metadata__")
+        return sum(math.prod(entry["shape"]) for entry in tensors)
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise RestemError(
+            "this is no file of weights", str(weights), "run the rule that makes it again"
+        ) from problem

@@ -74,15 +74,16 @@ def _parquet(content: bytes, file: str) -> Iterator[Values]:
 
 def _lines(stream: BinaryIO, file: str) -> Iterator[Values]:
     """Yield one row for each line; only lines at the end may be empty."""
-    blank = False
+    blank = 0
     # Lines of bytes, because JSON may contain U+2028 and the like unescaped; but no CR unescaped.
     lines = (one for line in _unpacked(stream, file) for one in line.rstrip(b"\r\n").split(b"\r"))
     for number, line in enumerate(lines, start=1):
         where = f"{file}, row {number}"
-        if blank:
-            raise damaged(f"{file}, row {number - 1}", "is an empty line")
-        blank = not line.strip()
-        if not blank:
+        if not line.strip():
+            blank = blank or number
+        elif blank:
+            raise damaged(f"{file}, row {blank}", "is an empty line")
+        else:
             text = _decoded(_text if number == 1 else bytes.decode, line, where, "UTF-8")
             yield _as_row(_decoded(json.loads, text, where, "JSON"), where)
 

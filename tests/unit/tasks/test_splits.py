@@ -48,7 +48,8 @@ def test_shots_and_unanswerable_problems_are_dropped_and_counted(local):
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_split_without_problems_is_refused_with_the_reasons(local, split):
     row = {"id": "a.json", "problem": "What?", "solution": "None.", "level": "Level 1"}
-    rows = [row | {"id": f"{n}.json", "subject": "Algebra"} for n in range(3)]
+    rows = [row | {"id": f"{n}.json", "problem": f"What is {n}?"} for n in range(3)]
+    rows = [row | {"subject": "Algebra"} for row in rows]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (local / "math/train.jsonl.gz").write_bytes(gzip.compress(text.encode()))
     with pytest.raises(RestemError, match=r"there are no problems \(left out: 3 no gold"):
