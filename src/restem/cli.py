@@ -15,8 +15,9 @@ import click
 
 from restem.errors import RestemError
 from restem.stages.declaration import load_stage, stage_names
-from restem.tools.parameters import POSITIVE, SHARE, ModelSize
-from restem.tools.stage_commands import FILE, FOLDER, StageCommand, command_of
+from restem.tools.commands import COMMANDS
+from restem.tools.parameters import FILE, FOLDER, POSITIVE, SHARE, ModelSize
+from restem.tools.stage_commands import StageCommand, command_of
 
 EXISTING = click.Path(path_type=Path, exists=True)
 ROOT = Path()
@@ -167,68 +168,6 @@ def plan(targets: tuple[str, ...], configfile: Path | None, images: bool) -> Non
 
 
 @cli.command()
-@click.option("--configfile", type=FILE, help="The study; the demo by default.")
-@click.option(
-    "--keep",
-    type=click.Choice(["all", "final", "needed"]),
-    default="final",
-    show_default=True,
-    help="Checkpoints that stay: all, those of base models and last iterations, or only those that "
-    "a job which has not run yet will read.",
-)
-@click.option("--delete", is_flag=True, help="Delete it; otherwise it is only shown.")
-def prune(configfile: Path | None, keep: str, delete: bool) -> None:
-    """Free the disk space of weights and states that a study no longer needs."""
-    from restem.tools.prune import prune as text
-
-    click.echo(text(configfile, keep, delete))  # type: ignore[arg-type]
-
-
-@cli.command("pin")
-@click.argument("path", type=EXISTING)
-@click.option("--reason", required=True, help="Why it is kept; tables and plans say so.")
-def pin_artifact(path: Path, reason: str) -> None:
-    """Keep an artifact as it is: it does not run again, and its pin is named in all results."""
-    from restem.artifacts.pins import pin
-
-    click.echo(f"pinned {pin(path, reason)}")
-
-
-@cli.command("unpin")
-@click.argument("path", type=EXISTING)
-def unpin_artifact(path: Path) -> None:
-    """Remove a pin; the artifact runs again if its recipe has changed."""
-    from restem.artifacts.pins import unpin
-
-    click.echo(f"unpinned {unpin(path)}")
-
-
-@cli.command()
-@click.argument("other", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--configfile", type=FILE, help="The study; the demo by default.")
-def adopt(other: Path, configfile: Path | None) -> None:
-    """Take over somebody else's results (results/<study>) where the recipes are equal."""
-    from restem.tools.adopt import adopt as text
-
-    click.echo(text(other, configfile))
-
-
-@cli.command()
-@click.argument("targets", nargs=-1)
-@click.option("--configfile", type=FILE, help="The study; the demo by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print it for a machine.")
-def status(targets: tuple[str, ...], configfile: Path | None, as_json: bool) -> None:
-    """Show how far a study is: what is done, runs, waits and failed, and the time left."""
-    import json
-
-    from restem.tools.status import in_words
-    from restem.tools.status import status as look
-
-    found = look(targets, configfile)
-    click.echo(json.dumps(found.as_json(), indent=2) if as_json else in_words(found))
-
-
-@cli.command()
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--output", type=FILE, required=True, help="The archive, a .tar.gz.")
 def archive(results: Path, output: Path) -> None:
@@ -292,35 +231,13 @@ def graph_of(configfile: Path) -> Any:
     return StudyGraph(load_study(read_yaml(configfile), Path("config")))
 
 
+for command in COMMANDS:
+    cli.add_command(command)
+
+
 @cli.group()
 def images() -> None:
     """Build and check container images for Apptainer."""
-
-
-@cli.group()
-def site() -> None:
-    """Write and check the settings of a site: accounts, partitions, limits, shared folders."""
-
-
-@site.command("init")
-@click.option("--output", type=FILE, help="File to write; where restem looks for it by default.")
-def write_site(output: Path | None) -> None:
-    """Write a commented file of site settings."""
-    from restem.deployment.site import site_path, write_template
-
-    path = output or site_path()
-    write_template(path)
-    click.echo(f"wrote {path}: take the # away and write your names")
-
-
-@site.command("show")
-def show_site() -> None:
-    """Check the settings, and print what they say."""
-    from restem.deployment.site import load_site, site_path
-
-    path = site_path()
-    click.echo(f"# {path}" + ("" if path.is_file() else " does not exist; nothing is set"))
-    click.echo(load_site().model_dump_json(indent=2, exclude_none=True))
 
 
 @cli.group()

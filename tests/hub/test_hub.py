@@ -4,7 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from tests.hub.conftest import Read
 from tests.hub.layouts import encoded, gsm8k_row, public
@@ -155,7 +157,9 @@ def test_folders_that_hold_the_same_rows_twice_are_refused(read: Read, hub: Hub)
 
 @pytest.fixture
 def model(hub: Hub) -> tuple[str, str, dict[str, Any]]:
-    files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"x" * 20_000}
+    weights = save({"lm_head.weight": np.zeros(5_000, np.float32)})
+    config = b'{"model_type": "llama"}'
+    files = {"config.json": config, "tokenizer.json": b"{}", "model.safetensors": weights}
     hub.repositories["owner/model"] = Repository("a" * 40, {**files, "pytorch_model.bin": b"x"})
     return "model", "", {"kind": "hub", "id": "owner/model", "revision": "a" * 40}
 

@@ -125,6 +125,7 @@ def test_fetching_goes_on_after_a_file_that_fails_and_names_it(clone: Tree, hub:
 
 
 def test_a_file_that_was_changed_in_the_cache_is_found(clone: Tree, hub: Hub) -> None:
+    restem(clone, "data", "fetch", online=True)
     place = Path(clone.variables["HF_HOME"]) / "hub" / "datasets--openai--gsm8k" / "snapshots"
     (file,) = place.glob("*/main/test-00000-of-00001.parquet")
     content = file.read_bytes()

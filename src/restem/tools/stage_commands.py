@@ -1,14 +1,11 @@
 """The command of a stage, made from its declaration."""
 
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import click
 
 from restem.stages.declaration import Stage, file_of
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+from restem.tools.parameters import FILE, FOLDER
 
 
 class StageCommand(click.Command):
