@@ -41,18 +41,21 @@ def _where(study: "Study", task: str, split: str) -> str:
 
 
 def _empty_for_training(study: "Study") -> Iterator[str]:
+    readers: dict[tuple[str, str], list[str]] = {}
     for name, variant in study.variants.items():
         method = study.method_of(name)
-        if _reads_train(method) and size(study, variant.task, "train") == 0:
-            yield (
-                f"{_where(study, variant.task, 'train')}, but variants.{name} is trained on it; "
-                "set it, for instance to 200, or to null for all problems"
+        for split, reads in (("train", _reads_train), ("validation", _reads_validation)):
+            if reads(method) and size(study, variant.task, split) == 0:
+                readers.setdefault((variant.task, split), []).append(name)
+    for (task, split), names in readers.items():
+        if split == "train":
+            why = "is trained on; set it, for instance to 200, or to null for all problems"
+        else:
+            why = (
+                "takes the validation reward from; set it, for instance to 50; test problems are "
+                "never used for it"
             )
-        if _reads_validation(method) and size(study, variant.task, "validation") == 0:
-            yield (
-                f"{_where(study, variant.task, 'validation')}, but variants.{name} measures the "
-                "validation reward; set it, for instance to 50; test problems are never used for it"
-            )
+        yield f"{_where(study, task, split)}, a split that variants.{', '.join(names)} {why}"
 
 
 def _reads_train(method: "Method") -> bool:

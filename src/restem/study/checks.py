@@ -56,8 +56,8 @@ def _bad_splits(graph: "StudyGraph") -> Iterator[str]:
                 missing.setdefault(task, []).append(split)
     for task, splits in missing.items():
         yield (
-            f"tasks.{task}: it has no {' and no '.join(splits)} split, which the study reads; "
-            "train on another task, and evaluate this one on test"
+            f"tasks.{task}: it has no {' and no '.join(splits)} split that the study reads; train "
+            "on another task, and evaluate this one on test"
         )
 
 

@@ -98,7 +98,7 @@ def test_training_ends_with_its_epochs_or_its_steps() -> None:
 
 def test_methods_without_fine_tuning_train_no_token_and_prompts_are_validated() -> None:
     shots = costs(only({**SAMPLED, "m_step": {"kind": "shots", "shots": 2}}))
-    prompt = costs(only({**SAMPLED, "m_step": {"kind": "prompt", "candidates": 5}}))
+    prompt = costs(only({**SAMPLED, "m_step": {"kind": "prompt", "shots": 2, "candidates": 5}}))
     assert shots["training"] == prompt["training"] == Cost()
     assert shots["validation in training"].draws == 0
     assert prompt["validation in training"].draws > 0

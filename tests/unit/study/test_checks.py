@@ -68,22 +68,22 @@ def claiming(side: str, **claim: Any) -> dict[str, Any]:
 SIZES: list[tuple[dict[str, Any], str]] = [
     (
         {"tasks.chain.data.validation": 0},
-        "tasks.chain.data.validation: 0, but variants.rest-em measures the validation reward",
+        "tasks.chain.data.validation: 0, a split that variants.rest-em takes the validation reward",
     ),
     (
         {"tasks.chain.data.validation": 0, "variants.rest-em.method": "lmsi"},
-        "tasks.chain.data.validation: 0, but variants.rest-em measures the validation reward",
+        "tasks.chain.data.validation: 0, a split that variants.rest-em takes the validation reward",
     ),
     (
         {
             "tasks.gsm8k.data.source": {"kind": "local", "directory": "data", "held_out": 0},
             "variants.rest-em.task": "gsm8k",
         },
-        "tasks.gsm8k.data.source.held_out: 0, but variants.rest-em measures",
+        "tasks.gsm8k.data.source.held_out: 0, a split that variants.rest-em takes",
     ),
     (
         {"tasks.chain.data.train": 0},
-        "tasks.chain.data.train: 0, but variants.rest-em is trained on it",
+        "tasks.chain.data.train: 0, a split that variants.rest-em is trained on",
     ),
     ({"tasks.chain.data.test": 0}, "tasks.chain.data.test: 0, but evaluations.0 is of this split"),
     (
@@ -177,7 +177,7 @@ TASKS: list[tuple[dict[str, Any], str]] = [
             "tasks.facts.data": {"source": {"kind": "embedded"}, "shots": 0},
             "variants.rest-em.task": "facts",
         },
-        "tasks.facts: it has no train and no validation split, which the study reads",
+        "tasks.facts: it has no train and no validation split that the study reads",
     ),
     ({"tracking.experiment": "x" * 251}, "tracking.experiment: String should have at most 250"),
     (
