@@ -27,6 +27,7 @@ rule count_costs:
     input:
         policy="<policy>/policy.json",
         samples=sampled_from_policy,
+        problems=splits_used_in_part,
     output:
         costs="<policy>/costs.parquet",
     log:
@@ -39,6 +40,7 @@ rule count_costs:
         "restem costs"
         " --policy {input.policy:q}"
         " --samples {input.samples:q}"
+        " --problems {input.problems:q}"
         " --output {output.costs:q}"
         " --settings {params.settings:q}"
         " --code {params.code} --environment {params.environment}"

@@ -4,19 +4,23 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from restem.artifacts.tables import ALONE, SHARED
 from restem.config.claims import Contrast
 from restem.pages.ledger import amount
 from restem.pages.markdown import table
 from restem.statistics.verdicts import Finding, Outcome, worded
 
+Costs = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Rows of the ledger by name of a policy and charge."""
+
 
 def markdown(
     outcomes: Sequence[Outcome],
-    costs: Mapping[str, Mapping[str, Any]],
+    costs: Costs,
     label: str,
     confidence: float,
 ) -> str:
-    """Write verdicts in words that follow from the numbers; costs: of policies, by name."""
+    """Write verdicts in words that follow from the numbers."""
     counts = Counter(outcome.verdict for outcome in outcomes)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     rows = [(o.claim.id, o.verdict, worded(o, confidence)) for o in outcomes]
@@ -30,7 +34,7 @@ def markdown(
     return "\n".join([*parts, *(_section(o, costs, confidence) for o in outcomes)])
 
 
-def _section(outcome: Outcome, costs: Mapping[str, Mapping[str, Any]], confidence: float) -> str:
+def _section(outcome: Outcome, costs: Costs, confidence: float) -> str:
     claim = outcome.claim
     lines = [f"## {claim.id}: {outcome.verdict}\n", f"{claim.says} ({claim.where})\n"]
     if claim.paper:
@@ -53,14 +57,18 @@ def _finding(finding: Finding, sampled: bool, confidence: float) -> str:
     )
 
 
-def _compute(tests: Iterable[Contrast], costs: Mapping[str, Mapping[str, Any]]) -> str:
+def _compute(tests: Iterable[Contrast], costs: Costs) -> str:
     """Write what each policy cost: all sampling and training back to the base model."""
     policies = {side.split("@")[0] for test in tests for side in (*test.plus, *test.minus)}
     amounts = [
-        f"{policy} {amount(cost['flops'])} FLOPs, {amount(cost['generated_tokens'])} generated and "
-        f"{amount(cost['trained_tokens'])} trained tokens, {amount(cost['cpu_seconds'])} CPU-s, "
-        f"{amount(cost['gpu_seconds'])} GPU-s"
+        f"{policy} {_both(cost, 'flops')} FLOPs, {_both(cost, 'generated_tokens')} generated and "
+        f"{_both(cost, 'trained_tokens')} trained tokens, {_both(cost, 'cpu_seconds')} CPU-s, "
+        f"{_both(cost, 'gpu_seconds')} GPU-s"
         for policy in sorted(policies)
         if (cost := costs.get(policy))
     ]
-    return f"Compute a seed: {'; '.join(amounts)}." if amounts else ""
+    return f"Compute a seed, alone / shared: {'; '.join(amounts)}." if amounts else ""
+
+
+def _both(cost: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    return " / ".join(amount(cost[charge][name]) for charge in (ALONE, SHARED))

@@ -1,5 +1,7 @@
 """Stage claims: the verdict on every claim, with effect, interval and both sides' compute."""
 
+from typing import Any
+
 from restem.artifacts.files import write_text
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
@@ -38,7 +40,10 @@ def run(
     rows = all_rows(settings.aliases, metrics)
     outcomes = judge(settings.claims, rows, settings.metrics, rates)
     write_table(output, "claims", table("claims", as_rows(outcomes)), job.provenance)
-    spent = {row["name"]: row for row in read_rows(ledger, "ledger") if row["scope"] == "policy"}
+    spent: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in read_rows(ledger, "ledger"):
+        if row["scope"] == "policy":
+            spent.setdefault(row["name"], {})[row["charge"]] = row
     text = markdown(outcomes, spent, settings.label, settings.metrics.confidence)
     write_text(page, text)
     print(f"claims: {', '.join(f'{o.claim.id} {o.verdict}' for o in outcomes)}", flush=True)

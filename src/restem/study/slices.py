@@ -12,7 +12,7 @@ from restem.config.experiment import Experiment, Figure
 from restem.errors import RestemError
 from restem.study.addresses import BASE, Draws, Policy
 from restem.study.graph import StudyGraph
-from restem.study.sharing import groups, sharing
+from restem.study.sharing import groups, last_names, parts, sharing
 
 Settings = dict[str, Any]
 
@@ -92,12 +92,24 @@ def claims(graph: StudyGraph, wildcards: Any) -> Settings:
 def costs(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return the addresses of a policy and of all completions sampled from it."""
     counted = Policy.of(wildcards)
-    return {"policy": counted.path, "draws": [draws.path for draws in graph.sampled_from(counted)]}
+    drawn = [draws.path for draws in graph.sampled_from(counted)]
+    used = parts(graph)
+    of_drawn = [
+        use.model_dump(exclude_defaults=True) for path in drawn for use in used.get(path, ())
+    ]
+    return {"policy": counted.path, "draws": drawn} | ({"parts": of_drawn} if of_drawn else {})
 
 
 def ledger(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return what the ledger adds up: everything that cost something, and who used it."""
-    return {"label": graph.label, "groups": groups(graph)}
+    listed = {
+        scope: {
+            name: [use.model_dump(exclude_defaults=True) for use in uses]
+            for name, uses in of_scope.items()
+        }
+        for scope, of_scope in groups(graph).items()
+    }
+    return {"label": graph.label, "groups": listed, "aliases": last_names(graph)}
 
 
 def recheck(graph: StudyGraph, wildcards: Any) -> Settings:

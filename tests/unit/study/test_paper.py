@@ -20,7 +20,7 @@ from restem.stages import figure
 from restem.statistics.evaluation import summarise
 from restem.study import slices
 from restem.study.graph import StudyGraph
-from restem.study.sharing import policies_of, sharing
+from restem.study.sharing import groups, policies_of, sharing
 
 CONFIG = Path(__file__).parents[3] / "config"
 STUDIES = ("mini", "qwen2.5", "llama3.2")
@@ -177,12 +177,36 @@ def test_the_ledger_knows_everything_that_it_sums_once(mini: StudyGraph) -> None
     addresses = [SimpleNamespace(**vars(policy)) for policy in policies_of(mini)]
     counted = [slices.costs(mini, address) for address in addresses]
     known = [name for costs in counted for name in (costs["policy"], *costs["draws"])]
-    used = {
-        path for named in settings["groups"].values() for paths in named.values() for path in paths
-    }
+    groups = settings["groups"]
+    used = {use["path"] for named in groups.values() for uses in named.values() for use in uses}
     assert used == set(known)
     assert len(known) == len(set(known))
-    assert set(settings["groups"]["experiment"]) == set(mini.study.experiments)
+    assert set(groups["experiment"]) == set(mini.study.experiments)
+
+
+def used_draws(graph: StudyGraph, name: str) -> dict[str, tuple[int | None, float]]:
+    """Return draws and share of problems that a policy of the ledger pays for, by address."""
+    uses = groups(graph)["policy"][name]
+    return {use.path: (use.draws, use.problem_share) for use in uses if "/train/" in use.path}
+
+
+def test_a_policy_pays_for_the_draws_that_it_looked_at(mini: StudyGraph) -> None:
+    """The pool of the base model holds 36 draws a problem; the first iteration looks at 12."""
+    pool = mini.feeds(mini.last("three-times", "L", 0))[0]
+    assert mini.count(pool) == 36
+    assert used_draws(mini, "L/rest-em/1") == {pool.path: (12, 1.0)}
+    assert used_draws(mini, "L/three-times/1") == {pool.path: (None, 1.0)}
+
+
+def test_a_policy_pays_for_the_problems_that_it_looked_at(mini: StudyGraph) -> None:
+    [(draws, share)] = used_draws(mini, "L/questions-14/1").values()
+    assert (draws, share) == (12, 0.142857)
+
+
+def test_an_experiment_pays_for_its_own_evaluations(mini: StudyGraph) -> None:
+    paths = [use.path for use in groups(mini)["experiment"]["F2"]]
+    assert any("/base/" in path and "/math/test/greedy" in path for path in paths)
+    assert not any("/nucleus/" in path or "/vote/" in path for path in paths)
 
 
 @pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
@@ -196,10 +220,12 @@ def test_shards_by_the_dozen_give_no_job_a_thousand_inputs_but_for_the_targets(n
 
 
 def test_a_policy_costs_what_its_ancestors_cost(mini: StudyGraph) -> None:
-    groups = slices.ledger(mini, None)["groups"]["policy"]
-    assert set(groups["S/rest-em/1"]) < set(groups["S/rest-em/2"]) < set(groups["S/rest-em/last"])
-    assert any("/L/" in path for path in groups["S/distill/last"])
-    assert len(groups["S/base"]) == 1
+    by_name = groups(mini)["policy"]
+    paths = {name: {use.path for use in uses} for name, uses in by_name.items()}
+    assert paths["S/rest-em/1"] < paths["S/rest-em/2"] < paths["S/rest-em/3"]
+    assert any("/L/" in path for path in paths["S/distill/1"])
+    assert len(by_name["S/base"]) == 1
+    assert slices.ledger(mini, None)["aliases"]["S/rest-em/last"] == "S/rest-em/3"
 
 
 def test_every_claim_names_policies_that_some_experiment_trains(mini: StudyGraph) -> None:
