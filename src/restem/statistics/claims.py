@@ -6,18 +6,20 @@ side. With m tests this second interval has confidence 1 - (1 - c) / m (Bonferro
 looks find a contradiction too easily; requiring support from all tests needs no correction. In
 all other cases the claim is inconclusive. A claim whose results were not computed is untested, with
 the reason. A test on an empty difficulty bin says nothing and is left out.
+
+A contrast in which some policy was trained once has the interval of that run. It is inconclusive
+about the method, whatever the interval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from restem.config.claims import Claim, Contrast
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.statistics.evaluation import Bootstrap, Floats, Measured, Row, collect
+from restem.statistics.evaluation import Measured, Row, collect, fewest_seeds
 from restem.statistics.false_positives import judge_rates
 from restem.statistics.groups import Key, problems_by_group
+from restem.statistics.intervals import Bootstrap, Estimate
 from restem.statistics.verdicts import (
     Finding,
     LeftOut,
@@ -26,6 +28,7 @@ from restem.statistics.verdicts import (
     Verdict,
     conclude,
     contrast,
+    decided,
     verdict,
 )
 
@@ -88,27 +91,38 @@ class _Judge:
         sides = [(1.0, side) for side in test.plus] + [(-1.0, side) for side in test.minus]
         terms = [(sign, *self._term(test, side)) for sign, side in sides]
         shared = _shared([(policy, problems) for _, policy, problems in terms])
-        quantity = self._claim.quantity
-        name = quantity if quantity == "accuracy" else f"{quantity}@{k}"
-        point, resampled = 0.0, np.zeros(self._settings.resamples)
-        for sign, policy, _ in terms:
-            problems = shared[_place(policy)]
-            values = policy.values(name, k, problems)
-            if test.less_k is not None:
-                values = values - policy.values(f"{quantity}@{test.less_k}", test.less_k, problems)
-            point += sign * float(values.mean())
-            resampled = resampled + sign * self._bootstrap.means(policy, values, problems)
+        estimates = [
+            self._estimate(policy, test, k, shared[_place(policy)]).times(sign)
+            for sign, policy, _ in terms
+        ]
+        effect = sum(estimates[1:], estimates[0])
         span = (-float(len(test.minus)), float(len(test.plus)))
         size = min(map(len, shared.values()))
-        interval = self._bootstrap.interval(resampled, point, span, size)
-        return Finding(
-            k=k,
-            contrast=contrast(test),
-            **interval,
-            problems=size,
-            seeds=min(len(policy.seeds) for _, policy, _ in terms),
-            verdict=self._verdict(interval, resampled, tests),
+        interval = self._bootstrap.interval(effect, span, size)
+        trained = [policy for _, policy, _ in terms if policy.trainings is not None]
+        return decided(
+            self._claim,
+            Finding(
+                k=k,
+                contrast=contrast(test),
+                **interval,
+                problems=size,
+                seeds=fewest_seeds(trained),
+                trained=len(trained),
+                verdict=self._verdict(interval, effect, tests),
+            ),
+            effect.distribution.below,
         )
+
+    def _estimate(
+        self, policy: Measured, test: Contrast, k: int, problems: Sequence[str]
+    ) -> Estimate:
+        quantity = self._claim.quantity
+        name = quantity if quantity == "accuracy" else f"{quantity}@{k}"
+        values = policy.values(name, k, problems)
+        if test.less_k is not None:
+            values = values - policy.values(f"{quantity}@{test.less_k}", test.less_k, problems)
+        return self._bootstrap.estimate(values, problems, policy.trainings)
 
     def _term(self, test: Contrast, side: str) -> tuple[Measured, list[str]]:
         """Find the results of a policy, and the problems of the test among them."""
@@ -154,11 +168,11 @@ class _Judge:
             raise Missing(f"no {test.group.kind} {test.group.name!r} on {place[0]}")
         return problems
 
-    def _verdict(self, interval: Row, resampled: Floats, tests: int) -> Verdict:
+    def _verdict(self, interval: Row, effect: Estimate, tests: int) -> Verdict:
         """Compare the interval with the margin; with several tests a wider one contradicts."""
         tail = (1 - self._settings.confidence) / 2 / tests
         low, high = float(interval["low"]), float(interval["high"])
-        wide_low, wide_high = map(float, np.quantile(resampled, [tail, 1 - tail]))
+        wide_low, wide_high = (effect.distribution.quantile(share) for share in (tail, 1 - tail))
         return verdict(self._claim, (low, high), (min(wide_low, low), max(wide_high, high)))
 
 

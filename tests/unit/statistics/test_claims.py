@@ -17,9 +17,18 @@ SETTINGS = Metrics(ks=(1,), resamples=400, difficulty="bins", breakdowns=("diffi
 
 
 def rows(
-    variant: str, share: float, n: int = 200, iteration: int = 1, seeds: int = 1, **more: Any
+    variant: str,
+    share: float,
+    n: int = 200,
+    iteration: int = 1,
+    seeds: int | None = None,
+    **more: Any,
 ) -> list[dict[str, Any]]:
-    """Return results with that share right, the same problems first for every policy."""
+    """Return results with that share right, the same problems first for every policy.
+
+    Trained policies have three seeds, base models none.
+    """
+    seeds = seeds or (1 if variant == "base" else 3)
     return [
         {
             "task": "math", "split": "test", "model": "S", "variant": variant, "seed": seed,
@@ -127,7 +136,33 @@ def test_words_follow_from_the_numbers() -> None:
     [outcome] = judge([claim()], [*BASE, *rows("rest-em", 0.5)], SETTINGS)
     text = worded(outcome, 0.95)
     assert text.startswith("supported: S/rest-em/last - S/base is +20.0 points [")
-    assert "200 problems, 1 training seed" in text
+    assert "200 problems, 3 training seeds" in text
+
+
+@pytest.mark.parametrize(("share", "expect"), [(0.9, "above"), (0.05, "above"), (0.3, "within")])
+def test_one_training_decides_nothing_about_a_method(share: float, expect: str) -> None:
+    margin = 0.2 if expect == "within" else 0.0
+    once = rows("rest-em", share, seeds=1)
+    [outcome] = judge([claim(expect=expect, margin=margin)], [*BASE, *once], SETTINGS)
+    assert outcome.verdict == "inconclusive"
+    assert "1 training seed: the interval is of this run" in worded(outcome, 0.95)
+
+
+def test_the_seeds_of_a_claim_are_those_of_its_trained_sides() -> None:
+    results = [*BASE, *rows("rest-em", 0.5), *rows("sft", 0.4, seeds=2)]
+    [outcome] = judge([claim()], results, SETTINGS)
+    assert [finding.seeds for finding in outcome.findings] == [3]
+    both = claim(tests=[{"plus": ["S/rest-em/last"], "minus": ["S/sft/last"]}])
+    [outcome] = judge([both], results, SETTINGS)
+    assert [finding.seeds for finding in outcome.findings] == [2]
+
+
+def test_base_models_are_compared_without_any_training() -> None:
+    large = [row | {"model": "L"} for row in rows("base", 0.6, iteration=0)]
+    bases = claim(tests=[{"plus": ["L/base"], "minus": ["S/base"]}])
+    [outcome] = judge([bases], [*BASE, *large], SETTINGS)
+    assert outcome.verdict == "supported"
+    assert "200 problems, no trained policy" in worded(outcome, 0.95)
 
 
 def test_no_difference_at_all_is_never_supported() -> None:

@@ -18,7 +18,7 @@ SIDES = {"plus": ["L/star/last@rationalised"], "minus": ["L/star/last@first-try"
 def rate(origin: str, rejected: int, n: int = 200, **more: Any) -> dict[str, Any]:
     low, high = wilson(rejected / n, n, SETTINGS.confidence)
     return {
-        "task": "math", "model": "L", "variant": "star", "iteration": 1, "seed": None, "seeds": 1,
+        "task": "math", "model": "L", "variant": "star", "iteration": 1, "seed": None, "seeds": 3,
         "check": "equations", "origin": origin, "problems": n, "estimate": rejected / n,
         "low": low, "high": high, **more,
     }  # fmt: skip
@@ -83,6 +83,22 @@ def test_last_is_the_last_iteration_that_was_checked() -> None:
     early = rate("rationalised", 0), rate("first try", 100)
     late = rate("rationalised", 100, iteration=3), rate("first try", 0, iteration=3)
     assert verdict(*early, *late) == "supported"
+
+
+def test_one_training_decides_nothing_about_a_method() -> None:
+    rates = [rate("rationalised", 150, seeds=1), rate("first try", 0, seeds=1)]
+    assert verdict(*rates) == "inconclusive"
+
+
+def test_rates_that_differ_between_trainings_widen_the_interval() -> None:
+    def by_seed(origin: str, *rejected: int) -> list[dict[str, Any]]:
+        return [rate(origin, count, seed=seed) for seed, count in enumerate(rejected)]
+
+    whole = [rate("rationalised", 180, 600), rate("first try", 90, 600)]
+    alike = [*by_seed("rationalised", 60, 60, 60), *by_seed("first try", 30, 30, 30)]
+    apart = [*by_seed("rationalised", 20, 60, 100), *by_seed("first try", 30, 30, 30)]
+    assert verdict(*whole, *alike) == "supported"
+    assert verdict(*whole, *apart) == "inconclusive"
 
 
 def test_many_tests_make_a_contradiction_harder() -> None:
