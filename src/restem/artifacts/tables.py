@@ -86,7 +86,8 @@ SCHEMAS: dict[str, Any] = {
     ),
     "claims": _schema(
         {"claim": _TEXT, "verdict": _TEXT, "problems": _INT, "seeds": _INT},
-        {"k": _INT, "contrast": _TEXT, "test": _TEXT, **_INTERVAL, "reason": _TEXT},
+        {"k": _INT, "contrast": _TEXT, "test": _TEXT, **_INTERVAL, "reason": _TEXT,
+         "p": _FLOAT, "p_family": _FLOAT, "family": _TEXT},  # see restem.statistics.multiplicity
     ),
     "costs": _schema(  # limits of a cell: see restem.accounts.costs
         {"name": _TEXT, "below_draw": _LONG, "below_problem": _LONG, "problems": _LONG, **_COSTS},

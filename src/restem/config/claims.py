@@ -1,6 +1,6 @@
 """A claim of the paper as a test that was written down before the results were seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -32,12 +32,15 @@ class Contrast(Strict):
     )
     minus: list[Side] = Field(default_factory=list, description="Policies that are subtracted.")
     task: str | None = Field(default=None, description="Task; null for the claim's task.")
-    k: list[int] = Field(
-        default=[1], description="Number of draws in pass@k and maj@k; each k is one test."
+    k: list[int] | Literal["all", "largest"] = Field(
+        default=[1],
+        description="Number of draws in pass@k and maj@k; each k is one test. `all` and `largest` "
+        "are those of metrics.ks or metrics.votes that the decoding draws enough for.",
     )
-    less_k: int | None = Field(
+    less_k: int | Literal["larger"] | None = Field(
         default=None,
-        description="Subtract the same contrast at this k, to test whether the gap is larger at k.",
+        description="Subtract the same contrast at this k, to test whether the gap is larger at k; "
+        "`larger`: one test for every larger k of the study.",
     )
     group: Group | None = Field(
         default=None, description="Group of problems to test on; null for all problems."
@@ -116,6 +119,26 @@ class Claim(Strict):
             }
             tests.append(test.model_copy(update=sides))
         return self.model_copy(update={"tests": tests})
+
+    def at(self, ks: Sequence[int]) -> "Claim":
+        """Return the claim with numbers for `all`, `largest` and `larger`: those of a study.
+
+        Without any k the words stay, and the claim cannot be tested.
+        """
+        if not ks:
+            return self
+        return self.model_copy(update={"tests": [t for test in self.tests for t in _at(test, ks)]})
+
+
+def _at(test: Contrast, ks: Sequence[int]) -> list[Contrast]:
+    chosen = (
+        {"all": list(ks), "largest": [max(ks)]}.get(test.k) if isinstance(test.k, str) else None
+    )
+    test = test.model_copy(update={"k": chosen}) if chosen else test
+    if test.less_k != "larger":
+        return [test]
+    larger = [k for k in ks if k > max(map(int, test.k))]
+    return [test.model_copy(update={"less_k": k}) for k in larger]
 
 
 def _renamed(side: str, names: Mapping[str, str]) -> str:

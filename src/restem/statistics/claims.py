@@ -20,6 +20,7 @@ from restem.statistics.evaluation import Measured, Row, collect, fewest_seeds
 from restem.statistics.false_positives import judge_rates
 from restem.statistics.groups import Key, problems_by_group
 from restem.statistics.intervals import Bootstrap, Estimate
+from restem.statistics.multiplicity import in_family
 from restem.statistics.verdicts import (
     Finding,
     LeftOut,
@@ -42,12 +43,13 @@ def judge(
     """Test every claim on the results of a study and on its rates of false positives."""
     measured = collect(rows, settings.ks)
     by_group = problems_by_group(rows, settings)
-    return [
+    outcomes = [
         judge_rates(claim, false_positives, settings)
         if claim.quantity == "false_positives"
         else _Judge(claim, measured, by_group, settings).outcome()
         for claim in claims
     ]
+    return in_family(outcomes, settings.confidence)
 
 
 class _Judge:
@@ -69,9 +71,10 @@ class _Judge:
         return conclude(self._claim, self._findings)
 
     def _findings(self) -> Iterator[Finding | LeftOut]:
-        tests = sum(len(test.k) for test in self._claim.tests)
-        for test in self._claim.tests:
-            for k in test.k:
+        ks = [_numbers(self._claim, test) for test in self._claim.tests]
+        tests = sum(map(len, ks))
+        for test, numbers in zip(self._claim.tests, ks, strict=True):
+            for k in numbers:
                 yield self._left_out(test) or self._finding(test, k, tests)
 
     def _left_out(self, test: Contrast) -> LeftOut | None:
@@ -89,7 +92,7 @@ class _Judge:
 
     def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
         sides = [(1.0, side) for side in test.plus] + [(-1.0, side) for side in test.minus]
-        terms = [(sign, *self._term(test, side)) for sign, side in sides]
+        terms = [(sign, *self._term(test, k, side)) for sign, side in sides]
         shared = _shared([(policy, problems) for _, policy, problems in terms])
         estimates = [
             self._estimate(policy, test, k, shared[_place(policy)]).times(sign)
@@ -120,11 +123,11 @@ class _Judge:
         quantity = self._claim.quantity
         name = quantity if quantity == "accuracy" else f"{quantity}@{k}"
         values = policy.values(name, k, problems)
-        if test.less_k is not None:
+        if isinstance(test.less_k, int):
             values = values - policy.values(f"{quantity}@{test.less_k}", test.less_k, problems)
         return self._bootstrap.estimate(values, problems, policy.trainings)
 
-    def _term(self, test: Contrast, side: str) -> tuple[Measured, list[str]]:
+    def _term(self, test: Contrast, k: int, side: str) -> tuple[Measured, list[str]]:
         """Find the results of a policy, and the problems of the test among them."""
         address, _, split = side.partition("@")
         model, variant, iteration = (*address.split("/"), "0")[:3]
@@ -147,12 +150,13 @@ class _Judge:
             names = ", ".join(decodings)
             raise Missing(f"{side} was evaluated with several decodings ({names}): name one")
         policy = max(matches, key=lambda m: int(m.address["iteration"]))
-        self._check_draws(policy, test, side)
+        self._check_draws(policy, k, test.less_k, side)
         return policy, self._problems_of(policy, test)
 
-    def _check_draws(self, policy: Measured, test: Contrast, side: str) -> None:
-        if self._claim.quantity != "accuracy" and policy.draws < max([*test.k, test.less_k or 1]):
-            raise Missing(f"{side} has {policy.draws} draws, {max(test.k)} are needed")
+    def _check_draws(self, policy: Measured, k: int, less_k: int | str | None, side: str) -> None:
+        needed = max(k, less_k) if isinstance(less_k, int) else k
+        if self._claim.quantity != "accuracy" and policy.draws < needed:
+            raise Missing(f"{side} has {policy.draws} draws, {needed} are needed")
         if self._claim.quantity == "maj" and not policy.has_votes:
             raise Missing(f"{side} has no answers to count")
 
@@ -174,6 +178,13 @@ class _Judge:
         low, high = float(interval["low"]), float(interval["high"])
         wide_low, wide_high = (effect.distribution.quantile(share) for share in (tail, 1 - tail))
         return verdict(self._claim, (low, high), (min(wide_low, low), max(wide_high, high)))
+
+
+def _numbers(claim: Claim, test: Contrast) -> list[int]:
+    """Return the k of a test; the study must have put numbers for its words."""
+    if isinstance(test.k, str) or isinstance(test.less_k, str):
+        raise Missing(f"the study has no k of {claim.quantity}@k that {claim.decoding} draws for")
+    return test.k
 
 
 def _place(policy: Measured) -> tuple[str, str]:

@@ -51,7 +51,8 @@ class LeftOut:
 class Outcome:
     """A claim with its verdict and the findings behind it.
 
-    left_out: tests of empty groups of problems; reason: why the claim is untested.
+    left_out: tests of empty groups of problems; reason: why the claim is untested. p: the p-value
+    of the verdict; p_family, family: p-value and verdict where all claims count together.
     """
 
     claim: Claim
@@ -59,6 +60,9 @@ class Outcome:
     findings: tuple[Finding, ...]
     left_out: tuple[LeftOut, ...] = ()
     reason: str | None = None
+    p: float | None = None
+    p_family: float | None = None
+    family: Verdict | None = None
 
 
 class Missing(Exception):  # noqa: N818 - a result that was not computed is no error
@@ -174,6 +178,9 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "claim": outcome.claim.id,
             "verdict": outcome.verdict,
             "reason": outcome.reason,
+            "p": outcome.p,
+            "p_family": outcome.p_family,
+            "family": outcome.family,
         }
         head |= {**empty, "problems": 0, "seeds": 0}
         if not outcome.findings:

@@ -254,3 +254,28 @@ def test_bins_that_are_all_empty_or_were_never_sorted_leave_a_claim_untested() -
 
 def test_a_bin_left_out_does_not_hide_a_result_that_is_missing() -> None:
     assert verdict(binned(8), tests=of_bins("hard", "easy")) == "untested"
+
+
+def curve(variant: str, *solved: int) -> list[dict[str, Any]]:
+    """Return results of 8 draws, of which the i-th problem solves so many, by turns."""
+    results = rows(variant, 0, iteration=int(variant != "base"), decoding="s", draws=8)
+    return [row | {"correct": solved[i % len(solved)]} for i, row in enumerate(results)]
+
+
+def test_every_k_is_every_k_of_the_study() -> None:
+    every = {"plus": ["S/rest-em/last"], "minus": ["S/base"], "k": "all"}
+    stated = claim(quantity="pass", decoding="s", tests=[every]).at([1, 2, 4, 8])
+    results = [*curve("base", 0, 4, 8), *curve("rest-em", 2, 6, 8)]
+    [outcome] = judge([stated], results, SETTINGS)
+    assert [finding.k for finding in outcome.findings] == [1, 2, 4, 8]
+    larger = {**every, "k": [1], "less_k": "larger"}
+    stated = claim(quantity="pass", decoding="s", tests=[larger]).at([1, 2, 4, 8])
+    assert [(test.k, test.less_k) for test in stated.tests] == [([1], 2), ([1], 4), ([1], 8)]
+
+
+def test_a_claim_on_votes_is_untested_where_the_study_counts_none() -> None:
+    votes = {"plus": ["S/rest-em/last"], "minus": ["S/base"], "k": "largest"}
+    stated = claim(quantity="maj", decoding="s", tests=[votes]).at([])
+    [outcome] = judge([stated], [*curve("base", 0, 4), *curve("rest-em", 4, 8)], SETTINGS)
+    assert outcome.verdict == "untested"
+    assert "no k" in worded(outcome, 0.95)

@@ -284,6 +284,31 @@ def test_a_model_of_claims_must_exist(claim_models: dict[str, Any], expected: st
         walk("mini", claim_models=claim_models)
 
 
+def claim_of(name: str, claim_id: str) -> Claim:
+    [claim] = [claim for claim in walk(name).study.tested_claims if claim.id == claim_id]
+    return claim
+
+
+@pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
+def test_claims_reach_the_largest_k_that_the_study_draws(name: str) -> None:
+    assert claim_of(name, "F5-every-k").tests[0].k == [1, 2, 4, 8, 16, 32, 64]
+    assert [test.less_k for test in claim_of(name, "F5-largest-at-1").tests] == [2, 4, 8, 16, 32, 64]
+    assert claim_of(name, "N1-vote").tests[0].k == [64]
+
+
+def test_claims_ask_for_no_more_than_the_tiny_study_draws() -> None:
+    assert claim_of("mini", "F5-every-k").tests[0].k == [1, 2, 4, 8, 16]
+    assert claim_of("mini", "N1-vote").tests[0].k == [16]
+
+
+def test_both_sizes_are_tested_on_apps_and_humaneval(mini: StudyGraph) -> None:
+    [gain] = [claim for claim in mini.study.tested_claims if claim.id == "F3-gain"]
+    sides = {(test.plus[0].split("/")[0], test.task or gain.task) for test in gain.tests}
+    assert sides == {(m, t) for m in ("S-code", "L-code") for t in ("apps", "humaneval")}
+    assert gain.paper is not None
+    assert "HumanEval" not in gain.paper  # +5.6 and +6.4 are of APPS (section 5.1)
+
+
 # ---- table 1 ----
 
 TABLE_1 = {  # rest-em, rest, star, rft: arXiv 2312.06585v4, table 1
