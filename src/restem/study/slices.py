@@ -15,6 +15,7 @@ from restem.study.graph import StudyGraph
 from restem.study.sharing import groups, last_names, parts, sharing
 
 Settings = dict[str, Any]
+COMPARING = ("math",)  # verifiers that tell of any two answers whether they are equal
 
 
 def problems(graph: StudyGraph, wildcards: Any) -> Settings:
@@ -59,11 +60,21 @@ def policy(graph: StudyGraph, wildcards: Any) -> Settings:
 
 
 def metrics(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return the address that the metrics of some completions carry."""
+    """Return the address that the metrics of some completions carry, and who compares votes."""
     draws = Draws.of(wildcards)
     address = asdict(draws.policy) | {"train_task": draws.policy.task}
     address |= {"task": draws.task, "split": draws.split, "decoding": draws.decoding}
-    return address | {"greedy": graph.study.decodings[draws.decoding].greedy}
+    greedy = graph.study.decodings[draws.decoding].greedy
+    return address | {"greedy": greedy} | ({} if greedy else _equality(graph, draws))
+
+
+def _equality(graph: StudyGraph, draws: Draws) -> Settings:
+    """Return what decides which answers vote together; nothing where they are equal as texts."""
+    verification = graph.rewards_settings(draws.task, draws.split)
+    votes = [k for k in graph.study.metrics.votes if k <= graph.count(draws)]
+    if not votes or verification["verifier"] not in COMPARING:
+        return {}
+    return {name: verification[name] for name in ("verifier", "reward")}
 
 
 def summary(graph: StudyGraph, wildcards: Any) -> Settings:

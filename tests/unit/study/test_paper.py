@@ -292,7 +292,14 @@ def claim_of(name: str, claim_id: str) -> Claim:
 @pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
 def test_claims_reach_the_largest_k_that_the_study_draws(name: str) -> None:
     assert claim_of(name, "F5-every-k").tests[0].k == [1, 2, 4, 8, 16, 32, 64]
-    assert [test.less_k for test in claim_of(name, "F5-largest-at-1").tests] == [2, 4, 8, 16, 32, 64]
+    assert [test.less_k for test in claim_of(name, "F5-largest-at-1").tests] == [
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+    ]
     assert claim_of(name, "N1-vote").tests[0].k == [64]
 
 
@@ -307,6 +314,17 @@ def test_both_sizes_are_tested_on_apps_and_humaneval(mini: StudyGraph) -> None:
     assert sides == {(m, t) for m in ("S-code", "L-code") for t in ("apps", "humaneval")}
     assert gain.paper is not None
     assert "HumanEval" not in gain.paper  # +5.6 and +6.4 are of APPS (section 5.1)
+
+
+def test_votes_are_grouped_by_the_verifier_where_a_study_counts_them(mini: StudyGraph) -> None:
+    of = {d.decoding: d for d in mini.evaluations() if (d.task, d.split) == ("math", "test")}
+    place = SimpleNamespace(on="math", split="test", draw_seed=0, **vars(of["vote"].policy))
+    stated = {}
+    for decoding in ("vote", "greedy"):
+        place.decoding = decoding
+        stated[decoding] = slices.metrics(mini, place).get("verifier")
+    assert stated == {"vote": "math", "greedy": None}
+    assert importlib.import_module("restem.stages.metrics").run.lock == "data"  # it has sympy
 
 
 # ---- table 1 ----
