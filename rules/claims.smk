@@ -76,6 +76,7 @@ rule test_claims:
         metrics=all_metrics(),
         ledger="<results>/ledger.parquet",
         false_positives=table_of_false_positives(),
+        rechecks=all_rechecks(),
     output:
         claims="<results>/claims.parquet",
         page=report(
@@ -95,6 +96,7 @@ rule test_claims:
         " --metrics {input.metrics:q}"
         " --ledger {input.ledger:q}"
         " --false-positives {input.false_positives:q}"
+        " --rechecks {input.rechecks:q}"
         " --output {output.claims:q}"
         " --page {output.page:q}"
         " --settings {params.settings:q}"

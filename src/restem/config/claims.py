@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from restem.config.base import Strict
 
 ORIGINS = ("first-try", "rationalised")
-SIDE = r"^[^/]+/(base|[^/]+/(last|[1-9][0-9]*))(@(train|test|first-try|rationalised))?$"
+SIDE = r"^[^/]+/(base|[^/]+/(last|all|[1-9][0-9]*))(@(train|test|first-try|rationalised))?$"
 Side = Annotated[str, StringConstraints(pattern=SIDE)]
 
 
@@ -26,8 +26,9 @@ class Contrast(Strict):
 
     plus: list[Side] = Field(
         description="Policies that are added, as model/variant/iteration, model/variant/last or "
-        "model/base. @train or @test selects another split; @first-try or @rationalised selects "
-        "the solutions of a claim on false positives.",
+        "model/base; model/variant/all for the solutions of all iterations. @train or @test selects "
+        "another split; @first-try or @rationalised selects the solutions of a claim on false "
+        "positives.",
         min_length=1,
     )
     minus: list[Side] = Field(default_factory=list, description="Policies that are subtracted.")
@@ -41,6 +42,11 @@ class Contrast(Strict):
         default=None,
         description="Subtract the same contrast at this k, to test whether the gap is larger at k; "
         "`larger`: one test for every larger k of the study.",
+    )
+    same_problems: bool = Field(
+        default=False,
+        description="Only for false_positives: compare both sides problem by problem, on those "
+        "that both have solutions of.",
     )
     group: Group | None = Field(
         default=None, description="Group of problems to test on; null for all problems."
@@ -100,7 +106,13 @@ class Claim(Strict):
         if any((side.partition("@")[2] in ORIGINS) != applies for side in sides):
             raise ValueError(f"tests: @{' or @'.join(ORIGINS)} ends each side of false_positives")
         if not applies:
+            if any("/all" in side for side in sides):
+                raise ValueError("tests: all iterations count for false_positives only; name one")
+            if any(test.same_problems for test in self.tests):
+                raise ValueError("tests: same_problems is for false_positives; others always are")
             return
+        if any(test.same_problems and not test.minus for test in self.tests):
+            raise ValueError("tests: same_problems: name both sides, plus and minus")
         if any("/base@" in side for side in sides):
             raise ValueError("tests: a base model is trained on no solutions that could be checked")
         if any((t.k, t.less_k, t.group) != ([1], None, None) for t in self.tests):

@@ -16,12 +16,16 @@ from restem.statistics.verdicts import as_rows
 
 
 class Settings(Strict):
-    """The claims, the estimators, and which names share an artifact."""
+    """The claims, the estimators, and which names share an artifact.
+
+    rechecked: of every recheck, in order, the addresses of the policies that it is of.
+    """
 
     label: str
     claims: list[Claim]
     metrics: Metrics
     aliases: list[tuple[Address, Address]]
+    rechecked: tuple[tuple[Address, ...], ...] = ()
 
 
 @stage(lock="report")
@@ -31,6 +35,7 @@ def run(
     metrics: InputFiles,
     ledger: InputFile,
     false_positives: InputFiles = (),
+    rechecks: InputFiles = (),
     *,
     output: OutputFile,
     page: OutputFile,
@@ -38,7 +43,12 @@ def run(
     """Test the claims of the paper: effect, interval, verdict and compute."""
     rates = [row for path in false_positives for row in read_rows(path, "false_positives")]
     rows = all_rows(settings.aliases, metrics)
-    outcomes = judge(settings.claims, rows, settings.metrics, rates)
+    rechecked = [
+        (address, read_rows(path, "recheck"))
+        for path, addresses in zip(rechecks, settings.rechecked, strict=True)
+        for address in addresses
+    ]
+    outcomes = judge(settings.claims, rows, settings.metrics, rates, rechecked)
     write_table(output, "claims", table("claims", as_rows(outcomes)), job.provenance)
     spent: dict[str, dict[str, dict[str, Any]]] = {}
     for row in read_rows(ledger, "ledger"):

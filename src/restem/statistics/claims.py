@@ -21,6 +21,7 @@ from restem.statistics.false_positives import judge_rates
 from restem.statistics.groups import Key, problems_by_group
 from restem.statistics.intervals import Bootstrap, Estimate
 from restem.statistics.multiplicity import in_family
+from restem.statistics.same_problems import Rechecked
 from restem.statistics.verdicts import (
     Finding,
     LeftOut,
@@ -39,12 +40,13 @@ def judge(
     rows: Sequence[Row],
     settings: Metrics,
     false_positives: Sequence[Row] = (),
+    rechecked: Sequence[Rechecked] = (),
 ) -> list[Outcome]:
-    """Test every claim on the results of a study and on its rates of false positives."""
+    """Test every claim on the results of a study, its rates of false positives and rechecks."""
     measured = collect(rows, settings.ks)
     by_group = problems_by_group(rows, settings)
     outcomes = [
-        judge_rates(claim, false_positives, settings)
+        judge_rates(claim, false_positives, settings, rechecked)
         if claim.quantity == "false_positives"
         else _Judge(claim, measured, by_group, settings).outcome()
         for claim in claims

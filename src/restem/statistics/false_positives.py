@@ -20,7 +20,8 @@ import numpy as np
 from restem.config.claims import Claim, Contrast
 from restem.config.metrics import Metrics
 from restem.statistics.evaluation import Row
-from restem.statistics.intervals import Distribution
+from restem.statistics.intervals import Bootstrap, Distribution
+from restem.statistics.same_problems import Rechecked, compare
 from restem.statistics.verdicts import (
     Finding,
     Interval,
@@ -31,9 +32,6 @@ from restem.statistics.verdicts import (
     decided,
     verdict,
 )
-
-Rechecked = tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]
-"""The address of a policy (task, model, variant, seed, iteration) and its table `recheck`."""
 
 _ADDRESS: Final = ("task", "model", "variant", "iteration")
 _DECIMALS: Final = 12
@@ -93,14 +91,44 @@ def wilson(share: float, n: float, confidence: float) -> tuple[float, float]:
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
-def judge_rates(claim: Claim, rates: Sequence[Row], settings: Metrics) -> Outcome:
-    """Test a claim on rates of false positives; untested if one is missing."""
-    return conclude(claim, lambda: _findings(claim, rates, settings))
+def judge_rates(
+    claim: Claim, rates: Sequence[Row], settings: Metrics, rechecked: Sequence[Rechecked] = ()
+) -> Outcome:
+    """Test a claim on rates of false positives; untested if one is missing.
+
+    rechecked: what tests on the same problems are made from.
+    """
+    return conclude(claim, lambda: _findings(claim, rates, settings, rechecked))
 
 
-def _findings(claim: Claim, rates: Sequence[Row], settings: Metrics) -> Iterator[Finding]:
+def _matched(
+    claim: Claim, test: Contrast, rechecked: Sequence[Rechecked], settings: Metrics
+) -> Finding:
+    bootstrap = Bootstrap(settings)
+    effect, problems, seeds = compare(claim, test, rechecked, bootstrap)
+    interval = bootstrap.interval(effect, (-1.0, 1.0), problems)
+    tail = (1 - settings.confidence) / 2 / len(claim.tests)
+    wide = (effect.distribution.quantile(tail), effect.distribution.quantile(1 - tail))
+    finding = Finding(
+        k=1,
+        contrast=contrast(test),
+        **interval,
+        problems=problems,
+        seeds=seeds,
+        trained=len(test.plus) + len(test.minus),
+        verdict=verdict(claim, (interval["low"], interval["high"]), wide),
+    )
+    return decided(claim, finding, effect.distribution.below)
+
+
+def _findings(
+    claim: Claim, rates: Sequence[Row], settings: Metrics, rechecked: Sequence[Rechecked]
+) -> Iterator[Finding]:
     tail = (1 - settings.confidence) / 2
     for test in claim.tests:
+        if test.same_problems:
+            yield _matched(claim, test, rechecked, settings)
+            continue
         terms = [(1.0, _rate_of(claim, test, side, rates)) for side in test.plus]
         terms += [(-1.0, _rate_of(claim, test, side, rates)) for side in test.minus]
         effect = _Effect.of(terms, rates, NormalDist().inv_cdf(1 - tail))

@@ -170,6 +170,18 @@ class Bootstrap:
         counts = self._problem_counts(tuple(problems))
         return np.asarray(counts @ by_problem / len(problems), np.float64)
 
+    def partial_means(self, values: Floats, present: Floats, problems: Sequence[str]) -> Floats:
+        """Return means as `means` does, where not every seed has results of every problem.
+
+        values, present: by problem and seed; 0 where there is no result, and whether there is one.
+        """
+        counts = self._problem_counts(tuple(problems))
+        numbers = counts @ present
+        sums = counts @ values
+        overall = values.sum(axis=0) / present.sum(axis=0)
+        by_seed = np.where(numbers > 0, sums / np.maximum(numbers, 1.0), overall)
+        return np.asarray(by_seed.mean(axis=1), np.float64)
+
     def interval(self, estimate: Estimate, span: tuple[float, float], n: int) -> dict[str, Any]:
         """Return estimate, low and high; n: number of problems, span: bounds of a value."""
         tail, point = (1 - self._settings.confidence) / 2, estimate.point

@@ -97,7 +97,9 @@ def claims(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return the claims that are tested."""
     tested = graph.study.tested_claims
     listed = [claim.model_dump(mode="json", exclude_defaults=True) for claim in tested]
-    return _estimators(graph) | {"label": graph.label, "claims": listed}
+    policies = [[asdict(alias) for alias in names] for names in rechecked(graph).values()]
+    more = {"rechecked": policies} if policies else {}
+    return _estimators(graph) | {"label": graph.label, "claims": listed} | more
 
 
 def costs(graph: StudyGraph, wildcards: Any) -> Settings:

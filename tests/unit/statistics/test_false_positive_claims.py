@@ -1,6 +1,7 @@
 """Claims on false positives get the verdict that follows from the rates and their intervals."""
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -107,6 +108,73 @@ def test_many_tests_make_a_contradiction_harder() -> None:
     assert verdict(*rates, tests=[SIDES] * 9) == "inconclusive"
 
 
+MATCHED = {
+    "plus": ["L/star/all@rationalised"],
+    "minus": ["L/rest-em/all@first-try"],
+    "same_problems": True,
+}
+
+
+def recheck(variant: str, origin: str, share: float, problems: range, iteration: int = 1) -> Any:
+    """Return rechecks of three seeds: solutions of these problems, of which a share is wrong."""
+    rechecked = []
+    for seed in range(3):
+        rng = random.Random(f"{variant} {seed} {iteration}")
+        rows = [
+            {"problem_id": f"p{i}", "origin": origin, "check": "equations"}
+            | {"outcome": "rejected" if rng.random() < share * hardness(i) else "accepted"}
+            for i in problems
+        ]
+        address = {"task": "math", "model": "L", "variant": variant, "iteration": iteration}
+        rechecked.append((address | {"seed": seed}, rows))
+    return rechecked
+
+
+def hardness(i: int) -> float:
+    """Solutions of the second half of the problems go wrong four times as often."""
+    return 2.0 if i >= 100 else 0.5
+
+
+def matched(*rechecks: Any, **changes: Any) -> Any:
+    stated = claim(tests=[MATCHED | changes])
+    return judge_rates(stated, [], SETTINGS, [item for group in rechecks for item in group])
+
+
+def test_harder_problems_alone_are_no_effect_of_rationalisation() -> None:
+    """Rationalised are the hard problems; solutions of the same problems are as often wrong."""
+    hard = recheck("star", "rationalised", 0.3, range(100, 200))
+    both = recheck("rest-em", "first try", 0.3, range(200))
+    outcome = matched(hard, both)
+    assert outcome.verdict == "inconclusive"
+    [finding] = outcome.findings
+    assert abs(finding.estimate) < 0.1
+    assert (finding.problems, finding.seeds) == (100, 3)
+
+
+def test_what_rationalisation_adds_on_the_same_problems_is_found() -> None:
+    hard = recheck("star", "rationalised", 0.45, range(100, 200))
+    both = recheck("rest-em", "first try", 0.1, range(200))
+    assert matched(hard, both).verdict == "supported"
+
+
+def test_all_iterations_count() -> None:
+    early = recheck("star", "rationalised", 0.3, range(100), iteration=1)
+    late = recheck("star", "rationalised", 0.3, range(100, 150), iteration=2)
+    both = recheck("rest-em", "first try", 0.3, range(200))
+    [finding] = matched(early, late, both).findings
+    assert finding.problems == 150
+    one = {"plus": ["L/star/1@rationalised"]}
+    assert matched(early, late, both, **one).findings[0].problems == 100
+
+
+def test_without_problems_in_common_a_claim_is_untested() -> None:
+    hard = recheck("star", "rationalised", 0.3, range(100, 200))
+    easy = recheck("rest-em", "first try", 0.3, range(100))
+    outcome = matched(hard, easy)
+    assert outcome.verdict == "untested"
+    assert "no problem" in worded(outcome, 0.95)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -116,6 +184,7 @@ def test_many_tests_make_a_contradiction_harder() -> None:
         ({"tests": [{"plus": ["L/star/last"]}]}, "@first-try or @rationalised"),
         ({"tests": [{"plus": ["L/base@first-try"]}]}, "a base model"),
         ({"tests": [{**SIDES, "k": [2]}]}, "no k and no groups"),
+        ({"tests": [{**SIDES, "same_problems": True, "minus": []}]}, "same_problems: name both"),
         ({"split": "train"}, "of what policies are trained on"),
         ({"decoding": "nucleus"}, "of what policies are trained on"),
     ],

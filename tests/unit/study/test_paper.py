@@ -327,6 +327,24 @@ def test_votes_are_grouped_by_the_verifier_where_a_study_counts_them(mini: Study
     assert importlib.import_module("restem.stages.metrics").run.lock == "data"  # it has sympy
 
 
+def test_three_times_the_draws_are_tested_at_both_caps(mini: StudyGraph) -> None:
+    [claim] = [claim for claim in mini.study.tested_claims if claim.id == "N2-three-times"]
+    variants = [test.minus[0].split("/")[1] for test in claim.tests]
+    caps = {name: mini.study.method_of(name).selection.cap for name in variants}
+    assert caps == {"three-times-cap-30": 30, "three-times": 10}
+    assert claim.paper is not None
+    assert "cap" in claim.says
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_rationalised_solutions_are_compared_on_the_same_problems(name: str) -> None:
+    claim = claim_of(name, "N3-rationalisation")
+    sides = [(test.plus, test.minus, test.same_problems) for test in claim.tests]
+    assert sides == [
+        ([f"{m}/star/all@rationalised"], [f"{m}/rest-em/all@first-try"], True) for m in "SL"
+    ]
+
+
 # ---- table 1 ----
 
 TABLE_1 = {  # rest-em, rest, star, rft: arXiv 2312.06585v4, table 1
