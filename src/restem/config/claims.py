@@ -26,9 +26,9 @@ class Contrast(Strict):
 
     plus: list[Side] = Field(
         description="Policies that are added, as model/variant/iteration, model/variant/last or "
-        "model/base; model/variant/all for the solutions of all iterations. @train or @test selects "
-        "another split; @first-try or @rationalised selects the solutions of a claim on false "
-        "positives.",
+        "model/base; model/variant/all for the solutions of all iterations. @train or @test "
+        "selects another split; @first-try or @rationalised selects the solutions of a claim on "
+        "false positives.",
         min_length=1,
     )
     minus: list[Side] = Field(default_factory=list, description="Policies that are subtracted.")

@@ -12,6 +12,7 @@ about the method, whatever the interval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from restem.config.claims import Claim, Contrast
 from restem.config.metrics import Metrics
@@ -54,6 +55,46 @@ def judge(
     return in_family(outcomes, settings.confidence)
 
 
+@dataclass(frozen=True)
+class Effect:
+    """A contrast as estimated, on how many problems, and the trained policies in it."""
+
+    estimate: Estimate
+    problems: int
+    trained: Sequence[Measured]
+
+    @property
+    def seeds(self) -> int:
+        """Return the smallest number of training seeds; 0 without trained policies."""
+        return fewest_seeds(self.trained)
+
+    @property
+    def policies(self) -> int:
+        """Return how many different policies were trained; splits of one count once."""
+        return len({policy.trainings for policy in self.trained})
+
+
+def effects(
+    claims: Sequence[Claim], rows: Sequence[Row], settings: Metrics
+) -> Iterator[tuple[Claim, str, Effect | str]]:
+    """Yield the contrast and the effect of every test; a reason where results are missing.
+
+    Claims on false positives, which are of other results, are left out.
+    """
+    measured = collect(rows, settings.ks)
+    by_group = problems_by_group(rows, settings)
+    for claim in claims:
+        if claim.quantity == "false_positives":
+            continue
+        judge_of_claim = _Judge(claim, measured, by_group, settings)
+        for test in claim.tests:
+            try:
+                for k in numbers_of(claim, test):
+                    yield claim, contrast(test), judge_of_claim.effect(test, k)
+            except Missing as missing:
+                yield claim, contrast(test), str(missing)
+
+
 class _Judge:
     """Test one claim."""
 
@@ -73,7 +114,7 @@ class _Judge:
         return conclude(self._claim, self._findings)
 
     def _findings(self) -> Iterator[Finding | LeftOut]:
-        ks = [_numbers(self._claim, test) for test in self._claim.tests]
+        ks = [numbers_of(self._claim, test) for test in self._claim.tests]
         tests = sum(map(len, ks))
         for test, numbers in zip(self._claim.tests, ks, strict=True):
             for k in numbers:
@@ -92,7 +133,8 @@ class _Judge:
                 return LeftOut(contrast(test), f"no problem is {test.group.name} for {model}")
         return None
 
-    def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
+    def effect(self, test: Contrast, k: int) -> Effect:
+        """Estimate one contrast. Raises Missing if a result does not exist."""
         sides = [(1.0, side) for side in test.plus] + [(-1.0, side) for side in test.minus]
         terms = [(sign, *self._term(test, k, side)) for sign, side in sides]
         shared = _shared([(policy, problems) for _, policy, problems in terms])
@@ -100,23 +142,28 @@ class _Judge:
             self._estimate(policy, test, k, shared[_place(policy)]).times(sign)
             for sign, policy, _ in terms
         ]
-        effect = sum(estimates[1:], estimates[0])
+        return Effect(
+            sum(estimates[1:], estimates[0]),
+            min(map(len, shared.values())),
+            [policy for _, policy, _ in terms if policy.trainings is not None],
+        )
+
+    def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
+        effect = self.effect(test, k)
         span = (-float(len(test.minus)), float(len(test.plus)))
-        size = min(map(len, shared.values()))
-        interval = self._bootstrap.interval(effect, span, size)
-        trained = [policy for _, policy, _ in terms if policy.trainings is not None]
+        interval = self._bootstrap.interval(effect.estimate, span, effect.problems)
         return decided(
             self._claim,
             Finding(
                 k=k,
                 contrast=contrast(test),
                 **interval,
-                problems=size,
-                seeds=fewest_seeds(trained),
-                trained=len(trained),
-                verdict=self._verdict(interval, effect, tests),
+                problems=effect.problems,
+                seeds=effect.seeds,
+                trained=len(effect.trained),
+                verdict=self._verdict(interval, effect.estimate, tests),
             ),
-            effect.distribution.below,
+            effect.estimate.distribution.below,
         )
 
     def _estimate(
@@ -182,7 +229,7 @@ class _Judge:
         return verdict(self._claim, (low, high), (min(wide_low, low), max(wide_high, high)))
 
 
-def _numbers(claim: Claim, test: Contrast) -> list[int]:
+def numbers_of(claim: Claim, test: Contrast) -> list[int]:
     """Return the k of a test; the study must have put numbers for its words."""
     if isinstance(test.k, str) or isinstance(test.less_k, str):
         raise Missing(f"the study has no k of {claim.quantity}@k that {claim.decoding} draws for")
