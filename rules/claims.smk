@@ -27,6 +27,7 @@ rule count_costs:
     input:
         policy="<policy>/policy.json",
         samples=sampled_from_policy,
+        problems=splits_used_in_part,
     output:
         costs="<policy>/costs.parquet",
     log:
@@ -39,6 +40,7 @@ rule count_costs:
         "restem costs"
         " --policy {input.policy:q}"
         " --samples {input.samples:q}"
+        " --problems {input.problems:q}"
         " --output {output.costs:q}"
         " --settings {params.settings:q}"
         " --code {params.code} --environment {params.environment}"
@@ -74,6 +76,7 @@ rule test_claims:
         metrics=all_metrics(),
         ledger="<results>/ledger.parquet",
         false_positives=table_of_false_positives(),
+        rechecks=all_rechecks(),
     output:
         claims="<results>/claims.parquet",
         page=report(
@@ -93,6 +96,7 @@ rule test_claims:
         " --metrics {input.metrics:q}"
         " --ledger {input.ledger:q}"
         " --false-positives {input.false_positives:q}"
+        " --rechecks {input.rechecks:q}"
         " --output {output.claims:q}"
         " --page {output.page:q}"
         " --settings {params.settings:q}"

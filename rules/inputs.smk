@@ -7,7 +7,7 @@ nothing.
 from restem.errors import RestemError
 from restem.policies.sources import load_source
 from restem.tasks.registry import load_task
-from restem.study.sharing import policies_of
+from restem.study.sharing import any_problems_left, parts, policies_of
 from restem.tasks.splits import input_files
 
 
@@ -87,6 +87,14 @@ def sampled_from_policy(wildcards):
     """List the samples of all completions that are sampled from a policy."""
     every = GRAPH.sampled_from(Policy.of(wildcards))
     return [path for draws in every for path in sharded("samples", draws)]
+
+
+def splits_used_in_part(wildcards):
+    """List the splits of a policy's completions, where some problems only are used of them."""
+    used = parts(GRAPH)
+    every = GRAPH.sampled_from(Policy.of(wildcards))
+    partly = [draws for draws in every if any_problems_left(used.get(draws.path, ()))]
+    return sorted({f"<results>/{d.task}/problems/{d.split}.parquet" for d in partly})
 
 
 def shards_of(kind):

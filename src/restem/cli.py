@@ -236,6 +236,21 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
+@cli.command()
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+@click.option("--results", type=FOLDER, help="Those of the pilot; results/<study> by default.")
+@click.option("--problems", type=click.IntRange(2), help="Planned problems; as in the pilot.")
+@click.option("--seeds", type=click.IntRange(1), help="Planned training seeds; as in the pilot.")
+@click.option("--power", default=0.8, type=SHARE, help="Chance to decide an effect.")
+@click.option("--seed-sd", default=0.02, type=SHARE, help="Between trainings; for one-seed pilots.")
+def power(configfile: Path, results: Path | None, **plan: Any) -> None:
+    """Say which effects a study can decide, from a pilot, and which claims it cannot."""
+    from restem.tools.power import Plan
+    from restem.tools.power import power as text
+
+    click.echo(text(configfile, results, Plan(**plan)))
+
+
 @cli.group()
 def images() -> None:
     """Build and check container images for Apptainer."""

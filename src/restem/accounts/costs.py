@@ -7,30 +7,71 @@ the first draw of a problem is charged with the prompt, and the other draws find
 FLOPs are calculated, not measured: per parameter, 2 for a token of a forward pass and 6 for a token
 that is trained on (Kaplan et al. 2020, section 2.1, without attention over the context). The cost
 of validation during an M-step is in its seconds, but not in its tokens.
+
+Several policies may look at one pool of completions, each at its own number of draws and problems.
+Its costs are therefore counted by cells, between the limits of its uses, and every use is charged
+with its cells alone. Times, which are recorded of whole pools only, are divided like the FLOPs.
 """
 
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import Field
+
 from restem.artifacts.seals import read_seal
-from restem.artifacts.tables import read_rows, read_table
+from restem.artifacts.tables import ALONE, SHARED, SUM, read_rows, read_table
+from restem.config.base import Strict
 from restem.policies.manifest import read_policy
 
 FORWARD: Final = 2  # FLOPs per parameter and token
 TRAINING: Final = 6
 
 
+class Use(Strict):
+    """What a name uses of one artifact: a policy, or the first draws of the first problems."""
+
+    path: str = Field(description="Address of the policy or of the completions.")
+    draws: int | None = Field(default=None, description="Draws of each problem; null for all.")
+    problem_share: float = Field(default=1.0, description="Share of the problems.")
+    problems: int | None = Field(default=None, description="Number of problems; null for all.")
+
+    def first_problems(self, count: int) -> int:
+        """Return how many of `count` problems are used, as the selection of examples counts."""
+        used = round(self.problem_share * count)
+        return used if self.problems is None else min(used, self.problems)
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """A part of a pool: draws and problems below these limits, and above those of lesser cells.
+
+    problems: of the whole split; 0 where no use is of some problems only. A policy has one cell.
+    """
+
+    below_draw: int = 0
+    below_problem: int = 0
+    problems: int = 0
+
+    def is_in(self, use: Use) -> bool:
+        """Tell whether a use includes this cell."""
+        if use.draws is not None and self.below_draw > use.draws:
+            return False
+        return self.below_problem <= use.first_problems(self.problems)
+
+
 @dataclass(frozen=True)
 class Cost:
-    """The cost of an artifact or of several; costs can be added."""
+    """The cost of an artifact or of several; costs can be added, and divided among names."""
 
-    draws: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    generated_tokens: int = 0
-    trained_tokens: int = 0
+    draws: float = 0
+    prompt_tokens: float = 0
+    cached_tokens: float = 0
+    generated_tokens: float = 0
+    trained_tokens: float = 0
     flops: float = 0.0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -40,6 +81,10 @@ class Cost:
         """Return the sum, field by field."""
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def times(self, factor: float) -> "Cost":
+        """Return a part of the cost; its counts become fractions."""
+        return Cost(*(factor * getattr(self, f.name) for f in fields(self)))
+
 
 def total(costs: Iterable[Cost]) -> Cost:
     """Return the sum of some costs."""
@@ -48,18 +93,86 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 def cost_of_samples(path: Path, parameters: int) -> Cost:
     """Return the cost of a table of completions, given the policy's number of parameters."""
-    columns = read_table(path, "samples").select(["problem_id", "prompt_tokens", "tokens"])
+    return total(costs_by_cell(path, parameters, ()).values())
+
+
+def costs_by_cell(
+    path: Path, parameters: int, uses: Sequence[Use], problems: Sequence[str] = ()
+) -> dict[Cell, Cost]:
+    """Return the costs of a table of completions by cell; a use is the sum of its cells.
+
+    parameters: of the policy; uses: of the table's address; problems: all of its split, in order;
+    they may be missing where every use is of all problems.
+    """
+    columns = read_table(path, "samples").select(["problem_id", "draw", "prompt_tokens", "tokens"])
     rows = columns.to_pylist()
-    prompt_tokens_by_problem = {row["problem_id"]: row["prompt_tokens"] for row in rows}
-    prompt_tokens = sum(row["prompt_tokens"] for row in rows)
-    generated = sum(row["tokens"] for row in rows)
+    cell_of = _Cells(uses, problems, max((row["draw"] for row in rows), default=0) + 1)
+    first_draws: dict[str, int] = {}
+    for row in rows:
+        first = first_draws.setdefault(row["problem_id"], row["draw"])
+        first_draws[row["problem_id"]] = min(first, row["draw"])
+    counts: dict[Cell, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        pays = row["draw"] == first_draws[row["problem_id"]]
+        counts[cell_of(row)] += Counter(
+            draws=1,
+            prompt=row["prompt_tokens"],
+            computed=row["prompt_tokens"] if pays else 0,
+            generated=row["tokens"],
+        )
     times, usage = _recorded(path)
-    cached = prompt_tokens - sum(prompt_tokens_by_problem.values())
-    if usage.get("draws", 0) > 0:  # the engine counted
-        cached = usage.get("cached_tokens", cached)
-    computed = max(prompt_tokens - cached, 0)
-    flops = float(FORWARD * parameters * (computed + generated))
-    return times + Cost(len(rows), computed, cached, generated, flops=flops)
+    ordered = dict(sorted(counts.items()))
+    _count_as_engine(list(ordered.values()), usage)
+    return _divided(ordered, times, parameters)
+
+
+class _Cells:
+    """Find the cell of a completion."""
+
+    def __init__(self, uses: Sequence[Use], problems: Sequence[str], draws: int) -> None:
+        self._positions = {name: place for place, name in enumerate(problems)}
+        self._count = len(problems)
+        self._draws = sorted({draws, *(u.draws for u in uses if u.draws is not None)})
+        firsts = {use.first_problems(self._count) for use in uses}
+        self._problems = sorted({self._count, *firsts})
+
+    def __call__(self, row: Mapping[str, Any]) -> Cell:
+        below_draw = self._draws[bisect_right(self._draws, row["draw"])]
+        if not self._count:
+            return Cell(below_draw)
+        place = bisect_right(self._problems, self._positions[row["problem_id"]])
+        return Cell(below_draw, self._problems[place], self._count)
+
+
+def _count_as_engine(counts: Sequence[Counter[str]], usage: Mapping[str, Any]) -> None:
+    """Replace our count of computed prompt tokens by the engine's, divided in proportion."""
+    prompt, computed = (sum(c[name] for c in counts) for name in ("prompt", "computed"))
+    if usage.get("draws", 0) <= 0 or not computed:
+        return
+    measured = max(prompt - usage.get("cached_tokens", prompt - computed), 0)
+    before = 0
+    for cell in counts:
+        after = before + cell["computed"]
+        # Rounded cumulatively, so that the parts add up to what the engine counted.
+        cell["computed"] = after * measured // computed - before * measured // computed
+        before = after
+
+
+def _divided(counts: Mapping[Cell, Counter[str]], times: Cost, parameters: int) -> dict[Cell, Cost]:
+    """Return the costs of cells; times in proportion to the tokens that were computed."""
+    tokens = {cell: count["computed"] + count["generated"] for cell, count in counts.items()}
+    everything = sum(tokens.values())
+    costs = {}
+    for cell, count in counts.items():
+        part = tokens[cell] / everything if everything else 1 / len(counts)
+        costs[cell] = times.times(part) + Cost(
+            draws=count["draws"],
+            prompt_tokens=count["computed"],
+            cached_tokens=max(count["prompt"] - count["computed"], 0),
+            generated_tokens=count["generated"],
+            flops=float(FORWARD * parameters * tokens[cell]),
+        )
+    return costs
 
 
 def cost_of_policy(path: Path, parameters: int) -> Cost:
@@ -82,22 +195,61 @@ def _recorded(path: Path) -> tuple[Cost, Mapping[str, Any]]:
     return Cost(seconds=seconds, cpu_seconds=cpu_seconds, gpu_seconds=gpu_seconds), usage
 
 
-def read_costs(path: Path) -> Iterator[tuple[str, Cost]]:
-    """Yield the address and the cost of every row in a table of costs."""
+def read_costs(path: Path) -> Iterator[tuple[str, Cell, Cost]]:
+    """Yield address, cell and cost of every row in a table of costs."""
+    limits = [f.name for f in fields(Cell)]
     for row in read_rows(path, "costs"):
-        yield row.pop("name"), Cost(**row)
+        name, cell = row.pop("name"), Cell(*(row.pop(limit) for limit in limits))
+        yield name, cell, Cost(**row)
 
 
 def sum_by_group(
-    groups: Mapping[str, Mapping[str, Sequence[str]]], costs: Mapping[str, Cost]
+    groups: Mapping[str, Mapping[str, Sequence[Use]]],
+    costs: Iterable[tuple[str, Cell, Cost]],
+    aliases: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one row for each group, in which every artifact counts once.
+    """Return what every name costs alone and shared, and after each scope the sums of both.
 
-    groups: addresses of policies and completions, by scope (policy, variant, experiment, study)
-    and name.
+    groups: uses by scope (policy, variant, experiment, study) and name. aliases: other names, whose
+    rows repeat those of a name and enter no sum. Alone, a name pays for all of its cells, each
+    once. Shared, it pays for an equal part of each among all names of the scope that use it, so the
+    sum over a scope counts everything once.
     """
-    return [
-        {"scope": scope, "name": name, **vars(total(costs[path] for path in dict.fromkeys(paths)))}
-        for scope, groups_of_scope in groups.items()
-        for name, paths in groups_of_scope.items()
-    ]
+    by_path: dict[str, dict[Cell, Cost]] = defaultdict(dict)
+    for path, cell, cost in costs:
+        by_path[path][cell] = by_path[path].get(cell, Cost()) + cost
+    rows: list[dict[str, Any]] = []
+    for scope, uses_by_name in groups.items():
+        charged = _charged(uses_by_name, by_path)
+        for charge, by_name in charged.items():
+            named = {**by_name, **_aliased(by_name, aliases or {}), SUM: total(by_name.values())}
+            rows += [_row(scope, name, charge, cost) for name, cost in named.items()]
+    return rows
+
+
+def _charged(
+    uses_by_name: Mapping[str, Sequence[Use]], by_path: Mapping[str, Mapping[Cell, Cost]]
+) -> dict[str, dict[str, Cost]]:
+    cells = {
+        name: dict.fromkeys((u.path, c) for u in uses for c in by_path[u.path] if c.is_in(u))
+        for name, uses in uses_by_name.items()
+    }
+    users = Counter(key for used in cells.values() for key in used)
+    return {
+        charge: {
+            name: total(
+                by_path[path][cell].times(1 / users[path, cell] if charge == SHARED else 1)
+                for path, cell in used
+            )
+            for name, used in cells.items()
+        }
+        for charge in (ALONE, SHARED)
+    }
+
+
+def _aliased(by_name: Mapping[str, Cost], aliases: Mapping[str, str]) -> dict[str, Cost]:
+    return {alias: by_name[name] for alias, name in aliases.items() if name in by_name}
+
+
+def _row(scope: str, name: str, charge: str, cost: Cost) -> dict[str, Any]:
+    return {"scope": scope, "name": name, "charge": charge, **vars(cost)}

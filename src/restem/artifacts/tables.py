@@ -21,6 +21,9 @@ from restem.errors import RestemError
 
 SCHEMA_VERSION = 1
 KEPT = "kept"  # the decision of an example that is trained on
+ALONE = "alone"  # the charge of the ledger that says what a name would cost by itself
+SHARED = "shared"  # its part, where all names of its scope that use something divide its cost
+SUM = ""  # the name of the row that adds up a scope of the ledger
 
 _TEXT, _INT, _LONG, _FLOAT = pa.string(), pa.int32(), pa.int64(), pa.float64()
 _SOLUTIONS = pa.list_(pa.struct([("source", _TEXT), ("text", _TEXT)]))
@@ -83,10 +86,15 @@ SCHEMAS: dict[str, Any] = {
     ),
     "claims": _schema(
         {"claim": _TEXT, "verdict": _TEXT, "problems": _INT, "seeds": _INT},
-        {"k": _INT, "contrast": _TEXT, "test": _TEXT, **_INTERVAL, "reason": _TEXT},
+        {"k": _INT, "contrast": _TEXT, "test": _TEXT, **_INTERVAL, "reason": _TEXT,
+         "p": _FLOAT, "p_family": _FLOAT, "family": _TEXT},  # see restem.statistics.multiplicity
     ),
-    "costs": _schema({"name": _TEXT, **_COSTS}),
-    "ledger": _schema({"scope": _TEXT, "name": _TEXT, **_COSTS}),
+    "costs": _schema(  # limits of a cell: see restem.accounts.costs
+        {"name": _TEXT, "below_draw": _LONG, "below_problem": _LONG, "problems": _LONG, **_COSTS},
+    ),
+    "ledger": _schema(  # charge: alone or shared; the name of a sum is empty
+        {"scope": _TEXT, "name": _TEXT, "charge": _TEXT, **dict.fromkeys(_COSTS, _FLOAT)},
+    ),
     "recheck": _schema(
         {"problem_id": _TEXT, "source": _TEXT, "draw": _INT, "origin": _TEXT, "kept": _INT,
          "check": _TEXT, "verdict": _TEXT, "outcome": _TEXT},

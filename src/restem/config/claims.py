@@ -1,6 +1,6 @@
 """A claim of the paper as a test that was written down before the results were seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from restem.config.base import Strict
 
 ORIGINS = ("first-try", "rationalised")
-SIDE = r"^[^/]+/(base|[^/]+/(last|[1-9][0-9]*))(@(train|test|first-try|rationalised))?$"
+SIDE = r"^[^/]+/(base|[^/]+/(last|all|[1-9][0-9]*))(@(train|test|first-try|rationalised))?$"
 Side = Annotated[str, StringConstraints(pattern=SIDE)]
 
 
@@ -26,18 +26,27 @@ class Contrast(Strict):
 
     plus: list[Side] = Field(
         description="Policies that are added, as model/variant/iteration, model/variant/last or "
-        "model/base. @train or @test selects another split; @first-try or @rationalised selects "
-        "the solutions of a claim on false positives.",
+        "model/base; model/variant/all for the solutions of all iterations. @train or @test "
+        "selects another split; @first-try or @rationalised selects the solutions of a claim on "
+        "false positives.",
         min_length=1,
     )
     minus: list[Side] = Field(default_factory=list, description="Policies that are subtracted.")
     task: str | None = Field(default=None, description="Task; null for the claim's task.")
-    k: list[int] = Field(
-        default=[1], description="Number of draws in pass@k and maj@k; each k is one test."
+    k: list[int] | Literal["all", "largest"] = Field(
+        default=[1],
+        description="Number of draws in pass@k and maj@k; each k is one test. `all` and `largest` "
+        "are those of metrics.ks or metrics.votes that the decoding draws enough for.",
     )
-    less_k: int | None = Field(
+    less_k: int | Literal["larger"] | None = Field(
         default=None,
-        description="Subtract the same contrast at this k, to test whether the gap is larger at k.",
+        description="Subtract the same contrast at this k, to test whether the gap is larger at k; "
+        "`larger`: one test for every larger k of the study.",
+    )
+    same_problems: bool = Field(
+        default=False,
+        description="Only for false_positives: compare both sides problem by problem, on those "
+        "that both have solutions of.",
     )
     group: Group | None = Field(
         default=None, description="Group of problems to test on; null for all problems."
@@ -97,7 +106,13 @@ class Claim(Strict):
         if any((side.partition("@")[2] in ORIGINS) != applies for side in sides):
             raise ValueError(f"tests: @{' or @'.join(ORIGINS)} ends each side of false_positives")
         if not applies:
+            if any("/all" in side for side in sides):
+                raise ValueError("tests: all iterations count for false_positives only; name one")
+            if any(test.same_problems for test in self.tests):
+                raise ValueError("tests: same_problems is for false_positives; others always are")
             return
+        if any(test.same_problems and not test.minus for test in self.tests):
+            raise ValueError("tests: same_problems: name both sides, plus and minus")
         if any("/base@" in side for side in sides):
             raise ValueError("tests: a base model is trained on no solutions that could be checked")
         if any((t.k, t.less_k, t.group) != ([1], None, None) for t in self.tests):
@@ -116,6 +131,26 @@ class Claim(Strict):
             }
             tests.append(test.model_copy(update=sides))
         return self.model_copy(update={"tests": tests})
+
+    def at(self, ks: Sequence[int]) -> "Claim":
+        """Return the claim with numbers for `all`, `largest` and `larger`: those of a study.
+
+        Without any k the words stay, and the claim cannot be tested.
+        """
+        if not ks:
+            return self
+        return self.model_copy(update={"tests": [t for test in self.tests for t in _at(test, ks)]})
+
+
+def _at(test: Contrast, ks: Sequence[int]) -> list[Contrast]:
+    chosen = (
+        {"all": list(ks), "largest": [max(ks)]}.get(test.k) if isinstance(test.k, str) else None
+    )
+    test = test.model_copy(update={"k": chosen}) if chosen else test
+    if test.less_k != "larger":
+        return [test]
+    larger = [k for k in ks if k > max(map(int, test.k))]
+    return [test.model_copy(update={"less_k": k}) for k in larger]
 
 
 def _renamed(side: str, names: Mapping[str, str]) -> str:

@@ -166,8 +166,16 @@ class Study(Strict):
 
     @property
     def tested_claims(self) -> list[Claim]:
-        """Return the claims about the models of this study."""
-        return [claim.tested_with(self.claim_models) for claim in self.claims]
+        """Return the claims about the models of this study, each k as the study draws it."""
+        return [
+            claim.tested_with(self.claim_models).at(self._ks_of(claim)) for claim in self.claims
+        ]
+
+    def _ks_of(self, claim: Claim) -> list[int]:
+        """Return the k of the study that the decoding of a claim draws enough for."""
+        decoding = self.decodings.get(claim.decoding or "")
+        ks = self.metrics.votes if claim.quantity == "maj" else self.metrics.ks
+        return [k for k in ks if decoding and k <= decoding.draws]
 
     @field_validator("seeds")
     @classmethod

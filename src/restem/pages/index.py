@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
-from restem.pages.ledger import HEADERS, SCOPES, amount
+from restem.pages.ledger import HEADERS, SCOPES, cells_of_scope
 
 _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
@@ -104,9 +104,8 @@ def _claims(claims: Mapping[str, Mapping[str, Any]], findings: Sequence[Mapping[
 
 def _costs(scope: str, title: str, ledger: Sequence[Mapping[str, Any]]) -> str:
     rows = [
-        [_Cell(row["name"]), *(_Cell(amount(float(row[key])), "number") for key in HEADERS)]
-        for row in ledger
-        if row["scope"] == scope
+        [_Cell(name), *(_Cell(amounts, "number") for amounts in costs)]
+        for name, *costs in cells_of_scope(ledger, scope)
     ]
     if not rows:
         return ""

@@ -1,8 +1,9 @@
 """The ledger as Markdown: one table of costs per scope."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from restem.artifacts.tables import ALONE, SHARED, SUM
 from restem.pages.markdown import table
 
 HEADERS: Final = {
@@ -18,9 +19,9 @@ HEADERS: Final = {
 }
 SCOPES: Final = {
     "study": "The whole study, each artifact once",
-    "experiment": "Experiments: what each would need by itself",
-    "variant": "Variants, with their evaluations: what each would need by itself",
-    "policy": "Policies: all sampling and training back to the base model",
+    "experiment": "Experiments, with their evaluations: alone / shared",
+    "variant": "Variants, with their evaluations: alone / shared",
+    "policy": "Policies, one seed, with all that made them: alone / shared",
 }
 
 
@@ -28,19 +29,31 @@ def markdown(rows: Sequence[Mapping[str, Any]], label: str) -> str:
     """Write the sums of all scopes."""
     parts = [f"# What it cost — {label}\n"]
     for scope, title in SCOPES.items():
-        of_scope = [row for row in rows if row["scope"] == scope]
-        if of_scope:
-            cells = [
-                [row["name"], *(amount(float(row[key])) for key in HEADERS)] for row in of_scope
-            ]
+        if cells := list(cells_of_scope(rows, scope)):
             columns = table(["name", *HEADERS.values()], "l" + "r" * len(HEADERS), cells)
             parts.append(f"## {title}\n\n{columns}\n")
     parts.append(
-        "Cached: prompt tokens that the first draw of the same problem had computed. FLOPs: 2 a "
-        "parameter and forward token, 6 a parameter and trained token, counted. Sums of scopes "
-        "overlap, because artifacts are shared.\n"
+        "Alone: what a name would cost by itself, with only the draws and problems that it looked "
+        "at. Shared: its part of what was computed, where what several names of a table use is "
+        "divided among them equally; the sum of these parts counts everything once. Cached: prompt "
+        "tokens that the first draw of the same problem had computed. FLOPs: 2 a parameter and "
+        "forward token, 6 a parameter and trained token, counted.\n"
     )
     return "\n".join(parts)
+
+
+def cells_of_scope(rows: Sequence[Mapping[str, Any]], scope: str) -> Iterator[list[str]]:
+    """Yield the names of a scope, each with its costs alone and shared; last, their sum."""
+    charged = {
+        (row["name"], row["charge"]): row for row in rows if row["scope"] == scope
+    }  # in the order of the ledger, in which the sum is last
+    for name in dict.fromkeys(name for name, _ in charged):
+        costs = [charged[name, charge] for charge in (ALONE, SHARED)]
+        if scope == "study":
+            costs = costs[:1]
+        amounts = (" / ".join(amount(float(cost[key])) for cost in costs) for key in HEADERS)
+        if name != SUM or scope != "study":
+            yield [name if name != SUM else "sum", *amounts]
 
 
 def readable(size: float) -> str:

@@ -1,5 +1,7 @@
 """Stage claims: the verdict on every claim, with effect, interval and both sides' compute."""
 
+from typing import Any
+
 from restem.artifacts.files import write_text
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
@@ -14,12 +16,16 @@ from restem.statistics.verdicts import as_rows
 
 
 class Settings(Strict):
-    """The claims, the estimators, and which names share an artifact."""
+    """The claims, the estimators, and which names share an artifact.
+
+    rechecked: of every recheck, in order, the addresses of the policies that it is of.
+    """
 
     label: str
     claims: list[Claim]
     metrics: Metrics
     aliases: list[tuple[Address, Address]]
+    rechecked: tuple[tuple[Address, ...], ...] = ()
 
 
 @stage(lock="report")
@@ -29,6 +35,7 @@ def run(
     metrics: InputFiles,
     ledger: InputFile,
     false_positives: InputFiles = (),
+    rechecks: InputFiles = (),
     *,
     output: OutputFile,
     page: OutputFile,
@@ -36,9 +43,17 @@ def run(
     """Test the claims of the paper: effect, interval, verdict and compute."""
     rates = [row for path in false_positives for row in read_rows(path, "false_positives")]
     rows = all_rows(settings.aliases, metrics)
-    outcomes = judge(settings.claims, rows, settings.metrics, rates)
+    rechecked = [
+        (address, read_rows(path, "recheck"))
+        for path, addresses in zip(rechecks, settings.rechecked, strict=True)
+        for address in addresses
+    ]
+    outcomes = judge(settings.claims, rows, settings.metrics, rates, rechecked)
     write_table(output, "claims", table("claims", as_rows(outcomes)), job.provenance)
-    spent = {row["name"]: row for row in read_rows(ledger, "ledger") if row["scope"] == "policy"}
+    spent: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in read_rows(ledger, "ledger"):
+        if row["scope"] == "policy":
+            spent.setdefault(row["name"], {})[row["charge"]] = row
     text = markdown(outcomes, spent, settings.label, settings.metrics.confidence)
     write_text(page, text)
     print(f"claims: {', '.join(f'{o.claim.id} {o.verdict}' for o in outcomes)}", flush=True)

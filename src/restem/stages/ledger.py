@@ -1,6 +1,6 @@
 """Stage ledger: what every policy, variant and experiment cost."""
 
-from restem.accounts.costs import read_costs, sum_by_group
+from restem.accounts.costs import Use, read_costs, sum_by_group
 from restem.artifacts.files import write_text
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
@@ -10,10 +10,11 @@ from restem.stages.declaration import InputFiles, OutputFile, stage
 
 
 class Settings(Strict):
-    """Which policies and completions belong to which use, by scope and name."""
+    """What is used of which policies and completions, by scope and name; other names of names."""
 
     label: str
-    groups: dict[str, dict[str, list[str]]]
+    groups: dict[str, dict[str, list[Use]]]
+    aliases: dict[str, str]
 
 
 @stage(lock="report")
@@ -21,8 +22,8 @@ def run(
     job: Job, settings: Settings, costs: InputFiles, *, output: OutputFile, page: OutputFile
 ) -> None:
     """Add up what every policy, variant and experiment cost."""
-    cost_by_name = dict(cost for path in costs for cost in read_costs(path))
-    rows = sum_by_group(settings.groups, cost_by_name)
+    counted = [cost for path in costs for cost in read_costs(path)]
+    rows = sum_by_group(settings.groups, counted, settings.aliases)
     write_table(output, "ledger", table("ledger", rows), job.provenance)
     write_text(page, markdown(rows, settings.label))
-    print(f"ledger: {len(cost_by_name)} policies and samples, {len(rows)} sums", flush=True)
+    print(f"ledger: {len(counted)} parts of policies and samples, {len(rows)} sums", flush=True)

@@ -1,25 +1,28 @@
 """Stage metrics: how many completions of each problem were correct."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from restem.answers.normalise import canonical_answer
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
-from restem.config.base import Strict
+from restem.config.base import Strict, VerifierModule
+from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.policies.manifest import read_policy
+from restem.rewards.registry import load_verifier
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
-from restem.statistics.votes import ballot_of, to_cell
+from restem.statistics.votes import Same, ballot_of, to_cell
 from restem.tasks.problem import Problem, read_problems
 
 
 class Settings(Strict):
     """The address of what is counted: policy, evaluated split and decoding.
 
-    greedy: whether the decoding has temperature 0.
+    greedy: whether the decoding has temperature 0. verifier, reward: what decides which answers
+    vote together; without a verifier, answers are equal as texts only.
     """
 
     task: str
@@ -31,9 +34,11 @@ class Settings(Strict):
     seed: int
     iteration: int
     greedy: bool
+    verifier: VerifierModule = ""
+    reward: Reward = Reward()
 
 
-@stage(lock="report")
+@stage(lock="data")
 def run(
     job: Job,
     settings: Settings,
@@ -45,20 +50,32 @@ def run(
     output: OutputFile,
 ) -> None:
     """Count the correct completions of every problem; a halted policy has one row."""
-    address = settings.model_dump(exclude={"train_task"})
+    address = settings.model_dump(exclude={"train_task", "verifier", "reward"})
     halted = read_policy(policy).halted
     all_problems = read_problems(problems)
     if halted:
-        rows = [_row(address, None, [], {}, halted)]
+        rows = [_row(address, None, [], {}, halted, None)]
     else:
         tokens = {_key(r): r["tokens"] for path in samples for r in read_rows(path, "samples")}
         verdicts = _by_problem(rewards)
         _close_counts(all_problems, tokens, verdicts, output)
-        rows = [_row(address, p, verdicts[p.id], tokens, None) for p in all_problems]
+        with _equality(settings) as same:
+            rows = [_row(address, p, verdicts[p.id], tokens, None, same) for p in all_problems]
     write_table(output, "metrics", table("metrics", rows), job.provenance)
     correct, draws = (sum(row[name] for row in rows) for name in ("correct", "draws"))
     share = f"{correct / draws:.1%} of {draws} correct" if draws else f"halted: {halted}"
     print(f"metrics: {settings.variant}/{settings.iteration} on {settings.split}, {share}")
+
+
+@contextmanager
+def _equality(settings: Settings) -> Iterator[Same | None]:
+    """Open the equality of the task's verifier; each pair is compared once while it is open."""
+    if not settings.verifier:
+        yield None
+        return
+    with load_verifier(settings.verifier)(settings.reward, ()) as verifier:
+        compare = verifier.compare  # type: ignore[attr-defined]
+        yield lambda pairs: [verdict.verdict == "correct" for verdict in compare(pairs)]
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, int]:
@@ -96,6 +113,7 @@ def _row(
     verdicts: Sequence[Mapping[str, Any]],
     tokens: Mapping[tuple[str, int], int],
     halted: str | None,
+    same: Same | None,
 ) -> dict[str, Any]:
     counts = Counter(row["verdict"] for row in verdicts)
     lengths = [tokens[_key(row)] for row in verdicts]
@@ -109,7 +127,7 @@ def _row(
         "unextractable": counts["unextractable"],
         "completion_tokens_mean": sum(lengths) / len(lengths) if lengths else 0.0,
         "halted": halted,
-        **_ballot(verdicts),
+        **_ballot(verdicts, same),
         **_points(verdicts),
     }
 
@@ -122,10 +140,10 @@ def _points(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"points": full * sum(row["fraction"] for row in verdicts) / len(verdicts), "of": full}
 
 
-def _ballot(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _ballot(verdicts: Sequence[Mapping[str, Any]], same: Same | None) -> dict[str, Any]:
     """Return what a vote needs; one draw, or draws without answers, make none."""
     drawn = sorted(verdicts, key=lambda row: int(row["draw"]))
     if len(drawn) < 2 or all(row["extracted"] is None for row in drawn):
         return {"choices": None, "right": None}
-    ballot = ballot_of(drawn, [canonical_answer(row["extracted"]) for row in drawn])
+    ballot = ballot_of(drawn, [row["extracted"] for row in drawn], same)
     return {"choices": to_cell(ballot.choices), "right": to_cell(sorted(ballot.right))}

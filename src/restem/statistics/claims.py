@@ -6,18 +6,23 @@ side. With m tests this second interval has confidence 1 - (1 - c) / m (Bonferro
 looks find a contradiction too easily; requiring support from all tests needs no correction. In
 all other cases the claim is inconclusive. A claim whose results were not computed is untested, with
 the reason. A test on an empty difficulty bin says nothing and is left out.
+
+A contrast in which some policy was trained once has the interval of that run. It is inconclusive
+about the method, whatever the interval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
+from dataclasses import dataclass
 
 from restem.config.claims import Claim, Contrast
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.statistics.evaluation import Bootstrap, Floats, Measured, Row, collect
+from restem.statistics.evaluation import Measured, Row, collect, fewest_seeds
 from restem.statistics.false_positives import judge_rates
 from restem.statistics.groups import Key, problems_by_group
+from restem.statistics.intervals import Bootstrap, Estimate
+from restem.statistics.multiplicity import in_family
+from restem.statistics.same_problems import Rechecked
 from restem.statistics.verdicts import (
     Finding,
     LeftOut,
@@ -26,6 +31,7 @@ from restem.statistics.verdicts import (
     Verdict,
     conclude,
     contrast,
+    decided,
     verdict,
 )
 
@@ -35,16 +41,58 @@ def judge(
     rows: Sequence[Row],
     settings: Metrics,
     false_positives: Sequence[Row] = (),
+    rechecked: Sequence[Rechecked] = (),
 ) -> list[Outcome]:
-    """Test every claim on the results of a study and on its rates of false positives."""
+    """Test every claim on the results of a study, its rates of false positives and rechecks."""
     measured = collect(rows, settings.ks)
     by_group = problems_by_group(rows, settings)
-    return [
-        judge_rates(claim, false_positives, settings)
+    outcomes = [
+        judge_rates(claim, false_positives, settings, rechecked)
         if claim.quantity == "false_positives"
         else _Judge(claim, measured, by_group, settings).outcome()
         for claim in claims
     ]
+    return in_family(outcomes, settings.confidence)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A contrast as estimated, on how many problems, and the trained policies in it."""
+
+    estimate: Estimate
+    problems: int
+    trained: Sequence[Measured]
+
+    @property
+    def seeds(self) -> int:
+        """Return the smallest number of training seeds; 0 without trained policies."""
+        return fewest_seeds(self.trained)
+
+    @property
+    def policies(self) -> int:
+        """Return how many different policies were trained; splits of one count once."""
+        return len({policy.trainings for policy in self.trained})
+
+
+def effects(
+    claims: Sequence[Claim], rows: Sequence[Row], settings: Metrics
+) -> Iterator[tuple[Claim, str, Effect | str]]:
+    """Yield the contrast and the effect of every test; a reason where results are missing.
+
+    Claims on false positives, which are of other results, are left out.
+    """
+    measured = collect(rows, settings.ks)
+    by_group = problems_by_group(rows, settings)
+    for claim in claims:
+        if claim.quantity == "false_positives":
+            continue
+        judge_of_claim = _Judge(claim, measured, by_group, settings)
+        for test in claim.tests:
+            try:
+                for k in numbers_of(claim, test):
+                    yield claim, contrast(test), judge_of_claim.effect(test, k)
+            except Missing as missing:
+                yield claim, contrast(test), str(missing)
 
 
 class _Judge:
@@ -66,9 +114,10 @@ class _Judge:
         return conclude(self._claim, self._findings)
 
     def _findings(self) -> Iterator[Finding | LeftOut]:
-        tests = sum(len(test.k) for test in self._claim.tests)
-        for test in self._claim.tests:
-            for k in test.k:
+        ks = [numbers_of(self._claim, test) for test in self._claim.tests]
+        tests = sum(map(len, ks))
+        for test, numbers in zip(self._claim.tests, ks, strict=True):
+            for k in numbers:
                 yield self._left_out(test) or self._finding(test, k, tests)
 
     def _left_out(self, test: Contrast) -> LeftOut | None:
@@ -84,33 +133,50 @@ class _Judge:
                 return LeftOut(contrast(test), f"no problem is {test.group.name} for {model}")
         return None
 
-    def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
+    def effect(self, test: Contrast, k: int) -> Effect:
+        """Estimate one contrast. Raises Missing if a result does not exist."""
         sides = [(1.0, side) for side in test.plus] + [(-1.0, side) for side in test.minus]
-        terms = [(sign, *self._term(test, side)) for sign, side in sides]
+        terms = [(sign, *self._term(test, k, side)) for sign, side in sides]
         shared = _shared([(policy, problems) for _, policy, problems in terms])
-        quantity = self._claim.quantity
-        name = quantity if quantity == "accuracy" else f"{quantity}@{k}"
-        point, resampled = 0.0, np.zeros(self._settings.resamples)
-        for sign, policy, _ in terms:
-            problems = shared[_place(policy)]
-            values = policy.values(name, k, problems)
-            if test.less_k is not None:
-                values = values - policy.values(f"{quantity}@{test.less_k}", test.less_k, problems)
-            point += sign * float(values.mean())
-            resampled = resampled + sign * self._bootstrap.means(policy, values, problems)
-        span = (-float(len(test.minus)), float(len(test.plus)))
-        size = min(map(len, shared.values()))
-        interval = self._bootstrap.interval(resampled, point, span, size)
-        return Finding(
-            k=k,
-            contrast=contrast(test),
-            **interval,
-            problems=size,
-            seeds=min(len(policy.seeds) for _, policy, _ in terms),
-            verdict=self._verdict(interval, resampled, tests),
+        estimates = [
+            self._estimate(policy, test, k, shared[_place(policy)]).times(sign)
+            for sign, policy, _ in terms
+        ]
+        return Effect(
+            sum(estimates[1:], estimates[0]),
+            min(map(len, shared.values())),
+            [policy for _, policy, _ in terms if policy.trainings is not None],
         )
 
-    def _term(self, test: Contrast, side: str) -> tuple[Measured, list[str]]:
+    def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
+        effect = self.effect(test, k)
+        span = (-float(len(test.minus)), float(len(test.plus)))
+        interval = self._bootstrap.interval(effect.estimate, span, effect.problems)
+        return decided(
+            self._claim,
+            Finding(
+                k=k,
+                contrast=contrast(test),
+                **interval,
+                problems=effect.problems,
+                seeds=effect.seeds,
+                trained=len(effect.trained),
+                verdict=self._verdict(interval, effect.estimate, tests),
+            ),
+            effect.estimate.distribution.below,
+        )
+
+    def _estimate(
+        self, policy: Measured, test: Contrast, k: int, problems: Sequence[str]
+    ) -> Estimate:
+        quantity = self._claim.quantity
+        name = quantity if quantity == "accuracy" else f"{quantity}@{k}"
+        values = policy.values(name, k, problems)
+        if isinstance(test.less_k, int):
+            values = values - policy.values(f"{quantity}@{test.less_k}", test.less_k, problems)
+        return self._bootstrap.estimate(values, problems, policy.trainings)
+
+    def _term(self, test: Contrast, k: int, side: str) -> tuple[Measured, list[str]]:
         """Find the results of a policy, and the problems of the test among them."""
         address, _, split = side.partition("@")
         model, variant, iteration = (*address.split("/"), "0")[:3]
@@ -133,12 +199,13 @@ class _Judge:
             names = ", ".join(decodings)
             raise Missing(f"{side} was evaluated with several decodings ({names}): name one")
         policy = max(matches, key=lambda m: int(m.address["iteration"]))
-        self._check_draws(policy, test, side)
+        self._check_draws(policy, k, test.less_k, side)
         return policy, self._problems_of(policy, test)
 
-    def _check_draws(self, policy: Measured, test: Contrast, side: str) -> None:
-        if self._claim.quantity != "accuracy" and policy.draws < max([*test.k, test.less_k or 1]):
-            raise Missing(f"{side} has {policy.draws} draws, {max(test.k)} are needed")
+    def _check_draws(self, policy: Measured, k: int, less_k: int | str | None, side: str) -> None:
+        needed = max(k, less_k) if isinstance(less_k, int) else k
+        if self._claim.quantity != "accuracy" and policy.draws < needed:
+            raise Missing(f"{side} has {policy.draws} draws, {needed} are needed")
         if self._claim.quantity == "maj" and not policy.has_votes:
             raise Missing(f"{side} has no answers to count")
 
@@ -154,12 +221,19 @@ class _Judge:
             raise Missing(f"no {test.group.kind} {test.group.name!r} on {place[0]}")
         return problems
 
-    def _verdict(self, interval: Row, resampled: Floats, tests: int) -> Verdict:
+    def _verdict(self, interval: Row, effect: Estimate, tests: int) -> Verdict:
         """Compare the interval with the margin; with several tests a wider one contradicts."""
         tail = (1 - self._settings.confidence) / 2 / tests
         low, high = float(interval["low"]), float(interval["high"])
-        wide_low, wide_high = map(float, np.quantile(resampled, [tail, 1 - tail]))
+        wide_low, wide_high = (effect.distribution.quantile(share) for share in (tail, 1 - tail))
         return verdict(self._claim, (low, high), (min(wide_low, low), max(wide_high, high)))
+
+
+def numbers_of(claim: Claim, test: Contrast) -> list[int]:
+    """Return the k of a test; the study must have put numbers for its words."""
+    if isinstance(test.k, str) or isinstance(test.less_k, str):
+        raise Missing(f"the study has no k of {claim.quantity}@k that {claim.decoding} draws for")
+    return test.k
 
 
 def _place(policy: Measured) -> tuple[str, str]:

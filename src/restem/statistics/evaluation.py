@@ -1,21 +1,13 @@
-"""Estimate accuracy, pass@k, votes and exam scores per policy, with bootstrap intervals.
+"""Estimate accuracy, pass@k, votes and exam scores per policy, with intervals.
 
-An interval is a percentile bootstrap over problems. With several training seeds it is clustered:
-each resample draws seeds and problems, crossed, because all seeds answer the same problems. Of S
-seeds S - 1 are drawn, which makes the variance between seeds unbiased (Rao and Wu 1988, JASA
-83:231); drawing all S would make three seeds look a third less variable than they are. The
-interval of two or three seeds is still slightly too narrow, because a percentile interval has no
-degrees of freedom.
-
-All policies that answered the same problems share the same resamples of them (common random
-numbers). A difference between two policies is therefore a paired one.
+The intervals are those of `restem.statistics.intervals`: right for few training seeds, and paired
+where policies answered the same problems.
 
 Greedy decoding (temperature 0) gives the accuracy, and sampling gives pass@k. The results state
 which of the two a row is; the name of a decoding has no meaning here.
 """
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -24,10 +16,10 @@ from numpy.typing import NDArray
 
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
+from restem.statistics.intervals import Bootstrap, Estimate, Floats
 from restem.statistics.votes import Ballot, from_cell, majority_score
 
 Row: TypeAlias = dict[str, Any]
-Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
 ADDRESS: Final = ("task", "split", "model", "variant", "iteration", "decoding")
@@ -35,8 +27,6 @@ BASE: Final = "base"
 MAJORITY: Final = "maj@"
 SCORE: Final = "score"  # points given by a human, as a share of the rubric's points
 
-_DECIMALS: Final = 12  # hides the last bits, in which linear algebra libraries differ
-_CHUNK: Final = 4_000_000  # cells of the resampling matrix held in memory at a time
 _NO_ESTIMATE: Final[Row] = {"estimate": None, "low": None, "high": None}
 
 
@@ -101,6 +91,13 @@ class Measured:
         return sorted(self.counts)
 
     @property
+    def trainings(self) -> Hashable:
+        """Name the trainings that the seeds are of; None for a base model, which has none."""
+        if self.address["variant"] == BASE:
+            return None
+        return (*(self.address[name] for name in ("model", "variant", "iteration")), *self.seeds)
+
+    @property
     def problems(self) -> list[str]:
         """List the problems, which are the same for every seed."""
         return sorted(self.counts[self.seeds[0]]) if self.counts else []
@@ -134,16 +131,18 @@ class Measured:
         return pass_at_k(pairs[..., 0], pairs[..., 1], k)
 
     def estimate(
-        self, name: str, k: int, problems: Sequence[str], bootstrap: "Bootstrap"
-    ) -> tuple[float, Floats]:
-        """Return a quantity and its resampled values; an exam score is a ratio of sums."""
+        self, name: str, k: int, problems: Sequence[str], bootstrap: Bootstrap
+    ) -> Estimate:
+        """Return the estimate of a quantity; an exam score is a ratio of sums."""
         if name != SCORE:
-            values = self.values(name, k, problems)
-            return float(values.mean()), bootstrap.means(self, values, problems)
+            return bootstrap.estimate(self.values(name, k, problems), problems, self.trainings)
         points = [[self.points[seed][problem] for seed in self.seeds] for problem in problems]
         given, possible = np.moveaxis(np.array(points, np.float64), 2, 0)
-        means = [bootstrap.means(self, part, problems) for part in (given, possible)]
-        return float(given.sum() / possible.sum()), means[0] / means[1]
+        score = float(given.sum() / possible.sum())
+        linear = score + (given - score * possible) / possible.mean()  # of seeds, close to it
+        resampled = bootstrap.means(given, problems) / bootstrap.means(possible, problems)
+        by_seed = bootstrap.estimate(linear, problems, self.trainings)
+        return Estimate(score, resampled, by_seed.by_seed, by_seed.noise)
 
     def _votes(self, k: int, problems: Sequence[str]) -> Floats:
         """Return maj@k by problem and seed; a problem without any answer scores 0."""
@@ -223,42 +222,12 @@ def _references_of(
     return list(last.values())
 
 
-class Bootstrap:
-    """Keep one set of resamples for each set of problems."""
+def fewest_seeds(policies: Iterable[Measured]) -> int:
+    """Return the smallest number of seeds among trained policies; 0 if there are only base models.
 
-    def __init__(self, settings: Metrics) -> None:
-        self._settings = settings
-        self._counts: dict[tuple[str, ...], Floats] = {}
-
-    def means(self, policy: Measured, values: Floats, problems: Sequence[str]) -> Floats:
-        """Return the mean of each resample; values have the shape (problems, seeds)."""
-        by_seed = self._problem_counts(tuple(problems)) @ values / len(problems)
-        return np.asarray((by_seed * self._seed_shares(policy)).sum(axis=1), np.float64)
-
-    def interval(self, resampled: Floats, point: float, span: tuple[float, float], n: int) -> Row:
-        """Return estimate, low and high; n: number of problems, span: bounds of a value."""
-        tail = (1 - self._settings.confidence) / 2
-        low, high = np.quantile(resampled, [tail, 1 - tail])
-        if n == 1 or np.ptp(resampled) < 1e-9:
-            low, high = _unseen(point, span, n, tail)
-        numbers = {"estimate": point, "low": min(low, point), "high": max(high, point)}
-        return {name: round(float(value), _DECIMALS) for name, value in numbers.items()}
-
-    def _problem_counts(self, problems: tuple[str, ...]) -> Floats:
-        if problems not in self._counts:
-            generator = _generator(self._settings.seed, *problems)
-            self._counts[problems] = _multinomial(
-                generator, self._settings.resamples, len(problems), len(problems)
-            )
-        return self._counts[problems]
-
-    def _seed_shares(self, policy: Measured) -> Floats:
-        # Each policy has a random stream of its own: its seeds are separate trainings, not pairs.
-        names = [str(policy.address[key]) for key in ("task", "model", "variant", "iteration")]
-        generator = _generator(self._settings.seed, "seeds", *names)
-        seeds = len(policy.counts)
-        draws = max(seeds - 1, 1)
-        return _multinomial(generator, self._settings.resamples, seeds, draws) / draws
+    Base models have no training seed, so they do not count.
+    """
+    return min((len(p.counts) for p in policies if p.address["variant"] != BASE), default=0)
 
 
 def pass_at_k(draws: Sequence[int] | Ints, correct: Sequence[int] | Ints, k: int) -> Floats:
@@ -288,33 +257,6 @@ def _check_counts(n: Ints, c: Ints, k: int) -> None:
             "columns draws and correct of the results",
             "make the metrics again from their rewards",
         )
-
-
-def _unseen(point: float, span: tuple[float, float], n: int, tail: float) -> tuple[float, float]:
-    """Bound a mean if all n problems agree (or n is 1), so that a bootstrap sees no variation.
-
-    At this confidence, at most a share u = 1 - tail^(1/n) of all problems differs from those seen
-    (Clopper and Pearson 1934 for 0 or n successes); these may lie anywhere in the span.
-    """
-    u = 1 - tail ** (1 / n)
-    return point - (point - span[0]) * u, point + (span[1] - point) * u
-
-
-def _multinomial(generator: np.random.Generator, resamples: int, cells: int, draws: int) -> Floats:
-    """Draw `draws` of `cells` with replacement, `resamples` times; return the counts by cell."""
-    counts = np.empty((resamples, cells), np.float64)
-    rows = max(1, _CHUNK // max(cells, draws))
-    for start in range(0, resamples, rows):
-        count = min(rows, resamples - start)
-        picked = generator.integers(cells, size=(count, draws)) + np.arange(count)[:, None] * cells
-        flat = np.bincount(picked.ravel(), minlength=count * cells)
-        counts[start : start + count] = flat.reshape(count, cells)
-    return counts
-
-
-def _generator(seed: int, *names: str) -> np.random.Generator:
-    words = hashlib.sha256("\x1f".join([str(seed), *names]).encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(words[:16], "big")))
 
 
 def _add(policy: Measured, row: Mapping[str, Any]) -> None:
@@ -380,8 +322,8 @@ def _summary_row(part: Measured, seed: int | None, name: str, k: int, bootstrap:
     row |= {"problems": len(problems), "draws": part.draws, "seeds": len(part.counts)}
     if part.halted_everywhere:
         return row | _NO_ESTIMATE | {"halted": part.reason}
-    point, resampled = part.estimate(name, k, problems, bootstrap)
-    interval = bootstrap.interval(resampled, point, (0.0, 1.0), len(problems))
+    estimate = part.estimate(name, k, problems, bootstrap)
+    interval = bootstrap.interval(estimate, (0.0, 1.0), len(problems))
     return row | interval | {"halted": part.reason}
 
 
@@ -389,15 +331,13 @@ def _lift_row(
     policy: Measured, reference: Measured, name: str, k: int, bootstrap: Bootstrap
 ) -> Row:
     row = {**policy.address, "reference": reference.address["variant"]}
-    row |= {"quantity": name, "seeds": len(policy.counts)}
+    row |= {"quantity": name, "seeds": fewest_seeds([policy, reference])}
     if policy.halted_everywhere or reference.halted_everywhere:
         return row | {"problems": 0} | _NO_ESTIMATE
     problems = sorted(set(policy.problems) & set(reference.problems))
     if not problems:
         raise _contradiction(policy, f"no problem that {reference.address['variant']} answered too")
-    point, resampled = policy.estimate(name, k, problems, bootstrap)
-    other_point, other_resampled = reference.estimate(name, k, problems, bootstrap)
-    interval = bootstrap.interval(
-        resampled - other_resampled, point - other_point, (-1.0, 1.0), len(problems)
-    )
+    lift = policy.estimate(name, k, problems, bootstrap)
+    lift += reference.estimate(name, k, problems, bootstrap).times(-1)
+    interval = bootstrap.interval(lift, (-1.0, 1.0), len(problems))
     return row | {"problems": len(problems)} | interval

@@ -1,22 +1,21 @@
 """Average over groups of problems; every group has the same weight, whatever its size.
 
 The estimate is the mean of the groups' estimates. Each resample draws the problems of every group
-anew, within the group (a stratified bootstrap), and the training seeds once for all groups.
+anew, within the group (a stratified bootstrap); the training seeds are the same for all groups.
 """
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
 from restem.config.metrics import Metrics
 from restem.statistics.evaluation import (
-    Bootstrap,
     Measured,
     Row,
     collect,
     comparisons,
+    fewest_seeds,
     quantities,
 )
+from restem.statistics.intervals import Bootstrap
 
 Strata = Sequence[frozenset[str]]
 
@@ -44,7 +43,8 @@ def macro_averages(
 
 
 def _head(policy: Measured, name: str, reference: Measured | None) -> Row:
-    row = {**policy.address, "quantity": name, "seeds": len(policy.counts)}
+    seeds = fewest_seeds([policy, reference]) if reference else len(policy.counts)
+    row = {**policy.address, "quantity": name, "seeds": seeds}
     return row | {"reference": reference.address["variant"] if reference else None}
 
 
@@ -56,15 +56,14 @@ def _estimate(
     groups = [sorted(common & stratum) for stratum in strata]
     if not all(groups):
         return {"estimate": None, "low": None, "high": None, "problems": 0}
-    points, resampled = [], []
-    for problems in groups:
-        values = [(sign, policy, policy.values(name, k, problems)) for sign, policy in terms]
-        points.append(sum(sign * float(scores.mean()) for sign, _, scores in values))
-        means = [sign * bootstrap.means(p, scores, problems) for sign, p, scores in values]
-        resampled.append(np.sum(means, axis=0))
+    parts = [
+        bootstrap.estimate(policy.values(name, k, problems), problems, policy.trainings).times(sign)
+        for problems in groups
+        for sign, policy in terms
+    ]
+    average = sum(parts[1:], parts[0]).times(1 / len(groups))
     span = (0.0, 1.0) if len(terms) == 1 else (-1.0, 1.0)
     # If nothing varies, this many problems in groups of equal size bound what was not seen.
     smallest = len(groups) * min(map(len, groups))
-    mean = np.asarray(np.mean(resampled, axis=0), np.float64)
-    interval = bootstrap.interval(mean, float(np.mean(points)), span, smallest)
+    interval = bootstrap.interval(average, span, smallest)
     return {**interval, "problems": sum(map(len, groups))}

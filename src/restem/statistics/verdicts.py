@@ -1,20 +1,24 @@
 """Verdicts on claims: the result of each test, the verdict of the claim, and its wording."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from restem.config.claims import Claim, Contrast
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "untested"]
 Interval = tuple[float, float]
+ENOUGH_SEEDS: Final = 2  # to estimate the variance between trainings at all
 
 
 @dataclass(frozen=True)
 class Finding:
     """The result of one test: the contrast and its interval, in shares.
 
-    problems, seeds: the smallest numbers among the policies that the contrast is of.
+    problems: the smallest number among the policies that the contrast is of. trained: how many of
+    them were trained. seeds: the smallest number of training seeds among those; 0 without any.
+    supports, contradicts: p-values of the expectation and of its opposite, one-sided; None where
+    one seed can decide nothing.
     """
 
     k: int
@@ -24,7 +28,15 @@ class Finding:
     high: float
     problems: int
     seeds: int
+    trained: int
     verdict: Verdict
+    supports: float | None = None
+    contradicts: float | None = None
+
+    @property
+    def of_one_run(self) -> bool:
+        """Tell whether some policy was trained only once, so that the interval is of that run."""
+        return self.trained > 0 and self.seeds < ENOUGH_SEEDS
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,8 @@ class LeftOut:
 class Outcome:
     """A claim with its verdict and the findings behind it.
 
-    left_out: tests of empty groups of problems; reason: why the claim is untested.
+    left_out: tests of empty groups of problems; reason: why the claim is untested. p: the p-value
+    of the verdict; p_family, family: p-value and verdict where all claims count together.
     """
 
     claim: Claim
@@ -47,6 +60,9 @@ class Outcome:
     findings: tuple[Finding, ...]
     left_out: tuple[LeftOut, ...] = ()
     reason: str | None = None
+    p: float | None = None
+    p_family: float | None = None
+    family: Verdict | None = None
 
 
 class Missing(Exception):  # noqa: N818 - a result that was not computed is no error
@@ -88,6 +104,25 @@ def verdict(claim: Claim, interval: Interval, wide: Interval) -> Verdict:
     return "contradicted" if contradicted else "inconclusive"
 
 
+def decided(claim: Claim, finding: Finding, below: Callable[[float], float]) -> Finding:
+    """Add p-values to a finding; what one run shows is no verdict on a method.
+
+    below: the probability that the contrast, in other problems and seeds, lies below a value.
+    """
+    if finding.of_one_run:
+        return replace(finding, verdict="inconclusive")
+    margin = claim.margin
+    supports, contradicts = {
+        "above": lambda: (below(margin), 1 - below(margin)),
+        "below": lambda: (1 - below(-margin), below(-margin)),
+        "within": lambda: (
+            max(below(-margin), 1 - below(margin)),
+            min(below(margin), 1 - below(-margin)),
+        ),
+    }[claim.expect]()
+    return replace(finding, supports=supports, contradicts=contradicts)
+
+
 def contrast(test: Contrast) -> str:
     """Write a contrast as the policies that it adds and subtracts."""
     plus, minus = " + ".join(test.plus), " - ".join(test.minus)
@@ -112,11 +147,19 @@ def worded(outcome: Outcome, confidence: float) -> str:
     return (
         f"{outcome.verdict}: {decisive.contrast}{at_k} is {100 * decisive.estimate:+.1f} points "
         f"[{100 * decisive.low:+.1f}, {100 * decisive.high:+.1f}] ({100 * confidence:g} %), "
-        f"expected {expected}; {decisive.problems} problems, {decisive.seeds} training "
-        f"seed{'' if decisive.seeds == 1 else 's'}"
+        f"expected {expected}; {decisive.problems} problems, {seeds_of(decisive)}"
         + (f"; {len(outcome.findings)} tests" if len(outcome.findings) > 1 else "")
         + "".join(f"; {test.why}" for test in outcome.left_out)
     )
+
+
+def seeds_of(finding: Finding) -> str:
+    """Write how many seeds the policies of a contrast were trained with, and what one can say."""
+    if not finding.trained:
+        return "no trained policy"
+    if not finding.of_one_run:
+        return f"{finding.seeds} training seeds"
+    return f"{finding.seeds} training seed: the interval is of this run, not of the method"
 
 
 def _decisive(outcome: Outcome) -> Finding:
@@ -135,6 +178,9 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "claim": outcome.claim.id,
             "verdict": outcome.verdict,
             "reason": outcome.reason,
+            "p": outcome.p,
+            "p_family": outcome.p_family,
+            "family": outcome.family,
         }
         head |= {**empty, "problems": 0, "seeds": 0}
         if not outcome.findings:

@@ -1,5 +1,9 @@
 """Majority voting: is the most frequent answer among k draws correct?
 
+Answers vote together if the verifier calls them equal, so that 5 cm and 5 do not split a vote. That
+relation is not transitive (50 % equals both 0.5 and 50), so a group is what equals its most
+frequent form, and that form's verdict is the group's.
+
 The expected score of a vote over k draws is the mean over disjoint blocks of k consecutive draws.
 No draw counts twice, so the estimate is unbiased. Draws without an answer do not vote. If several
 answers tie for the lead, one of them is picked at random: the score is the share of tied answers
@@ -8,11 +12,14 @@ score depend on the order of the draws.)
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 NO_VOTE: Final = -1
+
+Same = Callable[[Sequence[tuple[str, str]]], Sequence[bool]]
+"""Tell of each pair of answers whether they are equal."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +42,45 @@ def majority_score(ballot: Ballot, k: int) -> float:
     return sum(votes) / blocks
 
 
-def ballot_of(verdicts: Sequence[Mapping[str, Any]], forms: Sequence[str | None]) -> Ballot:
+def ballot_of(
+    verdicts: Sequence[Mapping[str, Any]], answers: Sequence[str | None], same: Same | None
+) -> Ballot:
     """Number the distinct answers in the order in which they were drawn.
 
-    verdicts: rows with `verdict`, by draw; forms: the answers in canonical form. An answer is
-    correct if the verifier accepted the first draw that gave it.
+    verdicts: rows with `verdict`, by draw; answers: as extracted. same: the equality of the
+    verifier; None where answers are equal as texts only. A group of equal answers is correct if the
+    verifier accepted its most frequent form.
     """
+    speakers = _speakers([answer for answer in answers if answer is not None], same)
     numbers: dict[str, int] = {}
     choices, right = [], set()
-    for row, form in zip(verdicts, forms, strict=True):
-        if form is None:
+    for row, answer in zip(verdicts, answers, strict=True):
+        if answer is None:
             choices.append(NO_VOTE)
             continue
-        if form not in numbers:
-            numbers[form] = len(numbers)
-            if row["verdict"] == "correct":
-                right.add(numbers[form])
-        choices.append(numbers[form])
+        number = numbers.setdefault(speakers[answer], len(numbers))
+        if answer == speakers[answer] and row["verdict"] == "correct":
+            right.add(number)
+        choices.append(number)
     return Ballot(tuple(choices), frozenset(right))
+
+
+def _speakers(answers: Sequence[str], same: Same | None) -> dict[str, str]:
+    """Map every answer to the most frequent form that it equals, the first drawn of several.
+
+    Each form is compared only with the more frequent ones that speak for a group.
+    """
+    waiting = [answer for answer, _ in Counter(answers).most_common()]
+    speakers: dict[str, str] = {}
+    while waiting:
+        speaker, *others = waiting
+        speakers[speaker] = speaker
+        equal = same([(speaker, other) for other in others]) if same and others else []
+        for other, joins in zip(others, equal, strict=False):
+            if joins:
+                speakers[other] = speaker
+        waiting = [other for other in others if other not in speakers]
+    return speakers
 
 
 def to_cell(numbers: Iterable[int]) -> str:

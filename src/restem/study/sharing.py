@@ -2,27 +2,31 @@
 
 from collections.abc import Iterable, Iterator
 
+from restem.accounts.costs import Use
 from restem.config.experiment import Experiment
-from restem.study.addresses import BASE, Policy
+from restem.study.addresses import BASE, Draws, Policy
 from restem.study.graph import StudyGraph
 
 
-def groups(graph: StudyGraph) -> dict[str, dict[str, list[str]]]:
-    """List the paths that the ledger adds up, by scope (study, experiment ...) and name."""
+def groups(graph: StudyGraph) -> dict[str, dict[str, list[Use]]]:
+    """List the uses that the ledger adds up, by scope (study, experiment ...) and name."""
     everything = [draws.path for draws in graph.sampled()]
     everything += [policy.path for policy in policies_of(graph)]
     return {
-        "study": {graph.study.study: everything},
+        "study": {graph.study.study: [Use(path=path) for path in everything]},
         "experiment": {
-            name: list(_spent(graph, _of_experiment(graph, name)))
-            for name in graph.study.experiments
+            name: _spent(graph, _of_experiment(graph, name), _evaluated(graph, experiment))
+            for name, experiment in graph.study.experiments.items()
         },
-        "variant": {
-            name: list(_spent(graph, [p for p in graph.stated if p.variant == name]))
-            for name in graph.study.variants
-        },
+        "variant": {name: _spent_on(graph, name) for name in graph.study.variants},
         "policy": dict(_by_policy(graph)),
     }
+
+
+def last_names(graph: StudyGraph) -> dict[str, str]:
+    """Map names of policies that claims use, such as S/sft/last, to those with a number."""
+    lasts = [policy for policy in graph.stated if graph.is_last(policy)]
+    return {f"{p.model}/{p.variant}/last": f"{p.model}/{p.variant}/{p.iteration}" for p in lasts}
 
 
 def policies_of(graph: StudyGraph) -> list[Policy]:
@@ -30,35 +34,68 @@ def policies_of(graph: StudyGraph) -> list[Policy]:
     return [*map(graph.base, graph.study.models), *graph.trained]
 
 
-def ancestry(graph: StudyGraph, policy: Policy) -> Iterator[str]:
-    """Name everything that was drawn or trained to make a policy, back to the base model."""
+def ancestry(graph: StudyGraph, policy: Policy) -> Iterator[Use]:
+    """Name everything that was used to make a policy, back to the base model.
+
+    Of completions that several policies share, a use is of the draws and problems that the policy's
+    selection looked at.
+    """
     waiting, seen = [graph.owner(policy)], set[Policy]()
     while waiting:
         mine = waiting.pop()
         if mine in seen:
             continue
         seen.add(mine)
-        yield mine.path
+        yield Use(path=mine.path)
         if mine.variant == BASE:
             continue
         waiting += [graph.start(mine), *(graph.owner(a) for a in graph.averaged_with(mine))]
-        for draws in graph.feeds(mine):
-            waiting.append(draws.policy)
-            yield draws.path
+        uses = looked_at(graph, mine)
+        waiting += [draws.policy for draws in graph.feeds(mine)]
+        yield from uses
 
 
-def _by_policy(graph: StudyGraph) -> Iterator[tuple[str, list[str]]]:
+def looked_at(graph: StudyGraph, policy: Policy) -> list[Use]:
+    """Return what a policy's selection looks at of each of its sources."""
+    selection = graph.selection(policy)
+    uses = []
+    for source, draws in zip(graph.sources(policy), graph.feeds(policy), strict=True):
+        wanted = graph.wanted_draws(policy, source)
+        part = wanted < graph.count(draws)
+        use = Use(
+            path=draws.path,
+            draws=wanted if part else None,
+            problem_share=selection.problem_share,
+            problems=selection.problems,
+        )
+        uses.append(use)
+    return uses
+
+
+def parts(graph: StudyGraph) -> dict[str, list[Use]]:
+    """Return the uses of parts of completions, by the completions' address; each once."""
+    by_path: dict[str, list[Use]] = {}
+    for policy in graph.trained:
+        for use in looked_at(graph, policy):
+            if use != Use(path=use.path) and use not in by_path.setdefault(use.path, []):
+                by_path[use.path].append(use)
+    return by_path
+
+
+def any_problems_left(uses: Iterable[Use]) -> bool:
+    """Tell whether some use leaves out problems, so that their order matters."""
+    return any(use.problem_share < 1 or use.problems is not None for use in uses)
+
+
+def _by_policy(graph: StudyGraph) -> Iterator[tuple[str, list[Use]]]:
     """Name policies as claims do; a seed stands for all, for their costs are alike."""
     seed = graph.study.seeds[0]
     for model in graph.study.models:
-        yield f"{model}/{BASE}", [graph.base(model).path]
+        yield f"{model}/{BASE}", [Use(path=graph.base(model).path)]
     for policy in graph.stated:
-        if policy.seed != seed:
-            continue
-        paths = list(ancestry(graph, policy))
-        yield f"{policy.model}/{policy.variant}/{policy.iteration}", paths
-        if graph.is_last(policy):
-            yield f"{policy.model}/{policy.variant}/last", paths
+        if policy.seed == seed:
+            name = f"{policy.model}/{policy.variant}/{policy.iteration}"
+            yield name, list(ancestry(graph, policy))
 
 
 def _of_experiment(graph: StudyGraph, name: str) -> list[Policy]:
@@ -66,12 +103,23 @@ def _of_experiment(graph: StudyGraph, name: str) -> list[Policy]:
     return [policy for policy in graph.stated if policy.variant in variants]
 
 
-def _spent(graph: StudyGraph, policies: Iterable[Policy]) -> Iterator[str]:
-    """Name what some policies and their evaluations took, each artifact once."""
+def _evaluated(graph: StudyGraph, experiment: Experiment) -> list[Draws]:
+    return [draws for e in experiment.evaluations for draws in graph.evaluated(e)]
+
+
+def _spent_on(graph: StudyGraph, variant: str) -> list[Use]:
+    """Return what a variant used, with all evaluations of its policies."""
+    policies = [policy for policy in graph.stated if policy.variant == variant]
     owners = {graph.owner(policy) for policy in policies}
-    made = (path for policy in owners for path in ancestry(graph, policy))
-    drawn = (draws.path for draws in graph.evaluations() if draws.policy in owners)
-    yield from dict.fromkeys([*sorted(made), *drawn])
+    evaluated = [draws for draws in graph.evaluations() if draws.policy in owners]
+    return _spent(graph, policies, evaluated)
+
+
+def _spent(graph: StudyGraph, policies: Iterable[Policy], evaluated: Iterable[Draws]) -> list[Use]:
+    """Return what some policies and some evaluations used, each use once."""
+    owners = dict.fromkeys(graph.owner(policy) for policy in policies)
+    made = [use for policy in owners for use in ancestry(graph, policy)]
+    return list(dict.fromkeys([*made, *(Use(path=draws.path) for draws in evaluated)]))
 
 
 def sharing(graph: StudyGraph) -> dict[str, dict[str, int]]:

@@ -12,9 +12,10 @@ from restem.config.experiment import Experiment, Figure
 from restem.errors import RestemError
 from restem.study.addresses import BASE, Draws, Policy
 from restem.study.graph import StudyGraph
-from restem.study.sharing import groups, sharing
+from restem.study.sharing import groups, last_names, parts, sharing
 
 Settings = dict[str, Any]
+COMPARING = ("math",)  # verifiers that tell of any two answers whether they are equal
 
 
 def problems(graph: StudyGraph, wildcards: Any) -> Settings:
@@ -59,11 +60,21 @@ def policy(graph: StudyGraph, wildcards: Any) -> Settings:
 
 
 def metrics(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return the address that the metrics of some completions carry."""
+    """Return the address that the metrics of some completions carry, and who compares votes."""
     draws = Draws.of(wildcards)
     address = asdict(draws.policy) | {"train_task": draws.policy.task}
     address |= {"task": draws.task, "split": draws.split, "decoding": draws.decoding}
-    return address | {"greedy": graph.study.decodings[draws.decoding].greedy}
+    greedy = graph.study.decodings[draws.decoding].greedy
+    return address | {"greedy": greedy} | ({} if greedy else _equality(graph, draws))
+
+
+def _equality(graph: StudyGraph, draws: Draws) -> Settings:
+    """Return what decides which answers vote together; nothing where they are equal as texts."""
+    verification = graph.rewards_settings(draws.task, draws.split)
+    votes = [k for k in graph.study.metrics.votes if k <= graph.count(draws)]
+    if not votes or verification["verifier"] not in COMPARING:
+        return {}
+    return {name: verification[name] for name in ("verifier", "reward")}
 
 
 def summary(graph: StudyGraph, wildcards: Any) -> Settings:
@@ -86,18 +97,32 @@ def claims(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return the claims that are tested."""
     tested = graph.study.tested_claims
     listed = [claim.model_dump(mode="json", exclude_defaults=True) for claim in tested]
-    return _estimators(graph) | {"label": graph.label, "claims": listed}
+    policies = [[asdict(alias) for alias in names] for names in rechecked(graph).values()]
+    more = {"rechecked": policies} if policies else {}
+    return _estimators(graph) | {"label": graph.label, "claims": listed} | more
 
 
 def costs(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return the addresses of a policy and of all completions sampled from it."""
     counted = Policy.of(wildcards)
-    return {"policy": counted.path, "draws": [draws.path for draws in graph.sampled_from(counted)]}
+    drawn = [draws.path for draws in graph.sampled_from(counted)]
+    used = parts(graph)
+    of_drawn = [
+        use.model_dump(exclude_defaults=True) for path in drawn for use in used.get(path, ())
+    ]
+    return {"policy": counted.path, "draws": drawn} | ({"parts": of_drawn} if of_drawn else {})
 
 
 def ledger(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return what the ledger adds up: everything that cost something, and who used it."""
-    return {"label": graph.label, "groups": groups(graph)}
+    listed = {
+        scope: {
+            name: [use.model_dump(exclude_defaults=True) for use in uses]
+            for name, uses in of_scope.items()
+        }
+        for scope, of_scope in groups(graph).items()
+    }
+    return {"label": graph.label, "groups": listed, "aliases": last_names(graph)}
 
 
 def recheck(graph: StudyGraph, wildcards: Any) -> Settings:

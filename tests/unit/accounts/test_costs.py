@@ -7,15 +7,18 @@ import pytest
 from click.testing import CliRunner
 
 from restem.accounts.costs import (
+    Cell,
     Cost,
+    Use,
     cost_of_samples,
+    costs_by_cell,
     read_costs,
     sum_by_group,
     total,
 )
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
-from restem.artifacts.tables import table, write_table
+from restem.artifacts.tables import SUM, table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
 from restem.pages.ledger import amount, markdown
@@ -67,7 +70,10 @@ def run_stage(tmp_path: Path, draws: list[str], samples: list[Path]) -> dict[str
     settings = costs.Settings(policy="p", draws=draws)
     job = Job(Recipe("costs", settings.model_dump(), {}, "none", {}), {"output": output})
     costs.run(job, settings, write_model(tmp_path / "p"), samples, output=output)
-    return dict(read_costs(output))
+    by_address: dict[str, Cost] = {}
+    for name, _, cost in read_costs(output):
+        by_address[name] = by_address.get(name, Cost()) + cost
+    return by_address
 
 
 def test_the_costs_of_a_policy_are_those_of_all_shards_of_its_draws(tmp_path: Path) -> None:
@@ -91,20 +97,67 @@ def test_completions_of_another_policy_are_refused(tmp_path: Path) -> None:
         run_stage(tmp_path, ["p/greedy"], [other])
 
 
+def charges(
+    uses_by_name: dict[str, list[Use]], costs: list[tuple[str, Cell, Cost]], scope: str = "policy"
+) -> dict[tuple[str, str], float]:
+    """Return the draws by name and charge."""
+    rows = sum_by_group({scope: uses_by_name}, costs)
+    return {(row["name"], row["charge"]): row["draws"] for row in rows}
+
+
 def test_a_group_counts_each_of_its_artifacts_once() -> None:
-    costs = {"x": Cost(draws=1, flops=2.0), "y": Cost(draws=10)}
-    [row] = sum_by_group({"study": {"all": ["x", "y", "x"]}}, costs)
-    assert (row["draws"], row["flops"]) == (11, 2.0)
+    costs = [("x", Cell(), Cost(draws=1, flops=2.0)), ("y", Cell(), Cost(draws=10))]
+    uses = [Use(path="x"), Use(path="y"), Use(path="x")]
+    rows = sum_by_group({"study": {"all": uses}}, costs)
+    assert [(row["draws"], row["flops"]) for row in rows] == [(11, 2.0)] * 4  # and sums, twice
     assert total([]) == Cost()
+
+
+def test_a_use_pays_for_its_draws_and_problems_and_no_others(tmp_path: Path) -> None:
+    path = write_samples(tmp_path / "s.parquet", "abcd", 6)
+    wide, few = Use(path="s", draws=2), Use(path="s", draws=2, problem_share=0.5)
+    cells = costs_by_cell(path, 1000, [wide, few], "abcd")
+    assert total(cells.values()) == cost_of_samples(path, 1000)
+
+    def of(use: Use) -> Cost:
+        return total(cost for cell, cost in cells.items() if cell.is_in(use))
+
+    assert (of(few).draws, of(wide).draws, of(Use(path="s")).draws) == (4, 8, 24)
+    assert (of(few).prompt_tokens, of(wide).prompt_tokens) == (200, 400)
+    assert of(few).flops == 2 * 1000 * (200 + 4 * 7)
+
+
+def test_what_several_use_is_divided_and_summed_once(tmp_path: Path) -> None:
+    path = write_samples(tmp_path / "s.parquet", "abcd", 6)
+    uses = [Use(path="s", draws=2), Use(path="s", draws=2, problem_share=0.5), Use(path="s")]
+    costs = [("s", *item) for item in costs_by_cell(path, 1, uses, "abcd").items()]
+    by_name = charges({"one": [uses[0]], "part": [uses[1]], "three": [uses[2]]}, costs)
+    alone = {name: draws for (name, charge), draws in by_name.items() if charge == "alone"}
+    shared = {name: draws for (name, charge), draws in by_name.items() if charge == "shared"}
+    assert alone == {"one": 8, "part": 4, "three": 24, SUM: 36}
+    assert shared == pytest.approx(
+        {"one": 4 / 3 + 4 / 2, "part": 4 / 3, "three": 4 / 3 + 4 / 2 + 16, SUM: 24}
+    )
+
+
+def test_another_name_of_a_policy_pays_the_same_and_enters_no_sum() -> None:
+    costs = [("x", Cell(), Cost(draws=6))]
+    rows = sum_by_group({"policy": {"S/v/2": [Use(path="x")]}}, costs, {"S/v/last": "S/v/2"})
+    by_name = {(row["name"], row["charge"]): row["draws"] for row in rows}
+    assert by_name["S/v/last", "shared"] == by_name["S/v/2", "shared"] == 6
+    assert by_name[SUM, "shared"] == 6
 
 
 def test_amounts_have_units_and_the_page_a_label() -> None:
     assert [amount(v) for v in (0, 950, 1234, 5.6e6, 2e18)] == [
         "0", "950", "1.23 k", "5.6 M", "2.00e+18"
     ]  # fmt: skip
-    page = markdown(sum_by_group({"study": {"all": ["x"]}}, {"x": Cost(draws=3)}), "embedded model")
+    costs = [("x", Cell(), Cost(draws=3))]
+    uses = {"a": [Use(path="x")], "b": [Use(path="x")]}
+    page = markdown(sum_by_group({"policy": uses}, costs), "embedded model")
     assert "embedded model" in page
-    assert "| all | 3 |" in page
+    assert "| a | 3 / 1.5 |" in page
+    assert "| sum | 6 / 3 |" in page
 
 
 def test_a_missing_input_is_named(tmp_path: Path) -> None:

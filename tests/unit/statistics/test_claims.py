@@ -17,9 +17,18 @@ SETTINGS = Metrics(ks=(1,), resamples=400, difficulty="bins", breakdowns=("diffi
 
 
 def rows(
-    variant: str, share: float, n: int = 200, iteration: int = 1, seeds: int = 1, **more: Any
+    variant: str,
+    share: float,
+    n: int = 200,
+    iteration: int = 1,
+    seeds: int | None = None,
+    **more: Any,
 ) -> list[dict[str, Any]]:
-    """Return results with that share right, the same problems first for every policy."""
+    """Return results with that share right, the same problems first for every policy.
+
+    Trained policies have three seeds, base models none.
+    """
+    seeds = seeds or (1 if variant == "base" else 3)
     return [
         {
             "task": "math", "split": "test", "model": "S", "variant": variant, "seed": seed,
@@ -127,7 +136,33 @@ def test_words_follow_from_the_numbers() -> None:
     [outcome] = judge([claim()], [*BASE, *rows("rest-em", 0.5)], SETTINGS)
     text = worded(outcome, 0.95)
     assert text.startswith("supported: S/rest-em/last - S/base is +20.0 points [")
-    assert "200 problems, 1 training seed" in text
+    assert "200 problems, 3 training seeds" in text
+
+
+@pytest.mark.parametrize(("share", "expect"), [(0.9, "above"), (0.05, "above"), (0.3, "within")])
+def test_one_training_decides_nothing_about_a_method(share: float, expect: str) -> None:
+    margin = 0.2 if expect == "within" else 0.0
+    once = rows("rest-em", share, seeds=1)
+    [outcome] = judge([claim(expect=expect, margin=margin)], [*BASE, *once], SETTINGS)
+    assert outcome.verdict == "inconclusive"
+    assert "1 training seed: the interval is of this run" in worded(outcome, 0.95)
+
+
+def test_the_seeds_of_a_claim_are_those_of_its_trained_sides() -> None:
+    results = [*BASE, *rows("rest-em", 0.5), *rows("sft", 0.4, seeds=2)]
+    [outcome] = judge([claim()], results, SETTINGS)
+    assert [finding.seeds for finding in outcome.findings] == [3]
+    both = claim(tests=[{"plus": ["S/rest-em/last"], "minus": ["S/sft/last"]}])
+    [outcome] = judge([both], results, SETTINGS)
+    assert [finding.seeds for finding in outcome.findings] == [2]
+
+
+def test_base_models_are_compared_without_any_training() -> None:
+    large = [row | {"model": "L"} for row in rows("base", 0.6, iteration=0)]
+    bases = claim(tests=[{"plus": ["L/base"], "minus": ["S/base"]}])
+    [outcome] = judge([bases], [*BASE, *large], SETTINGS)
+    assert outcome.verdict == "supported"
+    assert "200 problems, no trained policy" in worded(outcome, 0.95)
 
 
 def test_no_difference_at_all_is_never_supported() -> None:
@@ -219,3 +254,28 @@ def test_bins_that_are_all_empty_or_were_never_sorted_leave_a_claim_untested() -
 
 def test_a_bin_left_out_does_not_hide_a_result_that_is_missing() -> None:
     assert verdict(binned(8), tests=of_bins("hard", "easy")) == "untested"
+
+
+def curve(variant: str, *solved: int) -> list[dict[str, Any]]:
+    """Return results of 8 draws, of which the i-th problem solves so many, by turns."""
+    results = rows(variant, 0, iteration=int(variant != "base"), decoding="s", draws=8)
+    return [row | {"correct": solved[i % len(solved)]} for i, row in enumerate(results)]
+
+
+def test_every_k_is_every_k_of_the_study() -> None:
+    every = {"plus": ["S/rest-em/last"], "minus": ["S/base"], "k": "all"}
+    stated = claim(quantity="pass", decoding="s", tests=[every]).at([1, 2, 4, 8])
+    results = [*curve("base", 0, 4, 8), *curve("rest-em", 2, 6, 8)]
+    [outcome] = judge([stated], results, SETTINGS)
+    assert [finding.k for finding in outcome.findings] == [1, 2, 4, 8]
+    larger = {**every, "k": [1], "less_k": "larger"}
+    stated = claim(quantity="pass", decoding="s", tests=[larger]).at([1, 2, 4, 8])
+    assert [(test.k, test.less_k) for test in stated.tests] == [([1], 2), ([1], 4), ([1], 8)]
+
+
+def test_a_claim_on_votes_is_untested_where_the_study_counts_none() -> None:
+    votes = {"plus": ["S/rest-em/last"], "minus": ["S/base"], "k": "largest"}
+    stated = claim(quantity="maj", decoding="s", tests=[votes]).at([])
+    [outcome] = judge([stated], [*curve("base", 0, 4), *curve("rest-em", 4, 8)], SETTINGS)
+    assert outcome.verdict == "untested"
+    assert "no k" in worded(outcome, 0.95)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from restem.artifacts import tables
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.statistics import evaluation
+from restem.statistics import intervals
 from restem.statistics.evaluation import lifts, pass_at_k, summarise
 
 Row = dict[str, Any]
@@ -87,18 +87,18 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(seeds: int) -> Non
         for seed in range(seeds):
             skill = rng.normal(0, 0.3) if seeds > 1 else 0.0
             right = rng.binomial(4, 1 / (1 + np.exp(-problems - skill)))
-            data += rows(right.tolist(), 4, seed=seed, decoding="sampled")
+            data += rows(right.tolist(), 4, seed=seed, decoding="sampled", variant="sft")
         row = only(summarise(data, QUICK), seed=None)
         hits += row["low"] <= truth.mean() <= row["high"]
     assert 0.90 <= hits / trials <= 0.995
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:
-    same = [row for seed in range(4) for row in rows([0, 1] * 50, seed=seed)]
+    same = [row for seed in range(4) for row in rows([0, 1] * 50, seed=seed, variant="sft")]
     apart = [
         row
         for seed, right in enumerate([20, 40, 60, 80])
-        for row in rows([1] * right + [0] * (100 - right), seed=seed)
+        for row in rows([1] * right + [0] * (100 - right), seed=seed, variant="sft")
     ]
     narrow, wide = (only(summarise(data, QUICK), seed=None) for data in (same, apart))
     assert narrow["estimate"] == wide["estimate"] == 0.5
@@ -152,7 +152,7 @@ def test_unanimous_problems_leave_room_for_those_not_seen(
 
 
 def test_one_problem_with_several_seeds_says_little_about_the_others() -> None:
-    data = [row for seed in range(3) for row in rows([seed % 2], seed=seed)]
+    data = [row for seed in range(3) for row in rows([seed % 2], seed=seed, variant="sft")]
     row = only(summarise(data, QUICK), seed=None)
     assert row["estimate"] == pytest.approx(1 / 3)
     assert width(row) > 0.9
@@ -285,5 +285,5 @@ def test_the_configuration_refuses_what_makes_no_sense(block: Row) -> None:
 
 def test_large_resamples_are_drawn_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = summarise(_correlated(), QUICK)
-    monkeypatch.setattr(evaluation, "_CHUNK", 1000)
+    monkeypatch.setattr(intervals, "_CHUNK", 1000)
     assert summarise(_correlated(), QUICK) == whole

@@ -1,6 +1,7 @@
 """Claims on false positives get the verdict that follows from the rates and their intervals."""
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ SIDES = {"plus": ["L/star/last@rationalised"], "minus": ["L/star/last@first-try"
 def rate(origin: str, rejected: int, n: int = 200, **more: Any) -> dict[str, Any]:
     low, high = wilson(rejected / n, n, SETTINGS.confidence)
     return {
-        "task": "math", "model": "L", "variant": "star", "iteration": 1, "seed": None, "seeds": 1,
+        "task": "math", "model": "L", "variant": "star", "iteration": 1, "seed": None, "seeds": 3,
         "check": "equations", "origin": origin, "problems": n, "estimate": rejected / n,
         "low": low, "high": high, **more,
     }  # fmt: skip
@@ -85,10 +86,93 @@ def test_last_is_the_last_iteration_that_was_checked() -> None:
     assert verdict(*early, *late) == "supported"
 
 
+def test_one_training_decides_nothing_about_a_method() -> None:
+    rates = [rate("rationalised", 150, seeds=1), rate("first try", 0, seeds=1)]
+    assert verdict(*rates) == "inconclusive"
+
+
+def test_rates_that_differ_between_trainings_widen_the_interval() -> None:
+    def by_seed(origin: str, *rejected: int) -> list[dict[str, Any]]:
+        return [rate(origin, count, seed=seed) for seed, count in enumerate(rejected)]
+
+    whole = [rate("rationalised", 180, 600), rate("first try", 90, 600)]
+    alike = [*by_seed("rationalised", 60, 60, 60), *by_seed("first try", 30, 30, 30)]
+    apart = [*by_seed("rationalised", 20, 60, 100), *by_seed("first try", 30, 30, 30)]
+    assert verdict(*whole, *alike) == "supported"
+    assert verdict(*whole, *apart) == "inconclusive"
+
+
 def test_many_tests_make_a_contradiction_harder() -> None:
     rates = rate("rationalised", 20), rate("first try", 37)
     assert verdict(*rates) == "contradicted"
     assert verdict(*rates, tests=[SIDES] * 9) == "inconclusive"
+
+
+MATCHED = {
+    "plus": ["L/star/all@rationalised"],
+    "minus": ["L/rest-em/all@first-try"],
+    "same_problems": True,
+}
+
+
+def recheck(variant: str, origin: str, share: float, problems: range, iteration: int = 1) -> Any:
+    """Return rechecks of three seeds: solutions of these problems, of which a share is wrong."""
+    rechecked = []
+    for seed in range(3):
+        rng = random.Random(f"{variant} {seed} {iteration}")
+        rows = [
+            {"problem_id": f"p{i}", "origin": origin, "check": "equations"}
+            | {"outcome": "rejected" if rng.random() < share * hardness(i) else "accepted"}
+            for i in problems
+        ]
+        address = {"task": "math", "model": "L", "variant": variant, "iteration": iteration}
+        rechecked.append((address | {"seed": seed}, rows))
+    return rechecked
+
+
+def hardness(i: int) -> float:
+    """Solutions of the second half of the problems go wrong four times as often."""
+    return 2.0 if i >= 100 else 0.5
+
+
+def matched(*rechecks: Any, **changes: Any) -> Any:
+    stated = claim(tests=[MATCHED | changes])
+    return judge_rates(stated, [], SETTINGS, [item for group in rechecks for item in group])
+
+
+def test_harder_problems_alone_are_no_effect_of_rationalisation() -> None:
+    """Rationalised are the hard problems; solutions of the same problems are as often wrong."""
+    hard = recheck("star", "rationalised", 0.3, range(100, 200))
+    both = recheck("rest-em", "first try", 0.3, range(200))
+    outcome = matched(hard, both)
+    assert outcome.verdict == "inconclusive"
+    [finding] = outcome.findings
+    assert abs(finding.estimate) < 0.1
+    assert (finding.problems, finding.seeds) == (100, 3)
+
+
+def test_what_rationalisation_adds_on_the_same_problems_is_found() -> None:
+    hard = recheck("star", "rationalised", 0.45, range(100, 200))
+    both = recheck("rest-em", "first try", 0.1, range(200))
+    assert matched(hard, both).verdict == "supported"
+
+
+def test_all_iterations_count() -> None:
+    early = recheck("star", "rationalised", 0.3, range(100), iteration=1)
+    late = recheck("star", "rationalised", 0.3, range(100, 150), iteration=2)
+    both = recheck("rest-em", "first try", 0.3, range(200))
+    [finding] = matched(early, late, both).findings
+    assert finding.problems == 150
+    one = {"plus": ["L/star/1@rationalised"]}
+    assert matched(early, late, both, **one).findings[0].problems == 100
+
+
+def test_without_problems_in_common_a_claim_is_untested() -> None:
+    hard = recheck("star", "rationalised", 0.3, range(100, 200))
+    easy = recheck("rest-em", "first try", 0.3, range(100))
+    outcome = matched(hard, easy)
+    assert outcome.verdict == "untested"
+    assert "no problem" in worded(outcome, 0.95)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +184,7 @@ def test_many_tests_make_a_contradiction_harder() -> None:
         ({"tests": [{"plus": ["L/star/last"]}]}, "@first-try or @rationalised"),
         ({"tests": [{"plus": ["L/base@first-try"]}]}, "a base model"),
         ({"tests": [{**SIDES, "k": [2]}]}, "no k and no groups"),
+        ({"tests": [{**SIDES, "same_problems": True, "minus": []}]}, "same_problems: name both"),
         ({"split": "train"}, "of what policies are trained on"),
         ({"decoding": "nucleus"}, "of what policies are trained on"),
     ],

@@ -20,7 +20,7 @@ from restem.stages import figure
 from restem.statistics.evaluation import summarise
 from restem.study import slices
 from restem.study.graph import StudyGraph
-from restem.study.sharing import policies_of, sharing
+from restem.study.sharing import groups, policies_of, sharing
 
 CONFIG = Path(__file__).parents[3] / "config"
 STUDIES = ("mini", "qwen2.5", "llama3.2")
@@ -177,12 +177,36 @@ def test_the_ledger_knows_everything_that_it_sums_once(mini: StudyGraph) -> None
     addresses = [SimpleNamespace(**vars(policy)) for policy in policies_of(mini)]
     counted = [slices.costs(mini, address) for address in addresses]
     known = [name for costs in counted for name in (costs["policy"], *costs["draws"])]
-    used = {
-        path for named in settings["groups"].values() for paths in named.values() for path in paths
-    }
+    groups = settings["groups"]
+    used = {use["path"] for named in groups.values() for uses in named.values() for use in uses}
     assert used == set(known)
     assert len(known) == len(set(known))
-    assert set(settings["groups"]["experiment"]) == set(mini.study.experiments)
+    assert set(groups["experiment"]) == set(mini.study.experiments)
+
+
+def used_draws(graph: StudyGraph, name: str) -> dict[str, tuple[int | None, float]]:
+    """Return draws and share of problems that a policy of the ledger pays for, by address."""
+    uses = groups(graph)["policy"][name]
+    return {use.path: (use.draws, use.problem_share) for use in uses if "/train/" in use.path}
+
+
+def test_a_policy_pays_for_the_draws_that_it_looked_at(mini: StudyGraph) -> None:
+    """The pool of the base model holds 36 draws a problem; the first iteration looks at 12."""
+    pool = mini.feeds(mini.last("three-times", "L", 0))[0]
+    assert mini.count(pool) == 36
+    assert used_draws(mini, "L/rest-em/1") == {pool.path: (12, 1.0)}
+    assert used_draws(mini, "L/three-times/1") == {pool.path: (None, 1.0)}
+
+
+def test_a_policy_pays_for_the_problems_that_it_looked_at(mini: StudyGraph) -> None:
+    [(draws, share)] = used_draws(mini, "L/questions-14/1").values()
+    assert (draws, share) == (12, 0.142857)
+
+
+def test_an_experiment_pays_for_its_own_evaluations(mini: StudyGraph) -> None:
+    paths = [use.path for use in groups(mini)["experiment"]["F2"]]
+    assert any("/base/" in path and "/math/test/greedy" in path for path in paths)
+    assert not any("/nucleus/" in path or "/vote/" in path for path in paths)
 
 
 @pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
@@ -196,10 +220,12 @@ def test_shards_by_the_dozen_give_no_job_a_thousand_inputs_but_for_the_targets(n
 
 
 def test_a_policy_costs_what_its_ancestors_cost(mini: StudyGraph) -> None:
-    groups = slices.ledger(mini, None)["groups"]["policy"]
-    assert set(groups["S/rest-em/1"]) < set(groups["S/rest-em/2"]) < set(groups["S/rest-em/last"])
-    assert any("/L/" in path for path in groups["S/distill/last"])
-    assert len(groups["S/base"]) == 1
+    by_name = groups(mini)["policy"]
+    paths = {name: {use.path for use in uses} for name, uses in by_name.items()}
+    assert paths["S/rest-em/1"] < paths["S/rest-em/2"] < paths["S/rest-em/3"]
+    assert any("/L/" in path for path in paths["S/distill/1"])
+    assert len(by_name["S/base"]) == 1
+    assert slices.ledger(mini, None)["aliases"]["S/rest-em/last"] == "S/rest-em/3"
 
 
 def test_every_claim_names_policies_that_some_experiment_trains(mini: StudyGraph) -> None:
@@ -256,6 +282,67 @@ def test_a_model_of_claims_is_replaced_on_its_task_alone() -> None:
 def test_a_model_of_claims_must_exist(claim_models: dict[str, Any], expected: str) -> None:
     with pytest.raises(RestemError, match=re.escape(expected)):
         walk("mini", claim_models=claim_models)
+
+
+def claim_of(name: str, claim_id: str) -> Claim:
+    [claim] = [claim for claim in walk(name).study.tested_claims if claim.id == claim_id]
+    return claim
+
+
+@pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
+def test_claims_reach_the_largest_k_that_the_study_draws(name: str) -> None:
+    assert claim_of(name, "F5-every-k").tests[0].k == [1, 2, 4, 8, 16, 32, 64]
+    assert [test.less_k for test in claim_of(name, "F5-largest-at-1").tests] == [
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+    ]
+    assert claim_of(name, "N1-vote").tests[0].k == [64]
+
+
+def test_claims_ask_for_no_more_than_the_tiny_study_draws() -> None:
+    assert claim_of("mini", "F5-every-k").tests[0].k == [1, 2, 4, 8, 16]
+    assert claim_of("mini", "N1-vote").tests[0].k == [16]
+
+
+def test_both_sizes_are_tested_on_apps_and_humaneval(mini: StudyGraph) -> None:
+    [gain] = [claim for claim in mini.study.tested_claims if claim.id == "F3-gain"]
+    sides = {(test.plus[0].split("/")[0], test.task or gain.task) for test in gain.tests}
+    assert sides == {(m, t) for m in ("S-code", "L-code") for t in ("apps", "humaneval")}
+    assert gain.paper is not None
+    assert "HumanEval" not in gain.paper  # +5.6 and +6.4 are of APPS (section 5.1)
+
+
+def test_votes_are_grouped_by_the_verifier_where_a_study_counts_them(mini: StudyGraph) -> None:
+    of = {d.decoding: d for d in mini.evaluations() if (d.task, d.split) == ("math", "test")}
+    place = SimpleNamespace(on="math", split="test", draw_seed=0, **vars(of["vote"].policy))
+    stated = {}
+    for decoding in ("vote", "greedy"):
+        place.decoding = decoding
+        stated[decoding] = slices.metrics(mini, place).get("verifier")
+    assert stated == {"vote": "math", "greedy": None}
+    assert importlib.import_module("restem.stages.metrics").run.lock == "data"  # it has sympy
+
+
+def test_three_times_the_draws_are_tested_at_both_caps(mini: StudyGraph) -> None:
+    [claim] = [claim for claim in mini.study.tested_claims if claim.id == "N2-three-times"]
+    variants = [test.minus[0].split("/")[1] for test in claim.tests]
+    caps = {name: mini.study.method_of(name).selection.cap for name in variants}
+    assert caps == {"three-times-cap-30": 30, "three-times": 10}
+    assert claim.paper is not None
+    assert "cap" in claim.says
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_rationalised_solutions_are_compared_on_the_same_problems(name: str) -> None:
+    claim = claim_of(name, "N3-rationalisation")
+    sides = [(test.plus, test.minus, test.same_problems) for test in claim.tests]
+    assert sides == [
+        ([f"{m}/star/all@rationalised"], [f"{m}/rest-em/all@first-try"], True) for m in "SL"
+    ]
 
 
 # ---- table 1 ----
