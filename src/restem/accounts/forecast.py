@@ -3,7 +3,8 @@
 Problems are read as in the study, except that overlapping ones stay in. What is unknown before a
 run is assumed, and the assumptions are printed. The estimate takes every draw as made and every
 fine-tuning as lasting for all its epochs. As in `restem.accounts.costs`, a prompt is computed once
-for all draws of its problem.
+for all draws of its problem. Shapes are unknown before a model is there, so FLOPs are 2 and 6 for a
+parameter and token (Kaplan et al. 2020, section 2.1): less than counted, for lack of attention.
 """
 
 import math
@@ -13,7 +14,7 @@ from functools import cache
 from statistics import fmean
 from typing import Final
 
-from restem.accounts.costs import FORWARD, TRAINING, Cost, total
+from restem.accounts.costs import Cost, total
 from restem.config.data import Split
 from restem.config.errors import nearest
 from restem.config.training import Training
@@ -26,6 +27,8 @@ from restem.tasks.registry import load_task
 from restem.tasks.splits import load_split
 from restem.tasks.task import few_shot_prefix
 
+FORWARD: Final = 2  # FLOPs per parameter and token
+TRAINING: Final = 6
 HOUR: Final = 3600
 FLOAT_BYTES: Final = 4  # of a weight, of its gradient, and of each of AdamW's two moments
 BASE_BYTES: Final = 2  # of a weight of a base model, as nearly all are published
