@@ -1,7 +1,8 @@
 # `make demo` runs the study of the README, `make test` all tests; both set up .venv first.
-PYTHON ?= python3.11
+PYTHON ?=  # 3.11, 3.12 or 3.13; without it, the first that is found, or one that uv brings
 CORES ?= 2
 WORKERS ?= 3  # of tests: those on a cluster mostly wait
+VENV = PYTHON="$(strip $(PYTHON))" sh envs/venv.sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transformers again
@@ -18,9 +19,10 @@ demo: .venv/run  ## the demo studies: figures and tables, in minutes, on CPU
 	@snakemake --cores $(CORES) --quiet host reason rules
 	@cat results/demo/table.md
 	@echo "figures: results/demo/figures"
-	@if restem sandbox check >/dev/null; then \
+	@if restem sandbox check >/dev/null 2>&1; then \
 	    snakemake --cores $(CORES) --quiet host reason rules --configfile config/programs.yaml && \
-	    cat results/programs/table.md && echo "figures: results/programs/figures"; fi
+	    cat results/programs/table.md && echo "figures: results/programs/figures"; \
+	else echo "skipped: the study of programs, which needs bubblewrap; restem sandbox check says why"; fi
 
 check: .venv/dev  ## style, types, contracts, schema, and the quick unit tests: two minutes
 	@$(BIN)/python -m pytest -q -n $(CORES) -m "not slow" --durations=0 --durations-min=5 \
@@ -49,7 +51,7 @@ vllm: .venv-vllm/run  ## vLLM for GPUs, in an environment of its own (engine: {n
 vllm-cpu: .venv-vllm-cpu/run  ## the same, its CPU build (engine: {name: vllm, device: cpu})
 
 locks:  ## renew envs/*.txt from envs/*.in, with torch from an index that has its CUDA build
-	@$(PYTHON) -m venv .venv-locks
+	@$(VENV) .venv-locks
 	@.venv-locks/bin/python -m pip install --quiet packaging
 	@.venv-locks/bin/python envs/lock.py envs
 	@rm -rf .venv-locks
@@ -60,7 +62,7 @@ clean:  ## remove results and .venv; results/reference stays
 
 .venv/run: $(filter-out envs/vllm%,$(wildcard envs/*.txt)) pyproject.toml
 	@echo "setting up .venv (once, about two minutes)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(VENV) .venv
 	@$(PIP) $(RUN_LOCKS)
 	@$(PIP) --no-deps --editable .
 	@touch $@
@@ -71,7 +73,7 @@ clean:  ## remove results and .venv; results/reference stays
 
 .venv-vllm/run .venv-vllm-cpu/run: .venv-%/run: envs/%.txt pyproject.toml
 	@echo "setting up .venv-$* (once, a few minutes)"
-	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@$(VENV) .venv-$*
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		pytest -c envs/dev.txt
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \

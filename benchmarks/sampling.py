@@ -7,7 +7,7 @@ short prompts and mixed lengths. `vllm`: ours against a bare `LLM.generate` on t
 
 Every side runs in one thread and is timed by the processor seconds of its process, which a busy
 machine changes little; wall seconds are printed too. MATH's few-shot prompt is read from
-the data directory. Run all: make bench NAME=sampling; one part: benchmarks/sampling.py vllm
+lm-eval's wheel. Run all: make bench NAME=sampling; one part: benchmarks/sampling.py vllm
 """
 
 import json
@@ -99,15 +99,13 @@ def embedded_prefix() -> str:
 
 def math_prompts(count: int) -> tuple[str, list[str]]:
     """Return Minerva's 4-shot prefix and invented questions, so that MATH is not needed."""
-    from restem.tasks.math import answer, question
+    from restem.config.load import public_source
+    from restem.tasks.math import TASK, question
+    from restem.tasks.sources import Reader
+    from restem.tasks.task import few_shot_prefix
 
-    file = ROOT / "data/prompts/minerva_math_4shot.json"
-    try:
-        stored = json.loads(file.read_text())
-    except OSError as problem:
-        raise RestemError("the few-shot prompt is missing", str(file), "link `data`") from problem
-    shots = stored["samples"] if isinstance(stored, dict) else stored
-    prefix = "".join(question(shot["problem"]) + answer(shot["solution"]) for shot in shots)
+    reader = Reader(public_source("math", ROOT / "config"), {})
+    prefix = few_shot_prefix(TASK, TASK.load(reader, "shots"))
     names = ("apples", "coins", "stamps", "books")
     texts = [
         f"Ann has {7 + n} {names[n % 4]} and gives {n + 2} away. How many are left?"

@@ -5,8 +5,8 @@ all examples: `shared` has Minerva's 4-shot prompt and ten solutions per questio
 (as with `training.shuffle: questions`), `alone` has neither, so that it times plain packing. Nine
 of the ten solutions are those of other problems: the content of a solution changes no time. Every
 run is a process of its own, on one thread by default and timed in CPU seconds, which a busy machine
-distorts least; loss and gradient norm of all must agree. Needs the data
-(docs/how-to/use-your-own-data.md) and the peer's lock, envs/bench-training.txt.
+distorts least; loss and gradient norm of all must agree. MATH is read from its public source, or
+from a folder (--data, see docs/how-to/use-your-own-data.md). Needs envs/bench-training.txt.
 """
 
 import argparse
@@ -29,7 +29,7 @@ EQUAL = 1e-4
 def main() -> None:
     """Print one line per workload, the one with shared prefixes last."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--data", type=Path, help="Folder with MATH, instead of the hub.")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--questions", type=int, default=2)
     parser.add_argument("--solutions", type=int, default=10)
@@ -107,18 +107,20 @@ def prepare_model(base: Path) -> None:
 
 
 def examples(
-    data: Path, base: Path, questions: int, solutions: int, shared: bool
+    data: Path | None, base: Path, questions: int, solutions: int, shared: bool
 ) -> list[list[str]]:
     """Return prefix, prompt and target of each example."""
     from transformers import AutoTokenizer
 
     from restem.config.data import LocalSource
+    from restem.config.load import public_source
     from restem.tasks.registry import load_task
     from restem.tasks.sources import Reader
     from restem.tasks.task import few_shot_prefix
 
     task = load_task("math")
-    reader = Reader(LocalSource(kind="local", directory=data), {})
+    local = LocalSource(kind="local", directory=data) if data else None
+    reader = Reader(local or public_source("math", Path("config")), {})
     prefix = few_shot_prefix(task, task.load(reader, "shots")) if shared else ""
     tokenizer = AutoTokenizer.from_pretrained(base)
     low, high = TARGET_TOKENS

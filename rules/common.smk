@@ -12,7 +12,7 @@ from snakemake.settings.types import DeploymentMethod
 from restem.artifacts.digests import code_digest, lock_digest
 from restem.artifacts.pins import named_pins
 from restem.cli import fail_readably
-from restem.config.load import load_published, load_study
+from restem.config.load import load_published
 from restem.deployment.images import Image, configure_apptainer, verified
 from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
@@ -22,10 +22,13 @@ from restem.staleness.snakemake import let_seals_decide
 from restem.study import slices
 from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
+from restem.study.loading import study_to_run
 
 with fail_readably():
     enter(load_site(), os.environ)
-    STUDY = load_study(config, Path(workflow.basedir) / "config")
+    STUDY = study_to_run(
+        config, Path(workflow.basedir) / "config", workflow.overwrite_configfiles
+    )
     PINNED = named_pins(Path("results") / STUDY.study)
     PUBLISHED = load_published(Path(workflow.basedir) / "config")
     GRAPH = StudyGraph(STUDY, PUBLISHED, PINNED)
@@ -148,7 +151,9 @@ def all_images():
 def verified_images():
     """Return the digest of every image; a missing or altered one ends the run here."""
     with fail_readably():
-        return {name: verified(image_named(name)) for name in IMAGES}
+        files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+        study = f" --configfile {' '.join(files)}" if files else ""
+        return {name: verified(image_named(name), study) for name in IMAGES}
 
 
 # `workflow.dryrun` is always false while the rules are read.

@@ -174,7 +174,7 @@ def all_metrics():
 def all_figures():
     """List every figure in three formats."""
     kinds = ("pdf", "svg", "png")
-    names = [*STUDY.figures, *slices.figures_of_experiments(GRAPH)]
+    names = [*GRAPH.figures, *slices.figures_of_experiments(GRAPH)]
     return [f"<results>/figures/{name}.{kind}" for name in names for kind in kinds]
 
 
@@ -187,7 +187,7 @@ def figures_of_experiments():
 def all_pages():
     """List the pages on claims, cost and groups; only a study that asks for them has them."""
     pages = ["claims.md", "ledger.md"] if STUDY.claims else []
-    pages += ["breakdown.parquet"] if STUDY.metrics.breakdowns else []
+    pages += ["breakdown.parquet"] if GRAPH.metrics.breakdowns else []
     pages += ["false_positives.md"] if RECHECKED else []
     pages += ["index.html"] if STUDY.experiments and STUDY.claims else []
     return [f"<results>/{page}" for page in pages]

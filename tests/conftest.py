@@ -33,6 +33,7 @@ SLOW = (
     "unit/tasks/test_code_tasks.py",
     "unit/tasks/test_overlap.py",
     "unit/tasks/test_splits.py::test_real_splits",
+    "unit/tasks/test_wheels.py",
     "unit/tools/test_archive.py",
     "unit/tools/test_grade.py",
     "unit/tools/test_plan.py",
@@ -66,6 +67,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the directory of the real data, or skip."""
+    beside = Path(__file__).parents[2] / "shared/data"
+    folder = Path(os.environ.get("RESTEM_DATA", beside))
+    if not (folder / "math/train.jsonl.gz").is_file():
+        pytest.skip("the benchmark data is not on this machine (set RESTEM_DATA)")
     return folder
 
 

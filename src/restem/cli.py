@@ -9,16 +9,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import click
 
 from restem.errors import RestemError
-from restem.stages.declaration import Stage, file_of, load_stage, stage_names
-from restem.tools.parameters import POSITIVE, SHARE, ModelSize
+from restem.stages.declaration import load_stage, stage_names
+from restem.tools.commands import COMMANDS
+from restem.tools.parameters import FILE, FOLDER, POSITIVE, SHARE, ModelSize
+from restem.tools.stage_commands import StageCommand, command_of
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
 EXISTING = click.Path(path_type=Path, exists=True)
 ROOT = Path()
 
@@ -58,53 +58,6 @@ class Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-class StageCommand(click.Command):
-    """Read `--name A B C` as `--name A --name B --name C`, and a bare `--name` as an empty list."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Spread lists, then parse as usual."""
-        lists = {o for p in self.params if getattr(p, "multiple", False) for o in p.opts}
-        spread: list[str] = []
-        name = ""
-        for arg in args:
-            if arg.startswith("--"):
-                name = arg if arg in lists else ""
-                spread += [] if name else [arg]
-            else:
-                spread += [name, arg] if name else [arg]
-        return super().parse_args(ctx, spread)
-
-
-def command_of(stage: Stage) -> click.Command:
-    """Return the command of a stage, with an option for each of its parameters."""
-
-    def body(settings: str, code: str | None, environment: str, **values: Any) -> None:
-        from restem.stages.execution import execute
-
-        execute(stage, values, settings, code, environment)
-
-    options: list[click.Parameter] = [_option(stage, name) for name in stage.parameters]
-    options += [
-        click.Option(["--settings"], required=True, help="Slice of the configuration, as JSON."),
-        click.Option(["--code"], help="Expected digest of the code; refused if it differs."),
-        click.Option(["--environment"], default="unlocked", help="Digest of the lock, to record."),
-    ]
-    name = stage.name.replace("_", "-")
-    return StageCommand(name, params=options, callback=body, help=stage.run.__doc__)
-
-
-def _option(stage: Stage, name: str) -> click.Option:
-    kind, parameter = stage.parameters[name]
-    optional = parameter.default is not parameter.empty
-    names, text = [f"--{name.replace('_', '-')}"], stage.help.get(name)
-    if file := file_of(kind):
-        path = FOLDER if file.folder else FILE
-        many = {"multiple": True} if file.several else {}
-        return click.Option(names, type=path, required=not optional, help=text, **many)
-    kind = get_args(kind)[0] if get_origin(kind) else kind
-    return click.Option(names, type=kind, default=parameter.default, show_default=True, help=text)
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Self-training experiments (ReST-EM): a command for each stage, and tools.
@@ -136,7 +89,8 @@ def grade(task: str, source: Path, output: Path, details: bool) -> None:
     from restem.tools.grade import grade_file
 
     counts = grade_file(task, source, output, details)
-    click.echo("grade: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    click.echo(f"grade: {verdicts or f'{source} has no lines'}")
 
 
 @cli.command()
@@ -177,6 +131,20 @@ def merge(base: Path, adapter: Path, output: Path) -> None:
     merge_adapter(base, adapter, output)
 
 
+@cli.command(cls=StageCommand)
+@click.argument("name")
+@click.option("--model", required=True, help="Hub id (owner/name@commit), folder, or S, L ...")
+@click.option("--tasks", multiple=True, required=True, help="Tasks: chain, math, gsm8k ...")
+@click.option("--methods", multiple=True, help="Methods of config/methods; rest-em sft by default.")
+@click.option("--data", type=FOLDER, help="Benchmarks' folder; their public sources by default.")
+@click.option("--output", type=FILE, help="File to write; config/<name>.yaml by default.")
+def new(name: str, output: Path | None, **choices: Any) -> None:
+    """Write a commented study for a model, some tasks and methods, with sizes for this machine."""
+    from restem.tools.new import command
+
+    click.echo(command(name, output or Path(f"config/{name}.yaml"), **choices))
+
+
 @cli.command()
 @click.argument("path", type=EXISTING)
 @click.option("--rows", default=5, type=click.IntRange(1), help="Rows of a table to show.")
@@ -197,68 +165,6 @@ def plan(targets: tuple[str, ...], configfile: Path | None, images: bool) -> Non
     from restem.tools.plan import plan as text
 
     click.echo(text(targets, configfile, images))
-
-
-@cli.command()
-@click.option("--configfile", type=FILE, help="The study; the demo by default.")
-@click.option(
-    "--keep",
-    type=click.Choice(["all", "final", "needed"]),
-    default="final",
-    show_default=True,
-    help="Checkpoints that stay: all, those of base models and last iterations, or only those that "
-    "a job which has not run yet will read.",
-)
-@click.option("--delete", is_flag=True, help="Delete it; otherwise it is only shown.")
-def prune(configfile: Path | None, keep: str, delete: bool) -> None:
-    """Free the disk space of weights and states that a study no longer needs."""
-    from restem.tools.prune import prune as text
-
-    click.echo(text(configfile, keep, delete))  # type: ignore[arg-type]
-
-
-@cli.command("pin")
-@click.argument("path", type=EXISTING)
-@click.option("--reason", required=True, help="Why it is kept; tables and plans say so.")
-def pin_artifact(path: Path, reason: str) -> None:
-    """Keep an artifact as it is: it does not run again, and its pin is named in all results."""
-    from restem.artifacts.pins import pin
-
-    click.echo(f"pinned {pin(path, reason)}")
-
-
-@cli.command("unpin")
-@click.argument("path", type=EXISTING)
-def unpin_artifact(path: Path) -> None:
-    """Remove a pin; the artifact runs again if its recipe has changed."""
-    from restem.artifacts.pins import unpin
-
-    click.echo(f"unpinned {unpin(path)}")
-
-
-@cli.command()
-@click.argument("other", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--configfile", type=FILE, help="The study; the demo by default.")
-def adopt(other: Path, configfile: Path | None) -> None:
-    """Take over somebody else's results (results/<study>) where the recipes are equal."""
-    from restem.tools.adopt import adopt as text
-
-    click.echo(text(other, configfile))
-
-
-@cli.command()
-@click.argument("targets", nargs=-1)
-@click.option("--configfile", type=FILE, help="The study; the demo by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print it for a machine.")
-def status(targets: tuple[str, ...], configfile: Path | None, as_json: bool) -> None:
-    """Show how far a study is: what is done, runs, waits and failed, and the time left."""
-    import json
-
-    from restem.tools.status import in_words
-    from restem.tools.status import status as look
-
-    found = look(targets, configfile)
-    click.echo(json.dumps(found.as_json(), indent=2) if as_json else in_words(found))
 
 
 @cli.command()
@@ -299,11 +205,35 @@ def forecast(
 ) -> None:
     """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
     from restem.accounts.forecast import Assumptions, Forecast, markdown
+
+    graph = graph_of(configfile)
+    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+
+
+@cli.command()
+@click.argument("action", type=click.Choice(["list", "fetch", "check"]))
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+def data(action: str, configfile: Path) -> None:
+    """List what a study reads, fetch it for jobs without a network, or check its content.
+
+    Data sets, few-shot prompts and models of the hub. `fetch` keeps what is complete, so it can be
+    run again; `check` compares rows and digests.
+    """
+    from restem.tools import data as tool
+
+    getattr(tool, f"{action}_data")(graph_of(configfile), click.echo)
+
+
+def graph_of(configfile: Path) -> Any:
+    """Return the graph of a study."""
     from restem.config.load import load_study, read_yaml
     from restem.study.graph import StudyGraph
 
-    graph = StudyGraph(load_study(read_yaml(configfile), Path("config")))
-    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+    return StudyGraph(load_study(read_yaml(configfile), Path("config")))
+
+
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 @cli.command()
@@ -324,32 +254,6 @@ def power(configfile: Path, results: Path | None, **plan: Any) -> None:
 @cli.group()
 def images() -> None:
     """Build and check container images for Apptainer."""
-
-
-@cli.group()
-def site() -> None:
-    """Write and check the settings of a site: accounts, partitions, limits, shared folders."""
-
-
-@site.command("init")
-@click.option("--output", type=FILE, help="File to write; where restem looks for it by default.")
-def write_site(output: Path | None) -> None:
-    """Write a commented file of site settings."""
-    from restem.deployment.site import site_path, write_template
-
-    path = output or site_path()
-    write_template(path)
-    click.echo(f"wrote {path}: take the # away and write your names")
-
-
-@site.command("show")
-def show_site() -> None:
-    """Check the settings, and print what they say."""
-    from restem.deployment.site import load_site, site_path
-
-    path = site_path()
-    click.echo(f"# {path}" + ("" if path.is_file() else " does not exist; nothing is set"))
-    click.echo(load_site().model_dump_json(indent=2, exclude_none=True))
 
 
 @cli.group()

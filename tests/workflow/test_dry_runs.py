@@ -10,7 +10,6 @@ import yaml
 
 from restem.config.services import Images
 from restem.stages.declaration import Stage, load_stage, stage_names
-from restem.tasks.bbh import FILES, PROMPT_FILE
 
 pytestmark = pytest.mark.workflow
 
@@ -32,21 +31,8 @@ def dry_run(tree: Any, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture(scope="module")
 def clone(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return a tree in which nothing is ever run."""
-    tree = planted.copy(tmp_path_factory.mktemp("clone") / "tree")
-    lend_data(tree.root)
-    return tree
-
-
-def lend_data(root: Path) -> None:
-    """Put empty files where studies look for data that is not part of the repository."""
-    names = ["math/train.jsonl.gz", "math/test.jsonl.gz", "prompts/minerva_math_4shot.json"]
-    names += ["gsm8k/train.jsonl.gz", "gsm8k/test.jsonl.gz", "prompts/gsm8k_cot_8shot.json"]
-    names += ["apps/train_intro.jsonl.gz", "humaneval/HumanEval.jsonl.gz", PROMPT_FILE]
-    names += ["hungarian/test.jsonl"]
-    for name in [*names, *(f"bbh/{file}.json" for file in FILES)]:
-        (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / "data" / name).touch()
+    """Return a tree in which nothing is ever run, and that has no data."""
+    return planted.copy(tmp_path_factory.mktemp("clone") / "tree")
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -196,3 +182,45 @@ def test_a_job_can_be_pasted(finished: Any) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert b"reused results/tiny/table.md" in done.stdout
+
+
+def test_what_snakemake_itself_would_read_silently_is_refused(clone: Any) -> None:
+    """Snakemake keeps the last of two equal keys and reads 012 as 10."""
+    path = clone.root / "config" / "twice.yaml"
+    path.write_text((CONFIG / "demo.yaml").read_text() + "study: other\nseeds: [012]\n")
+    done = dry_run(clone, "--configfile", str(path))
+    assert done.returncode == 1
+    assert "the key 'study' is also in line 2" in done.stderr
+    assert "YAML reads 012 as 10" in done.stderr
+
+
+def test_a_contradiction_is_refused_before_the_first_job(clone: Any) -> None:
+    study = (CONFIG / "demo.yaml").read_text()
+    evaluation = "  - {task: chain, split: train, decoding: greedy}\n"
+    assert evaluation in study
+    path = clone.root / "config" / "gap.yaml"
+    path.write_text(study.replace(evaluation, "") + "figures: [train_test_gap]\n")
+    done = dry_run(clone, "--configfile", str(path))
+    assert done.returncode == 1
+    assert "restem: the study has 1 problem:" in done.stderr
+    assert "add a greedy evaluation on train, or leave the figure out" in done.stderr
+
+
+def test_an_incomplete_model_is_refused_before_the_first_job(clone: Any) -> None:
+    model = "models={M: {source: {kind: local, directory: ~/models/none}}}"
+    done = dry_run(clone, "--config", model)
+    assert done.returncode == 1
+    home = clone.environment.get("HOME", str(Path.home()))
+    assert f"models.M.source.directory: {home}/models/none: there is no such d" in done.stderr
+
+
+def test_a_new_study_can_be_planned(clone: Any) -> None:
+    command = [str(Path(clone.command()[0]).parent / "restem"), "new", "mine", "--model", "S"]
+    command += ["--tasks", "chain", "story", "--methods", "rest-em", "rft", "star"]
+    written = subprocess.run(
+        command, cwd=clone.root, env=clone.environment, capture_output=True, text=True, check=False
+    )
+    assert written.returncode == 0, written.stdout + written.stderr
+    done = dry_run(clone, "--configfile", "config/mine.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "results/mine/figures/train_test_gap.pdf" in done.stdout

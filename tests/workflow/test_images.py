@@ -69,7 +69,7 @@ def test_a_lock_asks_for_an_image_of_another_name(contained: Any) -> None:
     assert Image("cpu", contained.root).path != before
     told = contained.snakemake("-n", PROBLEMS, *CONTAINED, fails=True)
     assert "the image is not built" in told
-    assert "snakemake --cores 1 images" in told
+    assert "snakemake images --cores 1 --configfile study.yaml" in told
 
 
 def test_comments_ask_for_no_other_image(contained: Any) -> None:

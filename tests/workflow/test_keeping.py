@@ -109,6 +109,8 @@ def test_a_pinned_policy_is_used_as_it_is_and_every_table_says_so(tree: Any) -> 
     assert f"pinned: {SFT}" in (tree.results / "table.md").read_text()
     assert f"pinned: {SFT}" in (tree.results / "table.csv").read_text()
     assert "Nothing to be done" in tree.make()
+    tree.make("--forcerun", "make_policy")
+    assert artifact_digest(tree.root / policy) == before
     assert "pinned on" in told(tree, "show", policy)
     told(tree, "unpin", policy)
     assert tree.plan().of({"make_policy"}, within=SFT)

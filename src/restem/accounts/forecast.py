@@ -9,12 +9,11 @@ parameter and token (Kaplan et al. 2020, section 2.1): less than counted, for la
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cache
-from statistics import fmean
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Final, cast
 
 from restem.accounts.costs import Cost, total
+from restem.accounts.sizes import Size, size_of
 from restem.config.data import Split
 from restem.config.errors import nearest
 from restem.config.training import Training
@@ -24,8 +23,6 @@ from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.policy_graph import REFERENCE
 from restem.tasks.registry import load_task
-from restem.tasks.splits import load_split
-from restem.tasks.task import few_shot_prefix
 
 FORWARD: Final = 2  # FLOPs per parameter and token
 TRAINING: Final = 6
@@ -53,15 +50,6 @@ class Assumptions:
     peak: float = 989e12
     sampling: float = 0.1
     training: float = 0.35
-
-
-@dataclass(frozen=True)
-class Size:
-    """The number of problems in a split, and the mean tokens of few-shot prompt and question."""
-
-    problems: int
-    prefix: float
-    question: float
 
 
 @dataclass(frozen=True)
@@ -95,7 +83,7 @@ class Forecast:
         """Take the number of parameters of every model; raises RestemError if one is missing."""
         _check_names(parameters, list(graph.study.models))
         self.graph, self.parameters, self.assumptions = graph, parameters, assumptions
-        self._size = cache(self._read_size)
+        self._sizes: dict[tuple[str, str], Size] = {}
 
     def rows(self) -> list[Row]:
         """Return one row for each model and kind of work, in the order of the study's models."""
@@ -246,18 +234,17 @@ class Forecast:
             gpu_seconds=flops / (self.assumptions.peak * self.assumptions.sampling),
         )
 
-    def _read_size(self, task: str, split: Split) -> Size:
-        module, data = load_task(self.graph.module(task)), self.graph.study.tasks[task].data
-        data = data.model_copy(update={"exclude_overlap": None})
-        problems = load_split(module, data, split).problems
-        if not problems:
-            return Size(0, 0, 0)
-        shots = load_split(module, data, "shots").problems
-        prompts = {p.subject: few_shot_prefix(module, shots, p.subject) for p in problems}
-        prefix = fmean(len(prompts[problem.subject]) for problem in problems)
-        question = fmean(len(module.question(problem.question)) for problem in problems)
-        characters = self.assumptions.characters
-        return Size(len(problems), prefix / characters, question / characters)
+    def unmeasured(self) -> list[str]:
+        """Name the tasks whose data is not there, so that their sizes are those that are stated."""
+        return sorted({task for (task, _), size in self._sizes.items() if not size.measured})
+
+    def _size(self, task: str, split: str) -> Size:
+        """Return the size of a split; lengths are in tokens."""
+        if (task, split) not in self._sizes:
+            module, data = load_task(self.graph.module(task)), self.graph.study.tasks[task].data
+            self._sizes[task, split] = size_of(module, data, cast(Split, split))
+        size, characters = self._sizes[task, split], self.assumptions.characters
+        return replace(size, prefix=size.prefix / characters, question=size.question / characters)
 
 
 def markdown(forecast: Forecast) -> str:
@@ -274,6 +261,12 @@ def markdown(forecast: Forecast) -> str:
     lines = [f"# Estimated cost of {forecast.graph.study.study}\n"]
     lines += [f"| {' | '.join(cells)} |" for cells in table]
     lines.append(f"\nAssumed: {values}.")
+    if unmeasured := forecast.unmeasured():
+        lines.append(
+            f"Not read, because the data is not on this machine: {', '.join(unmeasured)}. Numbers "
+            "of problems are those that the sources state, lengths are typical of the benchmark; "
+            "`restem data fetch` makes them exact."
+        )
     disk = forecast.disk()
     lines.append(
         f"Disk: {readable(disk.all)} with every checkpoint, {readable(disk.final)} after `restem "

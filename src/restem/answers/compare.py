@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from restem.answers.alternatives import alternatives
 from restem.answers.equality import Equality, constant_ratio, equal
 from restem.answers.exact_arithmetic import QUICK, Budget
 from restem.answers.forms import (
@@ -24,11 +25,13 @@ from restem.answers.forms import (
     Text,
     is_asked_value,
     is_label,
+    is_name,
     variables_of,
 )
-from restem.answers.reading import read, simplified
+from restem.answers.reading import read
 from restem.answers.sets import real_set, same_set
-from restem.answers.tree import Node, UnreadableError, make, number, variables
+from restem.answers.tree import Node, UnreadableError, make, number, symbol, variables
+from restem.answers.words import simplified
 
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 
@@ -42,6 +45,15 @@ class Comparison:
 
     def compare(self, gold: str, answer: str) -> Equality:
         """Compare two answers; equal is None where a part could not be decided."""
+        equality = self._compare(gold, answer)
+        if equality.equal:
+            return equality
+        for pair in alternatives(gold, answer):
+            if (other := self._compare(*pair)).equal:
+                return other
+        return equality
+
+    def _compare(self, gold: str, answer: str) -> Equality:
         try:
             left, right = read(gold), read(answer)
         except (UnreadableError, RecursionError):
@@ -134,6 +146,8 @@ class Comparison:
     def _listings(self, left: Listing, right: Listing) -> bool:
         if self._same_real_set(left, right):
             return True
+        if {_connection(left), _connection(right)} in _OPPOSED:
+            return False
         words = any(isinstance(x, Text) and len(x.words) > 1 for x in (*left.items, *right.items))
         half_labelled = _is_labelled(left) != _is_labelled(right)
         ordered = words or half_labelled
@@ -178,6 +192,8 @@ class Comparison:
     def _relations(self, left: Relation, right: Relation) -> bool:
         if self._same_chain(left, right) or self._same_chain(left, _mirrored(right)):
             return True
+        if _is_function(left, right) or _is_function(right, left):
+            return self.equal_forms(left.sides[1], right.sides[1])
         if variables_of(left) != variables_of(right):  # x = 5 is not y = 5, the same set
             return False
         if self._same_conclusion(left, right):
@@ -213,7 +229,8 @@ class Comparison:
         if isinstance(left, Listing) and isinstance(right, Group):
             if _is_labelled(left):
                 return (
-                    _in_order(left)
+                    left.word != "or"
+                    and _in_order(left)
                     and _is_round(right)
                     and self._listings(left, Listing(right.items))
                 )
@@ -247,8 +264,17 @@ class Comparison:
         if set(relation.operators) == {"in"}:
             return self.equal_forms(relation.sides[1], other)
         if set(relation.operators) == {"="}:
-            return self._chain_equals(relation, other)
+            return self._chain_equals(relation, other) or self._solves(relation, other)
         return not isinstance(other, Relation) and self._same_real_set(relation, other)
+
+    def _solves(self, equation: Relation, other: Form) -> bool:
+        """Compare |x| = 2 with the list of its solutions: 2, -2 and x = 2 or x = -2."""
+        if not isinstance(other, Listing) or len(equation.sides) != 2:
+            return False
+        if all(isinstance(item, Scalar) and not item.unit for item in other.items):
+            return self._same_real_set(equation, Group("set", "set", other.items))
+        either = other if _connection(other) else Listing(other.items, "or")
+        return self._same_real_set(equation, either)
 
     def _chain_equals(self, relation: Relation, other: Form) -> bool:
         """Compare a chain of equal values, without its label, with a value."""
@@ -259,6 +285,42 @@ class Comparison:
             return False
         agree = all(self.equal_forms(sides[0], side) for side in sides[1:])
         return agree and self.equal_forms(sides[-1], other)
+
+
+_OPPOSED: Final = ({"and", "or"}, {",", "or"})
+
+
+def _connection(listing: Listing) -> str:
+    """Return whether all items of a list hold (`and`) or one does; empty where it is the same.
+
+    The solutions of an equation may be joined by either word: x = 1 and x = 2, or 1 or 2.
+    """
+    names = [item for item in listing.items if isinstance(item, Scalar) and is_name(item.node)]
+    if len(names) == len(listing.items) and listing.word != ",":
+        return listing.word
+    relations = [item for item in listing.items if isinstance(item, Relation)]
+    equations = all(set(item.operators) == {"="} for item in relations)
+    if len(relations) < len(listing.items) or (equations and len(variables_of(listing)) == 1):
+        return ""
+    return "and" if listing.word == "," and equations else listing.word
+
+
+def _is_function(left: Relation, right: Relation) -> bool:
+    """Return whether f(x) = … and y = … may state the same function of x."""
+    if not left.operators == right.operators == ("=",):
+        return False
+    name, other = left.sides[0], right.sides[0]
+    if not isinstance(name, Scalar) or not isinstance(other, Scalar) or other.node != symbol("y"):
+        return False
+    parts = name.node.args
+    if name.node.op == "mul" and len(parts) == 2 and len(parts[0].name) == 1:
+        argument = parts[1]  # h(x), which is read as a product
+    elif name.node.op == "apply":
+        argument = parts[0]
+    else:
+        return False
+    of = frozenset((argument.name,)) if argument.op == "symbol" else frozenset()
+    return bool(of) and of == variables_of(left.sides[1]) == variables_of(right.sides[1])
 
 
 def _without_percent(node: Node) -> Node:

@@ -78,6 +78,8 @@ def normalise(answer: str) -> NormalForm:
     text = strip_delimiters(unicode_to_latex(answer).strip())
     text, unit = split_unit(text if text.endswith("...") else _TRAILING.sub("", text))
     body = _canonical(join_thousands(text))
+    if body.startswith("{") and "=" in body and "," not in body:
+        body = _unbraced(body)
     label, body = _split_label(body)
     return NormalForm(_finish(body), canonical_unit(unit), label)
 
@@ -194,8 +196,7 @@ def _split_label(body: str) -> tuple[str, str]:
 def _finish(body: str) -> str:
     """Apply the rules for the answer as a whole."""
     body = body.removeprefix("+")
-    while body.startswith("{") and _closing(body) == len(body) - 1:
-        body = body[1:-1]
+    body = _unbraced(body)
     if fraction := _SLASH.fullmatch(body):
         return f"{fraction[1]}\\frac{{{fraction[2]}}}{{{fraction[3]}}}"
     if choice := _CHOICE.fullmatch(body):
@@ -204,6 +205,13 @@ def _finish(body: str) -> str:
         body = re.sub(r"(?<![0-9])\.(?=[0-9])", "0.", body)
     # Case does not matter in words, but it does in symbols: Yes is yes, AB is not ab.
     return body.lower() if len(body) > 2 and body.isalpha() else body
+
+
+def _unbraced(body: str) -> str:
+    """Remove braces around the whole."""
+    while body.startswith("{") and _closing(body) == len(body) - 1:
+        body = body[1:-1]
+    return body
 
 
 def _closing(body: str) -> int:

@@ -1,6 +1,7 @@
 r"""Unify notation for all layers: Unicode signs, math delimiters, separators of thousands."""
 
 import re
+import unicodedata
 from typing import Final
 
 _THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])", re.ASCII)
@@ -16,7 +17,9 @@ _BOX_OPENED = re.compile(r"\\f?box(?:ed)?\s*\{")
 _UNICODE: Final = str.maketrans(
     {
         "−": "-", "–": "-", "×": "\\times ", "·": "\\cdot ", "÷": "/", "π": "\\pi ",
-        "∞": "\\infty ", "√": "\\sqrt ", "°": "^\\circ ", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ",
+        "∞": "\\infty ", "√": "\\sqrt ", "°": "^\\circ ", "º": "^\\circ ",
+        "˚": "^\\circ ", "℃": "^\\circ C", "℉": "^\\circ F",
+        "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ",
         "∪": "\\cup ", "±": "\\pm ", "∈": "\\in ", "½": "\\frac12 ",
         "¼": "\\frac14 ", "¾": "\\frac34 ", "θ": "\\theta ",
         "∓": "\\mp ", "≈": "\\approx ", "⋅": "\\cdot ", "∙": "\\cdot ", "′": "'", "…": "\\ldots ",
@@ -40,7 +43,15 @@ def unicode_to_latex(text: str) -> str:
         return text
     text = _RAISED_RUN.sub(lambda run: f"^{{{run[0].translate(_RAISED)}}}", text)
     text = _LOWERED_RUN.sub(lambda run: f"_{{{run[0].translate(_LOWERED)}}}", text)
-    return text.translate(_UNICODE)
+    text = text.translate(_UNICODE)
+    # Full-width and other forms of digits, letters and signs.
+    return text if text.isascii() else _plain_digits(unicodedata.normalize("NFKC", text))
+
+
+def _plain_digits(text: str) -> str:
+    if text.isascii():
+        return text
+    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
 
 
 def strip_delimiters(text: str) -> str:

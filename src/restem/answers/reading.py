@@ -26,7 +26,8 @@ from restem.answers.forms import (
 )
 from restem.answers.tokens import Token, tokenize
 from restem.answers.tree import Node, UnreadableError, make, number
-from restem.answers.units import canonical_unit
+from restem.answers.units import canonical_unit, is_word, may_be_unit
+from restem.answers.words import NOTHING, NUMERALS, REALS, named_text, simplified
 
 MAX_NESTING: Final = 8
 MAX_SIGNS: Final = 4
@@ -44,22 +45,6 @@ _MATRICES: Final = {
     **dict.fromkeys(("pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"), "matrix"),
     **dict.fromkeys(("vmatrix", "Vmatrix"), "vmatrix"),
 }  # fmt: skip
-_NOTHING: Final = frozenset(
-    ("none", "no solution", "no solutions", "no real solution", "no real solutions", "empty set",
-     "the empty set", "empty", "no such value", "no such values", "no values", "no value")
-)  # fmt: skip
-_REALS: Final = frozenset(
-    ("all real numbers", "all reals", "all real", "the real numbers", "real numbers", "reals",
-     "the set of all real numbers", "any real number", "all real values")
-)  # fmt: skip
-_NUMERALS: Final = {
-    name: value
-    for value, name in enumerate(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-         "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-         "nineteen", "twenty")
-    )
-}  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -76,29 +61,11 @@ def read(answer: str) -> Form:
 def _words(text: str) -> Form | None:
     r"""Read words without \text; None where the letters are no words, such as xy and sin."""
     plain = simplified(text)
-    if plain in _NOTHING or plain in _REALS or plain in _NUMERALS:
+    if plain in NOTHING or plain in REALS or plain in NUMERALS:
         return named_text(text)
     tokens = tokenize(text)
     worded = any(token.kind == "text" for token in tokens)
     return Text(plain) if worded and {t.kind for t in tokens} <= {"text", "unit"} else None
-
-
-def named_text(text: str) -> Form:
-    """Read words: a set's name, a small number, or plain text."""
-    plain = simplified(text)
-    if plain in _NOTHING:
-        return NamedSet("empty")
-    if plain in _REALS:
-        return NamedSet("R")
-    if plain in _NUMERALS:
-        return Scalar(number(_NUMERALS[plain]))
-    return Text(plain)
-
-
-def simplified(text: str) -> str:
-    """Return words in lower case with single spaces, without full stops and articles."""
-    plain = " ".join(re.sub(r"[^a-z0-9:+/'’-]+", " ", text.lower().replace(".", "")).split())
-    return re.sub(r"^(?:the|an?) ", "", plain)
 
 
 def _trimmed(tokens: list[Token]) -> list[Token]:
@@ -142,6 +109,7 @@ def _listing(tokens: Sequence[Token], depth: int) -> Form:
     """Read items between separators; a single item is returned as it is."""
     if depth > MAX_NESTING:
         raise UnreadableError("nested too deeply")
+    tokens = _without_braces(tokens)
     pieces, cuts = _split(tokens, "separator")
     pieces = [piece for piece in pieces if piece]  # "2, and 3" has two cuts in a row
     if len(pieces) > MAX_ITEMS or not pieces:
@@ -151,6 +119,26 @@ def _listing(tokens: Sequence[Token], depth: int) -> Form:
         return items[0]
     words = {cut.value for cut in cuts}
     return Listing(tuple(items), "or" if "or" in words else "and" if "and" in words else ",")
+
+
+def _without_braces(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Drop braces around a whole relation, which LaTeX ignores; {1, 2} may be a set."""
+    while len(tokens) > 2 and tokens[0] == Token("open", "{") and _encloses(tokens):
+        inner = tokens[1:-1]
+        if not _split(inner, "relation")[1] or _split(inner, "separator")[1]:
+            break
+        tokens = inner
+    return tokens
+
+
+def _encloses(tokens: Sequence[Token]) -> bool:
+    """Return whether the first bracket is closed by the last token."""
+    depth = 0
+    for token in tokens[:-1]:
+        depth += (token.kind == "open") - (token.kind == "close")
+        if depth <= 0:
+            return False
+    return tokens[-1].kind == "close" and depth == 1
 
 
 def _signed_items(tokens: Sequence[Token], depth: int) -> Iterator[Form]:
@@ -205,6 +193,8 @@ def _single(tokens: Sequence[Token], depth: int) -> Form:
         raise UnreadableError("nothing, or nested too deeply")
     if tokens[0].kind == "set" and len(tokens) == 1:
         return NamedSet(tokens[0].value)
+    if words := _spelled_words(tokens):
+        return named_text(words)
     if all(token.kind in ("text", "unit", "point", "ratio", "number") for token in tokens):
         if any(token.kind == "text" for token in tokens) and tokens[0].kind != "number":
             return named_text(" ".join(token.value for token in tokens))
@@ -217,6 +207,17 @@ def _single(tokens: Sequence[Token], depth: int) -> Form:
     if _subscripted(tokens):
         return _based(tokens)
     return _scalar(tokens)
+
+
+def _spelled_words(tokens: Sequence[Token]) -> str:
+    """Return the words that adjacent letters spell, so that cat is not c times a times t."""
+    if len(tokens) < 2 or any(t.kind != "symbol" or len(t.value) > 1 for t in tokens):
+        return ""
+    text = "".join(" " * token.spaced + token.value for token in tokens).strip()
+    words = text.split()
+    if words[0] in ("a", "A"):
+        words = words[1:]
+    return text if words and all(word.isalpha() and is_word(word) for word in words) else ""
 
 
 def _wrapped(tokens: Sequence[Token]) -> bool:
@@ -296,9 +297,9 @@ def _based(tokens: Sequence[Token]) -> Form:
     digits = "".join("." if token.kind == "point" else token.value for token in head)
     base = [token.value for token in tokens[place + 1 :] if token.value not in "{}("]
     written = "".join(base).lower()
-    if not (written in _NUMERALS or (written.isdigit() and len(written) < 4)):
+    if not (written in NUMERALS or (written.isdigit() and len(written) < 4)):
         raise UnreadableError("the base is not a number")
-    return Based(digits, _NUMERALS.get(written) or int(written))
+    return Based(digits, NUMERALS.get(written) or int(written))
 
 
 def _matrix(tokens: Sequence[Token], depth: int) -> Form:
@@ -366,10 +367,16 @@ def _unit(tokens: Sequence[Token]) -> str:
     if tokens[0].kind == "modulo":
         return "mod " + "".join(token.value for token in tokens[1:] if token.value not in "{}(")
     allowed = ("text", "unit", "point", "open", "close", "number")
-    for token in tokens:
-        if token.kind not in allowed and token.value not in ("^", "/", "*"):
+    for before, token in zip((tokens[0], *tokens), tokens, strict=False):
+        of_quotient = token.kind == "symbol" and before.value == "/"
+        if token.kind not in allowed and token.value not in ("^", "/", "*") and not of_quotient:
             raise UnreadableError("words inside an expression")
-    return canonical_unit(" ".join(token.value for token in tokens if token.value not in "{}^*"))
+        if token.kind == "number" and before.kind == "text":
+            raise UnreadableError("a number after words")
+    words = " ".join(token.value for token in tokens if token.value not in "{}^*")
+    if not may_be_unit(words):
+        raise UnreadableError("words that are no unit")
+    return canonical_unit(words)
 
 
 def _multiplied(tokens: Sequence[Token]) -> Sequence[Token]:

@@ -57,9 +57,12 @@ def real_set(form: Form) -> RealSet | None:
     if isinstance(form, Listing) and all(isinstance(item, Relation) for item in form.items):
         if len(variables_of(form)) != 1:
             return None  # x = 1, y = 2
-        either = None if form.word == "and" else _combined("cup", form.items)
+        if form.word == "and":
+            return _combined("cap", form.items)
+        either = _combined("cup", form.items)
         # "x > 1, x < 3" means both conditions, because either one would allow all numbers.
-        return _combined("cap", form.items) if either in (None, _ALL) else either
+        both = form.word == "," and either in (None, _ALL)
+        return _combined("cap", form.items) if both else either
     return None
 
 

@@ -166,7 +166,7 @@ def _letters(run: str) -> list[tuple[str, str]]:
         return [_WORDS[run]]
     if len(run) > 2 and run.lower() in _WORDS:
         return [_WORDS[run.lower()]]
-    if is_known_unit(run):
+    if run == "per" or is_known_unit(run):
         return [("unit", run)]
     if len(run) > 1 and run.isupper():
         return [("symbol", run)]

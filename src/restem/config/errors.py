@@ -43,12 +43,17 @@ def validate(model: type[Block], stated: Mapping[str, Any], where: str) -> Block
     try:
         return model.model_validate(stated)
     except ValidationError as problem:
-        lines = _problems(problem, model, stated)
+        raise invalid(_problems(problem, model, stated), where) from None
+
+
+def invalid(
+    lines: Sequence[str], where: str, what: str = "configuration", named: str = "keys"
+) -> RestemError:
+    """Return the error that lists all problems, one in a line."""
+    count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
     listed = "".join(f"\n  - {line}" for line in lines)
-    raise RestemError(
-        f"the configuration has {len(lines)} problem{'s' if len(lines) != 1 else ''}:{listed}",
-        where,
-        "correct the keys named above",
+    return RestemError(
+        f"the {what} has {count}:{listed}", where, f"correct the {named} named above"
     )
 
 
@@ -81,7 +86,7 @@ def described(problem: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _lines(error: Any, model: type[BaseModel]) -> list[str]:
-    path = ".".join(str(part) for part in error["loc"])
+    path = ".".join(_shortened(str(part)) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return [f"{path}: {_unknown_key(str(error['loc'][-1]), _blocks(model, error['loc']))}"]
     if error["type"] == "missing":
@@ -90,6 +95,11 @@ def _lines(error: Any, model: type[BaseModel]) -> list[str]:
     if error["type"] == "value_error":
         return [f"{path}: {line}" if path else line for line in message.split("\n")]
     return [f"{path}: {message} (got {error['input']!r})"[:300]]
+
+
+def _shortened(name: str) -> str:
+    """Cut a name that is too long to be one, so that the message after it can be read."""
+    return name if len(name) <= 80 else f"{name[:60]}…"
 
 
 def _unknown_key(key: str, blocks: Sequence[type[BaseModel]]) -> str:

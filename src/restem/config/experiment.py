@@ -1,14 +1,12 @@
 """An experiment of a paper: what it trains, what it measures and what it shows."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from restem.config.base import Strict
+from restem.config.names import Name
 from restem.config.variant import Evaluation, Variant
-
-NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
 class Figure(Strict):

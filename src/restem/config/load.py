@@ -1,27 +1,36 @@
 """Read a study: its YAML file, the method presets, the experiments and the claims."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from restem.config.base import merge
-from restem.config.errors import validate
+from restem.config.contradictions import unmeasured_claims
+from restem.config.data import DataSource, TaskData
+from restem.config.errors import invalid, validate
+from restem.config.strict_yaml import read_yaml as read_yaml
 from restem.config.study import Study
 from restem.errors import RestemError
 
 
-def load_study(config: Mapping[str, Any], folder: Path) -> Study:
+def load_study(config: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> Study:
     """Return the study that Snakemake's config states; without a `study`, the demo with changes.
 
-    Raises RestemError with all problems at once.
+    files: those that Snakemake read the config from. They are read again, because it keeps the
+    last of two equal keys. Raises RestemError with all problems at once.
     """
+    for file in files:
+        read_yaml(Path(file))
     stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
-    stated = with_experiments(stated, folder)
+    own_claims = isinstance(stated.get("claims"), list)  # `all` may leave some untested
+    stated = with_sources(with_experiments(stated, folder), folder)
     methods = {**presets(folder / "methods"), **stated.get("methods", {})}
-    return validate(Study, {**stated, "methods": methods}, f"study {stated.get('study', '?')!r}")
+    where = f"study {stated.get('study', '?')!r}"
+    study = validate(Study, {**stated, "methods": methods}, where)
+    if own_claims and (problems := unmeasured_claims(study)):
+        raise invalid(problems, where)
+    return study
 
 
 def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -53,6 +62,44 @@ def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return study | {"experiments": experiments, "variants": variants, "evaluations": different}
 
 
+def with_sources(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Give the tasks that name no source the public one of their module, in tasks/sources.yaml.
+
+    One that names this very data set, at the same commit, may leave the rest of it out.
+    """
+    study, tasks = dict(stated), stated.get("tasks")
+    if not isinstance(tasks, Mapping):
+        return study
+    public = read_yaml(folder / "tasks" / "sources.yaml")["sources"]
+    study["tasks"] = {name: _with_source(name, task, public) for name, task in tasks.items()}
+    return study
+
+
+def public_source(module: str, folder: Path) -> DataSource:
+    """Return the public source of a task's module."""
+    stated = read_yaml(folder / "tasks" / "sources.yaml")["sources"][module]
+    return validate(TaskData, {"source": stated}, f"the public source of {module}").source
+
+
+def _with_source(name: str, task: Any, public: Mapping[str, Any]) -> Any:
+    data = task.get("data") if isinstance(task, Mapping) else ()
+    if data is None:
+        data = {}
+    if not isinstance(data, Mapping):
+        return task  # what is wrong with it is said when the study is validated
+    source, module = data.get("source"), task.get("module") or name
+    known = public.get(module) if isinstance(module, str) else None
+    if known is None:
+        return task
+    if source is None:
+        source = known
+    elif isinstance(source, Mapping) and all(
+        source.get(key) == known.get(key) for key in ("kind", "id", "revision", "package")
+    ):
+        source = {**known, **source}
+    return {**task, "data": {**data, "source": source}}
+
+
 def load_published(folder: Path) -> dict[str, Any]:
     """Read published numbers: `entries` with task, value, label and source; `publications`."""
     return read_yaml(folder / "paper" / "published.yaml")
@@ -61,19 +108,6 @@ def load_published(folder: Path) -> dict[str, Any]:
 def presets(folder: Path) -> dict[str, Any]:
     """Read every method preset in a folder, by file name."""
     return {path.stem: read_yaml(path) for path in sorted(folder.glob("*.yaml"))}
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read one YAML mapping."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as problem:
-        raise RestemError(
-            f"the YAML file cannot be read: {problem}", str(path), "correct it"
-        ) from problem
-    if not isinstance(content, dict):
-        raise RestemError("the YAML file is not a mapping", str(path), "start it with `study:`")
-    return content
 
 
 def schema() -> str:

@@ -12,7 +12,9 @@ class Metrics(Strict):
 
     ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(1, 2, 4, 8, 16, 32),
-        description="Values of k in pass@k, rising; a decoding gives those up to its draws.",
+        description="Values of k in pass@k, rising; a decoding gives those up to its draws. Of the "
+        "default ones, and in a study with experiments, those are used that some evaluation "
+        "draws enough for.",
         min_length=1,
     )
     votes: tuple[Annotated[int, Field(ge=1)], ...] = Field(

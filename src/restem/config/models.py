@@ -1,11 +1,10 @@
 """Where a base model comes from, and how it is sampled and trained."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from restem.config.base import Strict
+from restem.config.base import Strict, UserPath
 
 
 class HubModel(Strict):
@@ -22,7 +21,7 @@ class LocalModel(Strict):
     """A Hugging Face checkpoint in a local directory."""
 
     kind: Literal["local"]
-    directory: Path = Field(
+    directory: UserPath = Field(
         description="Directory that contains config.json, weights and tokenizer."
     )
 

@@ -24,7 +24,10 @@ class Tracking(Strict):
 
     enabled: bool = Field(default=True, description="Whether to publish to MLflow.")
     experiment: str = Field(
-        default="restem", description="Name of the MLflow experiment.", min_length=1
+        default="restem",
+        description="Name of the MLflow experiment.",
+        min_length=1,
+        max_length=250,
     )
     uri: str | None = Field(
         default=None,

@@ -1,21 +1,29 @@
 """A whole study as its YAML file states it; all problems of a file are reported at once."""
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from restem.config.ancestors import bad_ancestors
-from restem.config.base import Strict, merge
+from restem.config.base import Strict, UserPath, merge, optional
 from restem.config.claims import Claim
+from restem.config.contradictions import contradictions
 from restem.config.data import TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, undefined
-from restem.config.experiment import NAME, Experiment, Figure, Name
+from restem.config.experiment import Experiment, Figure
 from restem.config.method import Method
 from restem.config.metrics import FalsePositives, Metrics
 from restem.config.models import Model
+from restem.config.names import Name, reserved
 from restem.config.reward import Reward
 from restem.config.services import Images, Tracking
 from restem.config.training import Training
@@ -25,6 +33,8 @@ from restem.config.variant import Evaluation, Variant
 class TaskBlock(Strict):
     """One task of a study: its module, its data and how completions are verified."""
 
+    model_config = ConfigDict(json_schema_extra=optional("data"))
+
     module: str | None = Field(
         default=None, description="Module in restem.tasks; null for the task's own name."
     )
@@ -33,9 +43,12 @@ class TaskBlock(Strict):
         description="Source of the reference solutions that methods call `human`; embedded tasks "
         "have `terse` and `careful` ones.",
     )
-    data: TaskData = Field(description="Where the problems come from, and how many are used.")
+    data: TaskData = Field(
+        description="Where the problems come from, and how many are used; without it, all problems "
+        "of the public source."
+    )
     reward: Reward = Field(default_factory=Reward, description="How completions are verified.")
-    graded_sheets: Path | None = Field(
+    graded_sheets: UserPath | None = Field(
         default=None,
         description="Folder with the filled-in sheets of a task that a human grades, each at the "
         "path that its sheet.csv has below results/<study>; null while there are none.",
@@ -45,9 +58,7 @@ class TaskBlock(Strict):
 class Study(Strict):
     """Everything that one study runs and shows."""
 
-    study: str = Field(
-        description="Name of the study; results are written to results/<study>.", pattern=NAME
-    )
+    study: Name = Field(description="Name of the study; results are written to results/<study>.")
     description: str = Field(default="", description="One sentence for readers of the results.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         default=[0],
@@ -66,7 +77,8 @@ class Study(Strict):
         description="Variants to train, by name; none to evaluate base models only.",
     )
     training: Training = Field(
-        default_factory=Training, description="Fine-tuning; models and methods may change keys."
+        default_factory=Training,
+        description="Fine-tuning; models and methods may change keys, also of nested blocks.",
     )
     validation_decoding: str | None = Field(
         default=None,
@@ -79,7 +91,8 @@ class Study(Strict):
     metrics: Metrics = Field(default_factory=Metrics, description="Estimates and intervals.")
     figures: list[str] = Field(
         default=["accuracy_by_iteration", "train_test_gap", "pass_at_k"],
-        description="Figures of the whole study: modules in restem.figures.",
+        description="Figures of the whole study: modules in restem.figures. Of the default ones, "
+        "those are plotted that the evaluations give results for.",
     )
     experiments: dict[Name, Experiment] = Field(
         default_factory=dict,
@@ -123,8 +136,8 @@ class Study(Strict):
 
     def training_of(self, variant: str, model: str) -> Training:
         """Return the training settings of a variant on a model: the study's, changed by both."""
-        changes = {**self.models[model].training, **self.method_of(variant).training}
-        return Training.model_validate({**self.training.model_dump(), **changes})
+        changes = merge(self.models[model].training, self.method_of(variant).training)
+        return Training.model_validate(merge(self.training.model_dump(), changes))
 
     def models_on(self, task: str, stated: list[str] | None) -> list[str]:
         """Return the stated models, or else all models of the study that are for the task."""
@@ -176,7 +189,7 @@ class Study(Strict):
         problems = [*_bad_names(self), *_bad_decodings(self), *_chat_for_training(self)]
         problems += [*_unsuitable_models(self), *_without_second_verdict(self)]
         problems = problems or _bad_changes(self) or bad_ancestors(self)
-        problems = problems or [*_bad_training(self), *_bad_x(self)]
+        problems = problems or [*_bad_training(self), *_bad_x(self), *contradictions(self)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -184,10 +197,11 @@ class Study(Strict):
 
 def _bad_names(study: Study) -> Iterator[str]:
     """Describe reserved names, and references to what the study does not define."""
-    if "pretrained" in study.tasks:
-        yield "tasks.pretrained: this name is reserved for the base models; choose another"
-    if "base" in study.variants:
-        yield "variants.base: this name is reserved for the base model; choose another"
+    yield from (f"study: {reason}" for reason in reserved("study", study.study))
+    for kind in ("tasks", "models", "variants"):
+        for name in getattr(study, kind):
+            yield from (f"{kind}.{name}: {reason}" for reason in reserved(kind, name))
+    yield from _same_figures(study)
     tasks, decodings = study.tasks, study.decodings
     defined: dict[str, Collection[str]] = {
         **{"task": tasks, "tasks": tasks, "trained_on": tasks, "method": study.methods},
@@ -197,10 +211,24 @@ def _bad_names(study: Study) -> Iterator[str]:
     for path, block in [*_trained_or_evaluated(study), *_figures(study), *_models(study)]:
         for key, names in defined.items():
             yield from undefined(f"{path}.{key}", getattr(block, key, None), names)
+    yield from undefined("metrics.difficulty", study.metrics.difficulty, decodings)
     yield from undefined("claim_models", list(study.claim_models), tasks)
     for task, names in study.claim_models.items():
         models = study.models_on(task, None)
         yield from undefined(f"claim_models.{task}", list(names.values()), models)
+
+
+def _same_figures(study: Study) -> Iterator[str]:
+    """Describe figures that have one name and would be one file."""
+    owners = dict.fromkeys(study.figures, "figures")
+    for experiment, stated in study.experiments.items():
+        for name in stated.figures:
+            owner = owners.setdefault(name, f"experiments.{experiment}")
+            if owner != f"experiments.{experiment}":
+                yield (
+                    f"experiments.{experiment}.figures.{name}: {owner} has a figure of this name; "
+                    "choose another"
+                )
 
 
 def _bad_decodings(study: Study) -> Iterator[str]:
@@ -264,22 +292,38 @@ def _bad_changes(study: Study) -> list[str]:
 
 
 def _bad_training(study: Study) -> list[str]:
-    """Describe every key of a method's or a model's training block that is not valid."""
+    """Describe every key of a training block that is not valid, alone or with another block."""
     blocks = {f"methods.{n}.training": m.training for n, m in study.methods.items()}
     blocks |= {f"models.{n}.training": m.training for n, m in study.models.items()}
+    blocks |= {
+        f"variants.{n}.changes.training": study.method_of(n).training
+        for n, variant in study.variants.items()
+        if "training" in variant.changes
+    }
     problems: list[str] = []
     for path, block in blocks.items():
         try:
-            Training.model_validate({**study.training.model_dump(), **block})
+            Training.model_validate(merge(study.training.model_dump(), block))
         except ValidationError as problem:
             problems += [f"{path}.{line}" for line in described(problem, Training)]
-    return problems or list(_loses_precision(study))
+    return problems or list(_bad_together(study)) or list(_loses_precision(study))
+
+
+def _bad_together(study: Study) -> Iterator[str]:
+    """Describe the variants whose method and model change training in ways that do not agree."""
+    for name, variant in study.variants.items():
+        for model in study.models_on(variant.task, variant.models):
+            try:
+                study.training_of(name, model)
+            except ValidationError as problem:
+                for line in described(problem, Training):
+                    yield f"variants.{name}: training on model {model}: {line}"
 
 
 def _loses_precision(study: Study) -> Iterator[str]:
     """Describe variants that would go on training from weights that were rounded."""
     for name, variant in study.variants.items():
-        method = study.methods[variant.method]
+        method = study.method_of(name)
         for model in study.models_on(variant.task, variant.models):
             rounded = study.training_of(name, model).save_dtype == "bfloat16"
             if rounded and method.start == "last":

@@ -77,19 +77,18 @@ class Image:
         return self.path.with_suffix(".json")
 
 
-def verified(image: Image) -> str:
+def verified(image: Image, study: str = "") -> str:
     """Return the sha256 of an image after comparing it with its record.
 
-    The content is read only when size or time differ from the record. Raises RestemError when the
-    image is missing or is not what was built.
+    The content is read only when size or time differ from the record. study: options that name the
+    study in the advice. Raises RestemError when the image is missing or is not what was built.
     """
     path = image.path
     if not (path.is_file() and image.record.is_file()):
         raise RestemError(
             "the image is not built",
             str(path),
-            f"build it: restem images build {image.name}; or all of a study: "
-            "snakemake images --cores 1 --configfile <the study>",
+            f"build it: snakemake images --cores 1{study}; or: restem images build {image.name}",
         )
     record = read_json(image.record)
     unchanged = [path.stat().st_size, path.stat().st_mtime_ns] == record["seen"]

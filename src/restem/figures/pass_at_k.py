@@ -1,7 +1,7 @@
 """pass@k of base and trained policies (the paper's figure 5): is anything lost at large k?"""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -11,6 +11,8 @@ from matplotlib.ticker import NullLocator
 
 from restem.figures import series, style
 from restem.statistics.evaluation import BASE
+
+QUANTITY: Final = "pass@"
 
 
 @style.house_style()
@@ -29,7 +31,7 @@ def plot(
     decoding: the sampled decoding, required if there are several. Raises RestemError if the
     summary has nothing to plot.
     """
-    sampled = series.select(series.without_exams(summary), [split], "pass@", decoding)
+    sampled = series.select(series.without_exams(summary), [split], QUANTITY, decoding)
     rows = series.over_seeds(sampled)
     variants = series.names(rows, "variant", BASE)
     figure, panels = style.task_panels(rows, train_task, in_one_row=True)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from restem.errors import RestemError
+
 _ADAPTER: Final = "adapter_config.json"  # names the folder of the whole model below it
 _NAMES: Final = {  # of Hugging Face configurations, and how older models spell them
     "width": ("hidden_size", "n_embd", "d_model"),
@@ -84,11 +86,20 @@ def whole_model(folder: Path) -> Path:
 
 
 def shapes_in(weights: Path) -> dict[str, list[int]]:
-    """Return the shapes in a file of weights, from its header alone."""
+    """Return the shapes in a safetensors file, from its header alone.
+
+    Raises RestemError if the file has no such header.
+    """
     with weights.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(size))
-    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+        header = stream.read(size) if size < weights.stat().st_size else b""
+    try:
+        entries = json.loads(header).items()
+        return {name: entry["shape"] for name, entry in entries if name != "__metadata__"}
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise RestemError(
+            "this is no file of weights", str(weights), "run the rule that makes it again"
+        ) from problem
 
 
 def _first(config: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -94,7 +94,12 @@ def write_policy(
     model = {"weights": weights, "prompt": prompt} if prompt else weights
     content = digest(["halted", halted] if halted else model)
     weights_below = whole_model(folder).glob("*.safetensors")
-    parameters = sum(math.prod(s) for path in weights_below for s in shapes_in(path).values())
+    parameters = sum(count_parameters(path) for path in weights_below)
     stored = {"content": content, "halted": halted, "files": files, "parameters": parameters}
     stored["forward"] = vars(Forward.of_checkpoint(folder))
     write_json(path, {**stored, "report": dict(report), "provenance": dict(provenance)})
+
+
+def count_parameters(weights: Path) -> int:
+    """Count the parameters in a safetensors file by its header; raises RestemError without one."""
+    return sum(math.prod(shape) for shape in shapes_in(weights).values())

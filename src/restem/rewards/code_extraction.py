@@ -1,20 +1,34 @@
-"""Extract the program from a completion, by looking at its lines: no model output is parsed here.
+"""Extract the program from a completion, by its text alone: no model output is parsed here.
 
-A completion is a fenced block, bare code, or the continuation of a signature. Where the text is
+A completion is Markdown with fenced blocks, bare code, or the continuation of a signature. Of
+several blocks the last one that is a program counts, after those that it needs. Where the text is
 ambiguous there are several readings, in order; the sandbox takes the first one that compiles.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-MAX_CHARACTERS: Final = 200_000
+from restem.answers.thoughts import after_thoughts
+from restem.rewards.code_blocks import FENCE_LINE, Block, blocks_between_lines, fenced_blocks
+from restem.rewards.code_names import is_script, prints, with_what_they_need
 
-_FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([\w+.-]*)[ \t]*$")
+MAX_CHARACTERS: Final = 200_000
+MAX_BLOCKS: Final = 100
+MAX_SPANS: Final = 3
+
 _CODE_LINE: Final = re.compile(r"(?:import|from|def|class|async|if|for|while|with|try|@|#)\b|[@#]")
 _OPENING: Final = re.compile(r"(?:import |from \w[\w.]* import |def |class |async def |@)")
 _END_MARKERS: Final = ("[DONE]", "<|endoftext|>", "<|im_end|>", "</s>", "</code>")
-_LANGUAGES: Final = ("", "python", "python3", "py", "py3")
+# An opening fence behind text, which is none for CommonMark.
+_GLUED: Final = re.compile(
+    r"(?<=[^\s`>*+.)-])[ \t]*(`{3,}(?:python|py)[\w.:]*[ \t]*)$", re.IGNORECASE | re.MULTILINE
+)
+_TAGGED: Final = re.compile(
+    r"(?:\[PYTHON\]|<code[^>\n]*>)(.*?)(?:\[/PYTHON\]|</code>|\Z)", re.DOTALL | re.IGNORECASE
+)
+_ONE_LINE: Final = re.compile(r"```(?:python3?|py)?[ \t]*([^`\n]+)```")
+_UNTAGGED: Final = ("", "code")
 
 
 def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -> list[str]:
@@ -24,56 +38,110 @@ def readings(completion: str, prefix: str, entry: str, flexible: bool = False) -
     function that the tests call, `Solution().method`, or nothing. flexible: also look for code
     inside prose.
     """
-    completion = _open_fence(completion)
-    blocks = _blocks(completion)
-    if any(map(_FENCE.match, completion.splitlines())) and not blocks:
-        return []
-    body = _choose(blocks, entry) if blocks else _unmarked(completion)
-    if not body.strip() or len(body) > MAX_CHARACTERS:
-        return []
-    bodies = [body] if blocks else [body, _until_prose(body)]
-    if flexible and not blocks:
-        bodies.append(_from_first_opening(body))
-    if blocks and prefix and not _defines(body, entry):
-        bodies.append(completion[: completion.find("```")] or body)
-    if body[:1] in (" ", "\t") and not prefix:
-        bodies.append(body.lstrip(" \t"))  # a space after the prompt is not indentation
-    programs = [program for text in bodies for program in _complete(text, prefix, entry)]
+    text = after_thoughts(completion).lstrip("\ufeff\u200b")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _open_fence(_GLUED.sub(r"\n\1", text) if "```" in text else text)
+    blocks = fenced_blocks(text) if "```" in text or "~~~" in text else []
+    if blocks or FENCE_LINE.search(text):
+        bodies = list(_fenced(text, blocks, prefix, entry))
+    else:
+        bodies = _bare(text, flexible)
+    bodies = [body.removeprefix("\ufeff") for body in bodies]
+    bodies = [body for body in bodies if body.strip() and len(body) <= MAX_CHARACTERS]
+    if bodies and bodies[0][:1] in (" ", "\t") and not prefix:
+        bodies.append(bodies[0].lstrip(" \t"))  # a space after the prompt is not indentation
+    programs = [program for body in bodies for program in _complete(body, prefix, entry)]
     return list(dict.fromkeys(programs))
 
 
-def _open_fence(completion: str) -> str:
+def _bare(text: str, flexible: bool) -> list[str]:
+    """Return the readings of a text without fences."""
+    body = _unmarked(text)
+    bodies = [body, _until_prose(body)]
+    if flexible:
+        bodies.append(_from_first_opening(body))
+    return bodies + _TAGGED.findall(text)[-1:] + _ONE_LINE.findall(text)
+
+
+def _fenced(text: str, fenced: Sequence[Block], prefix: str, entry: str) -> Iterator[str]:
+    """Yield the readings of a text with fences."""
+    if _looks_like_code(text):  # then the fences may be in a docstring
+        yield _unmarked(text)
+    blocks = _programs(fenced) or _programs(blocks_between_lines(text))
+    if not blocks:
+        return
+    codes = [block.text for block in blocks]
+    complete = with_what_they_need(codes)
+    for place in _candidates(blocks, complete, entry):
+        yield complete[place]
+        yield codes[place]
+    if prefix and not any(_defines(code, entry) for code in codes):
+        yield text[: text.find("```")] or codes[0]
+    yield "\n".join(codes)
+    yield from _spans(text, blocks)
+    for code in codes[::-1]:
+        yield code.partition("```")[0]  # the text after the end is on the line of its fence
+
+
+def _programs(blocks: Sequence[Block]) -> list[Block]:
+    """Return the last blocks in Python or in no stated language."""
+    known = [b for b in blocks if b.text.strip() and (b.is_python or b.language in _UNTAGGED)]
+    return known[-MAX_BLOCKS:]
+
+
+def _candidates(blocks: Sequence[Block], complete: Sequence[str], entry: str) -> list[int]:
+    """Return the places of the blocks that may be the program, the likeliest first.
+
+    complete: the blocks with those that they need.
+    """
+    codes = [block.text for block in blocks]
+    everywhere = range(len(blocks))[::-1]
+    if entry:
+        defining = [place for place in everywhere if _defines(codes[place], entry)]
+        if not defining:
+            defining = [place for place in everywhere if _defines_method(codes[place], entry)]
+        return defining or [_longest(blocks)]
+    tagged = [place for place in everywhere if blocks[place].is_python] or list(everywhere)
+    for is_program in (is_script, prints):
+        alone = [place for place in tagged if is_program(codes[place])]
+        joined = [place for place in tagged if is_program(complete[place]) and place not in alone]
+        if alone or joined:
+            return alone + joined
+    return [_longest(blocks)]
+
+
+def _longest(blocks: Sequence[Block]) -> int:
+    tagged = any(block.is_python for block in blocks)
+    places = [place for place, block in enumerate(blocks) if block.is_python or not tagged]
+    return max(places, key=lambda place: len(blocks[place].text))
+
+
+def _spans(text: str, blocks: Sequence[Block]) -> Iterator[str]:
+    """Yield the lines from a fence to the last one: the fences between may be in docstrings."""
+    lines = text.split("\n")
+    fences = (number for number, line in enumerate(lines) if FENCE_LINE.match(line))
+    last = max(fences, default=0)
+    for block in blocks[:MAX_SPANS]:
+        if block.first_line < last:
+            yield "\n".join(lines[block.first_line + 1 : last]) + "\n"
+
+
+def _open_fence(text: str) -> str:
     """Add the opening fence where it is in the prompt, so that only the closing one is here."""
-    lines = completion.splitlines()
-    fences = [number for number, line in enumerate(lines) if _FENCE.match(line)]
-    before = [line for line in lines[: fences[0]] if line.strip()] if fences else []
-    if len(fences) % 2 == 0 or not before or lines[fences[0]].strip(" \t`~"):
-        return completion
-    is_code = before[0][0] in " \t#" or any(map(_OPENING.match, before))
-    return f"```python\n{completion}" if is_code else completion
+    fences = list(FENCE_LINE.finditer(text))
+    if len(fences) % 2 == 0 or fences[0][1].strip(" \t~"):
+        return text
+    return f"```python\n{text}" if _looks_like_code(text[: fences[0].start()]) else text
 
 
-def _blocks(completion: str) -> list[str]:
-    """Return the fenced blocks in Python or without a language; the last may be unclosed."""
-    blocks, lines, inside = [], [], ""
-    for line in completion.splitlines(keepends=True):
-        fence = _FENCE.match(line.rstrip("\r\n"))
-        if not fence and inside:
-            lines.append(line)
-        elif fence and not inside:
-            inside, lines = fence[1].lower() or "python", []
-        elif fence:
-            blocks.append((inside, "".join(lines)))
-            inside = ""
-    if inside:
-        blocks.append((inside, "".join(lines)))
-    return [text for language, text in blocks if language in _LANGUAGES and text.strip()]
+def _looks_like_code(text: str) -> bool:
+    """Return whether the first line of a text is one of code rather than of prose.
 
-
-def _choose(blocks: Sequence[str], entry: str) -> str:
-    """Return the last block that defines the entry, else the longest block."""
-    defining = [block for block in blocks if entry and _defines(block, entry)]
-    return defining[-1] if defining else max(blocks, key=len)
+    A line that begins with # may be a comment or a heading.
+    """
+    lines = (line for line in text.splitlines() if line.strip() and line[0] != "#")
+    first = next(lines, "")
+    return first[:1] in (" ", "\t", '"', "'") or bool(_OPENING.match(first))
 
 
 def _unmarked(completion: str) -> str:
@@ -97,6 +165,12 @@ def _complete(body: str, prefix: str, entry: str) -> list[str]:
 
 def _defines(text: str, entry: str) -> bool:
     return bool(entry) and _definition(entry).search(text) is not None
+
+
+def _defines_method(text: str, entry: str) -> bool:
+    """Return whether a text defines the method of an entry, or its function in a class."""
+    name = re.escape(entry.rpartition(".")[2])
+    return re.search(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{name}\b", text, re.MULTILINE) is not None
 
 
 def _definition(entry: str) -> re.Pattern[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
+from restem.answers.thoughts import after_thoughts
 from restem.config.reward import Reward
 from restem.rewards.verifier import Attempt, Verdict
 
@@ -29,7 +30,7 @@ class ExactVerifier:
     def _verdict(self, attempt: Attempt, strict: bool) -> Verdict:
         answer = answer_in(attempt.completion, self._thinking)
         if answer is None and not strict:
-            answer = _last_line(attempt.completion)
+            answer = _last_line(after_thoughts(attempt.completion))
         if not answer:
             return Verdict("unextractable", None, "extraction")
         if len(answer) > self._max_characters:
@@ -49,6 +50,7 @@ def open_verifier(
 
 def answer_in(completion: str, thinking: bool) -> str | None:
     """Return the answer in a completion, None where there is none."""
+    completion = after_thoughts(completion)
     if thinking:
         _, marker, answer = completion.rpartition(MARKER)
         if not marker:

@@ -36,6 +36,9 @@ _MARKS: Final = re.compile(rf"((?:^|{_CUT})\s*)'+")
 _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u241b\u2028\u2029\ufeff\ufffe\uffff]")
 _NUMBERED: Final = re.compile("\u241b([0-9A-F]{4})")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+|,[0-9]{1,2})?")  # 2, 2.5, and 2,5 of a comma locale
+_DRAW: Final = re.compile(r"([0-9]{1,9})(?:[.,]0{1,6})?")  # 1, and 1,0 of a column of numbers
+# A first line that tells spreadsheets how cells are separated.
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=[,;\t]"?[,;\t]*(?:\r\n|\r|\n)', re.IGNORECASE)
 _MAX_REASONS: Final = 10  # that a message lists
 
 Key = tuple[str, int]
@@ -69,8 +72,8 @@ class SheetRow:
     def key(self) -> Key:
         """Return the key of the completion; draw -1 where the draw is not a number."""
         draw = self.draw.strip().removeprefix("'")
-        number = int(draw) if re.fullmatch("[0-9]{1,9}", draw) else -1
-        return text_of(self.problem_id).strip(), number
+        match = _DRAW.fullmatch(draw)
+        return text_of(self.problem_id).strip(), int(match[1]) if match else -1
 
 
 @dataclass(frozen=True)
@@ -150,16 +153,17 @@ def read_sheet(content: bytes, where: str) -> list[SheetRow]:
     the file is not such a sheet.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise _not_a_sheet(f"the sheet is not UTF-8 at byte {error.start}", where) from error
-    header, *lines = _cells(text, where)
+    skipped = _SEPARATOR_LINE.match(text)
+    header, *lines = _cells(text[skipped.end() :] if skipped else text, where)
     names = [name.strip().lower() for name in header]
     repeated = sorted({name for name in COLUMNS if names.count(name) > 1})
     if repeated:
         raise _not_a_sheet(f"the sheet has several columns {', '.join(repeated)}", where)
     rows: list[SheetRow] = []
-    for number, cells in enumerate(lines, start=2):
+    for number, cells in enumerate(lines, start=3 if skipped else 2):
         if any(cell.strip() for cell in cells[len(names) :]):
             raise _not_a_sheet(f"row {number} has more cells than the header", where)
         if any(cell.strip() for cell in cells):

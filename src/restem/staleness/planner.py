@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from restem.artifacts import sharing
 from restem.artifacts.files import artifact_digest, read_json
 from restem.artifacts.pins import is_pinned
 from restem.artifacts.seals import (
@@ -136,7 +137,8 @@ class Planner:
         planned = self.planned(job)
         seal = read_seal(planned.first_output) if planned else None
         if planned is None or seal is None:
-            return ()
+            exists = planned is not None and any(p.exists() for p in planned.outputs.values())
+            return (NO_SEAL,) if exists else ()
         upstream = self._upstream(job).items()
         remade = {str(f) for other, files in upstream if other in stale for f in files}
         inputs = {
@@ -164,12 +166,16 @@ class Planner:
     def settle(self, job: Job) -> bool:
         """Restore a job's outputs without running it, if that is possible; tell whether it was.
 
-        A pruned checkpoint stays pruned, unless an unfinished job will read it.
+        A pruned checkpoint stays pruned, unless an unfinished job will read it. A pinned artifact
+        stays as it is, even if somebody forces its job to run.
         """
         planned = self.planned(job)
+        if planned is not None and is_pinned(planned.first_output):
+            return True
         if planned is None or not planned.stage.reuse or os.environ.get(RECOMPUTE):
             return False
-        if is_locked(planned.first_output):
+        known = read_seal(planned.first_output) is not None or sharing.store() is not None
+        if not known or is_locked(planned.first_output):
             return False
         try:
             inputs = {n: [artifact_digest(p) for p in ps] for n, ps in planned.files.items()}

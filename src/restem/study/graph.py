@@ -5,20 +5,19 @@ settings of an address, so that no rule holds logic. Policies that are made alik
 are one artifact: the variant that the study lists first owns it, the others are its aliases.
 """
 
-import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import restem.figures
 from restem.artifacts.digests import digest
-from restem.config.errors import nearest
+from restem.config.metrics import Metrics
 from restem.config.study import Study
 from restem.config.variant import Evaluation
-from restem.errors import RestemError
 from restem.study.addresses import BASE, Draws, Policy, Source
+from restem.study.checks import refuse_contradictions
+from restem.study.figure_needs import Result, is_plotted, results
 from restem.study.policy_graph import MODEL, PolicyGraph
 from restem.tasks.registry import load_task
 
@@ -40,46 +39,40 @@ class StudyGraph(PolicyGraph):
         self.published = published or {}
         self.pinned = pinned
         self._identities: dict[Policy, str] = {}
-        self._check_modules()
+        refuse_contradictions(self)
 
-    def _check_modules(self) -> None:
-        """Refuse a task or a figure that there is no module for."""
-        for name, block in self.study.tasks.items():
-            if block.graded_sheets and not self.by_hand(name):
-                raise RestemError(
-                    "nobody grades this task: it has a verifier",
-                    f"tasks.{name}.graded_sheets",
-                    "leave the key out",
-                )
-        for name, variant in self.study.variants.items():
-            if self.by_hand(variant.task):
-                raise RestemError(
-                    f"{variant.task} is graded by a human, so nothing can be trained on it",
-                    f"variants.{name}.task",
-                    "train on another task, and evaluate on this one",
-                )
-        self._check_figures()
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Return the estimates that the evaluations allow.
 
-    def _check_figures(self) -> None:
-        """Refuse modules that do not define `plot`, and options that their `plot` does not have."""
-        known = figure_options()
-        figures = [f for e in self.study.experiments.values() for f in e.figures.values()]
-        for name in [*self.study.figures, *(figure.module for figure in figures)]:
-            if name not in known:
-                raise RestemError(
-                    f"there is no figure {name!r}{nearest(name, known)}",
-                    "figures",
-                    "name another module of restem.figures, or define a function plot in this one",
-                )
-        for figure in figures:
-            for option in [*figure.options, *(["x"] if figure.x else [])]:
-                if option not in known[figure.module]:
-                    raise RestemError(
-                        f"figure {figure.module} has no option {option!r}"
-                        f"{nearest(option, known[figure.module])}",
-                        "experiments, in the options of a figure",
-                        "correct the name, or leave it out",
-                    )
+        Of the default k of pass@k, those that the draws allow. Experiments share what is stated,
+        and a study may have chosen some of them: then stated k and bins are adapted too.
+        """
+        stated, shared = self.study.metrics, bool(self.study.experiments)
+        changes: dict[str, Any] = {}
+        if self.most_draws and (shared or "ks" not in stated.model_fields_set):
+            changes["ks"] = tuple(k for k in stated.ks if k <= self.most_draws) or (1,)
+        if all(e.decoding != stated.difficulty for e in self.study.evaluations):
+            changes["breakdowns"] = tuple(b for b in stated.breakdowns if b != "difficulty")
+        return stated.model_copy(update=changes)
+
+    @cached_property
+    def most_draws(self) -> int:
+        """Return the most draws that a sampled evaluation has; 0 if all are greedy."""
+        sampled = (d for d in self._evaluated if not self.study.decodings[d.decoding].greedy)
+        return max(map(self.count, sampled), default=0)
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """List what the evaluations measure, by the names of the policies."""
+        return results(self)
+
+    @cached_property
+    def figures(self) -> list[str]:
+        """List the figures of the whole study; of the default ones, those that can be plotted."""
+        stated = self.study.figures
+        is_stated = "figures" in self.study.model_fields_set
+        return [name for name in stated if is_stated or is_plotted(self, name)]
 
     @cached_property
     def owners(self) -> dict[Policy, Policy]:
@@ -376,21 +369,6 @@ class StudyGraph(PolicyGraph):
             return label
         few = len(self.pinned) <= _PINS_NAMED
         return f"{label}; pinned: {', '.join(self.pinned) if few else len(self.pinned)}"
-
-
-@cache
-def figure_options() -> dict[str, list[str]]:
-    """Map every figure module, which defines a function `plot`, to the arguments of `plot`.
-
-    Reads source code, because importing a figure would import matplotlib.
-    """
-    modules = {}
-    for path in sorted(Path(restem.figures.__path__[0]).glob("*.py")):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and node.name == "plot":
-                arguments = [*node.args.args, *node.args.kwonlyargs]
-                modules[path.stem] = [argument.arg for argument in arguments]
-    return modules
 
 
 def _wants(evaluation: Evaluation, policy: Policy) -> bool:

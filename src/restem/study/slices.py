@@ -84,7 +84,7 @@ def summary(graph: StudyGraph, wildcards: Any) -> Settings:
 
 def _estimators(graph: StudyGraph) -> Settings:
     aliases = [[asdict(owner), asdict(alias)] for owner, alias in graph.aliases]
-    estimators = graph.study.metrics.model_dump(mode="json", exclude_defaults=True)
+    estimators = graph.metrics.model_dump(mode="json", exclude_defaults=True)
     return {"metrics": estimators, "aliases": aliases}
 
 

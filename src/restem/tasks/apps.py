@@ -6,17 +6,17 @@ two training problems with short human solutions, one of each kind.
 
 from typing import Any, Final
 
-from restem.config.data import DataSource, HubSource
+from restem.config.data import DataSource
 from restem.errors import RestemError
 from restem.rewards.code_spec import Spec
 from restem.tasks.code_task import COMMON_IMPORTS, Fields, code_task, json_of, make_spec
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.sources import Reader, Row
+from restem.tasks.sources import Reader, Row, chosen
 
 LOCAL: Final = "apps/train_intro.jsonl.gz"
 SHOT_IDS: Final = (2389, 2404)
 DIFFICULTY: Final = "introductory"
-# The local file is the training split; its hold-out is used as the test split.
+# The local file is a packing of the training split; its hold-out is used as the test split.
 LOCAL_SPLITS: Final = {"train": "train", "test": "val"}
 
 
@@ -31,23 +31,32 @@ def answer(solution: str) -> str:
 
 
 def files(source: DataSource, split: str) -> tuple[str, ...]:
-    """Name the one file of a split; the few-shot problems are in the training file."""
-    if isinstance(source, HubSource):
-        return (f"{'train' if split == 'shots' else split}.jsonl",)
-    return (LOCAL,)
+    """Name the files of a split; the few-shot problems are in the training file."""
+    return chosen(source, split, [LOCAL])
 
 
 def load(reader: Reader, split: str) -> list[Problem]:
     """Read the introductory problems that have tests, or the few-shot prompt."""
-    rows = [row for file in files(reader.source, split) for row in reader.rows(file)]
+    names = files(reader.source, split)
+    rows = [row for file in names for row in reader.rows(file, keep=_is_introductory)]
     if split == "shots":
-        return [_read(row, SHOT) for row in rows if row.integer("problem_id") in SHOT_IDS]
+        return [_read(row, "train", SHOT) for row in rows if _number(row) in SHOT_IDS]
     own = LOCAL_SPLITS[split]
+    packed = LOCAL in names  # then both splits are parts of the training split
     return [
-        _read(row, "human")
+        _read(row, "train" if packed else split, "human")
         for row in rows
-        if row.values.get("difficulty") == DIFFICULTY and row.values.get("repo_split", own) == own
+        if row.values.get("repo_split", own) == own
     ]
+
+
+def _is_introductory(fields: Fields) -> bool:
+    return bool(fields.get("difficulty") == DIFFICULTY)
+
+
+def _number(row: Row) -> int:
+    """Return the number of a problem in its split, which the original files call `id`."""
+    return row.integer("problem_id" if "problem_id" in row.values else "id")
 
 
 def spec_of(fields: Fields, where: str) -> Spec:
@@ -73,13 +82,13 @@ def _texts(values: Any) -> Any:
     return ["\n".join(map(str, v)) if isinstance(v, list) else v for v in values]
 
 
-def _read(row: Row, source: str) -> Problem:
+def _read(row: Row, split: str, source: str) -> Problem:
     spec = _spec(row)
     starter = str(row.values.get("starter_code") or "")
     form = "Call-Based" if spec and spec.kind == "calls" else "Standard Input"
     solutions = json_of(row.values, "solutions", row.where) or []
     return Problem(
-        id=f"apps/{row.integer('problem_id')}",
+        id=f"apps/{split}/{_number(row)}",  # numbers are those of the split
         question=f"{row.text('question').strip()}\n{starter}\nUse {form} format",
         answer=spec.dump() if spec else None,
         subject=spec.kind if spec else "",

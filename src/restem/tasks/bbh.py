@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from restem.config.data import DataSource, LocalSource
+from restem.config.data import DataSource
 from restem.errors import RestemError
 from restem.tasks.problem import INTRO, SHOT, Problem
-from restem.tasks.sources import Reader, Row
-from restem.tasks.task import Task
+from restem.tasks.sources import Reader, Row, chosen, prompt_files
+from restem.tasks.task import Task, no_split
 
-PROMPT_FILE: Final = "prompts/bbh_cot_3shot_lm_eval.json"
+PROMPT_FILE: Final = "bbh_cot_3shot_lm_eval.json"
 STEP_BY_STEP: Final = " Let's think step by step.\n"
 
 _SIZES: Final = re.compile(r"_(?:three|five|seven)_objects$")
@@ -58,24 +58,32 @@ def bbh_task(name: str, thinking: bool) -> Task:
 
 
 def _files(source: DataSource, split: str) -> tuple[str, ...]:
-    if not isinstance(source, LocalSource):
-        raise RestemError(
-            f"BIG-Bench Hard is read from local files, not from a {source.kind} source",
-            "source.kind",
-            "set it to local; the files are bbh/*.json of suzgunmirac/BIG-Bench-Hard",
-        )
     if split == "shots":
-        return (PROMPT_FILE,)
-    return tuple(f"bbh/{name}.json" for name in FILES) if split == "test" else ()
+        in_wheel = [f"lm_eval/tasks/bbh/cot_fewshot/{name}.yaml" for name in FILES]
+        return prompt_files(source, PROMPT_FILE, in_wheel)
+    local = [f"bbh/{name}.json" for name in FILES]
+    return chosen(source, split, local) if split == "test" else ()
+
+
+def _name(file: str) -> str:
+    """Name what a file holds: `snarks.json`, or on the hub `snarks/test-00000-of-00001.parquet`."""
+    names = [part.partition(".")[0] for part in file.split("/")[::-1]]
+    name = next((name for name in names if name in FILES), None)
+    if name is None:
+        raise RestemError(
+            "the file is none of the benchmark's", file, f"name it after one of {', '.join(FILES)}"
+        )
+    return name
 
 
 def _loader(thinking: bool) -> Callable[[Reader, str], list[Problem]]:
     def load(reader: Reader, split: str) -> list[Problem]:
         files = _files(reader.source, split)
         if split == "shots":
-            return _shots(reader.rows(files[0]), thinking)
-        named = zip(FILES, files, strict=False)
-        return [_problem(row, name) for name, file in named for row in reader.rows(file)]
+            return _shots([row for file in files for row in reader.rows(file)], thinking)
+        if not files:
+            raise no_split("BIG-Bench Hard", split)
+        return [_problem(row, _name(file)) for file in files for row in reader.rows(file)]
 
     return load
 

@@ -8,13 +8,14 @@ import re
 from typing import Final
 
 from restem.answers.markers import ANSWER_IS, find
-from restem.config.data import DataSource, HubSource
+from restem.config.data import DataSource
 from restem.errors import RestemError
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.sources import Reader, Row
+from restem.tasks.sources import Reader, Row, chosen, prompt_files
 from restem.tasks.task import Task
 
-PROMPT_FILE: Final = "prompts/gsm8k_cot_8shot.json"
+PROMPT_FILE: Final = "gsm8k_cot_8shot.json"
+PROMPT_IN_WHEEL: Final = ("lm_eval/tasks/gsm8k/gsm8k-cot.yaml",)
 
 _CALCULATION = re.compile(r"<<[^<>]*>>")
 
@@ -37,36 +38,34 @@ def chain_of_thought(solution: str, gold: str) -> str:
 
 
 def files(source: DataSource, split: str) -> tuple[str, ...]:
-    """Name the one file of a split."""
+    """Name the files of a split, locally one."""
     if split == "shots":
-        return (PROMPT_FILE,)
-    if isinstance(source, HubSource):
-        return (f"main/{split}-00000-of-00001.parquet",)
-    return (f"gsm8k/{split}.jsonl.gz",)
+        return prompt_files(source, PROMPT_FILE, PROMPT_IN_WHEEL)
+    return chosen(source, split, [f"gsm8k/{split}.jsonl.gz"])
 
 
 def load(reader: Reader, split: str) -> list[Problem]:
     """Read an original split, or the few-shot prompt."""
-    (file,) = files(reader.source, split)
+    rows = [row for file in files(reader.source, split) for row in reader.rows(file)]
     read = _read_shot if split == "shots" else _read_problem
-    return [read(row, split) for row in reader.rows(file)]
+    return [read(row, split, index) for index, row in enumerate(rows)]
 
 
-def _read_problem(row: Row, split: str) -> Problem:
+def _read_problem(row: Row, split: str, index: int) -> Problem:
     solution, marker, gold = row.text("answer").rpartition("####")
     if not marker or not gold.strip():
         raise RestemError("the answer has no `#### n`", row.where, "correct the row")
     return Problem(
-        id=f"{split}/{row.index}",  # the line number, in either layout
+        id=f"{split}/{index}",  # the line number, in either layout
         question=row.text("question"),
         answer=gold.strip(),
         solutions={"human": chain_of_thought(solution, gold.strip())},
     )
 
 
-def _read_shot(row: Row, split: str) -> Problem:
+def _read_shot(row: Row, split: str, index: int) -> Problem:
     solution, gold = row.text("target"), find(row.text("target"), ANSWER_IS)
-    name = f"gsm8k/{split}/{row.index}"
+    name = f"gsm8k/{split}/{index}"
     return Problem(name, row.text("question"), gold, solutions={SHOT: solution})
 
 

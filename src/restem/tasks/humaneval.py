@@ -6,11 +6,11 @@ precede it, none of which is in the benchmark.
 
 from typing import Final
 
-from restem.config.data import DataSource, HubSource
+from restem.config.data import DataSource
 from restem.rewards.code_spec import Spec
 from restem.tasks.code_task import Fields, code_task, make_spec
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.sources import Reader, Row, text_of
+from restem.tasks.sources import Reader, Row, chosen, text_of
 from restem.tasks.task import no_split
 
 SHOTS: Final = (
@@ -56,11 +56,7 @@ def answer(solution: str) -> str:
 
 def files(source: DataSource, split: str) -> tuple[str, ...]:
     """Name the one file; there is a test split only."""
-    if split != "test":
-        return ()
-    if isinstance(source, HubSource):
-        return ("openai_humaneval/test-00000-of-00001.parquet",)
-    return ("humaneval/HumanEval.jsonl.gz",)
+    return chosen(source, split, ["humaneval/HumanEval.jsonl.gz"]) if split == "test" else ()
 
 
 def load(reader: Reader, split: str) -> list[Problem]:
@@ -72,8 +68,7 @@ def load(reader: Reader, split: str) -> list[Problem]:
         ]
     if split != "test":
         raise no_split("humaneval", split)
-    (file,) = files(reader.source, split)
-    return [_read(row) for row in reader.rows(file)]
+    return [_read(row) for file in files(reader.source, split) for row in reader.rows(file)]
 
 
 def spec_of(fields: Fields, where: str) -> Spec:

@@ -7,11 +7,11 @@ Minerva's, as in figure 10 of the paper. There is only a test split.
 
 from typing import Final
 
-from restem.config.data import DataSource, LocalSource
+from restem.config.data import DataSource
 from restem.errors import RestemError
 from restem.tasks import math
 from restem.tasks.problem import POINTS, Problem
-from restem.tasks.sources import Reader, Row
+from restem.tasks.sources import Reader, Row, chosen
 from restem.tasks.task import Task, no_split
 
 FILE: Final = "hungarian/test.jsonl"
@@ -19,15 +19,9 @@ FILE: Final = "hungarian/test.jsonl"
 
 def files(source: DataSource, split: str) -> tuple[str, ...]:
     """Name the one file of a split; there is none to train on."""
-    if not isinstance(source, LocalSource):
-        raise RestemError(
-            f"the Hungarian exam is read from a local file, not from a {source.kind} source",
-            "source.kind",
-            f"set it to local; the file is {FILE}, from keirp/hungarian_national_hs_finals_exam",
-        )
     if split == "shots":
-        return (math.PROMPT_FILE,)
-    return (FILE,) if split == "test" else ()
+        return math.files(source, split)
+    return chosen(source, split, [FILE]) if split == "test" else ()
 
 
 def load(reader: Reader, split: str) -> list[Problem]:
@@ -37,13 +31,13 @@ def load(reader: Reader, split: str) -> list[Problem]:
         return math.load(reader, split)[:1]
     if not names:
         raise no_split("hungarian", split)
-    return [_read(row) for row in reader.rows(names[0])]
+    return [_read(row) for file in names for row in reader.rows(file)]
 
 
 def _read(row: Row) -> Problem:
     return Problem(
         id=f"test/{row.index:02}",
-        question=row.text("problem"),
+        question=row.text("Question" if "Question" in row.values else "problem"),
         answer=None,
         solutions={} if row.values.get("points") is None else {POINTS: _points(row)},
     )

@@ -3,14 +3,14 @@
 import re
 from typing import Any, Final
 
-from restem.config.data import DataSource, HubSource
+from restem.config.data import DataSource
 from restem.errors import RestemError
 from restem.rewards.code_spec import Spec
 from restem.tasks.code_task import Fields, code_task, make_spec
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.sources import Reader, Row, text_of
+from restem.tasks.sources import Reader, Row, chosen, text_of
 
-LOCAL: Final = {"train": "train-v0.2.0", "shots": "train-v0.2.0", "test": "test-v0.3.1"}
+LOCAL: Final = {"train": "train-v0.2.0", "test": "test-v0.3.1"}
 SHOT_IDS: Final = ("two-sum", "palindrome-number")
 LEVELS: Final = {"Easy": 1, "Medium": 2, "Hard": 3}
 
@@ -29,16 +29,13 @@ def answer(solution: str) -> str:
 
 
 def files(source: DataSource, split: str) -> tuple[str, ...]:
-    """Name the one file of a split; the few-shot problems are in the training file."""
-    if isinstance(source, HubSource):
-        return (f"LeetCodeDataset-v0.3.1-{'test' if split == 'test' else 'train'}.jsonl",)
-    return (f"leetcode/{LOCAL[split]}.jsonl.gz",)
+    """Name the files of a split; the few-shot problems are in the training file."""
+    return chosen(source, split, [f"leetcode/{LOCAL.get(split, LOCAL['train'])}.jsonl.gz"])
 
 
 def load(reader: Reader, split: str) -> list[Problem]:
     """Read an original split, or the few-shot prompt."""
-    (file,) = files(reader.source, split)
-    rows = reader.rows(file)
+    rows = [row for file in files(reader.source, split) for row in reader.rows(file)]
     if split == "shots":
         return [_read(row, SHOT) for row in rows if row.text("task_id") in SHOT_IDS]
     return [_read(row, "human") for row in rows]

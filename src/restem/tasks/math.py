@@ -7,17 +7,14 @@ solutions end in a sentence with the final answer, so that sentence is added to 
 from typing import Final
 
 from restem.answers.markers import last_boxed
-from restem.config.data import DataSource, HubSource
+from restem.config.data import DataSource
 from restem.errors import RestemError
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.sources import Reader, Row
+from restem.tasks.sources import Reader, Row, chosen, prompt_files
 from restem.tasks.task import Task
 
-PROMPT_FILE: Final = "prompts/minerva_math_4shot.json"
-SUBJECTS: Final = (
-    *("algebra", "counting_and_probability", "geometry", "intermediate_algebra"),
-    *("number_theory", "prealgebra", "precalculus"),
-)
+PROMPT_FILE: Final = "minerva_math_4shot.json"
+PROMPT_IN_WHEEL: Final = ("lm_eval/tasks/minerva_math/utils.py",)
 
 
 def question(text: str) -> str:
@@ -38,10 +35,8 @@ def with_final_answer(solution: str, gold: str) -> str:
 def files(source: DataSource, split: str) -> tuple[str, ...]:
     """Name the files of a split: one locally, one for each subject on the hub."""
     if split == "shots":
-        return (PROMPT_FILE,)
-    if isinstance(source, HubSource):
-        return tuple(f"{subject}/{split}-00000-of-00001.parquet" for subject in SUBJECTS)
-    return (f"math/{split}.jsonl.gz",)
+        return prompt_files(source, PROMPT_FILE, PROMPT_IN_WHEEL)
+    return chosen(source, split, [f"math/{split}.jsonl.gz"])
 
 
 def load(reader: Reader, split: str) -> list[Problem]:
@@ -77,6 +72,9 @@ def _read_shot(row: Row, split: str, folder: str) -> Problem:
 
 def _level(row: Row) -> int | None:
     """Read `Level 3` as 3, and `Level ?`, which two rows have, as None."""
+    stated = row.values.get("level")
+    if isinstance(stated, int) and 1 <= stated <= 5:  # as MATH-500 has it
+        return stated
     text = row.text("level").removeprefix("Level ")
     if text == "?":
         return None

@@ -6,16 +6,15 @@ assertions are in the prompt, so a program may be written for its tests.
 
 from typing import Final
 
-from restem.config.data import DataSource, HubSource
+from restem.config.data import DataSource
 from restem.rewards.code_asserts import defined, entry_of
 from restem.rewards.code_spec import Spec
 from restem.tasks.code_task import Fields, code_task, list_of, make_spec
 from restem.tasks.problem import SHOT, Problem
-from restem.tasks.sources import Reader, Row
+from restem.tasks.sources import Reader, Row, chosen
 
 SHOT_IDS: Final = (2, 3, 4)
 TASK_IDS: Final = {"shots": range(1, 11), "test": range(11, 511), "train": range(511, 975)}
-HUB_FILES: Final = {"shots": ("prompt",), "test": ("test",), "train": ("validation", "train")}
 
 
 def question(text: str) -> str:
@@ -30,9 +29,7 @@ def answer(solution: str) -> str:
 
 def files(source: DataSource, split: str) -> tuple[str, ...]:
     """Name the files of a split, locally one; the official validation split is used to train."""
-    if isinstance(source, HubSource):
-        return tuple(f"full/{name}-00000-of-00001.parquet" for name in HUB_FILES[split])
-    return ("mbpp/mbpp.jsonl.gz",)
+    return chosen(source, split, ["mbpp/mbpp.jsonl.gz"])
 
 
 def load(reader: Reader, split: str) -> list[Problem]:

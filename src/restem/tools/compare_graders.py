@@ -17,7 +17,8 @@ from restem.artifacts.tables import read_rows
 from restem.errors import RestemError
 from restem.rewards.second_grader import second_replies
 from restem.tasks.problem import read_problems
-from restem.tools.grade import grade_pairs, read_pairs
+from restem.tools.grade import check_input, grade_pairs, read_pairs
+from restem.tools.outputs import check_output
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def compare_rewards(
     rewards: Path, problems: Path, output: Path, sample: int, seed: int
 ) -> Counter[str]:
     """Compare the graders on a table of rewards and the problems that it was graded with."""
+    check_output(output, rewards, problems)
     gold_by_id = {problem.id: problem.answer for problem in read_problems(problems)}
     rows = [row for row in read_rows(rewards, "rewards") if row["extracted"] is not None]
     cases = [
@@ -52,7 +54,11 @@ def compare_rewards(
 
 def compare_pairs(source: Path, output: Path, sample: int, seed: int) -> Counter[str]:
     """Compare the graders on JSON lines of `id`, `gold` and `candidate`."""
+    check_input(source)
+    check_output(output, source)
     pairs = _sampled(list(read_pairs(source)), sample, seed)
+    if not pairs:
+        raise RestemError("no line can be read", str(source), "see `restem grade` on this file")
     verdicts = grade_pairs([(gold, candidate) for _, gold, candidate in pairs])
     cases = [
         Case(str(name), gold, verdict.extracted, verdict.verdict, verdict.layer)

@@ -6,8 +6,9 @@ the output, in order. A line that cannot be read gives an error with its number;
 still graded.
 """
 
+import codecs
 import json
-import os
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from restem.rewards.registry import load_verifier
 from restem.rewards.verifier import Attempt, Verdict, Verifier
 from restem.tasks.registry import load_task
 from restem.tasks.task import Task
+from restem.tools.outputs import check_output, writing
 
 BATCH_LINES: Final = 20_000
 
@@ -43,26 +45,39 @@ class Line:
 def grade_file(task: str, source: Path, output: Path, details: bool = False) -> Counter[str]:
     """Grade a file of JSON lines; return the number of each verdict.
 
-    Raises RestemError when the task is unknown or the input is not a file.
+    Raises RestemError when the task is unknown, the input is not a file of UTF-8, or the output
+    cannot be written.
     """
     loaded = load_task(task)
-    if not source.is_file():
-        raise RestemError("file not found", str(source), "name a file of JSON lines")
+    check_input(source)
+    check_output(output, source)
     counts: Counter[str] = Counter()
-    partial = output.with_name(f".{output.name}.{os.getpid()}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with (
-            load_verifier(loaded.verifier)(Reward(), loaded.markers) as verifier,
-            partial.open("w", encoding="ascii") as stream,
-        ):
-            for row in _rows(_lines(source, loaded), verifier, _mode(loaded), details):
-                counts[row["verdict"]] += 1
-                stream.write(json.dumps(row) + "\n")
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        writing(output) as partial,
+        load_verifier(loaded.verifier)(Reward(), loaded.markers) as verifier,
+        partial.open("w", encoding="ascii") as stream,
+    ):
+        for row in _rows(_lines(source, loaded), verifier, _mode(loaded), details):
+            counts[row["verdict"]] += 1
+            stream.write(json.dumps(row) + "\n")
     return counts
+
+
+def check_input(source: Path) -> None:
+    """Raise RestemError when an input is not a file that can be read as UTF-8."""
+    fix = "name a file of JSON lines in UTF-8"
+    if not source.is_file():
+        what = "the input is not a file" if source.exists() else "file not found"
+        raise RestemError(what, str(source), fix)
+    try:
+        with source.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        raise RestemError(
+            f"the input cannot be read: {error.strerror}", str(source), fix
+        ) from error
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        raise RestemError("the input is in UTF-16 or UTF-32, not in UTF-8", str(source), fix)
 
 
 def _rows(
@@ -97,17 +112,28 @@ def _unread(line: Line) -> dict[str, Any]:
 
 
 def _lines(source: Path, task: Task) -> Iterator[Line]:
+    for number, raw in enumerate(_raw_lines(source), 1):
+        yield _line(number, raw, task)
+
+
+def _raw_lines(source: Path) -> Iterator[bytes]:
+    r"""Yield lines without a byte-order mark and their ends: `\n`, `\r\n` or `\r`."""
     with source.open("rb") as stream:
-        for number, raw in enumerate(stream, 1):
-            yield _line(number, raw, task)
+        start = stream.read(len(codecs.BOM_UTF8))
+        stream.seek(len(start) if start == codecs.BOM_UTF8 else 0)
+        for chunk in stream:
+            yield from chunk.splitlines()  # of bytes: at these ends only
 
 
 def _line(number: int, raw: bytes, task: Task) -> Line:
     record: Any = None
     try:
-        record = json.loads(raw.decode())
+        reader = _Json()
+        record = reader.read(raw.decode())
         if not isinstance(record, dict):
             raise RecordError("the line is not a JSON object")
+        if reader.problems:
+            raise RecordError("; ".join(reader.problems))
         if "id" not in record:
             raise RecordError("the field 'id' is missing")
         return Line(number, record["id"], _attempt(task, record))
@@ -118,6 +144,41 @@ def _line(number: int, raw: bytes, task: Task) -> Line:
     except ValueError as error:  # wrong UTF-8, a number of thousands of digits, or not a record
         line_id = record.get("id") if isinstance(record, dict) else None
         return Line(number, line_id, None, str(error))
+
+
+class _Json:
+    """Read JSON, and note what Python reads though JSON has no such value, or only by chance."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def read(self, text: str) -> Any:
+        """Return the value of a text."""
+        return json.loads(
+            text,
+            parse_constant=self._constant,
+            parse_float=self._float,
+            object_pairs_hook=self._object,
+        )
+
+    def _constant(self, name: str) -> None:
+        self.problems.append(f"{name} is no number in JSON")
+
+    def _float(self, text: str) -> float | None:
+        value = float(text)
+        if math.isfinite(value):
+            return value
+        self.problems.append(f"the number {text} is too large")
+        return None
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            names = Counter(name for name, _ in pairs)
+            self.problems += [
+                f"the field {name!r} stands twice" for name in names if names[name] > 1
+            ]
+        return fields
 
 
 def text_field(record: Mapping[str, Any], name: str) -> str:

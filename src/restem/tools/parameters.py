@@ -2,9 +2,13 @@
 
 import math
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 class Finite(click.FloatRange):

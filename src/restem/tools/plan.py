@@ -58,7 +58,7 @@ def _explain(job: PlannedJob) -> StaleJob:
     """Add the runtime of the same job in the past, if it has run."""
     seal = read_seal(Path(job.output)) if job.stage else None
     if seal is None:
-        return StaleJob(job.rule, job.stage, (NOT_MADE,))
+        return StaleJob(job.rule, job.stage, job.reasons or (NOT_MADE,))
     return StaleJob(job.rule, job.stage, job.reasons or (UPSTREAM,), float(seal["seconds"]))
 
 

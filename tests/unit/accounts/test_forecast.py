@@ -97,8 +97,8 @@ def test_training_ends_with_its_epochs_or_its_steps() -> None:
 
 
 def test_methods_without_fine_tuning_train_no_token_and_prompts_are_validated() -> None:
-    shots = costs(only({**SAMPLED, "m_step": {"kind": "shots"}}))
-    prompt = costs(only({**SAMPLED, "m_step": {"kind": "prompt", "candidates": 5}}))
+    shots = costs(only({**SAMPLED, "m_step": {"kind": "shots", "shots": 2}}))
+    prompt = costs(only({**SAMPLED, "m_step": {"kind": "prompt", "shots": 2, "candidates": 5}}))
     assert shots["training"] == prompt["training"] == Cost()
     assert shots["validation in training"].draws == 0
     assert prompt["validation in training"].draws > 0
@@ -113,7 +113,7 @@ def test_processes_share_the_moments_and_adapters_need_the_weights_alone() -> No
     assert memory(processes=4, shard="weights") == {"S": 4 * 1000}
     assert memory(lora={"rank": 4}) == {"S": 4 * 1000}
     assert memory(lora={"rank": 4}, processes=4, shard="weights") == {"S": 1000}
-    untrained = only({**SAMPLED, "m_step": {"kind": "shots"}})
+    untrained = only({**SAMPLED, "m_step": {"kind": "shots", "shots": 2}})
     assert Forecast(untrained, PARAMETERS, Assumptions()).memory() == {}
 
 
@@ -132,8 +132,9 @@ def test_the_demo_has_a_forecast_whose_last_line_adds_up() -> None:
     page = markdown(forecast).splitlines()
     [last] = [line for line in page if line.startswith("| all |")]
     assert f" {amount(total(row.cost for row in rows).flops)} |" in last
-    assert len(page) == len(rows) + 8
-    assert "solved 0.5" in page[-2]
+    assert len(page) == len(rows) + 9
+    assert "solved 0.5" in page[-3]
+    assert "Disk: " in page[-2]
     assert "S 0.016 GB" in page[-1]
 
 

@@ -1,6 +1,7 @@
 """Configuration errors name all problems at once, with the place and the nearest valid key."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from restem.config.errors import RENAMED
 from restem.config.load import load_study, presets, read_yaml, schema
 from restem.config.method import Method
 from restem.config.metrics import FalsePositives
+from restem.config.names import reserved
 from restem.config.reward import Reward
 from restem.config.study import Study, TaskBlock
 from restem.errors import RestemError
@@ -162,12 +164,65 @@ def test_a_missing_block_is_named(key: str) -> None:
         assert any(line.startswith(f"{key}: ") for line in problems(study))
 
 
-@pytest.mark.parametrize("taken", ["variants.base", "tasks.pretrained"])
-def test_the_names_of_the_base_policies_folder_are_taken(taken: str) -> None:
-    block = taken.split(".")[0]
-    study = changed(taken, next(iter(STUDY[block].values())))
+@pytest.mark.parametrize(
+    ("block", "taken"),
+    [
+        ("variants", "base"),
+        ("tasks", "pretrained"),
+        ("tasks", "figures"),
+        ("tasks", "summary.parquet"),
+        ("tasks", "policy.json"),
+        ("tasks", "checkpoint"),
+        ("models", "problems"),
+    ],
+)
+def test_a_name_that_is_taken_among_the_results_is_refused(block: str, taken: str) -> None:
+    study = copy.deepcopy(STUDY)
+    study[block][taken] = next(iter(STUDY[block].values()))
+    lines = problems(study)
+    assert lines[0].startswith(f"{block}.{taken}: this name is reserved for")
+
+
+@pytest.mark.parametrize("taken", ["README.md", "reference", "mlflow.db"])
+def test_the_name_of_a_tracked_file_is_no_name_of_a_study(taken: str) -> None:
+    [line] = problems({**STUDY, "study": taken})
+    assert line.startswith("study: this name is reserved for")
+
+
+def written_beside(place: str, *children: str) -> set[str]:
+    """Return what the rules write directly below some folders, wildcards left out."""
+    rules = "".join(path.read_text() for path in (CONFIG.parent / "rules").glob("*.smk"))
+    names = re.findall(rf'"<(?:{place})>/([^"/]+)', rules)
+    return {name for name in [*names, *children] if "{" not in name and name[0] != "."}
+
+
+def test_every_file_among_the_results_is_reserved() -> None:
+    tracked = {path.name for path in (CONFIG.parent / "results").iterdir()} & {"reference"}
+    assert all(any(reserved("study", name)) for name in {*tracked, "README.md"})
+    places = {"tasks": "results|policy|trained|base", "models": "results>/{task}|<on"}
+    for block, place in places.items():
+        taken = written_beside(place, *(["problems"] if block == "models" else []))
+        assert taken
+        assert {name for name in taken if not any(reserved(block, name))} == set()
+
+
+@pytest.mark.parametrize("block", ["tasks", "models", "variants", "decodings", "methods"])
+def test_a_name_of_250_letters_is_refused_and_can_be_read(block: str) -> None:
+    study = changed("methods", {"sft": {"selection": {"model_data": False, "human": "terse"}}})
+    study[block]["v" * 250] = next(iter(study[block].values()))
+    assert any("at most 64 characters" in line and len(line) <= 300 for line in problems(study))
+
+
+def test_a_study_of_300_letters_is_refused() -> None:
+    [line] = problems({**STUDY, "study": "s" * 300})
+    assert line.startswith("study: String should have at most 64 characters")
+
+
+def test_two_figures_of_one_name_are_refused() -> None:
+    study = of_figure()
+    study["experiments"]["Y"] = study["experiments"]["X"]
     [line] = problems(study)
-    assert line.startswith(taken)
+    assert line.startswith("experiments.Y.figures.A: experiments.X has a figure of this name")
 
 
 # ---- names ----
@@ -261,6 +316,32 @@ def test_an_override_that_does_not_fit_is_refused_with_its_path() -> None:
     assert lines[0].startswith("methods.rest-em.training.batch_sise: unknown key")
     assert "'batch_size'" in lines[0]
     assert lines[1].startswith("models.S.training.learning_rate: ")
+
+
+def test_nested_blocks_of_training_are_merged_and_null_turns_them_off() -> None:
+    study = with_training({"lora": {"rank": 4}}, {"lora": {"alpha": 64, "targets": ["q_proj"]}})
+    study["training"]["lora"] = {"dropout": 0.1, "rank": 8}
+    lora = load(study).training_of("rest-em", "S").lora
+    assert lora is not None
+    assert (lora.rank, lora.alpha, lora.targets, lora.dropout) == (4, 64, ("q_proj",), 0.1)
+    study["methods"]["rest-em"]["training"] = {"lora": None}
+    assert load(study).training_of("rest-em", "S").lora is None
+
+
+def test_a_nested_override_that_does_not_fit_is_refused_with_its_path() -> None:
+    [line] = problems(with_training({"lora": {"rnk": 8}}, {}))
+    assert line.startswith("methods.rest-em.training.lora.rnk: unknown key")
+
+
+def test_a_changed_training_of_a_variant_is_checked_with_its_path() -> None:
+    [line] = problems(changed("variants.rest-em.changes", {"training": {"batch_sise": 8}}))
+    assert line.startswith("variants.rest-em.changes.training.batch_sise: unknown key")
+
+
+def test_a_method_and_a_model_whose_training_does_not_agree_are_refused() -> None:
+    study = with_training({"processes": 1}, {"processes": 2, "shard": "weights"})
+    [line] = problems(study)
+    assert line.startswith("variants.rest-em: training on model S: shard: weights needs several")
 
 
 # ---- reading ----

@@ -41,7 +41,7 @@ def test_an_unknown_image_is_an_error_that_lists_the_known_ones(clone: Path) -> 
 
 
 def test_an_image_that_is_not_built_is_an_error(clone: Path) -> None:
-    with pytest.raises(RestemError, match="snakemake --cores 1 images"):
+    with pytest.raises(RestemError, match="snakemake images --cores 1"):
         images.verified(Image("cpu", clone))
 
 

@@ -97,8 +97,16 @@ def test_the_space_after_a_prompt_is_no_indentation():
     assert works(f" {WHOLE}")
 
 
-@pytest.mark.parametrize("piece", ["```", "```python\n", "def f(", "\n", " ", "((", "a=", "`", "@"])
-def test_long_text_takes_no_time(piece):
+PIECES = [
+    "```", "```python\n", "def f(", "\n", " ", "((", "a=", "`", "@", "a,", "lambda ", "for a ",
+    "import (", "```python\nx = y\n```\n", "> ", "- ", "1. ", "~~~\n", "</think>", "a b",
+    "\t", "from a ", "a:",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("start", ["", "```python\n"])
+def test_long_text_takes_no_time(start, piece):
     began = time.process_time()
-    readings(piece * (190_000 // len(piece)), SIGNATURE, "f", True)
+    readings(start + piece * (190_000 // len(piece)), SIGNATURE, "f", True)
     assert time.process_time() - began < 20

@@ -148,13 +148,45 @@ def test_full_points_are_correct_and_a_part_is_a_fraction() -> None:
 @pytest.mark.parametrize(
     "dialect",
     [{}, {"delimiter": ";"}, {"delimiter": "\t"}, {"lineterminator": "\n"},
-     {"quoting": csv.QUOTE_ALL}, {"delimiter": ";", "quoting": csv.QUOTE_NONNUMERIC}],
+     {"lineterminator": "\r", "quoting": csv.QUOTE_ALL}, {"quoting": csv.QUOTE_ALL},
+     {"delimiter": ";", "quoting": csv.QUOTE_NONNUMERIC}],
 )  # fmt: skip
 def test_every_usual_way_of_saving_is_read(dialect: dict[str, Any]) -> None:
     entries = [entry(i, text) for i, text in enumerate(NASTY)]
     points = read_points(entries, filled(entries, **dialect), "filled.csv")
     assert {float(p.points / p.of) for p in points.values()} == {2 / 3}
     assert len(points) == len(NASTY)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("first", ["sep={}", '"sep={}"', "SEP={}", "\ufeffsep={}", "sep={}{}{}{}"])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_the_line_that_names_the_separator_is_skipped(delimiter, first, end) -> None:
+    sheet = filled(delimiter=delimiter, lineterminator=end).decode()
+    content = f"{first.replace('{}', delimiter)}{end}{sheet}".encode()
+    assert len(read_points(ENTRIES, content, "filled.csv")) == 4
+    assert [row.name for row in read_sheet(content, "filled.csv")][:2] == ["row 3", "row 4"]
+
+
+@pytest.mark.parametrize("draw", ["1", "1,0", "1.0", "1,00", " 1 ", "'1", "01", "1.000"])
+@pytest.mark.parametrize("points", ["1", "1,0", "1.0", "1,00", "1.000", "'1,0", "\u00a01,0"])
+def test_numbers_may_have_the_decimals_that_a_spreadsheet_adds(draw, points) -> None:
+    def change(rows: list[list[str]]) -> None:
+        rows[1][1] = draw
+
+    entries = [entry(0, draw=1)]
+    content = filled(entries, change, points=points, of="2,0", delimiter=";")
+    assert read_points(entries, content, "filled.csv")["test/00", 1].verdict.fraction == 0.5
+
+
+@pytest.mark.parametrize("draw", ["1,5", "1.5", "1,0,0", "-1", "1e0", "", ",0"])
+def test_a_draw_that_is_no_whole_number_is_refused(draw) -> None:
+    def change(rows: list[list[str]]) -> None:
+        rows[1][1] = draw
+
+    assert "belongs to no completion" in refusal(
+        filled([entry(0, draw=1)], change), [entry(0, draw=1)]
+    )
 
 
 def test_order_empty_rows_and_further_columns_do_not_matter() -> None:

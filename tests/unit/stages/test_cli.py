@@ -16,9 +16,9 @@ from restem import cli
 from restem.artifacts.digests import code_digest
 from restem.artifacts.seals import read_seal
 from restem.artifacts.tables import read_provenance, read_rows, table, write_table
-from restem.cli import StageCommand, command_of
 from restem.stages.declaration import load_stage, stage_names
 from restem.study import slices
+from restem.tools.stage_commands import StageCommand, command_of
 
 PROBLEMS = {
     "task": "chain",

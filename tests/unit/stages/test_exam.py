@@ -155,14 +155,14 @@ def test_the_commands_write_and_read_and_name_what_is_missing(made: dict[str, An
 # ---- in a study ----
 
 
-def study(tmp_path: Path, **changes: Any) -> StudyGraph:
+def study(tmp_path: Path, held_out: int = 0, **changes: Any) -> StudyGraph:
     stated: dict[str, Any] = {
         "study": "exams",
         "tasks": {
             "chain": {"data": {"source": {"kind": "embedded"}}},
             "exam": {
                 "module": "hungarian",
-                "data": {"source": {"kind": "local", "directory": "data", "held_out": 0}},
+                "data": {"source": {"kind": "local", "directory": "data", "held_out": held_out}},
                 "graded_sheets": str(tmp_path),
             },
         },
@@ -199,7 +199,7 @@ def test_without_a_folder_nothing_is_looked_for(tmp_path: Path) -> None:
 
 def test_nothing_is_trained_on_what_a_human_grades(tmp_path: Path) -> None:
     with pytest.raises(RestemError, match=r"variants\.x\.task"):
-        study(tmp_path, variants={"x": {"method": "sft", "task": "exam"}})
+        study(tmp_path, variants={"x": {"method": "sft", "task": "exam"}}, held_out=1)
 
 
 def test_a_folder_of_sheets_for_a_task_with_a_verifier_is_refused(tmp_path: Path) -> None:

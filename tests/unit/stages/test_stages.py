@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
@@ -160,7 +162,9 @@ def test_a_batch_larger_than_the_split_is_the_split() -> None:
 def prompted_policy(folder: Path, m_step: dict[str, Any], rows: list[Any]) -> Any:
     start = folder / "start" / "policy.json"
     (folder / "start" / "checkpoint").mkdir(parents=True, exist_ok=True)
-    (folder / "start" / "checkpoint" / "model.safetensors").write_bytes(b"weights")
+    (folder / "start" / "checkpoint" / "model.safetensors").write_bytes(
+        save({"w": np.zeros(3, np.float32)})
+    )
     write_policy(start, {}, {})
     write_table(folder / "examples", "examples", table("examples", rows), {})
     settings = {

@@ -244,7 +244,7 @@ def slices(study: StudyGraph) -> dict[str, Any]:
             found[f"problems {task} {split}"] = study.problems_settings(task, split)
     for model in study.study.models:
         found[f"base {model}"] = study.base_settings(model)
-    nothing = SimpleNamespace(figure="pass_at_k")
+    nothing = SimpleNamespace(figure="accuracy_by_iteration")
     for stage in ("overlap", "summary", "figure", "table", "tracking"):
         found[stage] = getattr(slices_of, stage)(study, nothing)
     return found
@@ -270,7 +270,7 @@ def merged(path: str, value: Any) -> dict[str, Any]:
 SLICES: list[tuple[str, Any, set[str]]] = [
     ("description", "words", set()),
     ("shards.train", 4, set()),
-    ("figures", ["pass_at_k"], set()),
+    ("figures", ["accuracy_by_iteration"], set()),
     ("metrics.resamples", 200, {"summary"}),
     ("metrics.confidence", 0.9, {"summary", "figure", "table"}),
     ("tracking.enabled", False, {"tracking"}),

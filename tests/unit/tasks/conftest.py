@@ -1,8 +1,7 @@
-"""Small made-up data in the local layout, and the real data where a machine has it."""
+"""Small made-up data in the local layout."""
 
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +64,3 @@ def local(tmp_path: Path) -> Path:
     shot = {"question": "How many are 1 and 1?", "target": "1 + 1 = 2. The answer is 2."}
     (prompts / "gsm8k_cot_8shot.json").write_text(json.dumps({"samples": [shot]}))
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """Return the directory of the real data, or skip."""
-    beside = Path(__file__).parents[4] / "shared/data"
-    folder = Path(os.environ.get("RESTEM_DATA", beside))
-    if not (folder / "math/train.jsonl.gz").is_file():
-        pytest.skip("the benchmark data is not on this machine (set RESTEM_DATA)")
-    return folder

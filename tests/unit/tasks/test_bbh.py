@@ -82,12 +82,28 @@ def test_the_canary_is_in_no_prompt_and_no_problem(folder: Path) -> None:
         assert "never read me" not in str(problems)
 
 
-def test_other_sources_are_refused() -> None:
-    hub = {"kind": "hub", "id": "a/b", "revision": "0" * 40}
-    with pytest.raises(RestemError, match="local files"):
-        load_split(
-            load_task("bbh_cot"), TaskData.model_validate({"source": hub, "shots": 0}), "test"
+def test_files_of_other_names_and_layouts_are_told_by_their_names(folder: Path) -> None:
+    (folder / "snarks").mkdir()
+    (folder / "bbh/snarks.json").rename(folder / "snarks/test-00000-of-00001.json")
+    (folder / "bbh/navigate.json").rename(folder / "other.json")
+
+    def read(file: str) -> list[str]:
+        settings = data(folder)
+        files = {"test": {file: 2}}
+        source = settings.source.model_copy(update={"files": files})
+        loaded = load_split(
+            load_task("bbh_cot"), settings.model_copy(update={"source": source}), "test"
         )
+        return [problem.subject for problem in loaded.problems]
+
+    assert read("snarks/test-00000-of-00001.json") == ["snarks"] * 2
+    with pytest.raises(RestemError, match="none of the benchmark's"):
+        read("other.json")
+
+
+def test_there_is_nothing_to_train_on(folder: Path) -> None:
+    with pytest.raises(RestemError, match="no train split"):
+        load_split(load_task("bbh_cot"), data(folder), "train")
 
 
 GRADES = [
@@ -129,3 +145,13 @@ def test_the_flexible_policy_forgives_brackets_case_and_a_missing_phrase() -> No
         attempts = [Attempt("(B)", "So the answer is b."), Attempt("(B)", "Hm.\n(B)")]
         verdicts = verifier.verify(attempts, "flexible")
     assert [verdict.verdict for verdict in verdicts] == ["correct", "correct"]
+
+
+@pytest.mark.parametrize("mode", ["strict", "flexible"])
+@pytest.mark.parametrize("markers", [("answer_is",), ()])
+def test_thoughts_are_no_answer(markers: tuple[str, ...], mode: str) -> None:
+    answer = "So the answer is (B)." if markers else "(B)\nas I thought"
+    completion = f"<think>\nSo the answer is (A).\n</think>\n\n{answer}"
+    with open_verifier(Reward(), markers) as verifier:
+        verdicts = verifier.verify([Attempt("(B)", completion), Attempt("(A)", completion)], mode)
+    assert [verdict.verdict for verdict in verdicts] == ["correct", "incorrect"]

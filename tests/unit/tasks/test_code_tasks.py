@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from restem.cli import cli
-from restem.config.data import EmbeddedSource, HubSource, LocalSource, TaskData
+from restem.config.data import EmbeddedSource, LocalSource, TaskData
 from restem.config.reward import Code, Reward
 from restem.errors import RestemError
 from restem.rewards.code import open_verifier
@@ -206,6 +206,21 @@ def test_problems_without_tests_are_left_out_with_a_reason(sample):
     assert all(problem.answer for problem in loaded.problems)
 
 
+def test_problems_of_train_and_test_have_numbers_of_their_own(tmp_path):
+    """APPS numbers each split from 0, and its original files call the number `id`."""
+    for split in ("train", "test"):
+        row = apps_row(4000, split)
+        del row["repo_split"]
+        row = {**row, "id": row.pop("problem_id"), "input_output": json.dumps(row["input_output"])}
+        rows = [{**row, "solutions": "" if split == "test" else json.dumps(row["solutions"])}]
+        write_rows(tmp_path / f"{split}.jsonl.gz", [*rows, {**row, "difficulty": "interview"}])
+    files = {split: {f"{split}.jsonl.gz": 2} for split in ("train", "test")}
+    source = LocalSource(kind="local", directory=tmp_path, files=files, held_out=0)
+    for split, sources in (("train", ["human"]), ("test", [])):
+        (problem,) = load_split(load_task("apps"), TaskData(source=source), split).problems
+        assert (problem.id, list(problem.solutions)) == (f"apps/{split}/4000", sources)
+
+
 def test_humaneval_has_no_training_split(sample):
     with pytest.raises(RestemError, match="no train split"):
         humaneval.load(Reader(sample, {}), "train")
@@ -215,9 +230,6 @@ def test_tests_of_hub_layouts_are_texts(sample):
     row = apps_row(5, "train")
     hub = {**row, "input_output": json.dumps(row["input_output"]), "solutions": "[]"}
     assert apps.spec_of(hub, "x") == apps.spec_of(row, "x")
-    source = HubSource(kind="hub", id="codeparrot/apps", revision="0" * 40)
-    for task in (apps, humaneval, leetcode, mbpp):
-        assert task.files(source, "test")
     with pytest.raises(RestemError, match="not JSON"):
         apps.spec_of({**row, "input_output": "{"}, "x")
 
@@ -314,7 +326,7 @@ def test_the_human_solutions_of_apps_pass_where_their_source_says_so(real_data, 
     problems = [p for split in ("train", "test") for p in real("apps", split, real_data)]
     _, failed = layers("apps", problems, verifier)
     assert len(problems) == 51
-    assert set(failed) == {f"apps/{number}" for number in (2378, 2382, 2386, 2398, 2400)}
+    assert set(failed) == {f"apps/train/{number}" for number in (2378, 2382, 2386, 2398, 2400)}
 
 
 def test_counts_of_the_real_splits(real_data):

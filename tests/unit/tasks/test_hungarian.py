@@ -86,10 +86,11 @@ def test_there_is_nothing_to_train_on(exam: Path, split: Any) -> None:
         load_split(TASK, data(exam), split)
 
 
-def test_other_sources_are_refused() -> None:
-    hub = {"kind": "hub", "id": "a/b", "revision": "0" * 40}
-    with pytest.raises(RestemError, match="local file"):
-        load_split(TASK, TaskData.model_validate({"source": hub, "shots": 0}), "test")
+def test_the_file_of_the_hub_is_read_as_it_is(exam: Path) -> None:
+    (exam / "test.csv").write_text('Question\n"Solve $x=""5""$,\nand draw it."\n')
+    source = {"kind": "local", "directory": exam, "files": {"test": {"test.csv": 1}}}
+    (problem,) = load_split(TASK, TaskData.model_validate({"source": source}), "test").problems
+    assert problem.question == 'Solve $x="5"$,\nand draw it.'
 
 
 def test_a_sheet_is_in_the_order_of_the_exam_whatever_was_drawn_first(exam: Path) -> None:

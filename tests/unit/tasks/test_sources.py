@@ -1,25 +1,17 @@
 import gzip
-import hashlib
 import io
 import json
-import os
-import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from restem.config.data import EmbeddedSource, FileDigest, HubSource, LocalSource
+from restem.config.data import EmbeddedSource, Expected, HubSource, LocalSource
 from restem.errors import RestemError
 from restem.tasks.sources import Reader
 
 ROWS = [{"question": "One?", "answer": "1\u2028"}, {"question": "Two?", "answer": "2"}]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
-REVISION = "0123456789" * 4
 
 
 def parquet(rows):
@@ -34,12 +26,15 @@ LAYOUTS = {
     "rows.json": json.dumps(ROWS).encode(),
     "samples.json": json.dumps({"samples": ROWS, "stop": []}).encode(),
     "rows.parquet": parquet(ROWS),
+    "rows.yaml": json.dumps(ROWS).encode(),
+    "rows.csv": "question,answer\nOne?,1\u2028\nTwo?,2\n".encode(),
 }
+DIGEST = "1ebbf6856dad9a9a08e7136e9aa8020f21980bdd288dc6ff704c0fa972da4e5c"
 
 
 def read(directory, content, name="rows.jsonl", **expect):
     (directory / name).write_bytes(content)
-    digests = {name: FileDigest(**expect)} if expect else {}
+    digests = {name: Expected(**expect)} if expect else {}
     return Reader(LocalSource(kind="local", directory=directory), digests).rows(name)
 
 
@@ -50,7 +45,15 @@ def test_every_layout_gives_the_same_rows(tmp_path, name):
     assert [row.values for row in reader.rows(name)] == ROWS
     (record,) = reader.records
     assert (record.file, record.rows) == (name, 2)
-    assert record.sha256 == hashlib.sha256(LAYOUTS[name]).hexdigest()
+    assert record.sha256 == DIGEST
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: b"\xef\xbb\xbf" + text, lambda text: text.replace(b"\n", b"\r\n"),
+    lambda text: text.replace(b"\n", b"\r"), lambda text: text + b"\n\n", lambda text: text[:-1],
+])  # fmt: skip
+def test_a_byte_order_mark_and_any_line_end_are_read(tmp_path, change):
+    assert [row.values for row in read(tmp_path, change(LINES))] == ROWS
 
 
 def test_a_file_read_twice_is_recorded_once(tmp_path):
@@ -65,7 +68,7 @@ def test_a_file_read_twice_is_recorded_once(tmp_path):
     ("name", "content", "message"),
     [
         ("rows.jsonl", LINES + b"{broken\n", "rows.jsonl, row 3"),
-        ("rows.jsonl", LINES + b"\n" + LINES, "rows.jsonl, row 3"),
+        ("rows.jsonl", LINES + b"\n" + LINES, "an empty line\n  where: rows.jsonl, row 3"),
         ("rows.jsonl", LINES + b"[1, 2]\n", "is a JSON list, not an object"),
         ("rows.jsonl", b"\xff\xfe", "is not UTF-8"),
         ("rows.jsonl", b"[" * 100_000, "is not JSON"),
@@ -74,6 +77,10 @@ def test_a_file_read_twice_is_recorded_once(tmp_path):
         ("rows.jsonl.gz", LAYOUTS["rows.jsonl.gz"][:12] + b"????????", "not a complete gzip file"),
         ("rows.json", b'{"rows": []}', "neither a list of rows"),
         ("rows.parquet", LAYOUTS["rows.parquet"][:-20], "not readable Parquet"),
+        ("rows.yaml", b"a: [", "is not YAML"),
+        ("rows.py", b"def list_fewshot_samples():\n    return make()\n", "is not a module with"),
+        ("rows.py", b"def (", "is not a module with"),
+        ("rows.py", b"SAMPLES = []", "is not a module with"),
     ],
 )
 def test_damage_is_named_with_its_place(tmp_path, name, content, message):
@@ -94,12 +101,12 @@ def test_a_missing_file_or_directory_says_where_it_should_be(tmp_path, missing):
 
 
 def test_expected_digest_and_rows_are_checked(tmp_path):
-    digest = hashlib.sha256(LINES).hexdigest()
-    assert len(read(tmp_path, LINES, sha256=digest, rows=2)) == 2
+    assert len(read(tmp_path, LINES, sha256=DIGEST, rows=2)) == 2
+    assert len(read(tmp_path, LINES, rows=2)) == 2
     with pytest.raises(RestemError, match="not 0000"):
         read(tmp_path, LINES, sha256="0" * 64)
     with pytest.raises(RestemError, match="has 2 rows, not 3"):
-        read(tmp_path, LINES, sha256=digest, rows=3)
+        read(tmp_path, LINES, sha256=DIGEST, rows=3)
 
 
 def test_a_field_that_is_missing_or_no_text_is_named_with_its_row(tmp_path):
@@ -115,80 +122,38 @@ def test_an_embedded_source_has_no_files():
         Reader(EmbeddedSource(kind="embedded"), {}).rows("math/train.jsonl.gz")
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Answer as the hub's resolve endpoint does, for one dataset at one revision."""
-
-    folder = f"/datasets/made-up/dataset/resolve/{REVISION}/main/"
-
-    def do_HEAD(self):
-        content = LAYOUTS.get(self.path.removeprefix(self.folder))
-        self.send_response(404 if content is None else 200)
-        if content is None:
-            self.send_header("X-Error-Code", "EntryNotFound")
-            content = b""
-        self.send_header("X-Repo-Commit", REVISION)
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        return content
-
-    def do_GET(self):
-        self.wfile.write(self.do_HEAD())
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    home = str(tmp_path_factory.mktemp("hub"))
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    online = {"HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
-    yield {"HF_ENDPOINT": endpoint, "HF_HOME": home, **online}
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-READ_FROM_HUB = f"""
-import sys
-from restem.config.data import HubSource
-from restem.errors import RestemError
-from restem.tasks.sources import Reader
-source = HubSource(kind="hub", id="made-up/dataset", revision="{REVISION}")
-try:
-    print([dict(row.values) for row in Reader(source, {{}}).rows(sys.argv[1])])
-except RestemError as error:
-    print(error)
-"""
-
-
-def read_from_hub(hub, file):
-    """Read in a process of its own: the hub's client reads its settings once, on import."""
-    source = str(Path(__file__).parents[3] / "src")
-    environment = {**os.environ, **hub, "PYTHONPATH": source}
-    command = [sys.executable, "-c", READ_FROM_HUB, file]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def test_the_hub_is_read_at_the_pinned_revision_and_then_from_the_cache(hub):
-    assert read_from_hub(hub, "main/rows.parquet") == str(ROWS)
-    offline = {**hub, "HF_HUB_OFFLINE": "1"}
-    assert read_from_hub(offline, "main/rows.parquet") == str(ROWS)
-
-
-def test_a_file_that_the_hub_does_not_have_is_an_error_with_the_dataset(hub):
-    message = read_from_hub(hub, "main/other.parquet")
-    assert "main/other.parquet cannot be downloaded from the hub" in message
-    assert f"dataset made-up/dataset at {REVISION}" in message
-
-
 def test_prompts_of_a_hub_source_come_from_their_own_directory(tmp_path):
     (tmp_path / "shots.json").write_bytes(LAYOUTS["rows.json"])
-    source = HubSource(kind="hub", id="made-up/dataset", revision=REVISION, prompts=tmp_path)
+    source = HubSource(
+        kind="hub", id="a/b", revision="0" * 40, files={"test": {"x": None}}, prompts=tmp_path
+    )
     assert len(Reader(source, {}).rows("prompts/shots.json")) == 2
+
+
+def test_only_the_rows_that_are_kept_stay_in_memory_but_all_are_counted(tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(LINES)
+    reader = Reader(LocalSource(kind="local", directory=tmp_path), {})
+    (row,) = reader.rows("rows.jsonl", keep=lambda values: values["question"] == "Two?")
+    assert (row.index, row.where) == (1, "rows.jsonl, row 2")
+    assert reader.records[0].rows == 2
+
+
+def test_rows_are_counted_against_what_the_source_states(tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(LINES)
+    source = LocalSource(kind="local", directory=tmp_path, files={"test": {"rows.jsonl": 3}})
+    with pytest.raises(RestemError, match="has 2 rows, not 3"):
+        Reader(source, {}).rows("rows.jsonl")
+
+
+def test_an_expected_digest_does_not_replace_the_stated_rows(tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(LINES)
+    source = LocalSource(kind="local", directory=tmp_path, files={"test": {"rows.jsonl": 3}})
+    with pytest.raises(RestemError, match="has 2 rows, not 3"):
+        Reader(source, {"rows.jsonl": Expected(sha256=DIGEST)}).rows("rows.jsonl")
+
+
+def test_a_csv_is_read_with_its_quotes_and_lines(tmp_path):
+    (tmp_path / "rows.csv").write_text('\ufeffQuestion\r\n"Is ""a"", b\nor c?"\r\nWhy?\r\n')
+    (first, second) = Reader(LocalSource(kind="local", directory=tmp_path), {}).rows("rows.csv")
+    assert first.text("Question") == 'Is "a", b\nor c?'
+    assert second.text("Question") == "Why?"

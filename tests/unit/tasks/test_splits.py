@@ -1,9 +1,13 @@
+import gzip
+import json
+
 import pytest
 
-from restem.config.data import LocalSource, TaskData
+from restem.config.data import HubSource, LocalSource, TaskData
 from restem.errors import RestemError
 from restem.tasks.registry import load_task
 from restem.tasks.splits import input_files, load_split
+from tests.unit.tasks.conftest import math_row, write_rows
 
 MATH = load_task("math")
 CUT = ("train", "validation", "test")
@@ -39,6 +43,28 @@ def test_shots_and_unanswerable_problems_are_dropped_and_counted(local):
     assert loaded.dropped == {
         "in the few-shot prompt": 1, "no gold answer": 1, "held out for validation": 10
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_without_problems_is_refused_with_the_reasons(local, split):
+    row = {"id": "a.json", "problem": "What?", "solution": "None.", "level": "Level 1"}
+    rows = [row | {"id": f"{n}.json", "problem": f"What is {n}?"} for n in range(3)]
+    rows = [row | {"subject": "Algebra"} for row in rows]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (local / "math/train.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(RestemError, match=r"there are no problems \(left out: 3 no gold"):
+        load_split(MATH, data(local, held_out=0), split)
+
+
+@pytest.mark.parametrize("split", CUT)
+def test_a_file_without_rows_is_named(local, split):
+    name = f"math/{'test' if split == 'test' else 'train'}.jsonl.gz"
+    (local / name).write_bytes(gzip.compress(b""))
+    with pytest.raises(RestemError, match="no problems of this split") as refused:
+        load_split(MATH, data(local), split)
+    assert f"{name} with 0 rows" in str(refused.value)
+    if split != "validation":
+        assert load_split(MATH, data(local, held_out=0, **{split: 0}), split).problems == []
 
 
 def test_more_problems_include_the_fewer(local):
@@ -100,9 +126,40 @@ def test_names_that_nothing_has_are_errors(local):
 
 
 def test_equal_ids_are_an_error(local):
-    (local / "math/test.jsonl.gz").write_bytes((local / "math/test.jsonl.gz").read_bytes() * 2)
-    with pytest.raises(RestemError, match="10 ids are not unique"):
+    file, other = local / "math/test.jsonl.gz", math_row("test", 0) | {"problem": "Another?"}
+    write_rows(local / "more.jsonl.gz", [other])
+    file.write_bytes(file.read_bytes() + (local / "more.jsonl.gz").read_bytes())
+    with pytest.raises(RestemError, match="1 ids are not unique"):
         ids(local, "test")
+
+
+def test_files_that_repeat_each_other_are_an_error(local):
+    (local / "math/test.jsonl.gz").write_bytes((local / "math/test.jsonl.gz").read_bytes() * 2)
+    with pytest.raises(RestemError, match="every problem is there more than once"):
+        ids(local, "test")
+
+
+def test_a_split_without_files_is_an_error(local):
+    source = LocalSource(kind="local", directory=local, files={"test": {"math/test.jsonl.gz": 10}})
+    settings = TaskData(source=source)
+    assert len(load_split(MATH, settings, "test").problems) == 10
+    with pytest.raises(RestemError, match="no files for the train split") as error:
+        load_split(MATH, settings, "train")
+    assert error.value.where == "source.files.train"
+
+
+def test_a_used_prompt_that_the_source_lacks_is_an_error_when_planning(local):
+    files = {"test": {"test.parquet": None}}
+    source = HubSource(kind="hub", id="a/b", revision="0" * 40, files=files)
+    with pytest.raises(RestemError, match="no few-shot prompt for math"):
+        input_files(MATH, TaskData(source=source), "test")
+    assert input_files(MATH, TaskData(source=source, shots=0), "test") == []
+    assert input_files(load_task("apps"), TaskData(source=source), "test") == []
+    with pytest.raises(RestemError, match="no few-shot prompt for apps"):
+        load_split(load_task("apps"), TaskData(source=source), "shots")
+    with_prompts = source.model_copy(update={"prompts": local / "prompts"})
+    expected = [local / "prompts/minerva_math_4shot.json"]
+    assert input_files(MATH, TaskData(source=with_prompts), "test") == expected
 
 
 @pytest.mark.parametrize("split", [*CUT, "shots"])

@@ -8,7 +8,8 @@ import pytest
 from restem.config.data import EmbeddedSource, HubSource, LocalSource, TaskData
 from restem.errors import RestemError
 from restem.rewards.math import grade
-from restem.tasks import gsm8k, sources
+from restem.tasks import gsm8k
+from restem.tasks import hub as hub_client
 from restem.tasks import math as math_task
 from restem.tasks.registry import load_task
 from restem.tasks.sources import Reader
@@ -16,6 +17,7 @@ from restem.tasks.splits import load_split
 from restem.tasks.task import few_shot_prefix
 
 NAMES = ["math", "gsm8k", "chain", "story", "knights"]
+FOLDERS = ("algebra", "geometry", "precalculus")
 
 
 def source_of(name, local):
@@ -134,15 +136,25 @@ def hub(local, tmp_path, monkeypatch):
                 row.pop("id", None)
                 if "subject" in row:
                     row["type"] = row.pop("subject")
-            folders = math_task.SUBJECTS if name == "math" else ("main",)
+            folders = FOLDERS if name == "math" else ("main",)
             for index, folder in enumerate(folders):
                 path = tmp_path / f"hub/{folder}/{split}-00000-of-00001.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(pa.Table.from_pylist(rows[index :: len(folders)]), path)
-    monkeypatch.setattr(sources, "_download", lambda source, file: tmp_path / "hub" / file)
-    return HubSource(
-        kind="hub", id="made/up", revision="a" * 40, prompts=local / "prompts", held_out=5
-    )
+    monkeypatch.setattr(hub_client, "download", lambda *place: tmp_path / "hub" / place[2])
+
+    def source(name):
+        folders = FOLDERS if name == "math" else ("main",)
+        files = {
+            split: {f"{folder}/{split}-00000-of-00001.parquet": None for folder in folders}
+            for split in ("train", "test")
+        }
+        return HubSource(
+            kind="hub", id="made/up", revision="a" * 40, files=files,
+            prompts=local / "prompts", held_out=5,
+        )  # fmt: skip
+
+    return source
 
 
 @pytest.mark.parametrize("name", ["math", "gsm8k"])
@@ -150,7 +162,7 @@ def hub(local, tmp_path, monkeypatch):
 def test_hub_and_directory_give_the_same_problems_in_the_same_order(name, split, local, hub):
     task = load_task(name)
     ours = load_split(task, TaskData(source=source_of(name, local)), split)
-    theirs = load_split(task, TaskData(source=hub), split)
+    theirs = load_split(task, TaskData(source=hub(name)), split)
 
     def content(loaded):
         return [(p.question, p.answer, p.level, p.subject, p.solutions) for p in loaded.problems]
@@ -160,7 +172,7 @@ def test_hub_and_directory_give_the_same_problems_in_the_same_order(name, split,
 
 
 def test_a_hub_source_without_prompts_reads_none(hub):
-    zero_shot = hub.model_copy(update={"prompts": None})
+    zero_shot = hub("gsm8k").model_copy(update={"prompts": None})
     data = TaskData(source=zero_shot, shots=0)
     assert load_split(load_task("gsm8k"), data, "shots").problems == []
     assert len(load_split(load_task("gsm8k"), data, "train").files) == 1

@@ -1,6 +1,8 @@
 """`restem grade` and `restem compare-graders` on files: every line is answered, in order."""
 
+import errno
 import json
+import os
 import random
 from collections import Counter
 
@@ -98,6 +100,121 @@ def test_details_show_what_was_compared(tmp_path):
     assert graded_rows["detail"] == "\\frac{1}{2} ≠ 0.51"
 
 
+@pytest.mark.parametrize(
+    "text", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "true", "[5]", "{}"]
+)
+@pytest.mark.parametrize("field", ["gold", "candidate"])
+def test_what_is_no_text_and_no_number_is_an_error(tmp_path, text, field):
+    other = "candidate" if field == "gold" else "gold"
+    source = tmp_path / "in.jsonl"
+    source.write_text(f'{{"id": 1, "{field}": {text}, "{other}": "5"}}\n')
+    assert grade_file("math", source, tmp_path / "out.jsonl") == {"error": 1}
+    row = lines(tmp_path / "out.jsonl")[0]
+    assert (row["id"], row["line"], row["layer"]) == (1, 1, "input")
+
+
+def test_both_fields_as_nan_are_an_error(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": 1, "gold": NaN, "candidate": NaN}\n')
+    assert grade_file("math", source, tmp_path / "out.jsonl") == {"error": 1}
+    assert "NaN" in lines(tmp_path / "out.jsonl")[0]["problem"]
+
+
+def test_a_field_that_stands_twice_is_an_error(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": 1, "gold": "5", "candidate": "6", "candidate": "5"}\n')
+    assert grade_file("math", source, tmp_path / "out.jsonl") == {"error": 1}
+    assert "'candidate'" in lines(tmp_path / "out.jsonl")[0]["problem"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_byte_order_mark_and_any_line_end_are_read(tmp_path, start, end, last):
+    rows = [json.dumps({"id": i, "gold": "5", "candidate": str(5 + i)}) for i in range(3)]
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes((start + end.join(rows) + end * last).encode())
+    assert grade_file("math", source, output) == {"correct": 1, "incorrect": 2}
+    assert [row["id"] for row in lines(output)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_another_encoding_of_the_whole_file_is_named(tmp_path, encoding):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": 1, "gold": "5", "candidate": "5"}\n', encoding=encoding)
+    with pytest.raises(RestemError, match="UTF-16 or UTF-32"):
+        grade_file("math", source, tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["same", "other spelling", "symbolic link", "hard link"])
+def test_the_input_is_never_overwritten(tmp_path, kind):
+    source = write(tmp_path / "in.jsonl", [{"id": 1, "gold": "5", "candidate": "5"}])
+    before, output = source.read_bytes(), tmp_path / "out.jsonl"
+    if kind == "symbolic link":
+        output.symlink_to(source)
+    elif kind == "hard link":
+        output.hardlink_to(source)
+    else:
+        output = source if kind == "same" else tmp_path / "x" / ".." / "in.jsonl"
+        (tmp_path / "x").mkdir()
+    for run in (grade_file, lambda _, *paths: compare_pairs(*paths, sample=1, seed=0)):
+        with pytest.raises(RestemError, match="the output is the input"):
+            run("math", source, output)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["file/out.jsonl", "folder", "/proc/none/out", "x" * 300, "pipe"])
+def test_an_output_that_cannot_be_written_is_refused_before_anything(tmp_path, place, monkeypatch):
+    source = write(tmp_path / "in.jsonl", [{"id": 1, "gold": "5", "candidate": "5"}])
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("restem.tools.grade.load_verifier", lambda _: pytest.fail("too late"))
+    monkeypatch.setattr("restem.tools.compare_graders.grade_pairs", lambda _: pytest.fail("late"))
+    for run in (grade_file, lambda _, *paths: compare_pairs(*paths, sample=1, seed=0)):
+        with pytest.raises(RestemError, match="cannot be written") as refused:
+            run("math", source, tmp_path / place)
+        assert place[:20] in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "file",
+        "folder",
+        "in.jsonl",
+        "pipe",
+    ]
+
+
+def test_a_long_name_is_written(tmp_path):
+    source = write(tmp_path / "in.jsonl", [{"id": 1, "gold": "5", "candidate": "5"}])
+    output = tmp_path / ("x" * 250)
+    assert grade_file("math", source, output) == {"correct": 1}
+    assert len(lines(output)) == 1
+
+
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("restem.tools.grade._row", fail)
+    with pytest.raises(RestemError, match="No space left"):
+        graded(tmp_path, [{"id": 1, "gold": "5", "candidate": "5"}])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "\ufeff"])
+def test_the_command_says_that_there_are_no_lines(tmp_path, content):
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(content)
+    arguments = ["--task", "math", "--input", str(source), "--output", str(output)]
+    done = CliRunner().invoke(cli, ["grade", *arguments])
+    assert (done.exit_code, done.output) == (0, f"grade: {source} has no lines\n")
+
+
+def test_a_comparison_of_no_answers_is_refused_with_the_reason(tmp_path):
+    source = write(tmp_path / "in.jsonl", [{"id": 1, "gold": "5"}])
+    with pytest.raises(RestemError, match="no line can be read"):
+        compare_pairs(source, tmp_path / "out.jsonl", sample=1, seed=0)
+
+
 def test_an_empty_file_gives_an_empty_file(tmp_path):
     assert graded(tmp_path, []) == []
 
@@ -133,6 +250,36 @@ def test_the_command_says_how_many(tmp_path):
     arguments = ["--task", "gsm8k", "--input", str(source), "--output", str(tmp_path / "o.jsonl")]
     done = CliRunner().invoke(cli, ["grade", *arguments])
     assert (done.exit_code, done.output) == (0, "grade: 1 correct\n")
+
+
+FOUR = "def four_times(a):\n    return 4 * a\n"
+FENCED = [
+    f'```python title="a.py"\n{FOUR}```', f"````python\n{FOUR}````",
+    f"```python:main.py\n{FOUR}```",
+    f"~~~~python\n{FOUR}~~~~", f"```{{.python}}\n{FOUR}```", f"```Python 3\n{FOUR}```",
+    "```python\n" + FOUR.replace("    ",
+    '    """Quadruple.\n\n    ```\n    four_times(1)\n    ```\n    """\n    ', 1) + "```",
+    f"<think>\n```python\ndef four_times(a): return a\n```\n</think>\n\n```python\n{FOUR}```",
+    "\ufeff" + FOUR,
+]  # fmt: skip
+SUM_TESTS = json.dumps({"inputs": ["3\n1 2 3\n", "2\n5 6\n"], "outputs": ["6\n", "11\n"]})
+SUMS = "n=int(input());print(sum(map(int,input().split())))\n"
+SCRIPTS = [
+    SUMS + "exit()", SUMS + "exit(0)", SUMS + "quit()", "\ufeff" + SUMS, SUMS + "assert __file__",
+    "import sys\nsys.stdin = open('/dev/stdin')\n" + SUMS,
+    "print(sum(map(int, open('/dev/stdin').read().split()[1:])))",
+    f"```python\n{SUMS}```\n\nIt prints\n\n```\n6\n```",
+]  # fmt: skip
+
+
+def test_programs_pass_however_they_are_written(tmp_path):
+    tests = {"test_list": ["assert four_times(10)==40", "assert four_times(5)==20"]}
+    cases = {"mbpp": (FENCED, tests), "apps": (SCRIPTS, {"input_output": SUM_TESTS})}
+    for task, (programs, problem) in cases.items():
+        rows = [{"id": i, "problem": problem, "completion": c} for i, c in enumerate(programs)]
+        output = tmp_path / f"{task}.jsonl"
+        grade_file(task, write(tmp_path / "in.jsonl", rows), output)
+        assert [row["id"] for row in lines(output) if row["verdict"] != "passed"] == [], task
 
 
 # ---- the second grader ----

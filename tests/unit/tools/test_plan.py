@@ -100,7 +100,7 @@ def test_a_job_without_a_seal_has_not_been_made() -> None:
 def test_an_artifact_without_a_seal_is_made_again() -> None:
     OUTPUT.parent.mkdir(parents=True)
     OUTPUT.write_text("rows")
-    assert "not made yet\n      measure_overlap x 1" in plan([], None)
+    assert "it has no readable seal\n      measure_overlap x 1" in plan([], None)
 
 
 def test_a_sealed_artifact_is_fresh_though_snakemake_knows_nothing_of_it() -> None:

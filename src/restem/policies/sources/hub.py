@@ -1,10 +1,14 @@
 """A base model from the Hugging Face Hub, at a pinned commit."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from restem.config.models import HubModel
 from restem.errors import RestemError
-from restem.policies.sources.local import PATTERNS, copy
+from restem.policies.sources.local import PATTERNS, checkpoint_problems, copy
+from restem.tasks.hub import explained
 
 
 def files(source: HubModel) -> list[Path]:
@@ -14,18 +18,52 @@ def files(source: HubModel) -> list[Path]:
 
 def fetch(source: HubModel, checkpoint: Path) -> None:
     """Download the checkpoint into the Hub's cache, unless it is there already, and copy it."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    copy(download(source), checkpoint)
 
-    try:
+
+def download(source: HubModel, local_only: bool = False) -> Path:
+    """Return the folder of a checkpoint in the Hub's cache; download what is missing.
+
+    Raises RestemError if it cannot be had or is not complete; local_only: if it is not there.
+    """
+    with _explained(source):
+        from huggingface_hub import snapshot_download
+
         folder = snapshot_download(
-            source.id, revision=source.revision, allow_patterns=list(PATTERNS)
+            source.id,
+            revision=source.revision,
+            allow_patterns=list(PATTERNS),
+            local_files_only=local_only,
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    problems = checkpoint_problems(Path(folder))
+    if problems:
         raise RestemError(
-            f"the model cannot be downloaded from the Hub: {error}",
-            f"{source.id} at {source.revision}",
-            "check id, revision and connection; a gated model needs HF_TOKEN; or download it "
-            "elsewhere and use kind: local",
-        ) from error
-    copy(Path(folder), checkpoint)
+            "the model is not complete: " + "; ".join(problems),
+            f"{source.id} at {source.revision}, in {folder}",
+            "remove that folder and fetch the model again; if it is complete, name another model",
+        )
+    return Path(folder)
+
+
+def size(source: HubModel) -> int:
+    """Return the bytes of a checkpoint as the Hub states them. Raises RestemError if it cannot."""
+    with _explained(source):
+        from huggingface_hub import HfApi
+
+        api = HfApi()
+        about = api.model_info(source.id, revision=source.revision, files_metadata=True, timeout=10)
+    found = about.siblings or []
+    read = [file for file in found if any(fnmatch(file.rfilename, name) for name in PATTERNS)]
+    return sum(file.size or 0 for file in read)
+
+
+@contextmanager
+def _explained(source: HubModel) -> Iterator[None]:
+    from huggingface_hub import errors
+
+    http_error = errors.HTTPError  # type: ignore[attr-defined]
+    try:
+        yield
+    except (http_error, errors.EntryNotFoundError, OSError, ValueError, RuntimeError) as error:
+        command = f"hf download {source.id} --revision {source.revision}"
+        raise explained(error, source.id, source.revision, "the model", command) from error

@@ -5,9 +5,12 @@ driver can lie about its own results, but it can do that by printing, too.
 """
 
 import atexit
+import builtins
 import gc
+import io
 import os
 import random
+import site
 import socket
 import sys
 import time
@@ -20,6 +23,11 @@ from . import wire
 READY = b"R"
 MAX_TEXT = 2_000
 STREAMS: list[Any] = []
+PROGRAM_FILE = "/tmp/program.py"
+STREAM_NAMES = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2} | {
+    f"{folder}/{number}": number for folder in ("/dev/fd", "/proc/self/fd") for number in range(3)
+}
+_open = io.open
 
 
 class CandidateError(Exception):
@@ -51,12 +59,30 @@ def open_streams() -> None:
         os.close(descriptor)
 
 
+def complete_builtins() -> None:
+    """Add what the interpreter lacks here: `exit` and the like, and `open` for /dev/stdin.
+
+    `python -S` does not run `site`, and without /proc no path leads to the standard streams.
+    """
+    site.setquit()
+    site.sethelper()
+    site.setcopyright()
+    builtins.open = io.open = open_file
+
+
+def open_file(file: Any, *arguments: Any, **options: Any) -> Any:
+    """Open a file as `open` does; the names of the standard streams open these."""
+    if isinstance(file, (str, os.PathLike)) and os.fspath(file) in STREAM_NAMES:
+        file = os.dup(STREAM_NAMES[os.fspath(file)])
+    return _open(file, *arguments, **options)
+
+
 def drive(channel: socket.socket, limit: int) -> None:
     """Receive the job and do it; never return."""
     job = wire.receive(channel, limit)
     random.seed(0)
     gc.enable()
-    sys.argv = ["program"]
+    sys.argv = [PROGRAM_FILE]
     {"stdin": run_script, "calls": serve_calls, "tests": run_tests}[job["mode"]](channel, job)
     os._exit(0)
 
@@ -64,6 +90,7 @@ def drive(channel: socket.socket, limit: int) -> None:
 def module(name: str) -> dict[str, Any]:
     """Make an empty module for a program; return its namespace."""
     sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__file__ = PROGRAM_FILE
     return sys.modules[name].__dict__
 
 
@@ -76,6 +103,7 @@ def execute(job: dict[str, Any], namespace: dict[str, Any]) -> None:
 
 def load(programs: list[str]) -> Any:
     """Compile the first syntactically valid one of several readings of a program."""
+    programs = [program.removeprefix("\ufeff") for program in programs]
     for program in programs[:-1]:
         try:
             return compile(program, "program.py", "exec")

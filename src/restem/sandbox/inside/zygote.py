@@ -56,6 +56,7 @@ def main() -> None:
     filter_code = ctypes.create_string_buffer(code, len(code))
     program = Filter(len(code) // 8, ctypes.cast(filter_code, ctypes.c_void_p))
     driver.open_streams()
+    driver.complete_builtins()
     gc.disable()
     gc.collect()
     gc.freeze()

@@ -1,0 +1,184 @@
+"""What a study asks for in one place and takes away in another, known before anything runs."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from restem.config.claims import Claim, Contrast
+from restem.config.data import EmbeddedSource
+
+if TYPE_CHECKING:
+    from restem.config.method import Method
+    from restem.config.study import Study
+
+_ALL = ("train", "validation", "test")
+
+
+def contradictions(study: "Study") -> list[str]:
+    """Describe every contradiction between splits, methods, decodings and estimates."""
+    return [
+        *_empty_for_training(study),
+        *_empty_for_evaluations(study),
+        *_beyond_the_pool(study),
+        *_too_many_shots(study),
+        *_bad_difficulty(study),
+    ]
+
+
+def size(study: "Study", task: str, split: str) -> int | None:
+    """Return the stated number of problems of a split; None if it is not known yet."""
+    data = study.tasks[task].data
+    stated: int | None = getattr(data, split)
+    held_out: int | None = getattr(data.source, "held_out", None)
+    if split != "validation" or held_out is None:
+        return stated
+    return held_out if stated is None else min(stated, held_out)
+
+
+def _where(study: "Study", task: str, split: str) -> str:
+    """Return the key that makes a split empty."""
+    is_stated = getattr(study.tasks[task].data, split) == 0
+    return f"tasks.{task}.data.{split if is_stated else 'source.held_out'}: 0"
+
+
+def _empty_for_training(study: "Study") -> Iterator[str]:
+    readers: dict[tuple[str, str], list[str]] = {}
+    for name, variant in study.variants.items():
+        method = study.method_of(name)
+        for split, reads in (("train", _reads_train), ("validation", _reads_validation)):
+            if reads(method) and size(study, variant.task, split) == 0:
+                readers.setdefault((variant.task, split), []).append(name)
+    for (task, split), names in readers.items():
+        if split == "train":
+            why = "is trained on; set it, for instance to 200, or to null for all problems"
+        else:
+            why = (
+                "takes the validation reward from; set it, for instance to 50; test problems are "
+                "never used for it"
+            )
+        yield f"{_where(study, task, split)}, a split that variants.{', '.join(names)} {why}"
+
+
+def _reads_train(method: "Method") -> bool:
+    return method.m_step.kind != "interpolate"
+
+
+def _reads_validation(method: "Method") -> bool:
+    """Tell whether an M-step measures the reward; fine-tuning does, however it stops."""
+    return method.m_step.kind in ("fine_tune", "prompt")
+
+
+def _empty_for_evaluations(study: "Study") -> Iterator[str]:
+    for i, evaluation in enumerate(study.evaluations):
+        if size(study, evaluation.task, evaluation.split) == 0:
+            yield (
+                f"{_where(study, evaluation.task, evaluation.split)}, but evaluations.{i} is of "
+                f"this split; set it, or leave the evaluation out"
+            )
+
+
+def _beyond_the_pool(study: "Study") -> Iterator[str]:
+    for task, block in study.tasks.items():
+        source = block.data.source
+        if not isinstance(source, EmbeddedSource):
+            continue
+        for split in _ALL:
+            stated = getattr(block.data, split)
+            if stated is not None and stated > source.pool:
+                yield (
+                    f"tasks.{task}.data.{split}: {stated} problems of {source.pool}; raise "
+                    "source.pool, or choose fewer"
+                )
+
+
+def _too_many_shots(study: "Study") -> Iterator[str]:
+    """Describe prompts that are to hold more worked examples than there are problems."""
+    for name, variant in study.variants.items():
+        method, train = study.method_of(name), size(study, variant.task, "train")
+        if method.m_step.kind not in ("shots", "prompt") or not train:
+            continue
+        used = min(int(method.selection.problem_share * train), method.selection.problems or train)
+        if method.m_step.shots > used:
+            yield (
+                f"variants.{name}: m_step.shots: {method.m_step.shots} examples of different "
+                f"problems, and the training split has {used}; choose fewer shots or more problems"
+            )
+
+
+def _bad_difficulty(study: "Study") -> Iterator[str]:
+    """Describe difficulty bins without draws of the base model to sort the problems by."""
+    name, bins = study.metrics.difficulty, "difficulty" in study.metrics.breakdowns
+    if name is None:
+        if bins:
+            yield "metrics.breakdowns: difficulty needs metrics.difficulty, a decoding of its own"
+        return
+    if study.experiments:  # what they share may be more than the chosen ones need
+        return
+    if bins and name in study.decodings and all(e.decoding != name for e in study.evaluations):
+        yield (
+            f"metrics.difficulty: no evaluation draws with {name}; add {{task: ..., split: test, "
+            f"decoding: {name}, variants: []}} to evaluations"
+        )
+
+
+# ---- claims that a study states itself ----
+
+
+def unmeasured_claims(study: "Study") -> list[str]:
+    """Describe the tests of claims that no evaluation gives a result for."""
+    return [
+        f"claims: {claim.id}: {reason}"
+        for claim in study.tested_claims
+        for test in claim.tests
+        for side in (*test.plus, *test.minus)
+        for reason in _unmeasured(study, claim, test, side)
+    ]
+
+
+def _unmeasured(study: "Study", claim: Claim, test: Contrast, side: str) -> Iterator[str]:
+    address, _, split = side.partition("@")
+    model, variant, iteration = (*address.split("/"), "0")[:3]
+    task = test.task or claim.task
+    if model not in study.models:
+        yield f"{side}: the study has no model {model!r}; it has {', '.join(study.models)}"
+        return
+    if variant != "base" and not _is_trained(study, model, variant):
+        yield f"{side}: no variant {variant!r} is trained on {model}; correct the name, or add it"
+        return
+    if variant != "base" and iteration != "last" and int(iteration) > _last(study, variant):
+        yield f"{side}: the last iteration of {variant} is {_last(study, variant)}"
+    elif claim.quantity == "false_positives":
+        if not study.false_positives.sample:
+            yield f"{side}: nothing is judged twice; set false_positives.sample, such as to 200"
+    elif not _is_measured(study, claim, task, split or claim.split, model, variant, iteration):
+        kind = "greedily" if claim.quantity == "accuracy" else f"with {claim.decoding}"
+        yield (
+            f"{side}: no evaluation measures it {kind} on {task} {split or claim.split}; add one, "
+            "or leave the claim out"
+        )
+
+
+def _is_trained(study: "Study", model: str, variant: str) -> bool:
+    stated = study.variants.get(variant)
+    return stated is not None and model in study.models_on(stated.task, stated.models)
+
+
+def _last(study: "Study", variant: str) -> int:
+    return study.variants[variant].iterations or study.method_of(variant).iterations
+
+
+def _is_measured(
+    study: "Study", claim: Claim, task: str, split: str, model: str, variant: str, iteration: str
+) -> bool:
+    for e in study.evaluations:
+        is_greedy = study.decodings[e.decoding].greedy
+        is_last = variant == "base" or iteration in ("last", str(_last(study, variant)))
+        if (
+            (e.task, e.split) == (task, split)
+            and claim.decoding in (None, e.decoding)
+            and is_greedy == (claim.quantity == "accuracy")
+            and model in study.models_on(e.task, e.models)
+            and (variant == "base" or e.variants is None or variant in e.variants)
+            and (e.iterations == "all" or is_last)
+        ):
+            return True
+    return False

@@ -1,0 +1,100 @@
+"""The commands that keep results and follow runs, and those of the site's settings."""
+
+from pathlib import Path
+
+import click
+
+from restem.tools.parameters import FILE
+
+EXISTING = click.Path(path_type=Path, exists=True)
+
+
+@click.command()
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
+@click.option(
+    "--keep",
+    type=click.Choice(["all", "final", "needed"]),
+    default="final",
+    show_default=True,
+    help="Checkpoints that stay: all, those of base models and last iterations, or only those that "
+    "a job which has not run yet will read.",
+)
+@click.option("--delete", is_flag=True, help="Delete it; otherwise it is only shown.")
+def prune(configfile: Path | None, keep: str, delete: bool) -> None:
+    """Free the disk space of weights and states that a study no longer needs."""
+    from restem.tools.prune import prune as text
+
+    click.echo(text(configfile, keep, delete))  # type: ignore[arg-type]
+
+
+@click.command("pin")
+@click.argument("path", type=EXISTING)
+@click.option("--reason", required=True, help="Why it is kept; tables and plans say so.")
+def pin_artifact(path: Path, reason: str) -> None:
+    """Keep an artifact as it is: it does not run again, and its pin is named in all results."""
+    from restem.artifacts.pins import pin
+
+    click.echo(f"pinned {pin(path, reason)}")
+
+
+@click.command("unpin")
+@click.argument("path", type=EXISTING)
+def unpin_artifact(path: Path) -> None:
+    """Remove a pin; the artifact runs again if its recipe has changed."""
+    from restem.artifacts.pins import unpin
+
+    click.echo(f"unpinned {unpin(path)}")
+
+
+@click.command()
+@click.argument("other", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
+def adopt(other: Path, configfile: Path | None) -> None:
+    """Take over somebody else's results (results/<study>) where the recipes are equal."""
+    from restem.tools.adopt import adopt as text
+
+    click.echo(text(other, configfile))
+
+
+@click.command()
+@click.argument("targets", nargs=-1)
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print it for a machine.")
+def status(targets: tuple[str, ...], configfile: Path | None, as_json: bool) -> None:
+    """Show how far a study is: what is done, runs, waits and failed, and the time left."""
+    import json
+
+    from restem.tools.status import in_words
+    from restem.tools.status import status as look
+
+    found = look(targets, configfile)
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else in_words(found))
+
+
+@click.group()
+def site() -> None:
+    """Write and check the settings of a site: accounts, partitions, limits, shared folders."""
+
+
+@site.command("init")
+@click.option("--output", type=FILE, help="File to write; where restem looks for it by default.")
+def write_site(output: Path | None) -> None:
+    """Write a commented file of site settings."""
+    from restem.deployment.site import site_path, write_template
+
+    path = output or site_path()
+    write_template(path)
+    click.echo(f"wrote {path}: take the # away and write your names")
+
+
+@site.command("show")
+def show_site() -> None:
+    """Check the settings, and print what they say."""
+    from restem.deployment.site import load_site, site_path
+
+    path = site_path()
+    click.echo(f"# {path}" + ("" if path.is_file() else " does not exist; nothing is set"))
+    click.echo(load_site().model_dump_json(indent=2, exclude_none=True))
+
+
+COMMANDS = (prune, pin_artifact, unpin_artifact, adopt, status, site)
