@@ -4,9 +4,9 @@ Tokens come from the artifacts themselves, seconds from their seals (a restored 
 of the job that computed it). Cached prompt tokens are the engine's own count. Without such a count,
 the first draw of a problem is charged with the prompt, and the other draws find it cached.
 
-FLOPs are calculated, not measured: per parameter, 2 for a token of a forward pass and 6 for a token
-that is trained on (Kaplan et al. 2020, section 2.1, without attention over the context). The cost
-of validation during an M-step is in its seconds, but not in its tokens.
+FLOPs are calculated, not measured, in one way for sampling, training and validation: see
+`restem.policies.flops`. An M-step's report has those of its steps, recomputed activations included,
+and those of its validations, whose tokens are in no other column.
 
 Several policies may look at one pool of completions, each at its own number of draws and problems.
 Its costs are therefore counted by cells, between the limits of its uses, and every use is charged
@@ -18,17 +18,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 
 from restem.artifacts.seals import read_seal
 from restem.artifacts.tables import ALONE, SHARED, SUM, read_rows, read_table
 from restem.config.base import Strict
+from restem.policies.flops import Forward
 from restem.policies.manifest import read_policy
-
-FORWARD: Final = 2  # FLOPs per parameter and token
-TRAINING: Final = 6
 
 
 class Use(Strict):
@@ -91,17 +89,17 @@ def total(costs: Iterable[Cost]) -> Cost:
     return sum(costs, Cost())
 
 
-def cost_of_samples(path: Path, parameters: int) -> Cost:
-    """Return the cost of a table of completions, given the policy's number of parameters."""
-    return total(costs_by_cell(path, parameters, ()).values())
+def cost_of_samples(path: Path, forward: Forward) -> Cost:
+    """Return the cost of a table of completions, given the operations of the policy's passes."""
+    return total(costs_by_cell(path, forward, ()).values())
 
 
 def costs_by_cell(
-    path: Path, parameters: int, uses: Sequence[Use], problems: Sequence[str] = ()
+    path: Path, forward: Forward, uses: Sequence[Use], problems: Sequence[str] = ()
 ) -> dict[Cell, Cost]:
     """Return the costs of a table of completions by cell; a use is the sum of its cells.
 
-    parameters: of the policy; uses: of the table's address; problems: all of its split, in order;
+    forward: of the policy; uses: of the table's address; problems: all of its split, in order;
     they may be missing where every use is of all problems.
     """
     columns = read_table(path, "samples").select(["problem_id", "draw", "prompt_tokens", "tokens"])
@@ -112,6 +110,8 @@ def costs_by_cell(
         first = first_draws.setdefault(row["problem_id"], row["draw"])
         first_draws[row["problem_id"]] = min(first, row["draw"])
     counts: dict[Cell, Counter[str]] = defaultdict(Counter)
+    flops: dict[Cell, float] = defaultdict(float)
+    prompts: dict[Cell, float] = defaultdict(float)
     for row in rows:
         pays = row["draw"] == first_draws[row["problem_id"]]
         counts[cell_of(row)] += Counter(
@@ -120,10 +120,14 @@ def costs_by_cell(
             computed=row["prompt_tokens"] if pays else 0,
             generated=row["tokens"],
         )
+        flops[cell_of(row)] += forward.completion(row["prompt_tokens"], row["tokens"])
+        prompts[cell_of(row)] += forward.prompt(row["prompt_tokens"]) if pays else 0.0
     times, usage = _recorded(path)
     ordered = dict(sorted(counts.items()))
-    _count_as_engine(list(ordered.values()), usage)
-    return _divided(ordered, times, parameters)
+    share = _count_as_engine(list(ordered.values()), usage)
+    for cell in ordered:
+        flops[cell] += share * prompts[cell]
+    return _divided(ordered, times, flops)
 
 
 class _Cells:
@@ -144,11 +148,14 @@ class _Cells:
         return Cell(below_draw, self._problems[place], self._count)
 
 
-def _count_as_engine(counts: Sequence[Counter[str]], usage: Mapping[str, Any]) -> None:
-    """Replace our count of computed prompt tokens by the engine's, divided in proportion."""
+def _count_as_engine(counts: Sequence[Counter[str]], usage: Mapping[str, Any]) -> float:
+    """Replace our count of computed prompt tokens by the engine's, divided in proportion.
+
+    Returns the engine's count as a share of ours.
+    """
     prompt, computed = (sum(c[name] for c in counts) for name in ("prompt", "computed"))
     if usage.get("draws", 0) <= 0 or not computed:
-        return
+        return 1.0
     measured = max(prompt - usage.get("cached_tokens", prompt - computed), 0)
     before = 0
     for cell in counts:
@@ -156,30 +163,34 @@ def _count_as_engine(counts: Sequence[Counter[str]], usage: Mapping[str, Any]) -
         # Rounded cumulatively, so that the parts add up to what the engine counted.
         cell["computed"] = after * measured // computed - before * measured // computed
         before = after
+    return float(measured / computed)
 
 
-def _divided(counts: Mapping[Cell, Counter[str]], times: Cost, parameters: int) -> dict[Cell, Cost]:
-    """Return the costs of cells; times in proportion to the tokens that were computed."""
-    tokens = {cell: count["computed"] + count["generated"] for cell, count in counts.items()}
-    everything = sum(tokens.values())
-    costs = {}
-    for cell, count in counts.items():
-        part = tokens[cell] / everything if everything else 1 / len(counts)
-        costs[cell] = times.times(part) + Cost(
+def _divided(
+    counts: Mapping[Cell, Counter[str]], times: Cost, flops: Mapping[Cell, float]
+) -> dict[Cell, Cost]:
+    """Return the costs of cells; times in proportion to the operations."""
+    everything = sum(flops[cell] for cell in counts)
+    return {
+        cell: times.times(flops[cell] / everything if everything else 1 / len(counts))
+        + Cost(
             draws=count["draws"],
             prompt_tokens=count["computed"],
             cached_tokens=max(count["prompt"] - count["computed"], 0),
             generated_tokens=count["generated"],
-            flops=float(FORWARD * parameters * tokens[cell]),
+            flops=flops[cell],
         )
-    return costs
+        for cell, count in counts.items()
+    }
 
 
-def cost_of_policy(path: Path, parameters: int) -> Cost:
+def cost_of_policy(path: Path) -> Cost:
     """Return the cost of an M-step, which has no trained tokens if no weights were fitted."""
-    tokens = read_policy(path).report.get("tokens") or {}
+    report = read_policy(path).report
+    tokens = report.get("tokens") or {}
     trained = sum(tokens.get(name, 0) for name in ("prefix", "prompt", "target"))
-    flops = float(TRAINING * parameters * trained)
+    validated = sum(v.get("flops", 0) for v in report.get("validations") or ())
+    flops = float(report.get("flops", 0) + validated)
     return _recorded(path)[0] + Cost(trained_tokens=trained, flops=flops)
 
 

@@ -3,7 +3,8 @@
 Problems are read as in the study, except that overlapping ones stay in. What is unknown before a
 run is assumed, and the assumptions are printed. The estimate takes every draw as made and every
 fine-tuning as lasting for all its epochs. As in `restem.accounts.costs`, a prompt is computed once
-for all draws of its problem.
+for all draws of its problem. Shapes are unknown before a model is there, so FLOPs are 2 and 6 for a
+parameter and token (Kaplan et al. 2020, section 2.1): less than counted, for lack of attention.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final, cast
 
-from restem.accounts.costs import FORWARD, TRAINING, Cost, total
+from restem.accounts.costs import Cost, total
 from restem.accounts.sizes import Size, size_of
 from restem.config.data import Split
 from restem.config.errors import nearest
@@ -23,6 +24,8 @@ from restem.study.graph import StudyGraph
 from restem.study.policy_graph import REFERENCE
 from restem.tasks.registry import load_task
 
+FORWARD: Final = 2  # FLOPs per parameter and token
+TRAINING: Final = 6
 HOUR: Final = 3600
 FLOAT_BYTES: Final = 4  # of a weight, of its gradient, and of each of AdamW's two moments
 BASE_BYTES: Final = 2  # of a weight of a base model, as nearly all are published

@@ -42,6 +42,8 @@ def markdown(
 def _family(outcomes: Sequence[Outcome], confidence: float) -> str:
     tested = sum(outcome.p is not None for outcome in outcomes)
     chance = 100 * false_support(tested, confidence)
+    if not tested:
+        return "No claim could be decided: results are missing, or of one training each.\n"
     return (
         f"The verdicts are not covered together: each holds at {100 * confidence:g} % by itself. "
         f"If none of the {tested} claims that could be decided were true, some one of them would "

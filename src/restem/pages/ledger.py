@@ -36,8 +36,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], label: str) -> str:
         "Alone: what a name would cost by itself, with only the draws and problems that it looked "
         "at. Shared: its part of what was computed, where what several names of a table use is "
         "divided among them equally; the sum of these parts counts everything once. Cached: prompt "
-        "tokens that the first draw of the same problem had computed. FLOPs: 2 a parameter and "
-        "forward token, 6 a parameter and trained token, counted.\n"
+        "tokens that the first draw of the same problem had computed. FLOPs: of matrix products, "
+        "attention included, counted in one way for sampling, training and validation.\n"
     )
     return "\n".join(parts)
 

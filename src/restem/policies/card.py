@@ -45,7 +45,8 @@ def write_card(
         else "* loss: no step was taken",
         f"* left out: {_listed(report['skipped'])}",
         f"* tokens computed: {_listed(report['tokens'])}",
-        f"* floating-point operations: {report['flops']:.3g}",
+        f"* floating-point operations: {report['flops']:.3g} in training, "
+        f"{sum(v['flops'] for v in report['validations']):.3g} in validation",
         "",
         "| after step | validation reward |",
         "| --: | --: |",

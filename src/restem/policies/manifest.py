@@ -6,7 +6,6 @@ no checkpoint, the samples from it are empty, and the study goes on.
 A policy may also have a prompt of its own, in its `report`, over weights that are not fine-tuned.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from restem.artifacts.digests import digest, file_digest
 from restem.artifacts.files import read_json, write_json
 from restem.errors import RestemError
+from restem.policies.flops import Forward, shapes_in, whole_model
 
 CHECKPOINT = "checkpoint"
 
@@ -25,8 +25,8 @@ class PolicyManifest:
     """The content of policy.json.
 
     content: digest of weights and prompt. halted: the reason why there is no checkpoint. files:
-    digests of the checkpoint's files. parameters: number of the model's, which can be told without
-    the weights, so that they can be pruned.
+    digests of the checkpoint's files. parameters, forward: number of the whole model's parameters,
+    and the operations of its passes; both can be told without the weights, which can be pruned.
     """
 
     path: Path
@@ -34,6 +34,7 @@ class PolicyManifest:
     halted: str | None
     files: Mapping[str, str]
     parameters: int
+    forward: Forward
     report: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
@@ -52,8 +53,16 @@ def read_policy(path: Path) -> PolicyManifest:
     """Read policy.json. Raises RestemError if it is damaged."""
     stored = read_json(path)
     try:
-        names = ("content", "halted", "files", "parameters", "report", "provenance")
-        return PolicyManifest(path, *(stored[name] for name in names))
+        return PolicyManifest(
+            path,
+            content=stored["content"],
+            halted=stored["halted"],
+            files=stored["files"],
+            parameters=stored["parameters"],
+            forward=Forward(**stored["forward"]),
+            report=stored["report"],
+            provenance=stored["provenance"],
+        )
     except KeyError as error:
         raise RestemError(
             f"this is no policy: {error} is missing", str(path), "run the rule that makes it"
@@ -84,23 +93,13 @@ def write_policy(
     prompt = report.get("prompt")
     model = {"weights": weights, "prompt": prompt} if prompt else weights
     content = digest(["halted", halted] if halted else model)
-    parameters = sum(count_parameters(path) for path in paths if path.suffix == ".safetensors")
+    weights_below = whole_model(folder).glob("*.safetensors")
+    parameters = sum(count_parameters(path) for path in weights_below)
     stored = {"content": content, "halted": halted, "files": files, "parameters": parameters}
+    stored["forward"] = vars(Forward.of_checkpoint(folder))
     write_json(path, {**stored, "report": dict(report), "provenance": dict(provenance)})
 
 
 def count_parameters(weights: Path) -> int:
-    """Count the parameters in a safetensors file by its header.
-
-    Raises RestemError if the file has no such header.
-    """
-    with weights.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        header = stream.read(size) if size < weights.stat().st_size else b""
-    try:
-        tensors = (entry for name, entry in json.loads(header).items() if name != "__metadata__")
-        return sum(math.prod(entry["shape"]) for entry in tensors)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise RestemError(
-            "this is no file of weights", str(weights), "run the rule that makes it again"
-        ) from problem
+    """Count the parameters in a safetensors file by its header; raises RestemError without one."""
+    return sum(math.prod(shape) for shape in shapes_in(weights).values())

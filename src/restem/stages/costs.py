@@ -41,8 +41,8 @@ def run(
     the splits of which some problems only are used. Raises RestemError when a table of samples is
     at no address of the settings.
     """
-    parameters = read_policy(policy).parameters
-    rows = [_row(settings.policy, Cell(), cost_of_policy(policy, parameters))]
+    forward = read_policy(policy).forward
+    rows = [_row(settings.policy, Cell(), cost_of_policy(policy))]
     shards: dict[str, list[Path]] = {name: [] for name in settings.draws}
     for path in samples:
         shards[_address(path, settings.draws)].append(path)
@@ -51,7 +51,7 @@ def run(
         cells: dict[Cell, Cost] = defaultdict(Cost)
         for path in paths:
             split = _problems_of(name, problems)
-            for cell, cost in costs_by_cell(path, parameters, uses, split).items():
+            for cell, cost in costs_by_cell(path, forward, uses, split).items():
                 cells[cell] += cost
         rows += [_row(name, cell, cost) for cell, cost in (cells or {Cell(): Cost()}).items()]
     write_table(output, "costs", table("costs", rows), job.provenance)

@@ -1,8 +1,7 @@
 """Count the floating-point operations of training passes, from shapes alone.
 
-Only matrix products count, with two operations for a multiplication and addition (Kaplan et al.
-2020, arXiv 2001.08361, table 1). Of a mixture of experts all experts count, and a sliding window
-counts as full attention: for those the figure is an upper bound.
+A pass counts as in `restem.policies.flops`. A training step is as much as three forward passes, two
+with frozen weights, and one more where activations are computed again.
 """
 
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from restem.config.training import Training
+from restem.policies.flops import Forward
 from restem.training.packs import Pack, Pass
 
 
@@ -25,16 +25,13 @@ class TrainingFlops:
     @classmethod
     def of(cls, model: Any, settings: Training) -> "TrainingFlops":
         """Read the shapes of a model; adapters need no gradients of frozen weights."""
+        shapes = {name: tuple(weights.shape) for name, weights in model.named_parameters()}
         config = model.config.get_text_config()
-        output = model.get_output_embeddings().weight
-        embeddings = {id(output), id(model.get_input_embeddings().weight)}
-        inner = sum(
-            p.numel() for p in model.parameters() if p.ndim >= 2 and id(p) not in embeddings
-        )
-        heads = config.num_attention_heads
-        width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+        named = ("hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size")
+        stated = {name: getattr(config, name, None) for name in (*named, "head_dim")}
         forwards = (2 if settings.lora else 3) + settings.gradient_checkpointing
-        return cls(2 * inner, 4 * width * config.num_hidden_layers, 2 * output.numel(), forwards)
+        forward = Forward.of_shapes(shapes, stated)
+        return cls(forward.per_token, forward.per_pair, forward.per_target, forwards)
 
     def step(self, packs: Sequence[Pack]) -> int:
         """Return the operations of a step, forward and backward."""

@@ -22,14 +22,16 @@ from restem.training.state import Interrupted, Signals, StateStore
 _BETAS: Final = (0.9, 0.95)
 
 Validate = Callable[[PreTrainedModel, PreTrainedTokenizerBase], float]
+"""Return the reward of a model. It may have an attribute `flops`: those of its last call."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The reward on the validation split after a step."""
+    """The reward on the validation split after a step; flops: of its completions."""
 
     step: int
     reward: float
+    flops: int = 0
 
 
 @dataclass
@@ -215,10 +217,11 @@ class TrainingRun:
         context = self.signals.interrupting() if interrupting else nullcontext()
         with context, torch.random.fork_rng(), torch.no_grad():
             reward = self.processes.from_first(lambda: self.validate(self.model, self.tokenizer))
+            flops = self.processes.from_first(lambda: getattr(self.validate, "flops", 0.0))
         self.model.train()
         report = self.report
         best = max((v.reward for v in report.validations), default=-math.inf)
-        report.validations.append(Validation(report.steps, reward))
+        report.validations.append(Validation(report.steps, reward, round(flops)))
         recent = report.losses[-20:]
         loss = f", loss {sum(recent) / len(recent):.4f}" if recent else ""
         self._print(

@@ -6,15 +6,19 @@ from typing import Any
 
 from restem.config.decoding import Decoding
 from restem.errors import RestemError
+from restem.policies.flops import Forward
 from restem.rewards.verifier import Attempt
-from restem.sampling.engine import Engine, Request, draw_seed
+from restem.sampling.engine import Completion, Engine, Request, draw_seed
 from restem.tasks.grading import Grader, open_grader
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
 
 
 class Validation:
-    """Sample on the validation split and average the reward; always with the same seeds."""
+    """Sample on the validation split and average the reward; always with the same seeds.
+
+    flops: of all completions so far; a prompt is computed once for all of its draws.
+    """
 
     def __init__(
         self,
@@ -23,7 +27,9 @@ class Validation:
         decoding: Decoding,
         seed: int,
         grader: Grader,
+        forward: Forward,
     ) -> None:
+        self.flops, self._forward = 0.0, forward
         self._task, self._problems, self._decoding = load_task(task), problems, decoding
         self._seed, self._grader = seed, grader
         self._answers = {problem.id: problem.answer or "" for problem in problems}
@@ -31,13 +37,20 @@ class Validation:
     def reward(self, engine: Engine, prefix: str) -> float:
         """Return the mean reward of completions that follow a few-shot prompt, 0 to 1."""
         requests = [self._request(problem, prefix) for problem in self._problems]
-        attempts = [
-            Attempt(self._answers[completion.problem_id], completion.text)
+        completions = [
+            completion
             for group in engine.sample(requests, self._decoding, self._task.stop)
             for completion in group
         ]
+        self._count(completions)
+        attempts = [Attempt(self._answers[c.problem_id], c.text) for c in completions]
         verdicts = self._grader.verdicts(attempts)
         return sum(verdict.reward for verdict in verdicts) / len(attempts)
+
+    def _count(self, completions: Sequence[Completion]) -> None:
+        prompts = {c.problem_id: c.prompt_tokens for c in completions}
+        self.flops += sum(map(self._forward.prompt, prompts.values()))
+        self.flops += sum(self._forward.completion(c.prompt_tokens, c.tokens) for c in completions)
 
     def _request(self, problem: Problem, prefix: str) -> Request:
         draws = tuple(range(self._decoding.draws))
@@ -47,10 +60,13 @@ class Validation:
 
 
 @contextmanager
-def open_validation(settings: Any, problems: Sequence[Problem]) -> Iterator[Validation]:
-    """Open the verifier of the stage `policy` for as long as the context lasts."""
+def open_validation(
+    settings: Any, problems: Sequence[Problem], forward: Forward
+) -> Iterator[Validation]:
+    """Open the verifier of the stage `policy`; forward: operations of the model's passes."""
+    decoding, seed = settings.validation, settings.seed
     with open_grader(settings.task, settings.verifier, settings.reward) as grader:
-        yield Validation(settings.task, problems, settings.validation, settings.seed, grader)
+        yield Validation(settings.task, problems, decoding, seed, grader, forward)
 
 
 def require_problems(problems: Sequence[Problem], where: str) -> None:

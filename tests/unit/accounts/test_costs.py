@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from restem.accounts.costs import (
     Cell,
     Cost,
     Use,
+    cost_of_policy,
     cost_of_samples,
     costs_by_cell,
     read_costs,
@@ -22,6 +24,7 @@ from restem.artifacts.tables import SUM, table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
 from restem.pages.ledger import amount, markdown
+from restem.policies.flops import Forward
 from restem.policies.manifest import read_policy, write_policy
 from restem.stages import costs
 
@@ -38,7 +41,7 @@ def write_samples(path: Path, problems: str, draws: int) -> Path:
     return path
 
 
-def write_model(folder: Path) -> Path:
+def write_model(folder: Path, report: dict[str, Any] | None = None) -> Path:
     """Write a policy of 17 parameters."""
     (folder / "checkpoint").mkdir(parents=True)
     header = {
@@ -49,16 +52,31 @@ def write_model(folder: Path) -> Path:
     text = json.dumps(header).encode()
     weights = folder / "checkpoint" / "model.safetensors"
     weights.write_bytes(len(text).to_bytes(8, "little") + text)
-    write_policy(folder / "policy.json", {}, {})
+    write_policy(folder / "policy.json", {}, report or {})
     return folder / "policy.json"
 
 
 def test_the_first_draw_of_a_problem_pays_its_prompt(tmp_path: Path) -> None:
     write_samples(tmp_path / "s.parquet", "ab", 3)
-    cost = cost_of_samples(tmp_path / "s.parquet", 1000)
+    cost = cost_of_samples(tmp_path / "s.parquet", Forward(2000))
     assert (cost.draws, cost.prompt_tokens, cost.cached_tokens) == (6, 200, 400)
     assert cost.generated_tokens == 42
     assert cost.flops == 2 * 1000 * (200 + 42)
+
+
+def test_attention_and_the_output_layer_are_counted(tmp_path: Path) -> None:
+    write_samples(tmp_path / "s.parquet", "a", 2)
+    cost = cost_of_samples(tmp_path / "s.parquet", Forward(10, 1, 100))
+    pairs = 100 * 101 / 2 + 2 * (100 * 7 + 7 * 8 / 2)
+    assert cost.flops == 10 * (100 + 14) + pairs + 100 * 14
+
+
+def test_an_m_step_costs_what_its_training_and_its_validations_computed(tmp_path: Path) -> None:
+    validations = [{"step": 0, "reward": 0.1, "flops": 30}, {"step": 9, "reward": 0.2, "flops": 40}]
+    report = {"flops": 500, "tokens": {"target": 7}, "validations": validations}
+    policy = write_model(tmp_path / "p", report)
+    assert cost_of_policy(policy).flops == 570
+    assert cost_of_policy(policy).trained_tokens == 7
 
 
 def test_parameters_are_counted_from_the_header_alone(tmp_path: Path) -> None:
@@ -83,8 +101,8 @@ def test_the_costs_of_a_policy_are_those_of_all_shards_of_its_draws(tmp_path: Pa
     ]
     by_address = run_stage(tmp_path, ["p/greedy", "p/vote"], shards)
     assert list(by_address) == ["p", "p/greedy", "p/vote"]
-    assert by_address["p/greedy"] == cost_of_samples(shards[0], 17)
-    assert by_address["p/vote"] == total(cost_of_samples(path, 17) for path in shards[1:])
+    assert by_address["p/greedy"] == cost_of_samples(shards[0], Forward(34))
+    assert by_address["p/vote"] == total(cost_of_samples(path, Forward(34)) for path in shards[1:])
 
 
 def test_a_policy_without_completions_has_its_own_cost_alone(tmp_path: Path) -> None:
@@ -116,8 +134,8 @@ def test_a_group_counts_each_of_its_artifacts_once() -> None:
 def test_a_use_pays_for_its_draws_and_problems_and_no_others(tmp_path: Path) -> None:
     path = write_samples(tmp_path / "s.parquet", "abcd", 6)
     wide, few = Use(path="s", draws=2), Use(path="s", draws=2, problem_share=0.5)
-    cells = costs_by_cell(path, 1000, [wide, few], "abcd")
-    assert total(cells.values()) == cost_of_samples(path, 1000)
+    cells = costs_by_cell(path, Forward(2000), [wide, few], "abcd")
+    assert total(cells.values()) == cost_of_samples(path, Forward(2000))
 
     def of(use: Use) -> Cost:
         return total(cost for cell, cost in cells.items() if cell.is_in(use))
@@ -130,7 +148,7 @@ def test_a_use_pays_for_its_draws_and_problems_and_no_others(tmp_path: Path) -> 
 def test_what_several_use_is_divided_and_summed_once(tmp_path: Path) -> None:
     path = write_samples(tmp_path / "s.parquet", "abcd", 6)
     uses = [Use(path="s", draws=2), Use(path="s", draws=2, problem_share=0.5), Use(path="s")]
-    costs = [("s", *item) for item in costs_by_cell(path, 1, uses, "abcd").items()]
+    costs = [("s", *item) for item in costs_by_cell(path, Forward(2), uses, "abcd").items()]
     by_name = charges({"one": [uses[0]], "part": [uses[1]], "three": [uses[2]]}, costs)
     alone = {name: draws for (name, charge), draws in by_name.items() if charge == "alone"}
     shared = {name: draws for (name, charge), draws in by_name.items() if charge == "shared"}

@@ -12,7 +12,7 @@ from restem.statistics.intervals import Bootstrap, Estimate, Floats, student_t
 SKILLS = np.random.default_rng(1).normal(-0.4, 1.8, 50_000)
 GAIN = 0.4
 TRIALS = 500
-SETTINGS = Metrics(ks=(1,), resamples=300)
+SETTINGS = Metrics(ks=(1,), resamples=1000)
 
 
 def chance(logit: Floats) -> Floats:

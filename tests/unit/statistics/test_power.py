@@ -7,7 +7,7 @@ from restem.config.metrics import Metrics
 from restem.statistics.intervals import Bootstrap, Estimate, Floats
 from restem.statistics.power import Design, Variances, smallest_effect, variances_of
 
-SETTINGS = Metrics(ks=(1,), resamples=300)
+SETTINGS = Metrics(ks=(1,), resamples=2000)
 TRIALS = 400
 
 
@@ -42,17 +42,20 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize(("design", "parts"), CELLS)
-@pytest.mark.parametrize("wanted", [0.5, 0.8])
+@pytest.mark.parametrize(
+    ("design", "parts", "wanted"),
+    [*((*cell, 0.8) for cell in CELLS), (*CELLS[0], 0.5), (*CELLS[3], 0.5)],
+)
 def test_simulated_power_is_within_five_points(
     design: Design, parts: Variances, wanted: float
 ) -> None:
+    """Within five points, and a standard error of the simulation."""
     effect = smallest_effect(parts, design, 0.95, wanted)
     rng, found = np.random.default_rng(0), 0
     for _ in range(TRIALS):
         low = estimate(effect, design, parts, rng).distribution.quantile(0.025)
         found += low > 0
-    noise = 1.5 * (wanted * (1 - wanted) / TRIALS) ** 0.5
+    noise = (wanted * (1 - wanted) / TRIALS) ** 0.5
     assert abs(found / TRIALS - wanted) <= 0.05 + noise
 
 

@@ -1,9 +1,11 @@
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from restem.config.training import Lora, Training
+from restem.policies.flops import Forward
 from restem.training.examples import Encoded
 from restem.training.flops import TrainingFlops, attention_pairs
 from restem.training.packs import packs
@@ -41,3 +43,24 @@ def test_trees_cost_less_and_frozen_weights_too(llama: Any) -> None:
     assert TrainingFlops.of(llama, Training()).step(split) == counts["tree"]
     assert TrainingFlops.of(llama, Training(lora=Lora())).forwards == 2
     assert TrainingFlops.of(llama, Training(gradient_checkpointing=True)).forwards == 4
+
+
+def test_a_checkpoint_is_counted_like_the_model_that_is_trained(llama: Any, tmp_path: Path) -> None:
+    """One way of counting: the ledger reads headers, training reads the loaded model."""
+    llama.save_pretrained(tmp_path)
+    forward = Forward.of_checkpoint(tmp_path)
+    flops = TrainingFlops.of(llama, Training())
+    assert vars(forward) == {
+        name: getattr(flops, name) for name in ("per_token", "per_pair", "per_target")
+    }
+
+
+def test_sampling_is_counted_like_the_passes_that_it_takes(llama: Any) -> None:
+    """A completion of t tokens takes as much as a pass over them, after the prompt's pass."""
+    flops = TrainingFlops.of(llama, Training())
+    forward = Forward(flops.per_token, flops.per_pair, flops.per_target)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        llama.set_attn_implementation("eager")
+        llama.model(input_ids=torch.arange(4, 12)[None], use_cache=False)
+    whole = forward.prompt(3) + forward.completion(3, 5) - 5 * forward.per_target
+    assert whole == counter.get_total_flops() - flops.per_pair * (8 * 8 - 8 * 9 // 2)

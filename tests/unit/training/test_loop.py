@@ -1,5 +1,6 @@
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def trained(
     report = fine_tune(base, examples, settings, seed, 1, validate or rewards, out, lines.append)
     assert len(lines) == len(report.validations)
     return report
+
+
+def test_the_report_counts_what_validations_computed(base: Path, tmp_path: Path) -> None:
+    class Counted:
+        flops = 0
+
+        def __call__(self, model: Any, tokenizer: Any) -> float:
+            self.flops += 10
+            return 0.5
+
+    report = trained(base, tmp_path / "out", validate=Counted())
+    count = len(report.validations)
+    assert [v.flops for v in report.validations] == [10 * (i + 1) for i in range(count)]
+    assert TrainingReport.of(asdict(report)) == report
 
 
 def digests(path: Path) -> dict[str, str]:

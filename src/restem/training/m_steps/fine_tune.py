@@ -25,7 +25,7 @@ from restem.training.launch import nodes_of_job, torchrun
 from restem.training.loop import fine_tune
 from restem.training.m_steps import MStepInputs
 from restem.training.state import StateStore
-from restem.training.validation import open_validation, require_problems
+from restem.training.validation import Validation, open_validation, require_problems
 
 
 def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]:
@@ -60,14 +60,12 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
     prefix = few_shot_prefix(load_task(settings.task), read_problems(inputs.shots))
     partial = _partial(inputs)
     shutil.rmtree(partial, ignore_errors=True)
-    with open_validation(settings, read_problems(inputs.validation)) as validation:
-
-        def validate(model: Any, tokenizer: Any) -> float:
-            engine = TransformersEngine(model, tokenizer, settings.engine.rows)
-            return validation.reward(engine, prefix)
-
+    start = read_policy(inputs.start)
+    problems = read_problems(inputs.validation)
+    with open_validation(settings, problems, start.forward) as validation:
+        validate = _Validate(validation, prefix, settings.engine.rows)
         report = fine_tune(
-            read_policy(inputs.start).checkpoint,
+            start.checkpoint,
             examples,
             settings.training,
             settings.seed,
@@ -79,6 +77,22 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
             StateStore(inputs.scratch, key, inputs.save_seconds),
         )
     return asdict(report)
+
+
+class _Validate:
+    """Validate models under one prompt; flops: of the last time."""
+
+    def __init__(self, validation: Validation, prefix: str, rows: int) -> None:
+        self._validation, self._prefix, self._rows = validation, prefix, rows
+        self.flops = 0.0
+
+    def __call__(self, model: Any, tokenizer: Any) -> float:
+        """Return the mean reward of a model."""
+        before = self._validation.flops
+        engine = TransformersEngine(model, tokenizer, self._rows)
+        reward = self._validation.reward(engine, self._prefix)
+        self.flops = self._validation.flops - before
+        return reward
 
 
 def _launched(inputs: MStepInputs, key: str) -> dict[str, Any]:

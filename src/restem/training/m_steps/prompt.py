@@ -36,11 +36,12 @@ def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]
     require_problems(problems, str(inputs.validation))
     keep_weights(start, inputs.checkpoint)
     engine = load_engine(start.checkpoint, settings.engine, inputs.threads)
-    with open_validation(settings, problems) as validation:
+    with open_validation(settings, problems, start.forward) as validation:
         prefix, scores = best(candidates, lambda prefix: validation.reward(engine, prefix))
     print(f"policy: the best of {len(candidates)} prompts, {max(scores):.3f}", flush=True)
     prompt = {"task": settings.task, "prefix": prefix}
-    return {"examples": len(pool), "shots": m_step.shots, "scores": scores, "prompt": prompt}
+    scored = {"scores": scores, "flops": round(validation.flops)}
+    return {"examples": len(pool), "shots": m_step.shots, **scored, "prompt": prompt}
 
 
 def shots_of(inputs: MStepInputs) -> list["Shot"]:
