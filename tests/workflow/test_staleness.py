@@ -205,9 +205,9 @@ CONCERNS: dict[str, tuple[Change, set[str], set[str]]] = {
         {"load_problems", "make_base"},
     ),
     "logic of a shared module: tables.py": (logic("artifacts/tables.py"), ALL, set()),
-    "lock file: data": (lock("data"), DATA, {"make_base"}),
+    "lock file: data": (lock("data"), {*DATA, "count_correct"}, {"make_base"}),
     "lock file: model": (lock("model"), MODEL, {"load_problems", "measure_overlap"}),
-    "lock file: report": (lock("report"), {*REPORT, "count_correct"}, DATA | MODEL),
+    "lock file: report": (lock("report"), REPORT, DATA | MODEL | {"count_correct"}),
     "another stage's configuration: metrics.ks": (
         configured(metrics={"ks": [1]}), {"summarise_metrics"}, ALL - REPORT,
     ),
