@@ -242,7 +242,7 @@ def test_the_state_of_a_tree_does_not_change_a_plan(
             min_size=STATES_FOR_EACH,
             max_size=STATES_FOR_EACH,
         ),
-        edits=st.lists(st.sampled_from(EDITS), max_size=3),
+        edits=st.lists(st.sampled_from(EDITS), min_size=1, max_size=3),
         seed=st.integers(0, 10**6).map(lambda number: number * PARTS + part),
     )
     def compare(start: int, states: list[list[Change]], edits: list[Change], seed: int) -> None:
