@@ -11,6 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from restem.artifacts.digests import code_digest, lock_digest
 from restem.artifacts.pins import named_pins
+from restem.artifacts.sharing import store as shared_store
 from restem.cli import fail_readably
 from restem.config.load import load_published
 from restem.deployment.images import Image, configure_apptainer, verified
@@ -26,6 +27,7 @@ from restem.study.loading import study_to_run
 
 with fail_readably():
     enter(load_site(), os.environ)
+    shared_store()  # a folder that is missing is an error now, not in the middle of a run
     STUDY = study_to_run(
         config, Path(workflow.basedir) / "config", workflow.overwrite_configfiles
     )

@@ -201,6 +201,18 @@ def test_two_people_with_one_store_make_each_artifact_once(
     assert "Nothing to be done" in people[1].make()
 
 
+def test_a_store_that_is_missing_is_refused_before_a_run(planted: Any) -> None:
+    """Nothing is written, so the tree that all tests copy may be used."""
+    planted.variables = {"RESTEM_STORE": "/no/such/folder"}
+    try:
+        printed = planted.snakemake("-n", fails=True)
+    finally:
+        planted.variables = {}
+    assert "restem: the shared store is missing" in printed
+    assert "RESTEM_STORE=/no/such/folder" in printed
+    assert "Traceback" not in printed
+
+
 def test_the_seal_of_an_adopted_artifact_names_its_own_recipe(tree: Any, fresh: Any) -> None:
     told(fresh, "adopt", str(tree.results), *STUDY)
     place = f"{SFT}/policy.json"
