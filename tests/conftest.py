@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 REQUIRED = "RESTEM_TOOLS_REQUIRED"  # set in CI: a missing program fails there instead of skipping
@@ -18,6 +19,12 @@ NEEDS = {
     "unit/rewards/test_code.py": ("bwrap",),
     "unit/tasks/test_code_tasks.py": ("bwrap",),
 }
+
+# Property tests try the same inputs each time, so that a commit passes or fails by what it changed.
+# RESTEM_RANDOM=1 tries others.
+settings.register_profile("same", derandomize=True, database=None)
+if not os.environ.get("RESTEM_RANDOM"):
+    settings.load_profile("same")
 
 # Left out of `make check`, for which two minutes have to be enough: each takes seconds.
 SLOW = (

@@ -88,9 +88,10 @@ def stated(text: str) -> str:
 def _equation(text: str) -> str:
     """Return `44 + 20 = 64 beads in total` and `n = 64 beads in total` without what follows."""
     head, sign, last = text.rpartition("=")
-    if not sign or "=" in last or not _AMOUNT.match(last.strip()):
+    answer = last.lstrip()
+    if not sign or not _AMOUNT.match(answer):
         return text
-    return f"{head}= {stated(last)}"
+    return f"{head}{sign}{last[: len(last) - len(answer)]}{stated(answer)}"
 
 
 def _unwrapped(text: str) -> str:

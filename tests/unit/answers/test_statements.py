@@ -1,7 +1,7 @@
 """Where the answer is in a completion, and what may surround it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from restem.answers.extraction import MARKERS, extract, markers_of
@@ -174,6 +174,8 @@ def test_an_answer_is_found_in_any_sentence(answer, before, opening, after):
 
 
 @given(st.text("0123456789 $*()!,.-–abcx\\{}", max_size=60) | st.text(max_size=40))
+@example("=0")
+@example("x = y=  64 beads in total")
 @settings(deadline=None, max_examples=500)
 def test_any_text_states_something_in_it(text):
     assert set(stated(text)) <= set(text)
