@@ -1,5 +1,6 @@
 """Read and write plain files: JSON objects, texts and bytes; and digest any artifact's content."""
 
+import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +20,20 @@ def artifact_digest(path: Path) -> str:
     return file_digest(path)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def is_held(lock: Path) -> bool:
+    """Tell whether a living process holds a lock file; asking keeps nobody from a shared lock."""
+    try:
+        with lock.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def read_json(path: Path, fix: str = "run the rule that makes it again") -> dict[str, Any]:
     """Read a JSON object. Raises RestemError with the file's name if it is missing or damaged."""
-    fix = "run the rule that makes it again"
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as problem:

@@ -58,7 +58,9 @@ def is_pinned(first_output: Path) -> bool:
 def pins(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the first output of every pinned artifact below a folder, and its pin."""
     for path in sorted(root.glob(f"**/{HIDDEN}/*{_PIN}")):
-        yield path.parent.parent / path.name.removesuffix(_PIN), read_json(path)
+        first_output = path.parent.parent / path.name.removesuffix(_PIN)
+        fix = f"remove the pin: restem unpin {first_output}; then pin it again"
+        yield first_output, read_json(path, fix)
 
 
 def named_pins(root: Path) -> list[str]:

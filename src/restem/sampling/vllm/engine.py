@@ -10,7 +10,8 @@ in the other engine.
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from restem.sampling.loading import is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Ends
 from restem.sampling.tokens import checked_prompts, context_tokens, end_ids
 
-# vLLM reads these when it is imported; what the user has set stays.
+# vLLM reads these when it is imported; what the user has set of them stays.
 _ENVIRONMENT: Final = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -35,6 +36,13 @@ _CPU_ENVIRONMENT: Final = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
+# Variables of where vLLM keeps files, what it logs, how its processes meet, and how it was built.
+_HARMLESS: Final = re.compile(
+    r"VLLM_(?:CACHE_ROOT|ASSETS_CACHE|CONFIG_ROOT|CONFIGURE_LOGGING|LOG(?:GING)?_\w+|NO_USAGE_STATS"
+    r"|USAGE_\w+|DO_NOT_TRACK|TRACE_FUNCTION|DISABLE_COMPILE_CACHE|\w+_TIMEOUT(?:_\w+)?|API_KEY"
+    r"|(?:HOST|LOOPBACK)_IP|PORT|RPC_BASE_PATH|WORKER_MULTIPROC_METHOD|NCCL_\w+|CPU_KVCACHE_SPACE"
+    r"|BUILD_\w+|IMAGE_TAG|DOCKER_BUILD_CONTEXT|TARGET_DEVICE)"
+)
 _CPU_CACHE_GIB: Final = 2.0
 _CPU_PREFILL_TOKENS: Final = 8192
 # vLLM raises lower temperatures to the minimum and crashes above the maximum.
@@ -50,11 +58,33 @@ Draw = tuple[Request, int, list[int]]
 def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "VllmEngine":
     """Load a checkpoint directory. Raises RestemError if this build of vLLM cannot serve it."""
     cpu = settings.device == "cpu"
-    for name, value in (_ENVIRONMENT | (_CPU_ENVIRONMENT if cpu else {})).items():
-        os.environ.setdefault(name, value)
+    _set_environment(_ENVIRONMENT | (_CPU_ENVIRONMENT if cpu else {}), settings.environment)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     _check_build(cpu)
     return _load_in_memory(checkpoint, settings)
+
+
+def _set_environment(own: Mapping[str, str], stated: Mapping[str, str]) -> None:
+    """Set vLLM's variables. Raises RestemError if one changes draws and is not in the settings."""
+    foreign = {
+        name
+        for name, value in os.environ.items()
+        if name.startswith("VLLM_")
+        and not (
+            name in _ENVIRONMENT | _CPU_ENVIRONMENT
+            or _HARMLESS.fullmatch(name)
+            or stated.get(name) == value
+        )
+    }
+    if foreign:
+        raise RestemError(
+            "a variable of vLLM may change what is drawn, and the recipe does not name it",
+            f"environment: {', '.join(sorted(foreign))}",
+            "unset it, or state it in the study: engine: {environment: {NAME: value}}",
+        )
+    os.environ.update(stated)
+    for name, value in own.items():
+        os.environ.setdefault(name, value)
 
 
 def _load_in_memory(checkpoint: Path, settings: EngineSettings) -> "VllmEngine":
