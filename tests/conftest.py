@@ -39,6 +39,7 @@ SLOW = (
     "unit/statistics/test_evaluation.py::test_intervals_cover_the_truth",
     "unit/tasks/test_code_tasks.py",
     "unit/tasks/test_overlap.py",
+    "unit/tasks/test_reasoning_gym.py",
     "unit/tasks/test_splits.py::test_real_splits",
     "unit/tasks/test_wheels.py",
     "unit/tools/test_archive.py",

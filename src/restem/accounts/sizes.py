@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from restem.config.data import EmbeddedSource, LocalSource, Split, TaskData
+from restem.config.data import GeneratedSource, LocalSource, Split, TaskData
 from restem.errors import RestemError
 from restem.tasks.sources import locate
 from restem.tasks.splits import files_read, load_split
@@ -66,7 +66,7 @@ def size_of(task: Task, data: TaskData, split: Split) -> Size:
 
 def is_here(task: Task, data: TaskData, split: Split) -> bool:
     """Return whether reading a split downloads nothing; local files count as being here."""
-    if isinstance(data.source, EmbeddedSource | LocalSource):
+    if isinstance(data.source, GeneratedSource | LocalSource):
         return True
     try:
         return all(
@@ -106,7 +106,7 @@ def stated(task: Task, data: TaskData, split: Split) -> Size:
 def _stated_problems(task: Task, data: TaskData, split: Split) -> int | None:
     """Return the number of problems, None if a filter leaves it open."""
     configured: int | None = getattr(data, split)
-    if isinstance(data.source, EmbeddedSource) or data.levels or data.subjects:
+    if isinstance(data.source, GeneratedSource) or data.levels or data.subjects:
         return configured
     origin = "train" if split == "validation" else split
     files = data.source.files.get(origin, {})

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 from restem.config.data import (
     DataSource,
-    EmbeddedSource,
     Expected,
+    GeneratedSource,
     HubSource,
     LocalSource,
     PackageFiles,
@@ -65,11 +65,21 @@ def text_of(fields: Mapping[str, Any], key: str, where: str) -> str:
 
 
 class Reader:
-    """Reads files of one source and records each."""
+    """Reads files of one source and records each.
 
-    def __init__(self, source: DataSource, expect: Mapping[str, Expected]) -> None:
+    counts: the configured number of problems of each split, None for all; a source that generates
+    them needs to know where to stop.
+    """
+
+    def __init__(
+        self,
+        source: DataSource,
+        expect: Mapping[str, Expected],
+        counts: Mapping[str, int | None] | None = None,
+    ) -> None:
         self.source = source
         self.expect = expect
+        self.counts = counts or {}
         self.stated = _stated_rows(source)
         self.records: list[FileRecord] = []
 
@@ -108,7 +118,7 @@ def chosen(source: DataSource, split: str, local: Sequence[str]) -> tuple[str, .
     Worked examples without a file of their own are in the training file. Raises RestemError if the
     source states files, but none of the split.
     """
-    if isinstance(source, EmbeddedSource):
+    if isinstance(source, GeneratedSource):
         return ()
     if not source.files:
         return tuple(local)
@@ -131,7 +141,7 @@ def prompt_files(source: DataSource, name: str, in_wheel: Sequence[str]) -> tupl
 
 def prompts_of(source: DataSource) -> PackageFiles | Path | None:
     """Return where few-shot prompts come from; None if the source has none."""
-    if isinstance(source, EmbeddedSource):
+    if isinstance(source, GeneratedSource):
         return None
     if isinstance(source, LocalSource) and source.prompts is None:
         return source.directory / PROMPTS
@@ -176,7 +186,7 @@ def _open(source: DataSource, file: str) -> BinaryIO:
 
 
 def _stated_rows(source: DataSource) -> dict[str, Expected]:
-    if isinstance(source, EmbeddedSource):
+    if isinstance(source, GeneratedSource):
         return {}
     return {
         file: Expected(rows=rows) for files in source.files.values() for file, rows in files.items()

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from restem.config.data import EmbeddedSource, LocalSource, OverlapKind, Split, TaskData
+from restem.config.data import (
+    EmbeddedSource,
+    GeneratedSource,
+    LocalSource,
+    OverlapKind,
+    Split,
+    TaskData,
+)
 from restem.errors import RestemError
 from restem.tasks.overlap import normalise_question, overlaps
 from restem.tasks.problem import Problem
@@ -41,10 +48,11 @@ def load_split(task: Task, data: TaskData, split: Split) -> LoadedSplit:
     Raises RestemError when the data cannot be read or has fewer problems than configured.
     """
     _check_expected(task, data)
-    reader = Reader(data.source, data.expect)
+    counts = {name: getattr(data, name) for name in get_args(Split)}
+    reader = Reader(data.source, data.expect, counts)
     if split == "shots":
         kept, dropped = _shots(task, data, reader), Counter[str]()
-        if not kept and data.shots != 0 and not isinstance(data.source, EmbeddedSource):
+        if not kept and data.shots != 0 and not isinstance(data.source, GeneratedSource):
             raise _no_prompt(task)
     else:
         pool = task.load(reader, _origin(data, split))
@@ -103,7 +111,7 @@ def _no_prompt(task: Task) -> RestemError:
 
 def _origin(data: TaskData, split: Split) -> Split:
     """Name the original split: validation is taken from train, except for embedded tasks."""
-    own = split != "validation" or isinstance(data.source, EmbeddedSource)
+    own = split != "validation" or isinstance(data.source, GeneratedSource)
     return split if own else "train"
 
 
@@ -134,7 +142,7 @@ def _shots(task: Task, data: TaskData, reader: Reader) -> list[Problem]:
 
 def _hold_out(data: TaskData, split: Split, pool: Sequence[Problem]) -> Reasons:
     """Hold problems out for validation, whatever their levels and subjects."""
-    if isinstance(data.source, EmbeddedSource):
+    if isinstance(data.source, GeneratedSource):
         return []
     hashes = sorted({_hash(problem) for problem in pool})
     if data.source.held_out > len(hashes):
@@ -220,7 +228,7 @@ def _check_ids(problems: Sequence[Problem], split: Split) -> None:
 def _check_doubled(data: TaskData, pool: Sequence[Problem], split: Split) -> None:
     """Refuse files that repeat each other, such as the folders of a hub's Parquet branch."""
     counts = Counter(normalise_question(problem.question) for problem in pool)
-    if counts and min(counts.values()) > 1 and not isinstance(data.source, EmbeddedSource):
+    if counts and min(counts.values()) > 1 and not isinstance(data.source, GeneratedSource):
         raise RestemError(
             "every problem is there more than once",
             f"split {split}",
@@ -229,7 +237,7 @@ def _check_doubled(data: TaskData, pool: Sequence[Problem], split: Split) -> Non
 
 
 def _check_expected(task: Task, data: TaskData) -> None:
-    if not data.expect or isinstance(data.source, EmbeddedSource):
+    if not data.expect or isinstance(data.source, GeneratedSource):
         return
     origins = data.source.files or ("train", "test")
     names = [file for split in (*origins, "shots") for file in task.files(data.source, split)]

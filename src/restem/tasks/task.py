@@ -24,6 +24,7 @@ class Task:
         and the place to name in an error.
     shots_by_subject: a question follows the worked examples of its own subject only.
     hint: text with the answer, which is added to a question for a second try.
+    shown: a problem's answer as a hint states it; for tasks whose gold answers are JSON.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Task:
     gold: Callable[[Mapping[str, Any], str], str] | None = None
     shots_by_subject: bool = False
     hint: str = " (The answer is {answer}.)"
+    shown: Callable[[str], str] = str
 
     @property
     def by_hand(self) -> bool:
@@ -59,7 +61,8 @@ def few_shot_prefix(task: Task, shots: Sequence[Problem], subject: str = "") -> 
 
 def hinted(task: Task, problem: Problem) -> str:
     """Write a question with its answer, for a rationalisation (STaR, Zelikman et al. 2022)."""
-    return task.question(problem.question + task.hint.format(answer=problem.answer))
+    answer = task.shown(str(problem.answer))
+    return task.question(problem.question + task.hint.format(answer=answer))
 
 
 def no_split(task: str, split: str) -> RestemError:

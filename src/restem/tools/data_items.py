@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from restem.config.data import DataSource, EmbeddedSource, HubSource, PackageFiles, TaskData
+from restem.config.data import DataSource, GeneratedSource, HubSource, PackageFiles, TaskData
 from restem.config.models import HubModel
 from restem.errors import RestemError
 from restem.policies.sources import hub as model_hub
@@ -55,7 +55,7 @@ class Item:
     @property
     def rows(self) -> int | None:
         """Return the rows that the source states, of all that is read; None if they are unknown."""
-        if isinstance(self.source, EmbeddedSource):
+        if isinstance(self.source, GeneratedSource):
             return None
         stated = {f: n for files in self.source.files.values() for f, n in files.items()}
         counts = [stated.get(file) for file in self.files]
