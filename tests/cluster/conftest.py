@@ -29,7 +29,9 @@ planted, finished = _workflow.planted, _workflow.finished
 fresh, end_group = _workflow.fresh, _workflow.end_group
 
 ASK_OFTEN = ("--restem-slurm-init-seconds-before-status-checks", "2")
-PROFILE = ("--profile", "slurm", "--jobs", "3", "--latency-wait", "5", *ASK_OFTEN)
+WITHOUT_CONTAINERS = "profiles/slurm-without-containers"
+HURRY = ("--jobs", "3", "--latency-wait", "5", *ASK_OFTEN)
+PROFILE = ("--profile", WITHOUT_CONTAINERS, *HURRY)
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +65,12 @@ def profile() -> tuple[str, ...]:
 
 @pytest.fixture
 def submit() -> Callable[..., str]:
-    """Return a function that runs a tree's study through the profile to its end."""
+    """Return a function that runs a tree's study through a profile to its end."""
 
-    def run(tree: Any, *arguments: str, fails: bool = False) -> str:
-        return str(tree.snakemake(*PROFILE, *arguments, fails=fails))
+    def run(
+        tree: Any, *arguments: str, fails: bool = False, profile: str = WITHOUT_CONTAINERS
+    ) -> str:
+        return str(tree.snakemake("--profile", profile, *HURRY, *arguments, fails=fails))
 
     return run
 

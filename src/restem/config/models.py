@@ -54,11 +54,13 @@ ModelSource = Annotated[
 ]
 
 
-class EngineSettings(Strict):
-    """The inference engine that samples completions."""
+class EngineChoice(Strict):
+    """The inference engine that samples completions, as a study states it."""
 
-    name: Literal["transformers", "vllm"] = Field(
-        default="transformers", description="Inference engine, a package in restem.sampling."
+    name: Literal["auto", "transformers", "vllm"] = Field(
+        default="auto",
+        description="Inference engine, a package in restem.sampling. auto: vllm where sampling "
+        "jobs have a GPU, transformers on CPUs and for embedded models.",
     )
     dtype: Literal["float32", "bfloat16"] = Field(
         default="float32", description="Data type of weights and arithmetic while sampling."
@@ -89,14 +91,22 @@ class EngineSettings(Strict):
     )
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> "EngineSettings":
-        if self.name == "transformers" and (self.tensor_parallel > 1 or self.cache_gib):
+    def _is_consistent(self) -> "EngineChoice":
+        if self.name != "vllm" and (self.tensor_parallel > 1 or self.cache_gib):
             raise ValueError(
                 "tensor_parallel and cache_gib belong to vllm: leave them out, or set name: vllm"
             )
         if self.device == "cpu" and self.tensor_parallel > 1:
             raise ValueError("tensor_parallel spreads a model over GPUs, and device is cpu")
         return self
+
+
+class EngineSettings(EngineChoice):
+    """The inference engine that samples completions, as jobs get it."""
+
+    name: Literal["transformers", "vllm"] = Field(
+        default="transformers", description="Inference engine, a package in restem.sampling."
+    )
 
 
 class Model(Strict):
@@ -113,8 +123,8 @@ class Model(Strict):
         description="Tasks to train and evaluate it on; null for all.",
         min_length=1,
     )
-    engine: EngineSettings = Field(
-        default_factory=EngineSettings, description="How completions are sampled from it."
+    engine: EngineChoice = Field(
+        default_factory=EngineChoice, description="How completions are sampled from it."
     )
     training: dict[str, Any] = Field(
         default_factory=dict, description="Keys of `training` that differ for this model."
