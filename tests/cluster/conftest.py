@@ -1,7 +1,9 @@
 """A virtual SLURM for all tests of this folder, and trees of the tiny study to run on it."""
 
 import importlib.util
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from restem.deployment.images import Image, verified
+
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 
 def _module(name: str, path: Path) -> Any:
@@ -55,6 +60,22 @@ def cluster(running_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
     for job in running_cluster.jobs():
         running_cluster.client("scancel", job)
     running_cluster.wait("idle nodes", running_cluster.idle)
+
+
+@pytest.fixture(scope="session")
+def cpu_image(running_cluster: Any) -> Image:
+    """Build the image in the clone, unless it stands there: by the documented command, as a job."""
+    image = Image("cpu", ROOT)
+    if not (image.path.is_file() and image.record.is_file()):
+        environment = {**os.environ, **running_cluster.environment, "PYTHONPATH": str(ROOT / "src")}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        command = "snakemake images --profile slurm --config 'images={torch: cpu}'"
+        job = ["sbatch", "--wait", "--output", str(running_cluster.root / "image.log")]
+        subprocess.run([*job, "--wrap", command], cwd=ROOT, env=environment, timeout=1800)
+    if not image.path.is_file():
+        raise AssertionError((running_cluster.root / "image.log").read_text()[-4000:])
+    verified(image)
+    return image
 
 
 @pytest.fixture
