@@ -161,9 +161,7 @@ DRYRUN = workflow.output_settings.dryrun
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ENGINES = {model.engine.name for model in STUDY.models.values()}
 IMAGES = sorted({STUDY.images.of(name) for name in ("data", "model", *ENGINES)})
-CONTAINERS = Containers(
-    STUDY.images, Path(os.path.relpath(workflow.basedir)), CONTAINED
-)
+CONTAINERS = Containers(STUDY, Path(os.path.relpath(workflow.basedir)), CONTAINED)
 if CONTAINED:
     configure_apptainer(Path(workflow.basedir), named_paths(STUDY), create=not DRYRUN)
 

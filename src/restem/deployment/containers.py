@@ -15,7 +15,6 @@ from snakemake.logging import logger
 
 from restem.artifacts.container import image_in_use, image_label, in_words
 from restem.artifacts.seals import read_seal
-from restem.config.services import Images
 from restem.config.study import Study
 from restem.deployment import invocation
 from restem.deployment.environments import interpreter, is_here
@@ -31,10 +30,11 @@ PREFIX = "container images: "
 class Containers:
     """The images of a study. root: of the clone. used: whether jobs run in them."""
 
-    def __init__(self, images: Images, root: Path, used: bool) -> None:
-        self.images = images
+    def __init__(self, study: Study, root: Path, used: bool) -> None:
+        self.images = study.images
         self.root = root
         self.used = used
+        self._samples_with_vllm = any(m.engine.name == "vllm" for m in study.models.values())
         self._by_path: dict[str, Image] = {}
 
     def path(self, family: str) -> str:
@@ -66,7 +66,7 @@ class Containers:
         """Say what some jobs lack."""
         jobs = [job for job in jobs if not job.is_norun]
         if not self.used:
-            yield from _missing_environments(jobs)
+            yield from _missing_environments(jobs) if self._samples_with_vllm else ()
             return
         paths = dict.fromkeys(job.container_img_url for job in jobs if job.container_img_url)
         if paths and not any(map(shutil.which, ("apptainer", "singularity"))):
@@ -133,7 +133,8 @@ def _missing_environments(jobs: Iterable[Job]) -> Iterator[RestemError]:
     """Say which environments of their own some jobs lack."""
     families = set()
     for job in jobs:
-        if planned := Planner.planned(job):
+        planned = Planner.planned(job)
+        if planned is not None and planned.stage.engine:
             families.add(planned.stage.family(from_argument(job.params.settings)))
     for family in sorted(families):
         if not is_here(family):

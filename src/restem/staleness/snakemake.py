@@ -71,13 +71,13 @@ class SealPersistence(FilePersistence):  # type: ignore[misc]
         if self.workflow.dryrun and locks.is_dir():
             self._lockdir = str(locks)  # so that a dry run can say that another run is active
         SealPersistence.newest = self
-        self._lock = self.lock  # dry runs and jobs have another one than the method below
+        self._lock_files = self.lock  # dry runs and jobs have another one than the method below
         self.lock = self._check_and_lock  # type: ignore[method-assign]
 
     def _check_and_lock(self) -> Any:
         if SealPersistence.check:
             SealPersistence.check(self.dag)
-        return self._lock()
+        return self._lock_files()
 
     def has_metadata(self, job: Job) -> bool:
         """Tell whether something is known about a job; a seal or its absence always says enough."""
