@@ -33,7 +33,7 @@ BIN = Path(sys.executable).parent
 NEEDED = ("Snakefile", "rules", "config", "profiles", "envs", "containers", "src")
 SECONDS_BETWEEN_QUERIES = 2  # the plugin's default is 40
 LOCAL = ["--cores", "2"]
-SLURM = ["--profile", "profiles/slurm", "--jobs", "2", "--latency-wait", "5"]
+SLURM = ["--profile", "profiles/slurm-without-containers", "--jobs", "2", "--latency-wait", "5"]
 SLURM += ["--restem-slurm-init-seconds-before-status-checks", str(SECONDS_BETWEEN_QUERIES)]
 IN_IMAGE = ["--software-deployment-method", "apptainer", "--config", "images={torch: cpu}"]
 ANY_SUBMITTED = "has been submitted with SLURM jobid"

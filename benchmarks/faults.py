@@ -37,7 +37,7 @@ SEED = 20261121
 TRIES = 6
 FAULTS_A_STUDY = 9
 DISK = "200m"  # size of the disk for results, which one of the faults fills
-PROFILE = ["--profile", "slurm", "--jobs", "3", "--latency-wait", "5"]
+PROFILE = ["--profile", "profiles/slurm-without-containers", "--jobs", "3", "--latency-wait", "5"]
 PROFILE += ["--restem-slurm-init-seconds-before-status-checks", "2"]
 IN_IMAGE = ["--software-deployment-method", "apptainer", "--config", "images={torch: cpu}"]
 STARVED = ("make_base", "draw_samples", "select_examples", "make_policy", "summarise_metrics")

@@ -46,7 +46,7 @@ tracking: {enabled: false}
 
 
 LOCAL = ["--cores", "2"]
-SLURM = ["--profile", "profiles/slurm", "--jobs", "4", "--latency-wait", "5"]
+SLURM = ["--profile", "profiles/slurm-without-containers", "--jobs", "4", "--latency-wait", "5"]
 SLURM += ["--restem-slurm-init-seconds-before-status-checks", "2"]
 
 

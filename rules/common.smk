@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snakemake.common import overwrite_function_params
 from snakemake.io import update_wildcard_constraints
+from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 from restem.artifacts.digests import code_digest, lock_digest
@@ -14,7 +15,9 @@ from restem.artifacts.pins import named_pins
 from restem.artifacts.sharing import store as shared_store
 from restem.cli import fail_readably
 from restem.config.load import load_published
-from restem.deployment.images import Image, configure_apptainer, verified
+from restem.deployment.containers import Containers, named_paths
+from restem.deployment.engines import choose, in_words, with_engines
+from restem.deployment.images import Image, configure_apptainer
 from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
 from restem.stages.declaration import load_stage
@@ -26,11 +29,16 @@ from restem.study.graph import StudyGraph
 from restem.study.loading import study_to_run
 
 with fail_readably():
-    enter(load_site(), os.environ)
+    SITE = load_site()
+    enter(SITE, os.environ)
     shared_store()  # a folder that is missing is an error now, not in the middle of a run
     STUDY = study_to_run(
         config, Path(workflow.basedir) / "config", workflow.overwrite_configfiles
     )
+    ENGINE = choose(SITE, workflow)
+    if workflow.is_main_process:
+        logger.info(in_words(STUDY, ENGINE))
+    STUDY = with_engines(STUDY, ENGINE)
     PINNED = named_pins(Path("results") / STUDY.study)
     PUBLISHED = load_published(Path(workflow.basedir) / "config")
     GRAPH = StudyGraph(STUDY, PUBLISHED, PINNED)
@@ -94,9 +102,7 @@ def stage(name):
         return digest_of_code(tuple(modules))
 
     def environment(wildcards):
-        family = load_stage(name).family(slice_of_stage(wildcards))
-        lock = digest_of_lock(family)
-        return f"{lock}@{IMAGE_DIGESTS[STUDY.images.of(family)]}" if CONTAINED else lock
+        return digest_of_lock(load_stage(name).family(slice_of_stage(wildcards)))
 
     functions = (settings, code, environment)
     for (
@@ -132,7 +138,7 @@ def image_of(name):
 @cache
 def image_of_family(family):
     """Return the image that holds a family of locked packages."""
-    return str(image_named(STUDY.images.of(family)).path)
+    return CONTAINERS.path(family)
 
 
 def image_named(name):
@@ -150,23 +156,22 @@ def all_images():
     return [str(file) for path in paths for file in (path, path.with_suffix(".json"))]
 
 
-def verified_images():
-    """Return the digest of every image; a missing or altered one ends the run here."""
-    with fail_readably():
-        files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
-        study = f" --configfile {' '.join(files)}" if files else ""
-        return {name: verified(image_named(name), study) for name in IMAGES}
-
-
 # `workflow.dryrun` is always false while the rules are read.
 DRYRUN = workflow.output_settings.dryrun
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ENGINES = {model.engine.name for model in STUDY.models.values()}
 IMAGES = sorted({STUDY.images.of(name) for name in ("data", "model", *ENGINES)})
-IMAGE_DIGESTS = verified_images() if CONTAINED else {}
+CONTAINERS = Containers(STUDY, Path(os.path.relpath(workflow.basedir)), CONTAINED)
 if CONTAINED:
-    configure_apptainer(Path(workflow.basedir))
+    configure_apptainer(Path(workflow.basedir), named_paths(STUDY), create=not DRYRUN)
+
+
+def check_containers(graph):
+    """Look for the images and environments of the jobs of a plan, before they run."""
+    with fail_readably():
+        CONTAINERS.check(graph)
+
 
 with fail_readably():
-    let_seals_decide()
+    let_seals_decide(check_containers)
 apply_patches(DRYRUN)

@@ -16,7 +16,7 @@ import click
 from restem.errors import RestemError
 from restem.stages.declaration import load_stage, stage_names
 from restem.tools.commands import COMMANDS
-from restem.tools.parameters import FILE, FOLDER, POSITIVE, SHARE, ModelSize
+from restem.tools.parameters import FILE, FOLDER, POSITIVE, PROFILE, SHARE, ModelSize
 from restem.tools.stage_commands import StageCommand, command_of
 
 EXISTING = click.Path(path_type=Path, exists=True)
@@ -159,12 +159,12 @@ def show(path: Path, rows: int, problem: str | None) -> None:
 @cli.command()
 @click.argument("targets", nargs=-1)
 @click.option("--configfile", type=FILE, help="The study; the demo by default.")
-@click.option("--images", is_flag=True, help="Plan a run in container images.")
-def plan(targets: tuple[str, ...], configfile: Path | None, images: bool) -> None:
+@PROFILE
+def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
     """Show what a run would do: what is stale, what changed (key, file, module), at what cost."""
     from restem.tools.plan import plan as text
 
-    click.echo(text(targets, configfile, images))
+    click.echo(text(targets, configfile))
 
 
 @cli.command()

@@ -1,7 +1,9 @@
 """A virtual SLURM for all tests of this folder, and trees of the tiny study to run on it."""
 
 import importlib.util
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from restem.deployment.images import Image, verified
+
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 
 def _module(name: str, path: Path) -> Any:
@@ -29,7 +34,9 @@ planted, finished = _workflow.planted, _workflow.finished
 fresh, end_group = _workflow.fresh, _workflow.end_group
 
 ASK_OFTEN = ("--restem-slurm-init-seconds-before-status-checks", "2")
-PROFILE = ("--profile", "slurm", "--jobs", "3", "--latency-wait", "5", *ASK_OFTEN)
+WITHOUT_CONTAINERS = "profiles/slurm-without-containers"
+HURRY = ("--jobs", "3", "--latency-wait", "5", *ASK_OFTEN)
+PROFILE = ("--profile", WITHOUT_CONTAINERS, *HURRY)
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +62,22 @@ def cluster(running_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
     running_cluster.wait("idle nodes", running_cluster.idle)
 
 
+@pytest.fixture(scope="session")
+def cpu_image(running_cluster: Any) -> Image:
+    """Build the image in the clone, unless it stands there: by the documented command, as a job."""
+    image = Image("cpu", ROOT)
+    if not (image.path.is_file() and image.record.is_file()):
+        environment = {**os.environ, **running_cluster.environment, "PYTHONPATH": str(ROOT / "src")}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        command = "snakemake images --profile slurm --config 'images={torch: cpu}'"
+        job = ["sbatch", "--wait", "--output", str(running_cluster.root / "image.log")]
+        subprocess.run([*job, "--wrap", command], cwd=ROOT, env=environment, timeout=1800)
+    if not image.path.is_file():
+        raise AssertionError((running_cluster.root / "image.log").read_text()[-4000:])
+    verified(image)
+    return image
+
+
 @pytest.fixture
 def profile() -> tuple[str, ...]:
     """Return the arguments that submit, with short waits."""
@@ -63,10 +86,12 @@ def profile() -> tuple[str, ...]:
 
 @pytest.fixture
 def submit() -> Callable[..., str]:
-    """Return a function that runs a tree's study through the profile to its end."""
+    """Return a function that runs a tree's study through a profile to its end."""
 
-    def run(tree: Any, *arguments: str, fails: bool = False) -> str:
-        return str(tree.snakemake(*PROFILE, *arguments, fails=fails))
+    def run(
+        tree: Any, *arguments: str, fails: bool = False, profile: str = WITHOUT_CONTAINERS
+    ) -> str:
+        return str(tree.snakemake("--profile", profile, *HURRY, *arguments, fails=fails))
 
     return run
 

@@ -31,7 +31,7 @@ def test_only_what_has_other_inputs_is_submitted(
     assert names
     assert all(name.startswith("select_examples") for name in names)
     assert "reused results/tiny/chain/T/sft-terse/seed-0/iter-1/policy.json" in printed
-    assert tree.plan("--profile", "slurm").jobs == set()
+    assert tree.plan("--profile", "profiles/slurm-without-containers").jobs == set()
 
 
 def test_nothing_is_submitted_for_results_that_were_copied(

@@ -110,7 +110,7 @@ def test_an_artifact_whose_run_was_killed_is_planned_like_any_other(
     cluster.wait("the end of the orphan", lambda: cluster.jobs() == {}, 300)
     undrawn.snakemake("--unlock")
     assert undrawn.plan(SAMPLES).jobs == set()
-    assert undrawn.plan("--profile", "slurm", SAMPLES).jobs == set()
+    assert undrawn.plan("--profile", "profiles/slurm-without-containers", SAMPLES).jobs == set()
     undrawn.configure(lambda study: study["decodings"]["explore"].update(max_tokens=7))
     stale = undrawn.plan(SAMPLES)
     assert [job.output for job in stale.jobs] == [SAMPLES]

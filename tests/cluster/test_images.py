@@ -8,23 +8,14 @@ from typing import Any
 
 import pytest
 
-from restem.deployment.images import Image, build, configure_apptainer, labels, verified
+from restem.artifacts.container import image_label
+from restem.artifacts.seals import seals
+from restem.deployment.images import Image, configure_apptainer, labels
 
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
 IN_CPU_IMAGE = ("--config", "images={torch: cpu}")
-CONTAINED = ("--software-deployment-method", "apptainer")
-
-
-@pytest.fixture(scope="session")
-def cpu_image() -> Image:
-    """Build the image in the clone, unless it stands there as it was built."""
-    image = Image("cpu", ROOT)
-    if not (image.path.is_file() and image.record.is_file()):
-        build(image, None, None)
-    verified(image)
-    return image
 
 
 @pytest.fixture
@@ -69,10 +60,26 @@ def test_an_image_is_what_it_says_and_a_study_in_it_gives_the_same_bytes(
 ) -> None:
     check_what_it_says(cpu_image)  # one test, so that one worker builds
     check_its_sandbox(cpu_image, monkeypatch)
-    told = submit(with_image, *CONTAINED, *IN_CPU_IMAGE)
+    told = submit(with_image, *IN_CPU_IMAGE, profile="slurm")
     assert "Activating singularity image" in told
     assert people_read(with_image) == people_read(finished)
     logs = (with_image.root / ".snakemake/slurm_logs").rglob("*.log")
     assert all("Activating singularity image" in log.read_text() for log in logs)
-    told = submit(with_image, *CONTAINED, *IN_CPU_IMAGE)
+    assert {seal["image"] for _, seal in seals(with_image.results)} == {image_label(cpu_image.path)}
+    told = submit(with_image, *IN_CPU_IMAGE, profile="slurm")
     assert "Nothing to be done" in told
+    assert "container images: " not in told
+    told = submit(with_image)  # without containers
+    assert "Nothing to be done" in told
+    assert "They stay; delete them to make them again" in told
+    told = submit(with_image, "--forcerun", "measure_overlap", *IN_CPU_IMAGE, profile="slurm")
+    assert "reused" in told
+    lock = with_image.root / "envs/data.txt"  # the image of this name does not have it
+    lock.write_text(f"{lock.read_text()}a-package-of-tomorrow==1.0\n")
+    for source in (cpu_image.path, cpu_image.record):
+        later = Image("cpu", with_image.root)
+        target = later.path if source.suffix == ".sif" else later.record
+        subprocess.run(["cp", "-p", str(source), str(target)], check=True)
+    overlap = "results/tiny/overlap.parquet"
+    told = submit(with_image, overlap, *IN_CPU_IMAGE, "--retries", "0", profile="slurm", fails=True)
+    assert "does not hold the packages of envs/data.txt: a-package-of-tomorrow 1.0 is missi" in told

@@ -1,4 +1,4 @@
-"""The whole tiny study through `snakemake --profile slurm`, on a real SLURM with two nodes."""
+"""The whole tiny study through the profile without containers, on a real SLURM with two nodes."""
 
 import re
 from collections.abc import Callable

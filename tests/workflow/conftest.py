@@ -54,7 +54,12 @@ STUDY: dict[str, Any] = {
             }
         }
     },
-    "models": {"T": {"source": {"kind": "local", "directory": "models/T"}}},
+    "models": {
+        "T": {
+            "source": {"kind": "local", "directory": "models/T"},
+            "engine": {"name": "transformers"},  # with profiles that give jobs a GPU, too
+        }
+    },
     "decodings": {
         "greedy": {"draws": 1, "temperature": 0, "max_tokens": 6},
         "explore": {"draws": 2, "temperature": 0.7, "top_k": 40, "max_tokens": 6},

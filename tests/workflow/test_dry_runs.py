@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.profiles import ProfileConfigFileParser
 
 from restem.config.services import Images
 from restem.stages.declaration import Stage, load_stage, stage_names
@@ -97,10 +98,24 @@ def test_every_target_resolves(clone: Any, target: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("profile", ["slurm", "profiles/slurm", "profiles/local"])
+@pytest.mark.parametrize(
+    "profile", ["slurm", "profiles/slurm", "profiles/slurm-without-containers", "profiles/local"]
+)
 def test_every_profile_resolves(clone: Any, profile: str) -> None:
     done = dry_run(clone, "--profile", profile)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_one_slurm_profile_uses_containers_and_the_other_differs_in_nothing_else(
+    clone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clone.root)
+    found = {}
+    for name in ("slurm", "slurm-without-containers"):
+        with (Path("profiles") / name / "config.yaml").open() as stream:
+            found[name] = ProfileConfigFileParser().parse(stream)
+    assert found["slurm"].pop("software-deployment-method") == "apptainer"
+    assert found["slurm"] == found["slurm-without-containers"]
 
 
 RULE = re.compile(r"^rule (\w+):\n((?:    .*\n|\n)*)", re.MULTILINE)

@@ -5,6 +5,8 @@ is named after the first output. It holds the recipe (settings, options, code, e
 of the inputs), and for every file that was written its size, its time and its sha256. The seal is
 the truth about an artifact: without a readable one, an artifact is stale. It names no place: all
 paths in it are relative to the folder of the first output, so that results can be moved and copied.
+Beside the recipe it states facts of how the outputs were made, such as the container image and the
+seconds; they do not decide whether an artifact is stale.
 """
 
 import json

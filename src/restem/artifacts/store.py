@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts import sharing
+from restem.artifacts.container import image_in_use
 from restem.artifacts.digests import digest
 from restem.artifacts.files import is_held
 from restem.artifacts.seals import (
@@ -62,8 +63,8 @@ class Job:
     @property
     def provenance(self) -> dict[str, Any]:
         """Return what the outputs record about their origin: digests, and the settings in full."""
-        recipe = self.recipe
-        return {**asdict(recipe), "code": digest(dict(recipe.code)), "key": recipe.key}
+        recipe, code = self.recipe, digest(dict(self.recipe.code))
+        return {**asdict(recipe), "code": code, "key": recipe.key, "image": image_in_use()}
 
 
 @contextmanager
@@ -230,6 +231,7 @@ def _seal(job: Job, seconds: float, stats: Mapping[str, list[list[int]]]) -> Non
         **asdict(job.recipe),
         "key": job.recipe.key,
         "first": first_output.name,
+        "image": image_in_use(),
         "seconds": round(seconds, 3),
         "notes": job.notes,
         "outputs": records_of(job.outputs),

@@ -54,11 +54,13 @@ ModelSource = Annotated[
 ]
 
 
-class EngineSettings(Strict):
-    """The inference engine that samples completions."""
+class EngineChoice(Strict):
+    """The inference engine that samples completions, as a study states it."""
 
-    name: Literal["transformers", "vllm"] = Field(
-        default="transformers", description="Inference engine, a package in restem.sampling."
+    name: Literal["auto", "transformers", "vllm"] = Field(
+        default="auto",
+        description="Inference engine, a package in restem.sampling. auto: vllm where sampling "
+        "jobs have a GPU, transformers on CPUs and for embedded models.",
     )
     dtype: Literal["float32", "bfloat16"] = Field(
         default="float32", description="Data type of weights and arithmetic while sampling."
@@ -94,9 +96,9 @@ class EngineSettings(Strict):
     )
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> "EngineSettings":
+    def _is_consistent(self) -> "EngineChoice":
         of_vllm = self.tensor_parallel > 1 or self.cache_gib or self.environment
-        if self.name == "transformers" and of_vllm:
+        if self.name != "vllm" and of_vllm:
             raise ValueError(
                 "tensor_parallel, cache_gib and environment belong to vllm: leave them out, or "
                 "set name: vllm"
@@ -104,6 +106,14 @@ class EngineSettings(Strict):
         if self.device == "cpu" and self.tensor_parallel > 1:
             raise ValueError("tensor_parallel spreads a model over GPUs, and device is cpu")
         return self
+
+
+class EngineSettings(EngineChoice):
+    """The inference engine that samples completions, as jobs get it."""
+
+    name: Literal["transformers", "vllm"] = Field(
+        default="transformers", description="Inference engine, a package in restem.sampling."
+    )
 
 
 class Model(Strict):
@@ -120,8 +130,8 @@ class Model(Strict):
         description="Tasks to train and evaluate it on; null for all.",
         min_length=1,
     )
-    engine: EngineSettings = Field(
-        default_factory=EngineSettings, description="How completions are sampled from it."
+    engine: EngineChoice = Field(
+        default_factory=EngineChoice, description="How completions are sampled from it."
     )
     training: dict[str, Any] = Field(
         default_factory=dict, description="Keys of `training` that differ for this model."

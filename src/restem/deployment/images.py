@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ Include: bash ca-certificates
 %arguments
     MIRROR=file:///give-a-mirror
 """
+CACHES = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "RESTEM_CACHE")
 COMPRESSION = ("--mksquashfs-args", "-comp zstd -Xcompression-level 3")
 
 
@@ -77,18 +78,18 @@ class Image:
         return self.path.with_suffix(".json")
 
 
-def verified(image: Image, study: str = "") -> str:
+def verified(image: Image) -> str:
     """Return the sha256 of an image after comparing it with its record.
 
-    The content is read only when size or time differ from the record. study: options that name the
-    study in the advice. Raises RestemError when the image is missing or is not what was built.
+    The content is read only when size or time differ from the record. Raises RestemError when the
+    image is missing or is not what was built.
     """
     path = image.path
     if not (path.is_file() and image.record.is_file()):
         raise RestemError(
             "the image is not built",
             str(path),
-            f"build it: snakemake images --cores 1{study}; or: restem images build {image.name}",
+            f"build it: restem images build {image.name}",
         )
     record = read_json(image.record)
     unchanged = [path.stat().st_size, path.stat().st_mtime_ns] == record["seen"]
@@ -244,12 +245,13 @@ def driver() -> str:
     return path.read_text().splitlines()[0]
 
 
-def configure_apptainer(root: Path) -> None:
+def configure_apptainer(root: Path, named: Iterable[Path] = (), create: bool = True) -> None:
     """Set the environment variables by which apptainer runs jobs in containers.
 
     Jobs see GPUs if SLURM has allocated some, or if there is no SLURM and the machine has some. A
-    container sees only the clone, so folders that the clone links to are bound, and the shared
-    store. Root has no
+    container sees only the clone, so all else that jobs read or write is bound: folders that the
+    clone links to, those that the study names (`named`), the shared store, caches, and the folder
+    for temporary files. create: make the folders of caches that are missing. Root has no
     capabilities in a container, but the sandbox needs some; a user namespace provides them.
     """
     in_slurm = bool(os.environ.get("SLURM_JOB_ID"))
@@ -258,8 +260,23 @@ def configure_apptainer(root: Path) -> None:
         os.environ["APPTAINER_NV"] = "1"
     if os.geteuid() == 0:
         os.environ.setdefault("APPTAINER_FAKEROOT", "1")
-    linked = [str(p.resolve()) for p in root.iterdir() if p.is_symlink() and p.is_dir()]
-    if STORE in os.environ:
-        linked.append(os.environ[STORE])
+    caches = _caches()
+    for folder in caches if create else ():
+        folder.mkdir(parents=True, exist_ok=True)
+    linked = [p for p in root.iterdir() if p.is_symlink() and p.is_dir()]
+    folders = [p for path in (*linked, *named, *caches) for p in (path.absolute(), path.resolve())]
+    outside = [str(p) for p in folders if p.exists() and not p.is_relative_to(root.resolve())]
     bound = os.environ.get("APPTAINER_BIND", "").split(",")
-    os.environ["APPTAINER_BIND"] = ",".join(dict.fromkeys(filter(None, [*bound, *linked])))
+    os.environ["APPTAINER_BIND"] = ",".join(dict.fromkeys(filter(None, [*bound, *outside])))
+
+
+def _caches() -> list[Path]:
+    """Return folders outside the clone that jobs write to.
+
+    A container has another home, so caches that follow the home get a variable.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for name, folder in (("HF_HOME", "huggingface"), ("RESTEM_CACHE", "restem")):
+        os.environ.setdefault(name, str(home / folder))
+    stated = (os.environ.get(name) for name in (*CACHES, STORE, "TMPDIR"))
+    return [Path(path).expanduser() for path in stated if path]

@@ -2,14 +2,14 @@
 
 One YAML file outside the clone holds it, so that no tracked file has to be edited:
 `~/.config/restem/site.yaml` (or below XDG_CONFIG_HOME), or the file that RESTEM_SITE names. Nothing
-in it decides what an artifact contains, so it is part of no recipe.
+in it is part of a recipe, except that `engine` decides what `auto` stands for in a study.
 """
 
 import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -63,6 +63,11 @@ class Site(Strict):
     """The settings of a site."""
 
     slurm: Slurm = Field(default=Slurm(), description="What jobs ask of SLURM.")
+    engine: Literal["transformers", "vllm"] | None = Field(
+        default=None,
+        description="Engine of models that a study leaves to the machine; by default, the profile "
+        "or this machine's GPUs decide.",
+    )
     modules: tuple[str, ...] = Field(
         default=(), description="Environment modules that a SLURM job loads first."
     )
@@ -138,7 +143,7 @@ def missing_resources(site: Site, resources: Mapping[str, Any]) -> dict[str, str
 
 TEMPLATE: Final = """\
 # The settings of this site for restem. Take the # away and write your names.
-# Nothing here makes a result stale.
+# Only `engine` can make results stale.
 
 slurm:
   # account: my_project
@@ -149,6 +154,7 @@ slurm:
   # max_mem_mb: 500000     # the most memory of a job
   # max_runtime: 2880      # the most time of a job [minutes]
 
+# engine: vllm             # for models without an engine in their study, whatever the profile
 # modules: [apptainer]     # loaded at the beginning of every SLURM job
 # hf_home: $SCRATCH/huggingface
 # scratch: $SCRATCH/tmp

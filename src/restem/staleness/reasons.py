@@ -1,4 +1,4 @@
-"""Say how a recipe differs from the one in a seal: by key, module, lock, image, input or file."""
+"""Say how a recipe differs from the one in a seal: by key, module, lock, input or file."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +28,8 @@ def changes(
         for key, change in changed_keys(seal[kind], planned[kind]):
             yield f"{'key' if kind == 'settings' else 'option'} {key}: {change}"
     yield from _changed_modules(seal["code"], code_digests(stage.modules(planned["settings"])))
-    family = stage.family(planned["settings"])
-    yield from _changed_environment(str(seal["environment"]), planned["environment"], family)
+    if seal["environment"] != planned["environment"]:
+        yield f"envs/{stage.family(planned['settings'])}.txt changed"
     yield from _changed_inputs(seal["inputs"], planned["inputs"], files)
 
 
@@ -45,16 +45,6 @@ def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tup
 def _changed_modules(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
     yield from (f"module {name} changed" for name in new if old.get(name) != new[name])
     yield from (f"module {name} is no longer used" for name in old if name not in new)
-
-
-def _changed_environment(old: str, new: str, family: str) -> Iterator[str]:
-    """Name what differs between two environments, `lock@image` or, without images, `lock`."""
-    (old_lock, _, old_image), (new_lock, _, new_image) = old.partition("@"), new.partition("@")
-    if old_lock != new_lock:
-        yield f"envs/{family}.txt changed"
-    if old_image != new_image:
-        before, after = (image[:12] or "none" for image in (old_image, new_image))
-        yield f"container image changed: {before} -> {after}"
 
 
 def _changed_inputs(

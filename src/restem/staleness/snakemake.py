@@ -57,6 +57,7 @@ class SealPersistence(FilePersistence):  # type: ignore[misc]
     """Snakemake's memory of past jobs, answered from their seals."""
 
     newest: "SealPersistence"
+    check: Callable[[Any], None] | None = None  # of the planned graph, before anything runs
 
     def __init__(self, dag: Any = None, path: Path | None = None, **options: Any) -> None:
         self.planner = Planner(dag)
@@ -70,6 +71,13 @@ class SealPersistence(FilePersistence):  # type: ignore[misc]
         if self.workflow.dryrun and locks.is_dir():
             self._lockdir = str(locks)  # so that a dry run can say that another run is active
         SealPersistence.newest = self
+        self._lock_files = self.lock  # dry runs and jobs have another one than the method below
+        self.lock = self._check_and_lock  # type: ignore[method-assign]
+
+    def _check_and_lock(self) -> Any:
+        if SealPersistence.check:
+            SealPersistence.check(self.dag)
+        return self._lock_files()
 
     def has_metadata(self, job: Job) -> bool:
         """Tell whether something is known about a job; a seal or its absence always says enough."""
@@ -146,10 +154,11 @@ def stale_jobs() -> Iterator[tuple[Job, tuple[str, ...]]]:
             yield job, persistence.planner.explain(job, stale)
 
 
-def let_seals_decide() -> None:
+def let_seals_decide(check: Callable[[Any], None] | None = None) -> None:
     """Replace Snakemake's answers in this process, before it plans.
 
-    Raises RestemError when this is no version of Snakemake that the replacements were tested with.
+    check: is called with the graph of jobs when all are planned, before anything runs. Raises
+    RestemError when this is no version of Snakemake that the replacements were tested with.
     """
     if snakemake.__version__ not in TESTED_WITH:
         raise RestemError(
@@ -163,6 +172,7 @@ def let_seals_decide() -> None:
     from snakemake.jobs import Reason
     from snakemake.scheduling.job_scheduler import JobScheduler
 
+    SealPersistence.check = staticmethod(check) if check else None
     if workflow.FilePersistence is SealPersistence:
         return
     workflow.FilePersistence = SealPersistence

@@ -13,6 +13,7 @@ from typing import Any
 
 from restem.artifacts.digests import digest
 from restem.config.metrics import Metrics
+from restem.config.models import EngineSettings
 from restem.config.study import Study
 from restem.config.variant import Evaluation
 from restem.study.addresses import BASE, Draws, Policy, Source
@@ -303,7 +304,10 @@ class StudyGraph(PolicyGraph):
         return verifier | {"search": draws.search.model_dump(mode="json")}
 
     def _engine(self, model: str) -> dict[str, Any]:
-        return self.study.models[model].engine.model_dump(mode="json", exclude_defaults=True)
+        """Return the engine of a model; the main process of a run has replaced `auto` before."""
+        stated = self.study.models[model].engine.model_dump(exclude_defaults=True)
+        settings = EngineSettings.model_validate(stated)
+        return settings.model_dump(mode="json", exclude_defaults=True)
 
     def rewards_settings(self, task: str, split: str) -> dict[str, Any]:
         """Return what verification reads; tests are held back where policies are trained."""

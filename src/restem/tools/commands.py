@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from restem.tools.parameters import FILE
+from restem.tools.parameters import FILE, PROFILE
 
 EXISTING = click.Path(path_type=Path, exists=True)
 
@@ -20,6 +20,7 @@ EXISTING = click.Path(path_type=Path, exists=True)
     "a job which has not run yet will read.",
 )
 @click.option("--delete", is_flag=True, help="Delete it; otherwise it is only shown.")
+@PROFILE
 def prune(configfile: Path | None, keep: str, delete: bool) -> None:
     """Free the disk space of weights and states that a study no longer needs."""
     from restem.tools.prune import prune as text
@@ -49,6 +50,7 @@ def unpin_artifact(path: Path) -> None:
 @click.command()
 @click.argument("other", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--configfile", type=FILE, help="The study; the demo by default.")
+@PROFILE
 def adopt(other: Path, configfile: Path | None) -> None:
     """Take over somebody else's results (results/<study>) where the recipes are equal."""
     from restem.tools.adopt import adopt as text
@@ -59,6 +61,7 @@ def adopt(other: Path, configfile: Path | None) -> None:
 @click.command()
 @click.argument("targets", nargs=-1)
 @click.option("--configfile", type=FILE, help="The study; the demo by default.")
+@PROFILE
 @click.option("--json", "as_json", is_flag=True, help="Print it for a machine.")
 def status(targets: tuple[str, ...], configfile: Path | None, as_json: bool) -> None:
     """Show how far a study is: what is done, runs, waits and failed, and the time left."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from restem.errors import RestemError
 
-WARNINGS_AT_LEVEL_INFO = ("cannot be locked",)
+WARNINGS_AT_LEVEL_INFO = ("cannot be locked", "engine: ")
 ABOUT_PROFILES = "for setting default command line arguments."  # printed, not logged
 
 
@@ -105,15 +105,17 @@ def main() -> None:
     """Run Snakemake with the arguments after the first, which names the file for its records."""
     from snakemake import cli
 
-    handler = logging.FileHandler(sys.argv[1])
+    records, *arguments = sys.argv[1:]
+    sys.argv = ["snakemake", *arguments]  # the workflow looks there for what a person gave
+    handler = logging.FileHandler(records)
     handler.setFormatter(_JsonFormatter())
     logging.getLogger().addHandler(handler)
     try:
-        cli.main(sys.argv[2:])
+        cli.main(arguments)
     except SystemExit as end:
         if end.code:
             raise
-    with Path(sys.argv[1]).open("a") as stream:
+    with Path(records).open("a") as stream:
         for job in planned_jobs():
             stream.write(json.dumps({"job": asdict(job)}) + "\n")
 

@@ -220,7 +220,7 @@ def _model(base: BaseModel, on_gpu: float) -> Iterator[str]:
     if base.is_tiny:
         return
     if on_gpu:
-        yield "    # vLLM samples faster; it needs `make vllm`: {name: vllm, dtype: bfloat16}"
+        yield "    # sampled with vLLM where jobs have a GPU: `make vllm`, or container images"
         yield "    engine: {dtype: bfloat16}"
     else:
         yield "    engine: {dtype: bfloat16, rows: 64}  # fewer rows need less memory"

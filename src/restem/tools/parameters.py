@@ -1,6 +1,7 @@
-"""Types of the values that options of the tools take."""
+"""Types of the values that options of the tools take, and an option that several tools have."""
 
 import math
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,3 +40,16 @@ class ModelSize(click.ParamType[tuple[str, float]]):
 
 SHARE = Finite(0, 1, min_open=True)
 POSITIVE = Finite(0, min_open=True)
+
+
+def _use_profile(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value:
+        os.environ["SNAKEMAKE_PROFILE"] = value  # as Snakemake itself reads it
+
+
+PROFILE = click.option(
+    "--profile",
+    callback=_use_profile,
+    expose_value=False,
+    help="Snakemake profile of the run, such as slurm; it decides on engine and images.",
+)

@@ -31,7 +31,7 @@ class StaleJob:
     seconds: float | None = None
 
 
-def plan(targets: Sequence[str], configfile: Path | None, images: bool = False) -> str:
+def plan(targets: Sequence[str], configfile: Path | None) -> str:
     """Describe what a run would do, for a person.
 
     Raises RestemError with Snakemake's own messages when the run cannot be planned.
@@ -43,15 +43,13 @@ def plan(targets: Sequence[str], configfile: Path | None, images: bool = False) 
             "cd to the root of the clone",
         )
     arguments = list(targets)
-    if images:
-        arguments += ["--software-deployment-method", "apptainer"]
     if configfile:
         read_yaml(configfile)  # names the line of an error, which Snakemake does not
         arguments += ["--configfile", str(configfile)]
     planned, warnings = dry_run(arguments)
     jobs = [_explain(job) for job in planned]
     lines = _summary(jobs, _median_runtimes(Path("results"))) if jobs else ["Nothing to be done."]
-    return "\n".join([*lines, *(f"Snakemake: {warning}" for warning in warnings)])
+    return "\n".join([*lines, *warnings])
 
 
 def _explain(job: PlannedJob) -> StaleJob:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from restem.artifacts.container import in_words
 from restem.artifacts.files import artifact_digest, read_json
 from restem.artifacts.pins import is_pinned
 from restem.artifacts.seals import HIDDEN, read_seal, state_path
@@ -108,7 +109,8 @@ def _origin(path: Path, provenance: Mapping[str, Any]) -> Iterable[str]:
             stack = _inputs(_provenance(source), depth + 1) + stack
     yield f"settings {json.dumps(provenance.get('settings', {}), sort_keys=True)}"
     code, environment = (str(provenance.get(k, "?"))[:12] for k in ("code", "environment"))
-    yield f"code {code}, environment {environment}"
+    made = in_words(provenance.get("image"))
+    yield f"code {code}, environment {environment}, made {made}"
 
 
 def _inputs(provenance: Mapping[str, Any], depth: int) -> list[tuple[int, str, str]]:

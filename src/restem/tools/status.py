@@ -28,7 +28,7 @@ from restem.artifacts.seals import seals, state_path
 from restem.config.load import load_study, read_yaml
 from restem.deployment import cluster
 from restem.errors import RestemError
-from restem.tools.dry_run import dry_run
+from restem.tools.dry_run import WARNINGS_AT_LEVEL_INFO, dry_run
 
 FIRST = ("problems", "overlap", "base", "samples", "rewards", "examples", "policy", "metrics")
 State = Literal["running", "waiting", "failed"]
@@ -110,8 +110,8 @@ def status(targets: Sequence[str], configfile: Path | None) -> Status:
     states = _states(jobs, {job.name: job for job in queue}, active)
     queued = Counter(job.reason for job in queue if job.waits)
     rows = _rows(RESULTS / study, jobs, states)
-    expected = [text for text in warnings if "cannot be locked" not in text]
-    return Status(study, active, rows, queued, expected)
+    others = [text for text in warnings if not any(part in text for part in WARNINGS_AT_LEVEL_INFO)]
+    return Status(study, active, rows, queued, others)
 
 
 def in_words(found: Status) -> str:
@@ -154,7 +154,7 @@ def _summary(found: Status) -> Iterator[str]:
         yield f"waiting in SLURM's queue: {reasons}"
     if failed := found.total("failed"):
         yield f"{failed} failed or were interrupted: see the log beside each output"
-    yield from (f"Snakemake: {warning}" for warning in found.warnings)
+    yield from found.warnings
 
 
 def _time(seconds: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.digests import lock_digest
 from restem.deployment import environments
 from restem.errors import RestemError
 from restem.stages.declaration import load_stage
@@ -88,3 +89,45 @@ def test_the_engine_decides_code_and_lock_of_stages_that_sample() -> None:
     assert engine in samples.modules(CPU)
     assert engine not in policy.modules(trained[-1])
     assert samples.modules(SAMPLES)[-1] == "restem.sampling.transformers.engine"
+
+
+def in_an_image(root: Path, monkeypatch: pytest.MonkeyPatch, lock: str) -> str:
+    """Pretend to be in an image; return the digest of the lock that a job is planned with."""
+    path = root / "envs" / "model.txt"
+    path.parent.mkdir()
+    path.write_text(lock)
+    monkeypatch.setenv("APPTAINER_CONTAINER", str(root / "containers" / "train-0123.sif"))
+    return lock_digest(path)
+
+
+@pytest.mark.parametrize(
+    ("lock", "missing"),
+    [
+        ("numpy==0.1\n", r"numpy \S+ instead of 0.1"),
+        ("absent-package==1.0\n", "absent-package 1.0 is missing"),
+        (f"# a comment\npytest=={pytest.__version__}\n", None),
+        (f"pytest=={pytest.__version__}+local\n", None),
+    ],
+)
+def test_a_job_in_an_image_finds_the_packages_of_its_lock_there(
+    root: Path, monkeypatch: pytest.MonkeyPatch, lock: str, missing: str | None
+) -> None:
+    planned = in_an_image(root, monkeypatch, lock)
+    arguments = [*command(SAMPLES), "--environment", planned]
+    if missing is None:
+        environments.enter(arguments)
+        return
+    with pytest.raises(RestemError, match=missing) as error:
+        environments.enter(arguments)
+    assert error.value.where == "train-0123"
+    monkeypatch.delenv("APPTAINER_CONTAINER")
+    environments.enter(arguments)  # outside images the lock is not compared
+
+
+def test_a_job_in_an_image_refuses_another_lock_than_it_was_planned_with(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_an_image(root, monkeypatch, f"pytest=={pytest.__version__}\n")
+    environments.enter(command(SAMPLES))  # by hand, without a digest
+    with pytest.raises(RestemError, match="not the one that this job was planned with"):
+        environments.enter([*command(SAMPLES), "--environment", "another"])

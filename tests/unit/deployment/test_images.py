@@ -1,5 +1,6 @@
 """Errors name what containers lack: apptainer, fakeroot, the driver, the image, the right torch."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from restem.artifacts.files import read_json
+from restem.config.load import load_study
 from restem.deployment import images
+from restem.deployment.containers import named_paths
 from restem.deployment.images import Image
 from restem.errors import RestemError
 
@@ -41,7 +44,7 @@ def test_an_unknown_image_is_an_error_that_lists_the_known_ones(clone: Path) -> 
 
 
 def test_an_image_that_is_not_built_is_an_error(clone: Path) -> None:
-    with pytest.raises(RestemError, match="snakemake images --cores 1"):
+    with pytest.raises(RestemError, match="restem images build cpu"):
         images.verified(Image("cpu", clone))
 
 
@@ -144,6 +147,16 @@ def test_a_missing_driver_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         images.driver()
 
 
+@pytest.fixture
+def caches(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name the caches that a container sees in any case."""
+    for name in ("HF_HOME", "RESTEM_CACHE"):
+        monkeypatch.setenv(name, str(clone / name))
+    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "RESTEM_STORE", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("caches")
 @pytest.mark.parametrize(
     ("job", "gpus", "expected"), [("7", "0", "1"), ("7", "", None), ("7", None, None)]
 )
@@ -166,6 +179,7 @@ def test_jobs_see_the_gpus_that_slurm_has_allocated(
     monkeypatch.delenv("APPTAINER_NV", raising=False)
 
 
+@pytest.mark.usefixtures("caches")
 @pytest.mark.parametrize(("user", "expected"), [(0, "1"), (1000, None)])
 def test_root_gets_a_user_namespace_and_a_user_has_one(
     clone: Path, monkeypatch: pytest.MonkeyPatch, user: int, expected: str | None
@@ -176,3 +190,40 @@ def test_root_gets_a_user_namespace_and_a_user_has_one(
     monkeypatch.setattr(images.os, "geteuid", lambda: user)
     images.configure_apptainer(clone)
     assert images.os.environ.get("APPTAINER_FAKEROOT") == expected
+
+
+@pytest.mark.usefixtures("caches")
+def test_a_container_sees_all_that_its_jobs_read_and_write(
+    clone: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container has another home, so a cache at home is named and bound."""
+    outside = tmp_path_factory.mktemp("outside")
+    for name in ("HF_HOME", "RESTEM_CACHE"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("APPTAINER_BIND", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(outside / "cache"))
+    monkeypatch.setenv("TMPDIR", str(outside))
+    (outside / "weights").mkdir()
+    (outside / "model").symlink_to("weights")
+    named = [outside / "model", outside / "absent", clone / "envs"]
+    images.configure_apptainer(clone, named, create=False)
+    assert not (outside / "cache").exists()  # a plan makes nothing
+    images.configure_apptainer(clone, named)
+    bound = os.environ["APPTAINER_BIND"].split(",")
+    seen = [outside / place for place in ("model", "weights", "cache/huggingface", "cache/restem")]
+    assert {*map(str, seen), str(outside)} == set(bound)
+    assert os.environ["HF_HOME"] == str(outside / "cache/huggingface")
+    for name in ("HF_HOME", "RESTEM_CACHE"):
+        monkeypatch.setenv(name, "")  # so that they are restored
+
+
+def test_folders_of_a_study_and_of_its_tracking_server_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"kind": "local", "directory": str(tmp_path)}
+    study = load_study({"models": {"L": {"source": source}}}, ROOT / "config")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert named_paths(study) == [tmp_path]
+    for uri, folder in (("sqlite:////a/b.db", "/a"), ("file:///a/b", "/a"), ("http://a/b", None)):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert named_paths(study) == [tmp_path, *([Path(folder)] if folder else [])]

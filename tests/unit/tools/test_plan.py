@@ -163,7 +163,6 @@ def test_a_study_that_is_no_yaml_is_refused_with_the_place(
     [
         ({"settings": {"tables": [["math", "test"]]}}, "key tables: "),
         ({"environment": "other"}, "envs/data.txt changed"),
-        ({"environment": "lock@image"}, "container image changed: none -> image"),
     ],
 )
 def test_what_changed_is_named(changed: dict[str, Any], reason: str) -> None:

@@ -1,0 +1,112 @@
+"""Decide once in a run what `engine: {name: auto}` stands for; jobs are told the answer.
+
+The engine is a part of the recipe of completions. So a run and its jobs have to agree, also where a
+job sees other devices than the login node. The main process decides, and hands the answer on in an
+environment variable.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, cast, get_args
+
+from restem.config.models import EmbeddedModel, Model
+from restem.config.study import Study
+from restem.deployment import invocation
+from restem.deployment.site import Site, site_path
+from restem.errors import RestemError
+
+Name = Literal["transformers", "vllm"]
+VARIABLE: Final = "RESTEM_ENGINE"
+SAMPLING: Final = "draw_samples"  # the rule whose resources tell
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine, and why it was chosen."""
+
+    name: Name
+    reason: str
+
+
+def choose(site: Site, workflow: Any) -> Choice:
+    """Return what `auto` stands for in a run: vLLM where sampling jobs have a GPU.
+
+    workflow: Snakemake's. In a job, the answer is that of the run. Raises RestemError if a job was
+    not told.
+    """
+    if not workflow.is_main_process:
+        return _told()
+    choice = _choose(site, workflow)
+    os.environ[VARIABLE] = choice.name
+    return choice
+
+
+def _choose(site: Site, workflow: Any) -> Choice:
+    if site.engine is not None:
+        return Choice(site.engine, f"{site_path()} says so")
+    settings = workflow.resource_settings
+    if asks_for_gpu(settings.overwrite_resources.get(SAMPLING, {})):
+        return Choice("vllm", f"the profile gives {SAMPLING} a GPU")
+    if not gpu_is_visible():
+        return Choice("transformers", "there is no GPU here, and no profile gives one")
+    # Only where jobs may be remote is Snakemake asked for its executor.
+    if settings.nodes is not None and invocation.is_remote():
+        return Choice("transformers", f"the profile gives {SAMPLING} no GPU")
+    return Choice("vllm", "this machine has a GPU")
+
+
+def _told() -> Choice:
+    name = os.environ.get(VARIABLE)
+    if name not in get_args(Name):
+        raise RestemError(
+            "this job was not told with which engine its run samples",
+            f"the environment variable {VARIABLE}",
+            "let SLURM hand the environment on to jobs (sbatch --export=ALL)",
+        )
+    return Choice(cast(Name, name), "the run says so")
+
+
+def asks_for_gpu(resources: Mapping[str, Any]) -> bool:
+    """Tell whether the resources of a rule include a GPU; an expression for some jobs counts."""
+    stated = {name: str(getattr(amount, "raw", amount)) for name, amount in resources.items()}
+    by_slurm = f"{stated.get('gres')} {stated.get('slurm_extra')}"
+    return "gpu" in by_slurm or stated.get("gpu", "0").strip() not in ("0", "", "None")
+
+
+def gpu_is_visible() -> bool:
+    """Tell whether this machine has an NVIDIA GPU that processes may use."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def with_engines(study: Study, choice: Choice) -> Study:
+    """Return a study in which every model names its engine."""
+    models = {name: _with_engine(model, choice) for name, model in study.models.items()}
+    return study.model_copy(update={"models": models})
+
+
+def _with_engine(model: Model, choice: Choice) -> Model:
+    engine = model.engine.model_copy(update={"name": _of_model(model, choice).name})
+    return model.model_copy(update={"engine": engine})
+
+
+def _of_model(model: Model, choice: Choice) -> Choice:
+    stated = model.engine.name
+    if stated != "auto":
+        return Choice(stated, "the study says so")
+    if isinstance(model.source, EmbeddedModel):
+        return Choice("transformers", "an embedded model")
+    if model.engine.device == "cpu":
+        return Choice("transformers", "device: cpu")
+    return choice
+
+
+def in_words(study: Study, choice: Choice) -> str:
+    """Say which engine every model of a study is sampled with, and why."""
+    models: dict[Choice, list[str]] = {}
+    for name, model in study.models.items():
+        models.setdefault(_of_model(model, choice), []).append(name)
+    parts = (f"{c.name} for {', '.join(names)} ({c.reason})" for c, names in models.items())
+    return f"engine: {'; '.join(parts)}"

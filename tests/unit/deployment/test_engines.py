@@ -1,0 +1,128 @@
+"""`engine: {name: auto}` is decided once, by study, site, profile and machine in this order."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from restem.config.load import load_study
+from restem.config.models import EngineChoice, EngineSettings
+from restem.deployment import engines
+from restem.deployment.engines import Choice, asks_for_gpu, choose, in_words, with_engines
+from restem.deployment.site import Site
+from restem.errors import RestemError
+from restem.study.graph import StudyGraph
+
+CONFIG = Path(__file__).parents[3] / "config"
+HUB = {"kind": "hub", "id": "a/b", "revision": "0" * 40}
+GPU = {"draw_samples": {"gpu": 1}}
+
+
+@pytest.fixture(autouse=True)
+def untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTEM_ENGINE", "")  # so that it is restored
+    monkeypatch.delenv("RESTEM_ENGINE")
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool = False, remote: bool = False, **settings: Any
+) -> Any:
+    """Return the workflow of a main process, on a machine with or without a GPU."""
+    monkeypatch.setattr(engines, "gpu_is_visible", lambda: gpu)
+    monkeypatch.setattr(engines.invocation, "is_remote", lambda: remote)
+    stated = {"overwrite_resources": {}, "nodes": 200 if remote else None, **settings}
+    return SimpleNamespace(is_main_process=True, resource_settings=SimpleNamespace(**stated))
+
+
+def study(**models: Any) -> Any:
+    return load_study({"models": models}, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("site", "settings", "expected"),
+    [
+        ({}, {}, "transformers"),
+        ({}, {"gpu": True}, "vllm"),
+        ({}, {"overwrite_resources": GPU, "remote": True}, "vllm"),
+        ({}, {"overwrite_resources": {"make_policy": {"gpu": 1}}, "remote": True}, "transformers"),
+        ({}, {"gpu": True, "remote": True}, "transformers"),  # that of the login node
+        ({}, {"gpu": True, "nodes": 2}, "vllm"),  # --jobs 2 on this machine
+        ({"engine": "transformers"}, {"overwrite_resources": GPU}, "transformers"),
+        ({"engine": "vllm"}, {}, "vllm"),
+    ],
+)
+def test_site_profile_and_machine_decide_in_this_order(
+    monkeypatch: pytest.MonkeyPatch, site: Any, settings: Any, expected: str
+) -> None:
+    choice = choose(Site(**site), run(monkeypatch, **settings))
+    assert choice.name == expected
+    assert os.environ["RESTEM_ENGINE"] == expected
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({}, False),
+        ({"gpu": 0}, False),
+        ({"gpu": 1}, True),
+        ({"gpu": "4 if wildcards.model == 'L' else 1"}, True),
+        ({"gpu": 0, "gres": "gpu:4"}, True),
+        ({"slurm_extra": "'--gpus=1'"}, True),
+        ({"mem_mb": 64000}, False),
+    ],
+)
+def test_a_gpu_of_a_rule_is_recognised(resources: Any, expected: bool) -> None:
+    assert asks_for_gpu(resources) == expected
+
+
+def test_a_job_takes_the_answer_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sees a GPU, or none, where the main process saw the opposite."""
+    choose(Site(), run(monkeypatch, overwrite_resources=GPU, remote=True))
+    job = SimpleNamespace(is_main_process=False)
+    monkeypatch.setattr(engines, "gpu_is_visible", lambda: False)
+    assert choose(Site(engine="transformers"), job).name == "vllm"
+    monkeypatch.delenv("RESTEM_ENGINE")
+    with pytest.raises(RestemError, match="was not told"):
+        choose(Site(), job)
+
+
+def test_a_run_does_not_take_the_answer_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTEM_ENGINE", "vllm")
+    assert choose(Site(), run(monkeypatch)).name == "transformers"
+
+
+def test_what_a_study_says_and_what_models_are_come_first() -> None:
+    stated = study(
+        S={"source": {"kind": "embedded", "size": "S"}},
+        L={"source": HUB},
+        M={"source": HUB, "engine": {"name": "transformers"}},
+        C={"source": HUB, "engine": {"device": "cpu"}},
+    )
+    for name in ("vllm", "transformers"):
+        decided = with_engines(stated, Choice(name, "because"))
+        found = {model: block.engine.name for model, block in decided.models.items()}
+        others = dict.fromkeys("SMC", "transformers")
+        assert found == {"L": name, **others}
+    assert in_words(stated, Choice("vllm", "because")) == (
+        "engine: transformers for S (an embedded model); vllm for L (because); "
+        "transformers for M (the study says so); transformers for C (device: cpu)"
+    )
+
+
+def test_an_engine_is_the_same_recipe_whether_it_was_stated_or_decided() -> None:
+    """So results that were made before `auto` was the default stay."""
+    for name, settings in (("transformers", {}), ("vllm", {"name": "vllm"})):
+        by_machine = with_engines(study(L={"source": HUB}), Choice(name, "because"))
+        by_study = study(L={"source": HUB, "engine": {"name": name}})
+        for graph in map(StudyGraph, (by_machine, by_study)):
+            draws = next(draws for draws in graph.sampled() if draws.policy.model == "L")
+            assert graph.samples_settings(draws)["engine"] == settings
+
+
+def test_a_job_is_never_given_auto() -> None:
+    with pytest.raises(ValueError, match="transformers"):
+        EngineSettings(name="auto")
+    with pytest.raises(ValueError, match="belong to vllm"):
+        EngineChoice(tensor_parallel=2)
