@@ -316,7 +316,7 @@ def _parts(policy: Measured) -> Iterator[tuple[int | None, Measured]]:
             policy.points,
         ]
         own = [{seed: values[seed]} if seed in values else {} for values in by_seed]
-        yield seed, Measured(policy.address, policy.greedy, *own, policy.references)
+        yield seed, Measured(policy.address, policy.greedy, *own, references=policy.references)
 
 
 def _summary_row(part: Measured, seed: int | None, name: str, k: int, bootstrap: Bootstrap) -> Row:

@@ -33,7 +33,7 @@ def machine_problems(study: Study, results: Path = Path("results")) -> list[str]
     results: the folder with the results of all studies.
     """
     shortages = known_shortages(study, results / study.study)
-    return [*_incomplete(study), *_beyond_the_context(study), *shortages]
+    return [*_incomplete(study), *beyond_the_context(study), *shortages]
 
 
 def _incomplete(study: Study) -> Iterator[str]:
@@ -44,7 +44,7 @@ def _incomplete(study: Study) -> Iterator[str]:
             yield from (f"{where}: {line}" for line in checkpoint_problems(model.source.directory))
 
 
-def _beyond_the_context(study: Study) -> Iterator[str]:
+def beyond_the_context(study: Study) -> Iterator[str]:
     """Describe decodings whose completions fill a model's context, so that no prompt has room."""
     for name, model in study.models.items():
         limit = context_tokens(model)
