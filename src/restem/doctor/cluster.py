@@ -43,7 +43,7 @@ def grants(place: Place) -> Findings:
         return
     yield from _account(place.site.slurm)
     requests = list(place.profile.requests(place.site))
-    wrong = dict.fromkeys(f for request in requests for f in compared(request, found, place))
+    wrong = dict.fromkeys(f for request in requests for f in compared(request, found))
     yield from wrong
     if not any(finding.level == "error" for finding in wrong):
         names = sorted({_partition_name(request, found) for request in requests} & found.keys())
@@ -67,7 +67,7 @@ def _partition_name(request: Request, found: Mapping[str, Partition]) -> str:
     return str(stated or default)
 
 
-def compared(request: Request, found: Mapping[str, Partition], place: Place) -> Findings:
+def compared(request: Request, found: Mapping[str, Partition]) -> Findings:
     """Describe what a rule asks for and does not get."""
     name = _partition_name(request, found)
     if not name:
@@ -85,25 +85,23 @@ def compared(request: Request, found: Mapping[str, Partition], place: Place) -> 
             f"correct slurm.partition {SITE}",
         )
         return
-    yield from _limits(request, partition, place.site.slurm)
+    yield from _limits(request, partition)
     yield from _nodes(request, partition)
     if request.unread:
         listed = ", ".join(request.unread)
         yield Finding("skipped", f"{request.rule}: expressions are not compared: {listed}")
 
 
-def _limits(request: Request, partition: Partition, site: Slurm) -> Findings:
+def _limits(request: Request, partition: Partition) -> Findings:
     where, wanted = f"{request.rule} in partition {partition.name}", request.resources
     if not partition.is_up:
         yield warning(f"{where}: it is not up", "wait, or name another partition")
     runtime = wanted.get("runtime")
     if runtime and partition.minutes is not None and runtime > partition.minutes:
-        if site.max_runtime is None or site.max_runtime > partition.minutes:
-            yield error(
-                f"{where}: it asks for {runtime} minutes, and the limit is {partition.minutes}",
-                "lower runtime in the profile, or set slurm.max_runtime: "
-                f"{partition.minutes} {SITE}",
-            )
+        yield error(
+            f"{where}: it asks for {runtime} minutes, and the limit is {partition.minutes}",
+            f"lower runtime in the profile, or set slurm.max_runtime: {partition.minutes} {SITE}",
+        )
     for key, allowed in (("slurm_account", partition.accounts), ("qos", partition.qos)):
         if wanted.get(key) and allowed and wanted[key] not in allowed:
             yield error(

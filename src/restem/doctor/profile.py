@@ -87,14 +87,17 @@ def _resources(stated: Any) -> dict[str, Any]:
 
 
 def _request(rule: str, stated: Mapping[str, Any], site: Site) -> Request:
-    values, unread = {}, []
+    values: dict[str, Any] = {}
+    unread = []
     for name, value in {**stated, **missing_resources(site, stated)}.items():
         read = _number(name, value)
         if read is None:
             unread.append(name)
         else:
             values["mem_mb" if name == "mem" else name] = read
-    return Request(rule, values, tuple(unread))
+    ceilings = {"mem_mb": site.slurm.max_mem_mb, "runtime": site.slurm.max_runtime}
+    lowered = {n: min(values[n], most) for n, most in ceilings.items() if most and n in values}
+    return Request(rule, values | lowered, tuple(unread))
 
 
 def _number(name: str, value: Any) -> Any:

@@ -80,7 +80,7 @@ class Measured:
     ballots: dict[int, dict[str, Ballot]] = field(default_factory=dict)
     halted: dict[int, str] = field(default_factory=dict)
     points: dict[int, dict[str, tuple[float, float]]] = field(default_factory=dict)
-    references: str | None = None
+    references: str | None = field(default=None, kw_only=True)
 
     @property
     def halted_everywhere(self) -> bool:
