@@ -1,6 +1,7 @@
 """`restem doctor` on a real SLURM: the profile's requests against its partitions."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from restem.doctor.cluster import grants
 from restem.doctor.profile import Profile, find_profile
 from restem.doctor.slurm import partitions
 from restem.doctor.subject import Place
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.cluster
 
@@ -23,11 +26,11 @@ def test_partitions_and_nodes_of_a_real_slurm_are_read(cluster: Any) -> None:
 
 
 def test_the_profile_fits_a_real_slurm_and_a_greedy_one_does_not(
-    cluster: Any, fresh: Any, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(fresh.root)
+    monkeypatch.chdir(ROOT)
     profile = find_profile("slurm")
-    place = Place(fresh.root, Site(), profile, is_named=True)
+    place = Place(ROOT, Site(), profile, is_named=True)
     assert [finding.level for finding in grants(place)] == ["ok"]
     greedy = {"make_policy": {"gpu": 4, "runtime": 5000, "slurm_partition": "gpu"}}
     content = {**profile.content, "set-resources": greedy}
