@@ -225,12 +225,14 @@ def forecast(
     """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
     from restem.accounts.forecast import Assumptions, Forecast, markdown
     from restem.config.load import load_families
-    from restem.tools.model_sizes import notes_on_data, parameters_of
+    from restem.config.models import notes_on_data
+    from restem.tools.model_sizes import parameters_of
 
     graph, families = graph_of(configfile), load_families(Path("config"))
     sizes = parameters_of(graph.study, families) | dict(parameters)
     click.echo(markdown(Forecast(graph, sizes, Assumptions(**assumptions))))
-    click.echo("\n".join(notes_on_data(graph.study, families)), nl=False)
+    for note in notes_on_data(graph.study.models.values(), families):
+        click.echo(f"\n{note}")
 
 
 @cli.command()

@@ -116,8 +116,12 @@ def _with_source(name: str, task: Any, public: Mapping[str, Any]) -> Any:
 
 
 def load_published(folder: Path) -> dict[str, Any]:
-    """Read published numbers: `entries` with task, value, label and source; `publications`."""
-    return read_yaml(folder / "paper" / "published.yaml")
+    """Read published numbers: `entries` with task, value, label and source; `publications`.
+
+    And what is known of base models: `families`.
+    """
+    published = read_yaml(folder / "paper" / "published.yaml")
+    return {**published, "families": load_families(folder)}
 
 
 def load_families(folder: Path) -> dict[str, Family]:

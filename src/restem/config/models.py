@@ -1,6 +1,6 @@
 """Where a base model comes from, and how it is sampled and trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -138,3 +138,13 @@ def family_of(model: Model, families: Mapping[str, Family]) -> str | None:
     """Return the name of the family that a model of the hub belongs to, if it is a known one."""
     name = model.source.id if isinstance(model.source, HubModel) else None
     return next((key for key, family in families.items() if name in family.models), None)
+
+
+def notes_on_data(models: Iterable[Model], families: Mapping[str, Family]) -> list[str]:
+    """Say of each known family among some models what it was trained on, and who says so."""
+    names = {family_of(model, families) for model in models}
+    return [
+        f"Training data of {name}: {family.data} ({family.source})"
+        for name, family in families.items()
+        if name in names
+    ]

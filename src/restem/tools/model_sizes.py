@@ -1,4 +1,4 @@
-"""What is known of a study's models without a network: parameters, and their training data."""
+"""Numbers of parameters of a study's models, as far as they are known without a network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,13 +57,3 @@ def _counted(folder: Path) -> float | None:
         return float(sum(map(count_parameters, folder.glob("*.safetensors")))) or None
     except RestemError:
         return None
-
-
-def notes_on_data(study: Study, families: Mapping[str, Family]) -> list[str]:
-    """Say of each known family in a study what it was trained on; a line with its end each."""
-    names = {family_of(model, families) for model in study.models.values()} - {None}
-    return [
-        f"Training data of {name}: {family.data} ({family.source})\n"
-        for name, family in families.items()
-        if name in names
-    ]
