@@ -48,7 +48,8 @@ def html(
     """Write the whole page.
 
     label: what the models are; methods: the table of methods in Markdown; sharing: by kind of work,
-    the number of runs with and without sharing; more: further files to link to; notes: on the models.
+    the number of runs with and without sharing; more: further files to link to; notes: what else
+    is known of the models.
     """
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
