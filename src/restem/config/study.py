@@ -193,8 +193,9 @@ class Study(Strict):
         problems = [*_bad_names(self), *_bad_decodings(self), *_chat_for_training(self)]
         problems += [*_unsuitable_models(self), *_without_second_verdict(self)]
         problems = problems or _bad_changes(self) or bad_ancestors(self)
-        known = [] if info.context == UNCHECKED else contradictions(self)
-        problems = problems or [*_bad_training(self), *_bad_x(self), *known]
+        if not problems:
+            problems = [*_bad_training(self), *_bad_x(self)]
+            problems += [] if info.context == UNCHECKED else contradictions(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self
