@@ -192,8 +192,27 @@ def redraw(bundle: Path, output: Path) -> None:
 
 
 @cli.command()
+@click.argument("study", type=FILE)
+@click.option("--profile", help="Snakemake profile to check; slurm where there is a SLURM.")
+def doctor(study: Path, profile: str | None) -> None:
+    """Check a study, this machine and the cluster before a run; fails if something would stop it.
+
+    Files, models, figures, memory, disk, partitions, images, locks: all findings at once, each with
+    what to do.
+    """
+    from restem.doctor.diagnosis import diagnose, in_words, stops
+
+    found = diagnose(study, profile)
+    click.echo(in_words(found))
+    if stops(found):
+        raise SystemExit(1)
+
+
+@cli.command()
 @click.option("--configfile", type=FILE, required=True, help="The study.")
-@click.option("--parameters", multiple=True, type=ModelSize(), help="For each model: S=1.5e9.")
+@click.option(
+    "--parameters", multiple=True, type=ModelSize(), help="S=1.5e9; by default as far as known."
+)
 @click.option("--length", default=0.5, type=SHARE, help="Mean completion, share of max_tokens.")
 @click.option("--solved", default=0.5, type=SHARE, help="Share of correct completions.")
 @click.option("--characters", default=3.0, type=POSITIVE, help="Characters of a prompt token.")
@@ -205,9 +224,15 @@ def forecast(
 ) -> None:
     """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
     from restem.accounts.forecast import Assumptions, Forecast, markdown
+    from restem.config.load import load_families
+    from restem.config.models import notes_on_data
+    from restem.tools.model_sizes import parameters_of
 
-    graph = graph_of(configfile)
-    click.echo(markdown(Forecast(graph, dict(parameters), Assumptions(**assumptions))))
+    graph, families = graph_of(configfile), load_families(Path("config"))
+    sizes = parameters_of(graph.study, families) | dict(parameters)
+    click.echo(markdown(Forecast(graph, sizes, Assumptions(**assumptions))))
+    for note in notes_on_data(graph.study.models.values(), families):
+        click.echo(f"\n{note}")
 
 
 @cli.command()

@@ -14,7 +14,7 @@ import yaml
 from safetensors.numpy import save
 
 from tests.hub.layouts import encoded, public
-from tests.hub.server import Hub, Repository, serve
+from tests.hub.server import TOKEN, Hub, Repository, serve
 from tests.hub.wheel import pin, prompts_wheel
 from tests.workflow.conftest import Tree, plant
 
@@ -165,3 +165,33 @@ def test_models_of_the_hub_are_listed_fetched_and_checked(clone: Tree, hub: Hub)
     said = restem(clone, "data", "check", online=False, fails=True)
     assert "the model is not complete: model.safetensors has" in said
     (clone.root / "study.yaml").write_text(text)
+
+
+def test_the_doctor_asks_the_hub_for_what_is_not_on_this_machine(clone: Tree, hub: Hub) -> None:
+    weights = save({"w": np.zeros(5000, np.float32)})
+    files = {"config.json": b'{"a": 1}', "tokenizer.json": b"{}", "model.safetensors": weights}
+    hub.repositories["owner/gated"] = Repository("b" * 40, files, gated=True)
+    study = yaml.safe_load((clone.root / "study.yaml").read_text())
+    study["models"]["T"] = {"source": {"kind": "hub", "id": "owner/gated", "revision": "b" * 40}}
+    (clone.root / "gated.yaml").write_text(yaml.safe_dump(study))
+    known = clone.variables
+    clone.variables = {**known, "HF_HOME": known["HF_HOME"] + "-of-the-doctor"}
+
+    def doctor(**variables: str) -> tuple[int, str]:
+        clone.variables |= variables
+        done = clone.restem("doctor", "gated.yaml")
+        return done.returncode, done.stdout + done.stderr
+
+    before = len(hub.downloads())
+    code, said = doctor(HF_HUB_OFFLINE="0")
+    assert code == 1
+    assert "error    T: owner/gated: the model is gated: the hub gives it only to users" in said
+    assert "into HF_TOKEN" in said
+    place = f"warning  {MATH} at 21a56338: algebra/test-00000-of-00001.parquet (and 13 more) is not"
+    assert place in said
+    code, said = doctor(HF_TOKEN=TOKEN)
+    assert "warning  T: owner/gated is not on this machine; a job would download 20.1 kB" in said
+    assert len(hub.downloads()) == before
+    code, said = doctor(HF_HUB_OFFLINE="1")
+    assert code == 1 and "no network may be used" in said
+    clone.variables = known

@@ -15,7 +15,7 @@ from restem.stages.declaration import Stage, load_stage, stage_names
 pytestmark = pytest.mark.workflow
 
 CONFIG = Path(__file__).parents[2] / "config"
-PAPER = ("mini", "qwen2.5", "llama3.2")
+PAPER = ("mini", "olmo2", "qwen2.5", "llama3.2")
 STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
 
 

@@ -21,6 +21,7 @@ from restem.errors import RestemError
 
 SCHEMA_VERSION = 1
 KEPT = "kept"  # the decision of an example that is trained on
+HUMAN = "human"  # begins the source of an example that is a reference solution
 ALONE = "alone"  # the charge of the ledger that says what a name would cost by itself
 SHARED = "shared"  # its part, where all names of its scope that use something divide its cost
 SUM = ""  # the name of the row that adds up a scope of the ledger
@@ -73,11 +74,12 @@ SCHEMAS: dict[str, Any] = {
          "draws": _INT, "correct": _INT, "unextractable": _INT, "completion_tokens_mean": _FLOAT},
         {"level": _INT, "halted": _TEXT,
          "choices": _TEXT, "right": _TEXT,  # see restem.statistics.votes
-         "points": _FLOAT, "of": _FLOAT},  # means, where a human gives points
+         "points": _FLOAT, "of": _FLOAT,  # means, where a human gives points
+         "references": _TEXT},  # how many problems had a reference solution, if not all had one
     ),
     "summary": _schema(
         {**_ADDRESS, "quantity": _TEXT, "problems": _INT, "draws": _INT, "seeds": _INT},
-        {"seed": _INT, "k": _INT, **_INTERVAL, "halted": _TEXT},
+        {"seed": _INT, "k": _INT, **_INTERVAL, "halted": _TEXT, "references": _TEXT},
     ),
     "breakdown": _schema(
         {**_ADDRESS, "kind": _TEXT, "group": _TEXT, "quantity": _TEXT, "problems": _INT,

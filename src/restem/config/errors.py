@@ -10,6 +10,18 @@ from restem.errors import RestemError
 
 Block = TypeVar("Block", bound=BaseModel)
 
+
+class ConfigurationError(RestemError):
+    """Report all problems of a configuration at once. lines: one for each."""
+
+    def __init__(self, what: str, where: str, fix: str, lines: Sequence[str]) -> None:
+        super().__init__(what, where, fix)
+        self.lines = lines
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what, self.where, self.fix, self.lines)
+
+
 RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "Study": {"audit": "false_positives", "stand_ins": "claim_models"},
     "TaskBlock": {"graded": "graded_sheets"},
@@ -38,22 +50,27 @@ def undefined(path: str, value: str | Sequence[str] | None, defined: Collection[
     ]
 
 
-def validate(model: type[Block], stated: Mapping[str, Any], where: str) -> Block:
-    """Return the block that a mapping states. Raises RestemError with all problems at once."""
+def validate(
+    model: type[Block], stated: Mapping[str, Any], where: str, context: Any = None
+) -> Block:
+    """Return the block that a mapping states. Raises RestemError with all problems at once.
+
+    context: what the validators of the block may want to know.
+    """
     try:
-        return model.model_validate(stated)
+        return model.model_validate(stated, context=context)
     except ValidationError as problem:
         raise invalid(_problems(problem, model, stated), where) from None
 
 
 def invalid(
     lines: Sequence[str], where: str, what: str = "configuration", named: str = "keys"
-) -> RestemError:
+) -> ConfigurationError:
     """Return the error that lists all problems, one in a line."""
     count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
     listed = "".join(f"\n  - {line}" for line in lines)
-    return RestemError(
-        f"the {what} has {count}:{listed}", where, f"correct the {named} named above"
+    return ConfigurationError(
+        f"the {what} has {count}:{listed}", where, f"correct the {named} named above", lines
     )
 
 

@@ -6,31 +6,46 @@ from pathlib import Path
 from typing import Any
 
 from restem.config.base import merge
-from restem.config.contradictions import unmeasured_claims
+from restem.config.contradictions import contradictions, unmeasured_claims
 from restem.config.data import DataSource, TaskData
 from restem.config.errors import invalid, validate
+from restem.config.models import Family
 from restem.config.strict_yaml import read_yaml as read_yaml
-from restem.config.study import Study
+from restem.config.study import UNCHECKED, Study
 from restem.errors import RestemError
 
 
-def load_study(config: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> Study:
+def load_study(
+    config: Mapping[str, Any], folder: Path, files: Iterable[Path] = (), checked: bool = True
+) -> Study:
     """Return the study that Snakemake's config states; without a `study`, the demo with changes.
 
     files: those that Snakemake read the config from. They are read again, because it keeps the
-    last of two equal keys. Raises RestemError with all problems at once.
+    last of two equal keys. checked: whether contradictions between valid keys are refused, too;
+    `known_contradictions` lists them. Raises RestemError with all problems at once.
     """
     for file in files:
         read_yaml(Path(file))
     stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
-    own_claims = isinstance(stated.get("claims"), list)  # `all` may leave some untested
+    own_claims = is_own(stated)
     stated = with_sources(with_experiments(stated, folder), folder)
     methods = {**presets(folder / "methods"), **stated.get("methods", {})}
     where = f"study {stated.get('study', '?')!r}"
-    study = validate(Study, {**stated, "methods": methods}, where)
-    if own_claims and (problems := unmeasured_claims(study)):
+    context = None if checked else UNCHECKED
+    study = validate(Study, {**stated, "methods": methods}, where, context)
+    if checked and own_claims and (problems := unmeasured_claims(study)):
         raise invalid(problems, where)
     return study
+
+
+def known_contradictions(study: Study, config: Mapping[str, Any]) -> list[str]:
+    """Describe the contradictions of a study that was loaded unchecked. config: what states it."""
+    return [*contradictions(study), *(unmeasured_claims(study) if is_own(config) else ())]
+
+
+def is_own(config: Mapping[str, Any]) -> bool:
+    """Tell whether a study states claims itself; `claims: all` may leave some untested."""
+    return isinstance(config.get("claims"), list)
 
 
 def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -101,8 +116,19 @@ def _with_source(name: str, task: Any, public: Mapping[str, Any]) -> Any:
 
 
 def load_published(folder: Path) -> dict[str, Any]:
-    """Read published numbers: `entries` with task, value, label and source; `publications`."""
-    return read_yaml(folder / "paper" / "published.yaml")
+    """Read published numbers: `entries` with task, value, label and source; `publications`.
+
+    And what is known of base models: `families`.
+    """
+    published = read_yaml(folder / "paper" / "published.yaml")
+    return {**published, "families": load_families(folder)}
+
+
+def load_families(folder: Path) -> dict[str, Family]:
+    """Read what is known of families of base models, by their names."""
+    path = folder / "models" / "families.yaml"
+    stated = read_yaml(path)["families"]
+    return {name: validate(Family, block, f"{path}: {name}") for name, block in stated.items()}
 
 
 def presets(folder: Path) -> dict[str, Any]:

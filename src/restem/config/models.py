@@ -1,5 +1,6 @@
 """Where a base model comes from, and how it is sampled and trained."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -136,3 +137,31 @@ class Model(Strict):
     training: dict[str, Any] = Field(
         default_factory=dict, description="Keys of `training` that differ for this model."
     )
+
+
+class Family(Strict):
+    """What is known of a family of base models on the hub (config/models/families.yaml)."""
+
+    models: dict[str, int] = Field(description="Number of parameters by id on the hub.")
+    gated: bool = Field(default=False, description="Whether the hub asks for consent.")
+    contaminated: bool = Field(
+        default=False, description="Whether a publication reports that it knows test problems."
+    )
+    data: str = Field(description="What is known of the data that it was trained on.")
+    source: str = Field(description="Who says so.")
+
+
+def family_of(model: Model, families: Mapping[str, Family]) -> str | None:
+    """Return the name of the family that a model of the hub belongs to, if it is a known one."""
+    name = model.source.id if isinstance(model.source, HubModel) else None
+    return next((key for key, family in families.items() if name in family.models), None)
+
+
+def notes_on_data(models: Iterable[Model], families: Mapping[str, Family]) -> list[str]:
+    """Say of each known family among some models what it was trained on, and who says so."""
+    names = {family_of(model, families) for model in models}
+    return [
+        f"Training data of {name}: {family.data} ({family.source})"
+        for name, family in families.items()
+        if name in names
+    ]

@@ -96,6 +96,13 @@ class Selection(Strict):
         description="Source of reference solutions to add, for instance human, terse or careful; "
         "null for none.",
     )
+    human_share_min: float = Field(
+        default=0.5,
+        description="Smallest share of the problems that must have such a solution; a method with "
+        "fewer is refused. 0 accepts any number.",
+        ge=0,
+        le=1,
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Selection":

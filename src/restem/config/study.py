@@ -1,13 +1,14 @@
 """A whole study as its YAML file states it; all problems of a file are reported at once."""
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,6 +29,9 @@ from restem.config.reward import Reward
 from restem.config.services import Images, Tracking
 from restem.config.training import Training
 from restem.config.variant import Evaluation, Variant
+
+UNCHECKED: Final = "unchecked"
+"""Context of validation that admits contradictions, for a list of all that is wrong."""
 
 
 class TaskBlock(Strict):
@@ -185,11 +189,13 @@ class Study(Strict):
         return seeds
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> "Study":
+    def _is_consistent(self, info: ValidationInfo) -> "Study":
         problems = [*_bad_names(self), *_bad_decodings(self), *_chat_for_training(self)]
         problems += [*_unsuitable_models(self), *_without_second_verdict(self)]
         problems = problems or _bad_changes(self) or bad_ancestors(self)
-        problems = problems or [*_bad_training(self), *_bad_x(self), *contradictions(self)]
+        if not problems:
+            problems = [*_bad_training(self), *_bad_x(self)]
+            problems += [] if info.context == UNCHECKED else contradictions(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self

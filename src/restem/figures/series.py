@@ -117,9 +117,12 @@ def interval_note(confidence: float, marks: str = "Bars") -> str:
 
 
 def remarks(rows: Iterable[Row], references: Collection[str]) -> list[str]:
-    """Name the policies that halted, with the reason, and the iterations without results."""
+    """Name the policies that halted, iterations without results, and variants with few solutions.
+
+    Few solutions: not every training problem had the reference solution that the variant uses.
+    """
     estimates = over_seeds(rows)
-    return [*halts(estimates), *_gaps(estimates, references)]
+    return [*halts(estimates), *_gaps(estimates, references), *few_solutions(estimates)]
 
 
 def halts(rows: Iterable[Row]) -> list[str]:
@@ -130,6 +133,18 @@ def halts(rows: Iterable[Row]) -> list[str]:
         if row["halted"]
     }
     return sorted(halted)
+
+
+def few_solutions(rows: Iterable[Row]) -> list[str]:
+    """Name the variants that train on reference solutions which not every problem has."""
+    counted: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("references"):
+            counted.setdefault(row["references"], []).append(row["variant"])
+    return [
+        f"{', '.join(sorted(set(variants)))}: {count} training problems have a reference solution."
+        for count, variants in sorted(counted.items())
+    ]
 
 
 def _gaps(rows: Sequence[Row], references: Collection[str]) -> list[str]:

@@ -43,11 +43,13 @@ def html(
     methods: str,
     sharing: Mapping[str, Mapping[str, int]],
     more: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """Write the whole page.
 
     label: what the models are; methods: the table of methods in Markdown; sharing: by kind of work,
-    the number of runs with and without sharing; more: further files to link to.
+    the number of runs with and without sharing; more: further files to link to; notes: what else
+    is known of the models.
     """
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -55,6 +57,7 @@ def html(
         f"<title>{escape(study)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
         f"<h1>{escape(study)}</h1>\n<p>{escape(description)}</p>",
         f'<p class="note">Models: {escape(label)}.</p>',
+        *(f'<p class="note">{escape(note)}</p>' for note in notes),
         '<nav><a href="#claims">Claims</a><a href="#figures">Figures</a>'
         '<a href="#methods">Methods</a><a href="#cost">Cost</a><a href="#files">Files</a></nav>',
         '<h2 id="claims">Claims</h2>',

@@ -89,7 +89,12 @@ def build(
     reasons = {_address(row): row["halted"] for row in [*greedy, *sampled] if row["halted"]}
     return Table(
         title=f"Policies trained on {train_task}: {_SPLIT} results — {label}",
-        caption=_caption(greedy or sampled, sampled, train_task, confidence),
+        caption=" ".join(
+            [
+                _caption(greedy or sampled, sampled, train_task, confidence),
+                *series.few_solutions([*greedy, *sampled]),
+            ]
+        ),
         headers=("model", "variant", "iteration", *(c.header for c in columns), "remarks"),
         rows=tuple(_texts(address, columns, reasons.get(address)) for address in ordered),
         records=tuple(_record(a, columns, reasons.get(a), label) for a in ordered),

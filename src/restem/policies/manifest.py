@@ -44,6 +44,12 @@ class PolicyManifest:
         return prompt["prefix"] if prompt and prompt["task"] == task else None
 
     @property
+    def references(self) -> str | None:
+        """Say how many problems had a reference solution to train on; None where all had one."""
+        count = self.report.get("references")
+        return f"{count['solutions']:,} of {count['problems']:,}" if count else None
+
+    @property
     def checkpoint(self) -> Path:
         """Return the folder of the checkpoint."""
         return self.path.parent / CHECKPOINT

@@ -8,7 +8,7 @@ from typing import Any
 
 from restem.answers.normalise import canonical_answer
 from restem.artifacts.store import Job
-from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.artifacts.tables import HUMAN, KEPT, read_rows, table, write_table
 from restem.config.base import Strict, TaskModule
 from restem.config.selection import Selection
 from restem.errors import RestemError
@@ -19,6 +19,7 @@ from restem.tasks.registry import load_task
 from restem.tasks.task import Task, few_shot_prefix
 
 NO_DRAW = -1
+WITHOUT_SOLUTION = "no reference solution"
 REFERENCE = "reference"
 
 
@@ -56,7 +57,7 @@ def run(
     rows = _model_rows(settings, task, by_id, prefix, candidates, allowed)
     if settings.selection.human is not None:
         usable = {name: problem for name, problem in by_id.items() if name in allowed}
-        rows += _human_rows(settings.selection.human, task, usable, prefix)
+        rows += _human_rows(settings.selection, task, usable, prefix)
     counts = Counter(row["decision"] for row in rows)
     provenance = {**job.provenance, "counts": dict(counts)}
     write_table(output, "examples", table("examples", rows), provenance)
@@ -147,21 +148,35 @@ def _source(candidate: Candidate) -> str:
 
 
 def _human_rows(
-    source: str, task: Task, by_id: Mapping[str, Problem], prefix: str
+    selection: Selection, task: Task, by_id: Mapping[str, Problem], prefix: str
 ) -> list[dict[str, Any]]:
-    without = [p.id for p in by_id.values() if source not in p.solutions]
-    if len(without) == len(by_id):
-        offered = sorted({name for p in by_id.values() for name in p.solutions})
-        raise RestemError(
-            f"no problem has a reference solution named {source!r}",
-            "selection.human",
-            f"this task has {', '.join(offered) or 'none'}",
-        )
+    """Return a row for each problem: its reference solution, or that it has none.
+
+    Raises RestemError if too few problems have one.
+    """
+    source = str(selection.human)
+    count = sum(source in problem.solutions for problem in by_id.values())
+    if by_id and (not count or count < selection.human_share_min * len(by_id)):
+        raise _too_few(source, count, by_id, selection.human_share_min)
+    kept = {True: KEPT, False: WITHOUT_SOLUTION}
     return [
-        _row(task, p, prefix, f"human:{source}", NO_DRAW, KEPT, 1.0, p.solutions[source])
+        _row(
+            task, p, prefix, f"{HUMAN}:{source}", NO_DRAW, kept[source in p.solutions],
+            float(source in p.solutions), p.solutions.get(source, ""),
+        )
         for p in by_id.values()
-        if source in p.solutions
-    ]
+    ]  # fmt: skip
+
+
+def _too_few(source: str, count: int, by_id: Mapping[str, Problem], least: float) -> RestemError:
+    offered = sorted({name for p in by_id.values() for name in p.solutions} - {source})
+    named = f"; this task also has {', '.join(offered)} solutions" if offered else ""
+    return RestemError(
+        f"{count:,} of {len(by_id):,} training problems have a reference solution {source!r}, "
+        f"and the method wants {least:.0%} of them",
+        "selection.human, selection.human_share_min",
+        f"use data with more solutions, or set human_share_min lower{named}",
+    )
 
 
 def _row(

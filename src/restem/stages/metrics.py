@@ -51,7 +51,8 @@ def run(
 ) -> None:
     """Count the correct completions of every problem; a halted policy has one row."""
     address = settings.model_dump(exclude={"train_task", "verifier", "reward"})
-    halted = read_policy(policy).halted
+    manifest = read_policy(policy)
+    halted = manifest.halted
     all_problems = read_problems(problems)
     if halted:
         rows = [_row(address, None, [], {}, halted, None)]
@@ -61,6 +62,7 @@ def run(
         _close_counts(all_problems, tokens, verdicts, output)
         with _equality(settings) as same:
             rows = [_row(address, p, verdicts[p.id], tokens, None, same) for p in all_problems]
+    rows = [row | {"references": manifest.references} for row in rows]
     write_table(output, "metrics", table("metrics", rows), job.provenance)
     correct, draws = (sum(row[name] for row in rows) for name in ("correct", "draws"))
     share = f"{correct / draws:.1%} of {draws} correct" if draws else f"halted: {halted}"

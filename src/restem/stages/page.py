@@ -12,7 +12,10 @@ from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
 
 
 class Settings(Strict):
-    """What the page says besides tables and figures; more: files that only some studies have."""
+    """What the page says besides tables and figures.
+
+    more: files that only some studies have. notes: what is known of the data of base models.
+    """
 
     study: str
     description: str
@@ -23,6 +26,7 @@ class Settings(Strict):
     sharing: dict[str, dict[str, int]]
     seeds: int
     more: list[str]
+    notes: tuple[str, ...] = ()
 
 
 @stage(lock="report")
@@ -52,6 +56,7 @@ def run(
         methods.read_text(),
         settings.sharing,
         settings.more,
+        settings.notes,
     )
     write_text(output, text)
     print(f"page: {output}", flush=True)

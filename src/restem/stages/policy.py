@@ -3,9 +3,11 @@
 import importlib
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from restem.artifacts.store import Job
+from restem.artifacts.tables import HUMAN, KEPT, read_rows
 from restem.policies.manifest import read_policy, write_policy
 from restem.stages.declaration import (
     InputFile,
@@ -68,7 +70,7 @@ def run(
         print(f"policy: halted, {reason}", flush=True)
         return
     m_step = importlib.import_module(f"restem.training.m_steps.{settings.m_step.kind}")
-    report = m_step.make(job, inputs, manifest)
+    report = m_step.make(job, inputs, manifest) | _references(inputs.examples)
     write_policy(output, job.provenance, report)
     shutil.rmtree(inputs.scratch, ignore_errors=True)
 
@@ -77,3 +79,10 @@ def _no_examples(settings: Settings, examples: Sequence[dict[str, Any]]) -> str 
     if examples or settings.m_step.kind == "interpolate":
         return None
     return "no completion was correct: no example is left"
+
+
+def _references(examples: Path) -> dict[str, Any]:
+    """Count the problems and their reference solutions, if only some of them have one."""
+    rows = [r for r in read_rows(examples, "examples") if r["source"].startswith(f"{HUMAN}:")]
+    kept = sum(row["decision"] == KEPT for row in rows)
+    return {"references": {"solutions": kept, "problems": len(rows)}} if kept < len(rows) else {}

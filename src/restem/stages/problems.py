@@ -1,5 +1,7 @@
 """Stage problems: read one split of a task as a table."""
 
+from collections import Counter
+
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict, TaskModule
@@ -23,8 +25,11 @@ def run(job: Job, settings: Settings, data: InputFiles = (), *, output: OutputFi
     """Read one split of a task as a table."""
     loaded = load_split(load_task(settings.task), settings.data, settings.split)
     read = [vars(record) for record in loaded.files]
+    solutions = Counter(source for p in loaded.problems for source in p.solutions)
     counts = {"problems": len(loaded.problems), "dropped": loaded.dropped}
+    counts |= {"solutions": dict(solutions)}
     rows = [to_row(problem) for problem in loaded.problems]
     provenance = {**job.provenance, "files": read, "counts": counts}
     write_table(output, "problems", table("problems", rows), provenance)
-    print(f"problems: {len(rows)} of {settings.task}/{settings.split}", flush=True)
+    found = ", ".join(f"{count} with a {name} solution" for name, count in solutions.items())
+    print(f"problems: {len(rows)} of {settings.task}/{settings.split}; {found or 'no solutions'}")

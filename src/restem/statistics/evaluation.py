@@ -70,7 +70,8 @@ class Measured:
 
     greedy: decoded at temperature 0; counts: (draws, correct) by seed and problem; ballots: the
     answers by seed and problem, where votes can be counted; halted: the reason by seed; points:
-    (points given, points possible) by seed and problem, where a human gave them.
+    (points given, points possible) by seed and problem, where a human gave them. references: how
+    many of its training problems had a reference solution, where not all had one.
     """
 
     address: Row
@@ -79,6 +80,7 @@ class Measured:
     ballots: dict[int, dict[str, Ballot]] = field(default_factory=dict)
     halted: dict[int, str] = field(default_factory=dict)
     points: dict[int, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    references: str | None = field(default=None, kw_only=True)
 
     @property
     def halted_everywhere(self) -> bool:
@@ -263,6 +265,7 @@ def _add(policy: Measured, row: Mapping[str, Any]) -> None:
     seed, problem = row["seed"], row["problem_id"]
     if policy.greedy != row["greedy"]:
         raise _contradiction(policy, "greedy and sampled rows under one decoding")
+    policy.references = policy.references or row.get("references")
     if row["halted"] is not None:
         policy.halted[seed] = row["halted"]
         return
@@ -313,13 +316,14 @@ def _parts(policy: Measured) -> Iterator[tuple[int | None, Measured]]:
             policy.points,
         ]
         own = [{seed: values[seed]} if seed in values else {} for values in by_seed]
-        yield seed, Measured(policy.address, policy.greedy, *own)
+        yield seed, Measured(policy.address, policy.greedy, *own, references=policy.references)
 
 
 def _summary_row(part: Measured, seed: int | None, name: str, k: int, bootstrap: Bootstrap) -> Row:
     problems = part.problems
     row = {**part.address, "seed": seed, "quantity": name, "k": k}
     row |= {"problems": len(problems), "draws": part.draws, "seeds": len(part.counts)}
+    row |= {"references": part.references}
     if part.halted_everywhere:
         return row | _NO_ESTIMATE | {"halted": part.reason}
     estimate = part.estimate(name, k, problems, bootstrap)

@@ -20,11 +20,15 @@ _LONGEST_KEY: Final = 250  # characters of an MLflow metric, tag or run name
 
 def refuse_contradictions(graph: "StudyGraph") -> None:
     """Raise RestemError with everything that is known to go wrong."""
+    if problems := known_problems(graph):
+        raise invalid(problems, f"study {graph.study.study!r}", "study")
+
+
+def known_problems(graph: "StudyGraph") -> list[str]:
+    """Describe everything that is known to go wrong."""
     problems = [*_bad_tasks(graph), *_bad_splits(graph), *_bad_shots(graph), *_bad_ks(graph)]
     problems += bad_figures(graph)
-    problems = problems or list(_too_long(graph))
-    if problems:
-        raise invalid(problems, f"study {graph.study.study!r}", "study")
+    return problems or list(_too_long(graph))
 
 
 def _bad_tasks(graph: "StudyGraph") -> Iterator[str]:

@@ -35,12 +35,15 @@ class StudyGraph(PolicyGraph):
         study: Study,
         published: Mapping[str, Any] | None = None,
         pinned: Sequence[str] = (),
+        checked: bool = True,
     ) -> None:
+        """Raise RestemError with everything that is known to go wrong, unless checked is false."""
         super().__init__(study)
         self.published = published or {}
         self.pinned = pinned
         self._identities: dict[Policy, str] = {}
-        refuse_contradictions(self)
+        if checked:
+            refuse_contradictions(self)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -254,17 +257,6 @@ class StudyGraph(PolicyGraph):
         return {"task": task, **block}
 
     # ---- settings: the slice of configuration that each stage reads ----
-
-    def module(self, task: str) -> str:
-        """Return the module in restem.tasks that a task of the study uses."""
-        return self.study.tasks[task].module or task
-
-    def problems_settings(self, task: str, split: str) -> dict[str, Any]:
-        """Return what loading one split reads."""
-        stated = self.study.tasks[task].data.model_dump(mode="json", exclude_defaults=True)
-        others = {"train", "validation", "test", "shots"} - {split}
-        data = {key: value for key, value in stated.items() if key not in others}
-        return {"task": self.module(task), "split": split, "data": data}
 
     def splits(self) -> list[tuple[str, str]]:
         """List the (task, split) that the study uses, apart from the few-shot prompts."""

@@ -12,6 +12,7 @@ from restem.config.models import EmbeddedModel, LocalModel, Model
 from restem.config.study import Study
 from restem.embedded import weights
 from restem.policies.sources.local import checkpoint_problems
+from restem.study.references import known_shortages
 
 
 def study_to_run(config: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> Study:
@@ -21,10 +22,18 @@ def study_to_run(config: Mapping[str, Any], folder: Path, files: Iterable[Path] 
     Raises RestemError with all problems at once.
     """
     study = load_study(config, folder, files)
-    problems = [*_incomplete(study), *_beyond_the_context(study)]
-    if problems:
+    if problems := machine_problems(study):
         raise invalid(problems, f"study {study.study!r}")
     return study
+
+
+def machine_problems(study: Study, results: Path = Path("results")) -> list[str]:
+    """Describe what files on this machine show to be wrong with a study.
+
+    results: the folder with the results of all studies.
+    """
+    shortages = known_shortages(study, results / study.study)
+    return [*_incomplete(study), *beyond_the_context(study), *shortages]
 
 
 def _incomplete(study: Study) -> Iterator[str]:
@@ -35,7 +44,7 @@ def _incomplete(study: Study) -> Iterator[str]:
             yield from (f"{where}: {line}" for line in checkpoint_problems(model.source.directory))
 
 
-def _beyond_the_context(study: Study) -> Iterator[str]:
+def beyond_the_context(study: Study) -> Iterator[str]:
     """Describe decodings whose completions fill a model's context, so that no prompt has room."""
     for name, model in study.models.items():
         limit = context_tokens(model)

@@ -6,6 +6,7 @@ Addresses here are as stated; `restem.study.graph` knows which of them are one a
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from restem.config.method import Method
 from restem.config.selection import Selection
@@ -33,6 +34,17 @@ class PolicyGraph:
 
     def __init__(self, study: Study) -> None:
         self.study = study
+
+    def module(self, task: str) -> str:
+        """Return the module in restem.tasks that a task of the study uses."""
+        return self.study.tasks[task].module or task
+
+    def problems_settings(self, task: str, split: str) -> dict[str, Any]:
+        """Return what loading one split reads."""
+        stated = self.study.tasks[task].data.model_dump(mode="json", exclude_defaults=True)
+        others = {"train", "validation", "test", "shots"} - {split}
+        data = {key: value for key, value in stated.items() if key not in others}
+        return {"task": self.module(task), "split": split, "data": data}
 
     def base(self, model: str) -> Policy:
         """Return the base policy of a model."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from restem.config.errors import nearest
 from restem.config.experiment import Experiment, Figure
+from restem.config.models import notes_on_data
 from restem.errors import RestemError
 from restem.study.addresses import BASE, Draws, Policy
 from restem.study.graph import StudyGraph
@@ -268,6 +269,7 @@ def page(graph: StudyGraph, wildcards: Any) -> Settings:
         "sharing": sharing(graph),
         "seeds": len(graph.study.seeds),
         "more": more,
+        "notes": notes_on_data(graph.study.models.values(), graph.published.get("families", {})),
     }
 
 

@@ -1,6 +1,7 @@
 """Tasks of the embedded world: their problems are generated, so they need no data."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from restem.answers.markers import find
@@ -32,11 +33,12 @@ def embedded_task(
     hint: str = Task.hint,
 ) -> Task:
     """Declare a task. rows: the fields of a split's problems. examples: those of the prompt."""
+    generated = lru_cache(maxsize=8)(rows)  # a forecast reads a split several times
 
     def load(reader: Reader, split: str) -> list[Problem]:
         source = _embedded(reader.source)
         if split != "shots":
-            return [Problem(**row) for row in rows(split, source)]
+            return [Problem(**row) for row in generated(split, source)]
         return [
             Problem(f"{name}/shots/{index}", question, answer, solutions={SHOT: solution})
             for index, (question, answer, solution) in enumerate(examples())

@@ -128,7 +128,8 @@ def _lines(
         )
     where = f"a GPU with {on_gpu:.0f} GiB" if on_gpu else "CPUs"
     yield f"# Written by `restem new`, with sizes for {where}. All keys, with their defaults:"
-    yield "# docs/reference/configuration.md. What a run would do, and what it would cost:"
+    yield "# docs/reference/configuration.md. What would stop a run, what it would do and cost:"
+    yield "#   restem doctor <this file>"
     yield "#   restem plan --configfile <this file>"
     yield f"#   restem forecast --configfile <this file> --parameters {base.name}=<number>"
     yield f"study: {_quoted(name)}"
@@ -341,6 +342,7 @@ def command(
         [
             *(f"missing: {path} (docs/how-to/use-your-own-data.md)" for path in missing),
             f"wrote {output}; look at it, then:",
+            f"  restem doctor {output}",
             f"  restem plan --configfile {output}",
             f"  snakemake --configfile {output} --cores 2",
         ]

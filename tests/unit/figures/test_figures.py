@@ -17,7 +17,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from restem.errors import RestemError
-from restem.figures import accuracy_by_iteration, pass_at_k, style, train_test_gap
+from restem.figures import accuracy_by_iteration, comparison, pass_at_k, style, train_test_gap
 from tests.unit.summaries import REFERENCES
 
 Row = dict[str, Any]
@@ -29,7 +29,7 @@ FIGURES: list[Callable[..., Figure]] = [accuracy, gap, curves]
 REDRAW = """
 import json, sys
 from pathlib import Path
-from restem.figures import accuracy_by_iteration, pass_at_k, style, train_test_gap
+from restem.figures import accuracy_by_iteration, comparison, pass_at_k, style, train_test_gap
 summary = json.loads(Path(sys.argv[1]).read_text())
 for module in (accuracy_by_iteration, pass_at_k, train_test_gap):
     style.save(module.plot(summary, "embedded model"), Path(sys.argv[2]) / module.__name__)
@@ -221,3 +221,11 @@ def test_a_users_matplotlib_settings_change_nothing(summary: list[Row], tmp_path
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "savefig.dpi": 30}):
         changed = style.save(gap(summary, LABEL), tmp_path / "changed")
     assert [f.read_bytes() for f in plain] == [f.read_bytes() for f in changed]
+
+
+def test_a_line_of_sft_on_few_solutions_says_how_many_there_were(summary: list[Row]) -> None:
+    few = [r | {"references": "37 of 1,998"} if r["variant"] == "sft-terse" else r for r in summary]
+    told = "sft-terse: 37 of 1,998 training problems have a reference solution."
+    assert told in texts(accuracy(few, LABEL, train_task="sums"))
+    assert told in texts(comparison.plot(few, LABEL, references=REFERENCES))
+    assert "reference solution" not in texts(accuracy(summary, LABEL, train_task="sums"))

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from restem.errors import RestemError
+from restem.figures import series
 from restem.pages.table import Table, build, csv_text, markdown, save, terminal
-from tests.unit.summaries import REFERENCES
+from restem.statistics.evaluation import summarise
+from tests.unit.summaries import REFERENCES, SETTINGS
 
 Row = dict[str, Any]
 LABEL = "embedded model"
@@ -155,3 +157,17 @@ def test_saving_twice_writes_the_same_bytes(report: Table, tmp_path: Path) -> No
     first = [path.read_bytes() for path in save(report, tmp_path / "table")]
     assert first == [path.read_bytes() for path in save(report, tmp_path / "table")]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.md"]
+
+
+def test_variants_that_train_on_few_reference_solutions_are_named(
+    results: list[Row], lift_rows: list[Row]
+) -> None:
+    few = [r | {"references": "37 of 1,998"} if r["variant"] == "sft-terse" else r for r in results]
+    summary = summarise(few, SETTINGS)
+    table = build(summary, lift_rows, LABEL, train_task="sums", references=REFERENCES)
+    told = "sft-terse: 37 of 1,998 training problems have a reference solution."
+    assert table.caption.endswith(told)
+    assert told in markdown(table)
+    assert series.few_solutions(summary) == [told]
+    whole = summarise(results, SETTINGS)
+    assert series.few_solutions(whole) == []

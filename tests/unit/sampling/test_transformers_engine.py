@@ -9,6 +9,8 @@ from transformers import (
     GPT2LMHeadModel,
     MistralConfig,
     MistralForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
@@ -96,6 +98,10 @@ def qwen() -> Any:
     return Qwen2ForCausalLM(Qwen2Config(**DECODER))
 
 
+def olmo() -> Any:
+    return Olmo2ForCausalLM(Olmo2Config(**DECODER))
+
+
 def sliding() -> Any:
     return MistralForCausalLM(MistralConfig(**DECODER, head_dim=8, sliding_window=7))
 
@@ -106,7 +112,9 @@ def gpt2() -> Any:
     )
 
 
-@pytest.mark.parametrize(("build", "shares"), [(qwen, True), (sliding, False), (gpt2, True)])
+@pytest.mark.parametrize(
+    ("build", "shares"), [(qwen, True), (olmo, True), (sliding, False), (gpt2, True)]
+)
 def test_other_architectures_equal_generate(
     tokenizer: Any, one_thread: Any, build: Any, shares: bool
 ) -> None:

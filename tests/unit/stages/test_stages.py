@@ -1,5 +1,6 @@
 """The stages of the special methods, on small tables and a tiny random model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from safetensors.numpy import save
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
 from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.errors import RestemError
 from restem.policies.manifest import read_policy, write_policy
 from restem.stages import examples
 from restem.stages import policy as policies
@@ -22,6 +24,7 @@ PROBLEMS = [
     Problem(f"p{i}", f"Let $a={i}$. Find $a$.", str(i), solutions={"careful": f"{i}"})
     for i in range(4)
 ]
+ENUMERATED = list(enumerate(PROBLEMS))
 
 
 def job(stage: str, settings: dict[str, Any]) -> Job:
@@ -107,6 +110,39 @@ def test_human_solutions_are_matched_to_what_the_base_solved(tmp_path: Path) -> 
     selection = {"model_data": False, "human": "careful"}
     rows = select(tmp_path, {"selection": selection, "sources": [["reference", 0]]}, base)
     assert kept(rows) == [("p2", "human:careful", -1)]
+
+
+def few_solutions(tmp_path: Path, count: int, **selection: Any) -> list[Any]:
+    """Select the human solutions of a task in which so many of four problems have one."""
+    some = [replace(p, solutions={"human": p.id} if i < count else {}) for i, p in ENUMERATED]
+    stated = {"selection": {"model_data": False, "human": "human", **selection}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "PROBLEMS", some)
+        return select(tmp_path, stated)
+
+
+def test_a_problem_without_a_reference_solution_is_recorded(tmp_path: Path) -> None:
+    rows = few_solutions(tmp_path, 3)
+    assert [row["decision"] for row in rows] == [KEPT] * 3 + [examples.WITHOUT_SOLUTION]
+    assert [row["weight"] for row in rows] == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_too_few_reference_solutions_are_refused(tmp_path: Path) -> None:
+    told = "1 of 4 training problems have a reference solution 'human', and the method wants 50%"
+    with pytest.raises(RestemError, match=told):
+        few_solutions(tmp_path, 1)
+    assert len(kept(few_solutions(tmp_path, 2))) == 2  # half of them is enough
+    assert len(kept(few_solutions(tmp_path, 1, human_share_min=0.25))) == 1
+    with pytest.raises(RestemError, match="0 of 4"):
+        few_solutions(tmp_path, 0, human_share_min=0)
+
+
+def test_a_policy_counts_the_solutions_where_some_are_missing(tmp_path: Path) -> None:
+    few_solutions(tmp_path, 3)
+    path = tmp_path / "examples"
+    assert policies._references(path) == {"references": {"solutions": 3, "problems": 4}}
+    few_solutions(tmp_path, 4)
+    assert policies._references(path) == {}
 
 
 def test_a_reference_says_which_problems_and_gives_no_example(tmp_path: Path) -> None:

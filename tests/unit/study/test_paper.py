@@ -23,7 +23,8 @@ from restem.study.graph import StudyGraph
 from restem.study.sharing import groups, policies_of, sharing
 
 CONFIG = Path(__file__).parents[3] / "config"
-STUDIES = ("mini", "qwen2.5", "llama3.2")
+OPEN = ("olmo2", "llama3.2", "qwen2.5")
+STUDIES = ("mini", *OPEN)
 PUBLISHED = load_published(CONFIG)
 
 
@@ -45,8 +46,8 @@ def mini() -> StudyGraph:
 
 
 def test_every_scale_runs_the_same_experiments() -> None:
-    mini, first, second = (stated(name)["experiments"] for name in STUDIES)
-    assert mini == first == second
+    mini, *others = (stated(name)["experiments"] for name in STUDIES)
+    assert all(other == mini for other in others)
     assert set(mini) == {path.stem for path in (CONFIG / "paper" / "experiments").glob("*.yaml")}
     for name in STUDIES:
         assert set(stated(name)["models"]) - {"S-code", "L-code", "S-logic"} == {"S", "L"}
@@ -66,7 +67,7 @@ def test_what_is_trained_on_human_solutions_alone_is_a_reference(name: str) -> N
     assert by_hand == set(study.references)
 
 
-@pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
+@pytest.mark.parametrize("name", OPEN)
 def test_models_are_pinned_to_a_commit(name: str) -> None:
     for model in stated(name)["models"].values():
         assert len(model["source"]["revision"]) == 40
@@ -209,7 +210,7 @@ def test_an_experiment_pays_for_its_own_evaluations(mini: StudyGraph) -> None:
     assert not any("/nucleus/" in path or "/vote/" in path for path in paths)
 
 
-@pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
+@pytest.mark.parametrize("name", OPEN)
 def test_shards_by_the_dozen_give_no_job_a_thousand_inputs_but_for_the_targets(name: str) -> None:
     plan = walk(name, shards={"train": 16, "test": 32})
     longest = max(
@@ -289,7 +290,7 @@ def claim_of(name: str, claim_id: str) -> Claim:
     return claim
 
 
-@pytest.mark.parametrize("name", ("qwen2.5", "llama3.2"))
+@pytest.mark.parametrize("name", OPEN)
 def test_claims_reach_the_largest_k_that_the_study_draws(name: str) -> None:
     assert claim_of(name, "F5-every-k").tests[0].k == [1, 2, 4, 8, 16, 32, 64]
     assert [test.less_k for test in claim_of(name, "F5-largest-at-1").tests] == [

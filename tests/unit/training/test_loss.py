@@ -40,6 +40,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3, windows of 6": ("Gemma3", {"sliding_window": 6}),
     "mistral, windows of 6": ("Mistral", {"sliding_window": 6}),
     "phi3": ("Phi3", {}),
+    "olmo2": ("Olmo2", {}),
 }
 
 

@@ -45,6 +45,15 @@ def download(source: HubModel, local_only: bool = False) -> Path:
     return Path(folder)
 
 
+def check_access(source: HubModel) -> None:
+    """Ask the Hub for the head of a file. Raises RestemError if it does not give it to us."""
+    with _explained(source):
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        url = hf_hub_url(source.id, "config.json", revision=source.revision)
+        get_hf_file_metadata(url, timeout=10)
+
+
 def size(source: HubModel) -> int:
     """Return the bytes of a checkpoint as the Hub states them. Raises RestemError if it cannot."""
     with _explained(source):

@@ -1,0 +1,33 @@
+"""Container images: those that the jobs of the study would run in."""
+
+import shutil
+
+from restem.deployment.images import Image, verified
+from restem.doctor.findings import Findings, check, error, ok, skipped
+from restem.doctor.subject import Subject
+from restem.errors import RestemError
+
+
+@check("images")
+def are_built(subject: Subject) -> Findings:
+    """Compare the images that the study needs with their records."""
+    profile = subject.profile
+    if profile is None or not profile.is_contained:
+        named = f"the profile {profile.folder}" if profile else "a run on this machine"
+        yield skipped(f"{named} uses no container images")
+        return
+    if not (shutil.which("apptainer") or shutil.which("singularity")):
+        yield error(
+            "apptainer is missing, and the profile runs jobs in images",
+            "load your site's module (site settings: modules), or install it: "
+            "containers/install-apptainer.sh on Debian 12",
+        )
+    names = {subject.study.images.of(family) for family in subject.lock_families}
+    for name in sorted(names):
+        image = Image(name, subject.root)
+        try:
+            digest = verified(image, f" --configfile {subject.path}")
+        except RestemError as problem:
+            yield error(f"{problem.what}: {problem.where}", problem.fix)
+        else:
+            yield ok(f"{image.path} is as it was built, sha256 {digest[:12]}…")

@@ -1,0 +1,110 @@
+"""What the checks look at: a study, the folder that it runs in, site settings and a profile."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from restem.accounts.forecast import Assumptions, Forecast
+from restem.accounts.sizes import is_here
+from restem.config.models import Family
+from restem.config.study import Study
+from restem.deployment.site import Site
+from restem.doctor.profile import Profile
+from restem.stages.declaration import load_stage, stage_names
+from restem.study.graph import StudyGraph
+from restem.tasks.hub import UnreachableError
+from restem.tasks.registry import load_task
+from restem.tasks.splits import LoadedSplit, load_split
+from restem.tools.model_sizes import parameters_of
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study runs. root: the clone; results are written to its folder `results`.
+
+    profile: that of a run on a cluster; is_named: whether the user named it.
+    """
+
+    root: Path = Path()
+    site: Site = field(default_factory=Site)
+    profile: Profile | None = None
+    is_named: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder for results, or, while there is none, the one that it will be in."""
+        results = self.root / "results"
+        return results if results.is_dir() else self.root
+
+
+@dataclass(frozen=True)
+class Subject(Place):
+    """A study and the place that it runs in. path: of its file."""
+
+    path: Path = field(kw_only=True)
+    study: Study = field(kw_only=True)
+    families: Mapping[str, Family] = field(default_factory=dict, kw_only=True)
+
+    @cached_property
+    def graph(self) -> StudyGraph:
+        """Return the graph of the study, whatever is wrong with it."""
+        return StudyGraph(self.study, checked=False)
+
+    @cached_property
+    def parameters(self) -> dict[str, float]:
+        """Return the number of parameters of each model for which it is known."""
+        return parameters_of(self.study, self.families)
+
+    @cached_property
+    def forecast(self) -> Forecast:
+        """Return the cost of the study. Raises RestemError if a model's size is not known."""
+        return Forecast(self.graph, self.parameters, Assumptions())
+
+    @cached_property
+    def lock_families(self) -> list[str]:
+        """List the families of locked packages that the stages of the study need."""
+        engines = {draws.policy.model: draws for draws in self.graph.sampled()}
+        sampled = (self.graph.samples_settings(draws) for draws in engines.values())
+        of_engines = {load_stage("samples").family(settings) for settings in sampled}
+        others = {load_stage(name).lock for name in stage_names()}
+        return sorted(of_engines | others | {"workflow"})
+
+    def loaded(self, task: str, split: str) -> LoadedSplit | None:
+        """Return a split, None if its files are not on this machine.
+
+        Overlapping problems stay in, because looking for them takes long. Raises RestemError if the
+        data is not what the study says.
+        """
+        if (task, split) not in self._splits:
+            module, data = load_task(self.graph.module(task)), self.study.tasks[task].data
+            data = data.model_copy(update={"exclude_overlap": None})
+            here = is_here(module, data, split)  # type: ignore[arg-type]
+            loaded = load_split(module, data, split) if here else None  # type: ignore[arg-type]
+            self._splits[task, split] = loaded
+        return self._splits[task, split]
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Ask the hub something; once it could not be reached, do not wait for it again.
+
+        Raises RestemError: UnreachableError if there is no answer.
+        """
+        if self._away:
+            place = self._away[0]
+            raise UnreachableError("the hub cannot be asked, as above", place.where, place.fix)
+        try:
+            return question()
+        except UnreachableError as problem:
+            self._away.append(problem)
+            raise
+
+    @cached_property
+    def _away(self) -> list[UnreachableError]:
+        return []
+
+    @cached_property
+    def _splits(self) -> dict[tuple[str, str], LoadedSplit | None]:
+        return {}
