@@ -17,13 +17,13 @@ from typing import Any, Final
 
 import torch
 import transformers
-from transformers import AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
 from restem.policies.checkpoint import load_model
+from restem.policies.tokenizer import load_tokenizer
 from restem.sampling import loading
 from restem.sampling.engine import Completion, Request, Usage
 from restem.sampling.stops import Stops
@@ -56,7 +56,7 @@ def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "Transform
     torch.set_num_threads(threads)
     model = load_model(checkpoint, getattr(torch, settings.dtype))
     model = model.to(loading.device(settings.device))
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    tokenizer = load_tokenizer(checkpoint)
     return TransformersEngine(model, tokenizer, settings.rows, settings.context_tokens)
 
 

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, GenerationConfig
 
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
 from restem.policies.checkpoint import base_of, rank_of
+from restem.policies.tokenizer import load_tokenizer
+from restem.policies.weights import require_weights
 from restem.sampling.engine import Completion, Request, Usage
 from restem.sampling.loading import is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Ends
@@ -101,12 +103,13 @@ class VllmEngine:
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
-        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+        self._tokenizer = load_tokenizer(checkpoint)
         base = base_of(checkpoint)
         model = base or checkpoint
+        require_weights(model)
         config = AutoConfig.from_pretrained(model, local_files_only=True)
         self._context = context_tokens(config, settings.context_tokens)
-        self._ends = end_ids(_generation_config(model), self._tokenizer)
+        self._ends = end_ids(_generation_config(model, config), self._tokenizer)
         self._rows = settings.rows
         self._gpus = 0 if settings.device == "cpu" else settings.tensor_parallel
         arguments = _arguments(settings, self._context)
@@ -244,11 +247,12 @@ def _check_temperature(decoding: Decoding) -> None:
     )
 
 
-def _generation_config(checkpoint: Path) -> Any:
+def _generation_config(checkpoint: Path, config: Any) -> Any:
+    """Return the generation config of a checkpoint; without one, what transformers would use."""
     try:
         return GenerationConfig.from_pretrained(checkpoint, local_files_only=True)
     except OSError:
-        return GenerationConfig()
+        return GenerationConfig.from_model_config(config)
 
 
 def _arguments(settings: EngineSettings, context: int | None) -> dict[str, Any]:
