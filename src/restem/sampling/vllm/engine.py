@@ -9,6 +9,7 @@ in the other engine.
 """
 
 import itertools
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from restem.errors import RestemError
 from restem.policies.checkpoint import base_of, rank_of
 from restem.policies.tokenizer import load_tokenizer
 from restem.policies.weights import require_weights
-from restem.sampling.engine import Completion, Request, Usage
+from restem.sampling.engine import Completion, Request, Usage, non_finite
 from restem.sampling.loading import is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Ends
 from restem.sampling.tokens import checked_prompts, context_tokens, end_ids
@@ -110,7 +111,7 @@ class VllmEngine:
         config = AutoConfig.from_pretrained(model, local_files_only=True)
         self._context = context_tokens(config, settings.context_tokens)
         self._ends = end_ids(_generation_config(model, config), self._tokenizer)
-        self._rows = settings.rows
+        self._rows, self._policy = settings.rows, str(checkpoint)
         self._gpus = 0 if settings.device == "cpu" else settings.tensor_parallel
         arguments = _arguments(settings, self._context)
         self._adapter = None
@@ -187,6 +188,13 @@ class VllmEngine:
         return str(self._queued - 1), name
 
     def _completions(self, finished: list[tuple[Draw, Any]], ends: Ends) -> list[Completion]:
+        broken = [
+            (request.problem_id, request.draws[place])
+            for (request, place, _), output in finished
+            if not math.isfinite(output.outputs[0].cumulative_logprob)
+        ]
+        if broken:
+            raise non_finite(self._policy, broken)
         texts = ends.texts([list(output.outputs[0].token_ids) for _, output in finished])
         for (_, _, tokens), output in finished:
             self._prompt_tokens += len(tokens)
