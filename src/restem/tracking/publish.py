@@ -29,6 +29,7 @@ from restem.config.services import Tracking
 from restem.errors import RestemError
 
 _ARTIFACT_BYTES: Final = 5_000_000
+_NAME_CHARACTERS: Final = 200  # a file name has 255 bytes at most
 _MAX_RUNS: Final = 50_000  # as many as MLflow returns at once
 _ENVIRONMENT: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -96,7 +97,7 @@ def publish(study: str, runs: Sequence[PolicyRun], settings: Tracking, spool: Pa
     for run in runs:
         # One file for each policy: what waits there of an older one is replaced.
         name = re.sub(r"[^\w.-]", "_", f"{study}--{run.address}")
-        name = f"{name}--{digest([study, run.address])[:12]}"
+        name = f"{name[:_NAME_CHARACTERS]}--{digest([study, run.address])[:12]}"
         write_json(spool / f"{name}.json", _payload(study, run))
     _send_spooled(study, settings.experiment, spool, publication)
     print(publication.line, flush=True)

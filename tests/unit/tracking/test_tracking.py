@@ -146,6 +146,13 @@ def test_of_a_policy_that_was_made_again_while_the_server_was_down_the_last_is_s
     assert published(spool)["sums/S/rest-em/seed-0/iter-1"].data.tags["restem.key"] == "b"
 
 
+def test_the_longest_names_that_a_study_may_have_are_published(spool: Path) -> None:
+    study, names = "s" * 64, "/".join(["n" * 64] * 3)
+    runs = [run(address=f"{names}/seed-{seed}/iter-1") for seed in (0, 1)]
+    down = Tracking(uri=f"http://127.0.0.1:{closed_port()}")
+    assert publish(study, runs, down, spool).waiting == spooled(spool) == 2
+
+
 def test_another_policy_of_the_study_keeps_its_run(spool: Path) -> None:
     publish("demo", RUNS, Tracking(), spool)
     publish("demo", [run("rest", key="key-rest-em-1")], Tracking(), spool)
