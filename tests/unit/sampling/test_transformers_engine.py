@@ -1,9 +1,11 @@
+import copy
 import functools
 import random
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -259,14 +261,14 @@ def test_too_long_prompts_are_named_before_anything_is_drawn(model: Any, tokeniz
     assert "160 tokens" in caught.value.what
 
 
-def test_empty_prompt_is_refused(model: Any) -> None:
-    class Bare:
-        def __call__(self, texts: list[str]) -> Any:
-            return type("Encoding", (), {"input_ids": [[] for _ in texts]})
-
-    engine = TransformersEngine(model, Bare())
+def test_empty_prompt_is_refused(model: Any, tokenizer: Any) -> None:
+    bare = copy.deepcopy(tokenizer)
+    bare.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A", special_tokens=[]
+    )
+    engine = TransformersEngine(model, bare)
     with pytest.raises(RestemError, match="nothing to continue"):
-        engine.sample(requests(prompts=["a"]), GREEDY, ())
+        engine.sample(requests(prompts=[""]), GREEDY, ())
 
 
 def test_nothing_asked_gives_nothing(model: Any, tokenizer: Any) -> None:
