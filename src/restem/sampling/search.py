@@ -145,13 +145,12 @@ class BeamSearch:
         """
         length = node.length + step.tokens
         text, stop_reason = node.text + step.text, step.stop_reason
-        places = [(place, s) for s in self._stop if s and (place := text.find(s)) >= 0]
-        if places:
-            place, stop_reason = min(places)
+        if found := self._first_stop(text + (stop_reason if stop_reason in self._stop else "")):
+            place, stop_reason = found
             text = text[:place]
         is_short = step.tokens < self._search.step_tokens or length >= self._decoding.max_tokens
         ended: Literal["stop", "length"] | None = "length" if whole or is_short else None
-        if places or step.finish_reason == "stop":
+        if found or step.finish_reason == "stop":
             ended = "stop"
         if ended is None:  # half a character would be read as a sign of its own
             text = text.rstrip("\ufffd")
@@ -159,6 +158,14 @@ class BeamSearch:
         return replace(
             node, text=text, length=length, logprob=logprob, ended=ended, stop_reason=stop_reason
         )
+
+    def _first_stop(self, text: str) -> tuple[int, str] | None:
+        """Return place and string of the stop where sampling token by token would have ended."""
+        ends = [place + len(s) for s in self._stop if s and (place := text.find(s)) >= 0]
+        if not ends:
+            return None
+        text = text[: min(ends)]
+        return min((place, s) for s in self._stop if s and (place := text.find(s)) >= 0)
 
     def _valued(self, request: Request, nodes: Sequence[Node], depth: int) -> Iterator[Node]:
         """Yield the nodes with their values: the share of their rollouts that is accepted."""
