@@ -159,9 +159,15 @@ def merge(base: Path, adapter: Path, out: Path) -> None:
             adapted = peft.PeftModel.from_pretrained(model, adapter)
     except (ValueError, RuntimeError, UserWarning) as error:
         raise _wrong_base(base, adapter, str(error)) from error
-    if differing := stored_names ^ set(peft.get_peft_model_state_dict(adapted)):
-        raise _wrong_base(base, adapter, f"{min(differing)} is in only one of them")
     _require_mergeable(adapted, embeddings, None)
+    # Ours hold updates alone; peft itself also saves embeddings that have updates.
+    names = [
+        set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=with_embeddings))
+        for with_embeddings in (False, True)
+    ]
+    if stored_names not in names:
+        differing = min(stored_names ^ names[0])
+        raise _wrong_base(base, adapter, f"{differing} is in only one of them")
     save_policy(adapted.merge_and_unload(), tokenizer, out)
 
 
