@@ -1,6 +1,7 @@
 """vLLM's CPU build behind the protocol samples what the other engine samples."""
 
 import random
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
@@ -196,6 +198,43 @@ def test_bad_prompts_are_named_before_anything_is_drawn(engine: Any) -> None:
     with pytest.raises(BadPrompts, match="512 tokens") as caught:
         engine.sample([*requests(2), long], GREEDY, END)
     assert caught.value.problem_ids == ("long",)
+
+
+def changed(checkpoint: Path, folder: Path, edit: Any) -> Path:
+    """Return a copy of a checkpoint with other weights."""
+    shutil.copytree(checkpoint, folder)
+    file = folder / "model.safetensors"
+    save_file(edit(load_file(file)), file, metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("lack", ["layers.1.", "model.norm.weight"])
+def test_a_checkpoint_that_is_not_whole_is_refused(
+    checkpoint: Path, tmp_path: Path, lack: str
+) -> None:
+    folder = changed(
+        checkpoint, tmp_path / "lack", lambda w: {n: t for n, t in w.items() if lack not in n}
+    )
+    with pytest.raises(RestemError, match=f"missing .*{lack}"):
+        load_engine(folder, SETTINGS, 1)
+
+
+@pytest.mark.parametrize("decoding", [GREEDY, RANDOM])
+def test_probabilities_that_are_no_numbers_are_refused(
+    checkpoint: Path, tmp_path: Path, decoding: Decoding
+) -> None:
+    nan = torch.nan
+    folder = changed(
+        checkpoint,
+        tmp_path / "nan",
+        lambda w: w | {"model.norm.weight": w["model.norm.weight"] * nan},
+    )
+    broken = load_engine(folder, SETTINGS, 1)
+    asked = requests(2, decoding.draws)
+    with pytest.raises(RestemError, match="not finite numbers") as caught:
+        drawn(broken, asked, decoding, END)
+    assert str(folder) in caught.value.where
+    assert asked[0].problem_id in caught.value.where or asked[1].problem_id in caught.value.where
 
 
 def test_settings_that_vllm_would_change_silently_are_refused(engine: Any) -> None:

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from restem.artifacts.seals import read_seal
 from restem.artifacts.tables import ALONE, SHARED, SUM, read_rows, read_table
-from restem.config.base import Strict
+from restem.config.base import Strict, share_of
 from restem.policies.flops import Forward
 from restem.policies.manifest import read_policy
 
@@ -39,7 +39,7 @@ class Use(Strict):
 
     def first_problems(self, count: int) -> int:
         """Return how many of `count` problems are used, as the selection of examples counts."""
-        used = round(self.problem_share * count)
+        used = round(share_of(self.problem_share, count))
         return used if self.problems is None else min(used, self.problems)
 
 

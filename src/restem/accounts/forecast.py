@@ -202,9 +202,7 @@ class Forecast:
     def examples(self, policy: Policy) -> float:
         """Return how many examples the selection keeps at most."""
         selection = self.graph.selection(policy)
-        all_problems = self._size(policy.task, "train").problems
-        problems = min(all_problems, selection.problems or all_problems)
-        problems = round(problems * selection.problem_share)
+        problems = selection.first_problems(self._size(policy.task, "train").problems)
         kept = sum(
             self.graph.wanted_draws(policy, source)
             * min(source.draws.window[1] if source.draws.window else problems, problems)

@@ -126,6 +126,7 @@ def table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
             f"a row does not fit the schema of {kind}", str(problem), "this is a bug; report it"
         ) from problem
     _refuse_nulls(content, kind, f"new {kind} table")
+    _refuse_non_finite(content, kind)
     return content
 
 
@@ -242,6 +243,25 @@ def _refuse_nulls(content: pa.Table, kind: str, where: str) -> None:
                 f"a required cell in column {field.name!r} of a {kind} table is empty",
                 f"{where}, row {row}",
                 "delete the file and let the workflow make it again",
+            )
+
+
+def _refuse_non_finite(content: pa.Table, kind: str) -> None:
+    """Refuse numbers that are none, as a broken model or an empty average gives them."""
+    for field in SCHEMAS[kind]:
+        if not pa.types.is_floating(field.type):
+            continue
+        broken = pc.invert(pc.is_finite(content[field.name].fill_null(0.0)))
+        if pc.any(broken).as_py():
+            row = content.slice(broken.to_pylist().index(True), 1).to_pylist()[0]
+            named = (
+                f"{k} {v}" for k, v in row.items() if isinstance(v, str | int) and len(str(v)) < 80
+            )
+            raise RestemError(
+                f"{field.name} is {row[field.name]}",
+                f"new {kind} table, row of {', '.join(named)}",
+                "look for a damaged model or sheet of points among its inputs; if all are right, "
+                "this is a bug: report it",
             )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -27,6 +28,14 @@ class Strict(BaseModel):
         return {
             k: _marked(v, fields[k].annotation) if k in fields else v for k, v in stated.items()
         }
+
+
+def share_of(share: float, count: int) -> Fraction:
+    """Return a share of a count, of the decimal as it was written: 7 % of 100 is 7, and no more.
+
+    The nearest float lies beside most decimals, so that rounding up would give 8.
+    """
+    return Fraction(str(share)) * count
 
 
 class NotANumber:

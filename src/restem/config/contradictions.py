@@ -96,7 +96,7 @@ def _too_many_shots(study: "Study") -> Iterator[str]:
         method, train = study.method_of(name), size(study, variant.task, "train")
         if method.m_step.kind not in ("shots", "prompt") or not train:
             continue
-        used = min(int(method.selection.problem_share * train), method.selection.problems or train)
+        used = method.selection.first_problems(train)
         if method.m_step.shots > used:
             yield (
                 f"variants.{name}: m_step.shots: {method.m_step.shots} examples of different "

@@ -1,10 +1,12 @@
 """Which verified completions are kept as training examples, and with which weights."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from restem.config.base import Strict
+from restem.config.base import Strict, share_of
+
+_MAX_EXPONENT: Final = 80  # exp(88) is more than a loss in float32 can hold
 
 
 class Selection(Strict):
@@ -110,9 +112,16 @@ class Selection(Strict):
             raise ValueError("accumulate: 1 is this iteration alone; name a larger number or all")
         if self.quota == "difficulty" and self.cap is None:
             raise ValueError("quota: difficulty shrinks the cap, so set a cap")
+        if self.weight == "exponential" and 1 / self.beta > _MAX_EXPONENT:
+            raise ValueError(f"beta: exp(1 / beta) is too large a weight below {1 / _MAX_EXPONENT}")
         if self.threshold == []:
             raise ValueError("threshold: a schedule has at least one value")
         return self
+
+    def first_problems(self, count: int) -> int:
+        """Return how many of a split's problems are trained on."""
+        first = round(share_of(self.problem_share, count))
+        return first if self.problems is None else min(first, self.problems)
 
     def at(self, step: int) -> "Selection":
         """Return the selection of one step of a schedule, counted from 0."""

@@ -6,16 +6,18 @@ such a policy, load the weights below it and either add the updates or apply the
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from restem.artifacts.digests import file_digest
 from restem.artifacts.files import read_json
 from restem.errors import RestemError
+from restem.policies.tokenizer import load_tokenizer
+from restem.policies.weights import load_weights
 
 ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
@@ -24,20 +26,15 @@ ADAPTER_BASE: Final = "base.json"
 BASE_NAME: Final = "base_model_name_or_path"
 
 _DOWN, _UP, _PEFT_PREFIX = ".lora_A.weight", ".lora_B.weight", "base_model.model."
+_MORE_THAN_LORA: Final = (
+    "use_rslora", "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modules_to_save",
+    "lora_bias", "bias",
+)  # fmt: skip
 
 
 def load_policy(path: Path) -> tuple[Any, Any]:
     """Load a model in float32 and its tokenizer from a directory; raises RestemError."""
-    try:
-        model = load_model(path, torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise RestemError(
-            f"the checkpoint cannot be loaded: {error}",
-            str(path),
-            "point to a directory with config.json, safetensors weights and a tokenizer",
-        ) from error
-    return model, tokenizer
+    return load_model(path, torch.float32), load_tokenizer(path)
 
 
 def save_policy(model: Any, tokenizer: Any, out: Path) -> None:
@@ -47,22 +44,48 @@ def save_policy(model: Any, tokenizer: Any, out: Path) -> None:
 
 
 def load_model(checkpoint: Path, dtype: torch.dtype) -> Any:
-    """Load a whole model; the updates of an adapter are added to the weights below in float32."""
+    """Load a whole model; the updates of an adapter are added to the weights below in float32.
+
+    Raises RestemError if weights are missing or left over.
+    """
     base = base_of(checkpoint)
     if base is None:
-        return AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
+        return load_weights(checkpoint, dtype=dtype)
+    model = load_weights(base, dtype=torch.float32)
     config, updates = (
         read_json(checkpoint / ADAPTER_CONFIG),
         load_file(checkpoint / ADAPTER_WEIGHTS),
     )
     scale, parameters = config["lora_alpha"] / config["r"], dict(model.named_parameters())
+    stems = sorted({name.removesuffix(_DOWN).removesuffix(_UP) for name in updates})
+    unfit = [stem for stem in stems if not _fits(stem, updates, parameters)]
+    if unfit or (plain := _not_plain(config)):
+        what = f"no layer for {', '.join(unfit)}" if unfit else f"no way to apply {plain}"
+        raise RestemError(
+            f"the adapter cannot be added to the weights below: there is {what}",
+            f"{checkpoint}, above {base}",
+            "run the rule that makes it again, or set training.lora.merged: true",
+        )
     with torch.no_grad():
-        for name in (name for name in updates if name.endswith(_DOWN)):
-            stem = name.removesuffix(_DOWN)
+        for stem in stems:
             weight = parameters[f"{stem.removeprefix(_PEFT_PREFIX)}.weight"]
-            weight += (updates[stem + _UP] @ updates[name]) * scale
+            weight += (updates[stem + _UP] @ updates[stem + _DOWN]) * scale
     return model.to(dtype)
+
+
+def _fits(stem: str, updates: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
+    """Tell whether both matrices of an update are there, and their product has a weight's shape."""
+    weight = parameters.get(f"{stem.removeprefix(_PEFT_PREFIX)}.weight")
+    down, up = updates.get(stem + _DOWN), updates.get(stem + _UP)
+    if weight is None or down is None or up is None:
+        return False
+    return bool((up.shape[0], down.shape[1]) == weight.shape and up.shape[1] == down.shape[0])
+
+
+def _not_plain(config: Mapping[str, Any]) -> str:
+    """Name the settings of peft that make an adapter more than (alpha / r) B A."""
+    more = (name for name in _MORE_THAN_LORA if config.get(name) not in (None, False, "none", {}))
+    return ", ".join(more)
 
 
 def base_of(checkpoint: Path) -> Path | None:

@@ -122,6 +122,17 @@ class PromptTooLong(BadPrompts):
         )
 
 
+def non_finite(policy: str, draws: Sequence[tuple[str, int]]) -> RestemError:
+    """Return the error for a model whose probabilities are no numbers; draws: problem and draw."""
+    named = ", ".join(f"{problem_id} (draw {draw})" for problem_id, draw in draws[:5])
+    more = f" and {len(draws) - 5} more" if len(draws) > 5 else ""
+    return RestemError(
+        "the model's probabilities of the next token are not finite numbers",
+        f"{policy}, at problem {named}{more}",
+        "look for damaged or overflowing weights; float32 overflows less than bfloat16 and float16",
+    )
+
+
 def draw_seed(policy: str, split: str, decoding: str, problem_id: str, draw: int, seed: int) -> int:
     """Return the 63-bit seed that belongs to a draw's address alone.
 

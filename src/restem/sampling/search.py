@@ -8,12 +8,12 @@ judged: this is an E-step.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from restem.config.decoding import Decoding
 from restem.config.method import Search
 from restem.rewards.verifier import Attempt
-from restem.sampling.engine import Completion, Engine, Request, draw_seed
+from restem.sampling.engine import Completion, Engine, PromptTooLong, Request, draw_seed
 from restem.tasks.grading import open_grader
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
@@ -33,6 +33,18 @@ def search(
     task = load_task(settings.task)
     answers = {problem.id: problem.answer or "" for problem in problems}
     split, decoding, seed = settings.address
+    requests = [
+        Request(
+            problem.id,
+            prefix,
+            task.question(problem.question),
+            (0,),
+            (draw_seed(policy, split, f"{decoding}+beam", problem.id, 0, seed),),
+        )
+        for problem in problems
+    ]
+    # Engines check all prompts on the call: what cannot be asked is known before hours of search.
+    engine.sample(requests, settings.decoding, task.stop)
     rows = []
     with open_grader(settings.task, settings.verifier, settings.reward) as grader:
 
@@ -41,27 +53,32 @@ def search(
             return [verdict.reward for verdict in grader.verdicts(attempts)]
 
         beam = BeamSearch(engine, settings.decoding, settings.search, task.stop, judge)
-        for problem in problems:
-            first = draw_seed(policy, split, f"{decoding}+beam", problem.id, 0, seed)
-            question = task.question(problem.question)
-            request = Request(problem.id, prefix, question, (0,), (first,))
+        for request in requests:
             rows += [solution.row("beam", engine.version) for solution in beam.solve(request)]
     return rows
 
 
 @dataclass(frozen=True)
 class Node:
-    """A partial or finished solution; length: its number of tokens."""
+    """A partial or finished solution; length: its number of tokens.
+
+    ended: how it ended, as in `Completion.finish_reason`; None if it can be continued.
+    """
 
     text: str = ""
     length: int = 0
     logprob: float = 0.0
-    finished: bool = False
+    ended: Literal["stop", "length"] | None = None
+    stop_reason: str | None = None
     value: float = 0.0
 
 
 class BeamSearch:
-    """Solve one problem after the other with one engine."""
+    """Solve one problem after the other with one engine.
+
+    A solution ends as a draw does: before the first stop string, also one that two steps write
+    together, at an end-of-text token, after max_tokens, or where the model's context is full.
+    """
 
     def __init__(
         self,
@@ -82,12 +99,11 @@ class BeamSearch:
         none.
         """
         self._sampled_tokens = self._prompt_tokens = depth = 0
-        max_depth = -(-self._decoding.max_tokens // self._search.step_tokens)
         beam = [Node()]
-        while any(not node.finished for node in beam) and depth < max_depth:
-            finished = [node for node in beam if node.finished]
+        while any(node.ended is None for node in beam):
+            ended = [node for node in beam if node.ended]
             continued = self._continued(request, beam, depth)
-            beam = [*finished, *self._valued(request, continued, depth)]
+            beam = [*ended, *self._valued(request, continued, depth)]
             beam.sort(key=lambda node: (-node.value, -node.logprob, node.text))
             beam, depth = beam[: self._search.beams], depth + 1
         return [
@@ -98,56 +114,97 @@ class BeamSearch:
                 text=node.text,
                 tokens=self._sampled_tokens if place == 0 else 0,
                 prompt_tokens=self._prompt_tokens,
-                finish_reason="stop" if node.finished else "length",
-                stop_reason=None,
+                finish_reason=node.ended or "length",
+                stop_reason=node.stop_reason,
                 logprob=node.logprob,
             )
             for place, node in enumerate(beam)
         ]
 
     def _continued(self, request: Request, beam: Sequence[Node], depth: int) -> list[Node]:
-        """Sample continuations of every unfinished node; drop those with equal texts."""
+        """Sample continuations of every node that goes on; drop those with equal texts."""
         by_text: dict[str, Node] = {}
         for place, node in enumerate(beam):
-            if node.finished:
+            if node.ended:
                 continue
-            for step in self._sample(
+            steps = self._sample(
                 request, node, self._search.expansions, self._search.step_tokens, depth, place
-            ):
-                self._prompt_tokens = step.prompt_tokens
-                child = replace(
-                    node,
-                    text=node.text + step.text,
-                    finished=step.finish_reason == "stop",
-                    length=node.length + step.tokens,
-                    logprob=node.logprob + step.logprob,
-                )
+            )
+            if depth == 0:
+                self._prompt_tokens = steps[0].prompt_tokens
+            children = [self._extended(node, step) for step in steps]
+            # Without a step, its own text fills the context: what there is of it stands.
+            for child in children or [replace(node, ended="length")]:
                 by_text.setdefault(child.text, child)
         return list(by_text.values())
+
+    def _extended(self, node: Node, step: Completion, whole: bool = False) -> Node:
+        """Return a node with one more step, or with all of the rest, and how it ended, if it did.
+
+        A step that ended before its time met the end of the context.
+        """
+        length = node.length + step.tokens
+        text, stop_reason = node.text + step.text, step.stop_reason
+        if found := self._first_stop(text + (stop_reason if stop_reason in self._stop else "")):
+            place, stop_reason = found
+            text = text[:place]
+        is_short = step.tokens < self._search.step_tokens or length >= self._decoding.max_tokens
+        ended: Literal["stop", "length"] | None = "length" if whole or is_short else None
+        if found or step.finish_reason == "stop":
+            ended = "stop"
+        if ended is None:  # half a character would be read as a sign of its own
+            text = text.rstrip("\ufffd")
+        logprob = node.logprob + step.logprob
+        return replace(
+            node, text=text, length=length, logprob=logprob, ended=ended, stop_reason=stop_reason
+        )
+
+    def _first_stop(self, text: str) -> tuple[int, str] | None:
+        """Return place and string of the stop where sampling token by token would have ended."""
+        ends = [place + len(s) for s in self._stop if s and (place := text.find(s)) >= 0]
+        if not ends:
+            return None
+        text = text[: min(ends)]
+        return min((place, s) for s in self._stop if s and (place := text.find(s)) >= 0)
 
     def _valued(self, request: Request, nodes: Sequence[Node], depth: int) -> Iterator[Node]:
         """Yield the nodes with their values: the share of their rollouts that is accepted."""
         for place, node in enumerate(nodes):
             texts = [node.text]
-            remaining = self._decoding.max_tokens - node.length
-            if not node.finished and remaining > 0:
+            if node.ended is None:
                 rollouts = self._sample(
-                    request, node, self._search.rollouts, remaining, depth, 1000 + place
+                    request, node, self._search.rollouts, None, depth, 1000 + place
                 )
-                texts = [node.text + rollout.text for rollout in rollouts]
+                texts = [self._extended(node, r, whole=True).text for r in rollouts] or texts
             rewards = self._judge([(request.problem_id, text) for text in texts])
             yield replace(node, value=sum(rewards) / len(rewards))
 
     def _sample(
-        self, request: Request, node: Node, count: int, max_tokens: int, depth: int, place: int
+        self,
+        request: Request,
+        node: Node,
+        count: int,
+        max_tokens: int | None,
+        depth: int,
+        place: int,
     ) -> list[Completion]:
-        """Sample so many completions that follow a node, and count their tokens."""
+        """Sample so many completions that follow a node, and count their tokens.
+
+        max_tokens: of a step; None for all that is left. Returns none where the context is full.
+        """
         address = (str(request.seeds[0]), str(depth), str(place), request.problem_id)
         draws = tuple(range(count))
         seeds = tuple(draw_seed(*address, draw, 0) for draw in draws)
         following = replace(request, prompt=request.prompt + node.text, draws=draws, seeds=seeds)
-        decoding = self._decoding.model_copy(update={"max_tokens": max_tokens})
-        groups = self._engine.sample([following], decoding, self._stop)
+        left = self._decoding.max_tokens - node.length
+        tokens = left if max_tokens is None else min(max_tokens, left)
+        decoding = self._decoding.model_copy(update={"max_tokens": tokens})
+        try:
+            groups = self._engine.sample([following], decoding, self._stop)
+        except PromptTooLong:
+            if not node.text:
+                raise
+            return []
         completions = [completion for group in groups for completion in group]
         self._sampled_tokens += sum(completion.tokens for completion in completions)
         return sorted(completions, key=lambda completion: completion.draw)

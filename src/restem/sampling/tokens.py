@@ -1,24 +1,49 @@
 """Turn prompts into token ids, check them, and find the tokens that they share."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from restem.errors import RestemError
+from restem.policies.tokenizer import start_ids
 from restem.sampling.engine import BadPrompts, PromptTooLong, Request
+
+# Texts of different kinds, of which one is no part of a token with what follows it.
+_ANCHORS: Final = ("a", "\n", "1", ".", "é", "#", " ")
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Return the token ids of each text, with the special tokens that the tokenizer adds."""
-    return [list(ids) for ids in tokenizer(list(texts)).input_ids] if texts else []
+    """Return the token ids of each text, after the tokenizer's start tokens, and without an end.
+
+    Raises RestemError if the tokenizer adds anything else.
+    """
+    if not texts:
+        return []
+    start = start_ids(tokenizer)
+    rows = map(list, tokenizer(list(texts), add_special_tokens=False).input_ids)
+    # A text may begin with the start token already, for instance in a tokenizer's own normaliser.
+    return [ids if start and ids[: len(start)] == start else [*start, *ids] for ids in rows]
+
+
+def encode_after(tokenizer: Any, text: str) -> list[int]:
+    """Return the token ids of a text that goes on from another one.
+
+    At the start of a text many tokenizers add a space, which they do not after an anchor.
+    """
+    for anchor in _ANCHORS:
+        before = list(tokenizer(anchor, add_special_tokens=False).input_ids)
+        both = list(tokenizer(anchor + text, add_special_tokens=False).input_ids)
+        if before and both[: len(before)] == before:
+            return both[len(before) :]
+    return list(tokenizer(text, add_special_tokens=False).input_ids)
 
 
 def encode_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
     """Return the token ids of each prompt; a chat prompt already has its special tokens."""
     texts = [request.prefix + request.prompt for request in requests]
-    if not any(request.chat for request in requests):
-        return encode(tokenizer, texts)
+    plain = [text for text, request in zip(texts, requests, strict=True) if not request.chat]
+    encoded = iter(encode(tokenizer, plain))
     return [
-        list(tokenizer(text, add_special_tokens=not request.chat).input_ids)
+        list(tokenizer(text, add_special_tokens=False).input_ids) if request.chat else next(encoded)
         for text, request in zip(texts, requests, strict=True)
     ]
 
@@ -76,11 +101,13 @@ def shared_length(prompts: Sequence[list[int]]) -> int:
 
 
 def end_ids(generation_config: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Return the token ids that end a text, from the generation config or the tokenizer."""
-    ids = generation_config.eos_token_id
-    if ids is None:
-        ids = tokenizer.eos_token_id
-    return tuple(ids) if isinstance(ids, list) else () if ids is None else (ids,)
+    """Return the token ids that end a text, from the generation config and the tokenizer.
+
+    Training ends its targets with the tokenizer's, so that has to end a text in any case.
+    """
+    stated = generation_config.eos_token_id
+    ids = stated if isinstance(stated, list) else [stated]
+    return tuple(dict.fromkeys(i for i in (*ids, tokenizer.eos_token_id) if i is not None))
 
 
 def context_tokens(model: Any, at_most: int | None = None) -> int | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from restem.answers.equations import all_hold, equations
 from restem.artifacts.tables import KEPT
+from restem.config.base import share_of
 from restem.config.selection import Selection
 from restem.selection import trice
 from restem.selection.reward import Candidate, Rewarded, derived_seed, rewarded
@@ -153,7 +154,7 @@ def _cap(selection: Selection, correct: int, considered: int) -> int | None:
     """
     if selection.cap is None or selection.quota == "equal" or not considered:
         return selection.cap
-    return max(1, math.ceil(selection.cap * (1 - correct / considered)))
+    return max(1, -(-selection.cap * (considered - correct) // considered))
 
 
 def _keep_top(pending: Sequence[_Pending], share: float) -> None:
@@ -161,7 +162,7 @@ def _keep_top(pending: Sequence[_Pending], share: float) -> None:
 
     Equal rewards are ranked by draw before problem, so that no problem is favoured.
     """
-    count = math.ceil(share * len(pending))
+    count = math.ceil(share_of(share, len(pending)))
     ranked = sorted(
         _kept(pending),
         key=lambda item: (-item.reward, item.candidate.draw, item.candidate.problem_id),

@@ -1,6 +1,7 @@
 """Stage base: bring a pretrained model into the one form that all other stages read."""
 
 import shutil
+from pathlib import Path
 from typing import Annotated
 
 from restem.artifacts.store import Job
@@ -32,7 +33,17 @@ def run(
         shutil.rmtree(checkpoint)
     checkpoint.mkdir(parents=True)
     load_source(source.kind).fetch(source, checkpoint)
+    _require_whole(checkpoint)
     report = {"source": source.model_dump(mode="json")}
     write_policy(output, job.provenance, report)
     size = sum(file.stat().st_size for file in checkpoint.iterdir()) / 1e6
     print(f"base: {source.kind} model in {checkpoint} ({size:.1f} MB)", flush=True)
+
+
+def _require_whole(checkpoint: Path) -> None:
+    """Refuse here, before anything is sampled, what no engine could load as it was trained."""
+    from restem.policies.tokenizer import load_tokenizer
+    from restem.policies.weights import require_weights
+
+    require_weights(checkpoint)
+    load_tokenizer(checkpoint)

@@ -86,8 +86,7 @@ def _allowed(
     settings: Settings, problem_ids: Sequence[str], reference: Sequence[Candidate] | None
 ) -> frozenset[str]:
     """Return the ids of the problems to train on."""
-    count = round(settings.selection.problem_share * len(problem_ids))
-    first = problem_ids[:count][: settings.selection.problems]
+    first = problem_ids[: settings.selection.first_problems(len(problem_ids))]
     if reference is None:
         return frozenset(first)
     return frozenset(first) & {d.problem_id for d in reference if d.reward > 0}

@@ -1,7 +1,7 @@
 """Stage samples: sample completions from one policy on one split (first half of an E-step)."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,9 +20,9 @@ from restem.sampling.pool import Key, Pool, keys_of
 from restem.sampling.sampler import Sampler, without_rows
 from restem.sampling.usage import Progress, UsageCounter, sum_usage
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, Resource, stage
-from restem.tasks.problem import SHOT, Problem, of_shard, read_problems
+from restem.tasks.problem import Problem, of_shard, read_problems
 from restem.tasks.registry import load_task
-from restem.tasks.task import Task, few_shot_prefix, hinted
+from restem.tasks.task import Task, few_shot_prefix, hinted, worked_examples
 
 _NAMED = 20  # problems that a message lists by id
 
@@ -121,7 +121,8 @@ def _sample(
     content = manifest.content
     requests = [_request(task, settings, content, prefixes[p.subject], p) for p in chosen]
     if settings.prompt == "chat":
-        requests = _as_chat(requests, task, examples, verify_checkpoint(manifest))
+        turns = {s: worked_examples(task, examples, s) for s in subjects}
+        requests = _as_chat(requests, chosen, turns, verify_checkpoint(manifest))
     pool = Pool(output, _draw_recipe(job))
     usage_before = pool.saved_usage()
     rows = pool.rows({key for request in requests for key in keys_of(request)})
@@ -170,15 +171,23 @@ def _request(task: Task, settings: Settings, policy: str, prefix: str, problem: 
 
 
 def _as_chat(
-    requests: Sequence[Request], task: Task, shots: Sequence[Problem], checkpoint: Path
+    requests: Sequence[Request],
+    problems: Sequence[Problem],
+    shots: Mapping[str, Sequence[tuple[str, str]]],
+    checkpoint: Path,
 ) -> list[Request]:
-    from transformers import AutoTokenizer
-
+    """Return the same draws as turns; shots: the worked examples by the problem's subject."""
+    from restem.policies.tokenizer import load_tokenizer
     from restem.sampling.chat import as_chat
 
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    pairs = [(task.question(s.question), task.answer(s.solutions[SHOT])) for s in shots]
-    return as_chat(requests, pairs, tokenizer, str(checkpoint))
+    tokenizer = load_tokenizer(checkpoint)
+    chat: dict[str, Request] = {}
+    for subject, own in shots.items():
+        ids = {problem.id for problem in problems if problem.subject == subject}
+        asked = [request for request in requests if request.problem_id in ids]
+        turns = as_chat(asked, own, tokenizer, str(checkpoint))
+        chat |= {request.problem_id: request for request in turns}
+    return [chat[request.problem_id] for request in requests]
 
 
 def _draw_recipe(job: Job) -> str:

@@ -151,7 +151,10 @@ class _Judge:
     def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
         effect = self.effect(test, k)
         span = (-float(len(test.minus)), float(len(test.plus)))
-        interval = self._bootstrap.interval(effect.estimate, span, effect.problems)
+        interval, wide = (
+            self._bootstrap.interval(effect.estimate, span, effect.problems, count)
+            for count in (1, tests)
+        )
         return decided(
             self._claim,
             Finding(
@@ -161,7 +164,7 @@ class _Judge:
                 problems=effect.problems,
                 seeds=effect.seeds,
                 trained=len(effect.trained),
-                verdict=self._verdict(interval, effect.estimate, tests),
+                verdict=self._verdict(interval, wide),
             ),
             effect.estimate.distribution.below,
         )
@@ -221,12 +224,10 @@ class _Judge:
             raise Missing(f"no {test.group.kind} {test.group.name!r} on {place[0]}")
         return problems
 
-    def _verdict(self, interval: Row, effect: Estimate, tests: int) -> Verdict:
+    def _verdict(self, interval: Row, wide: Row) -> Verdict:
         """Compare the interval with the margin; with several tests a wider one contradicts."""
-        tail = (1 - self._settings.confidence) / 2 / tests
-        low, high = float(interval["low"]), float(interval["high"])
-        wide_low, wide_high = (effect.distribution.quantile(share) for share in (tail, 1 - tail))
-        return verdict(self._claim, (low, high), (min(wide_low, low), max(wide_high, high)))
+        ends, wide_ends = ((float(one["low"]), float(one["high"])) for one in (interval, wide))
+        return verdict(self._claim, ends, wide_ends)
 
 
 def numbers_of(claim: Claim, test: Contrast) -> list[int]:

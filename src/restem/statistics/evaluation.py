@@ -197,14 +197,15 @@ def comparisons(
 ) -> Iterator[tuple[Measured, Measured, str, int]]:
     """Pair every trained policy with the base model and with each reference's last iteration.
 
-    Both were evaluated in the same way. Yields the quantities that both draws allow, with their k.
+    Both were evaluated in the same way. Yields the quantities that both have, with their k.
     """
     for policy in policies:
         if policy.address["variant"] == BASE:
             continue
         for reference in _references_of(policy, policies, references):
+            both = quantities(reference, settings)
             for name, k in quantities(policy, settings):
-                if reference.halted_everywhere or k <= reference.draws:
+                if reference.halted_everywhere or policy.halted_everywhere or (name, k) in both:
                     yield policy, reference, name, k
 
 

@@ -106,9 +106,9 @@ def _matched(
 ) -> Finding:
     bootstrap = Bootstrap(settings)
     effect, problems, seeds = compare(claim, test, rechecked, bootstrap)
-    interval = bootstrap.interval(effect, (-1.0, 1.0), problems)
-    tail = (1 - settings.confidence) / 2 / len(claim.tests)
-    wide = (effect.distribution.quantile(tail), effect.distribution.quantile(1 - tail))
+    interval, wide = (
+        bootstrap.interval(effect, (-1.0, 1.0), problems, count) for count in (1, len(claim.tests))
+    )
     finding = Finding(
         k=1,
         contrast=contrast(test),
@@ -116,7 +116,7 @@ def _matched(
         problems=problems,
         seeds=seeds,
         trained=len(test.plus) + len(test.minus),
-        verdict=verdict(claim, (interval["low"], interval["high"]), wide),
+        verdict=verdict(claim, *((one["low"], one["high"]) for one in (interval, wide))),
     )
     return decided(claim, finding, effect.distribution.below)
 

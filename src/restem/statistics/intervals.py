@@ -182,9 +182,14 @@ class Bootstrap:
         by_seed = np.where(numbers > 0, sums / np.maximum(numbers, 1.0), overall)
         return np.asarray(by_seed.mean(axis=1), np.float64)
 
-    def interval(self, estimate: Estimate, span: tuple[float, float], n: int) -> dict[str, Any]:
-        """Return estimate, low and high; n: number of problems, span: bounds of a value."""
-        tail, point = (1 - self._settings.confidence) / 2, estimate.point
+    def interval(
+        self, estimate: Estimate, span: tuple[float, float], n: int, tests: int = 1
+    ) -> dict[str, Any]:
+        """Return estimate, low and high; n: number of problems, span: bounds of a value.
+
+        tests: so many intervals are to hold together (Bonferroni).
+        """
+        tail, point = (1 - self._settings.confidence) / 2 / tests, estimate.point
         low, high = (estimate.distribution.quantile(share) for share in (tail, 1 - tail))
         if n == 1 or np.ptp(estimate.resampled) < 1e-9:
             unseen = _unseen(point, span, n, tail)

@@ -57,7 +57,7 @@ def _estimate(
     if not all(groups):
         return {"estimate": None, "low": None, "high": None, "problems": 0}
     parts = [
-        bootstrap.estimate(policy.values(name, k, problems), problems, policy.trainings).times(sign)
+        policy.estimate(name, k, problems, bootstrap).times(sign)
         for problems in groups
         for sign, policy in terms
     ]

@@ -51,12 +51,24 @@ def few_shot_prefix(task: Task, shots: Sequence[Problem], subject: str = "") -> 
 
     subject: of the question, for tasks whose prompts differ by subject.
     """
-    return "".join(
-        shot.solutions.get(INTRO, "") + task.question(shot.question) + task.answer(text)
+    return "".join(asked + answer for asked, answer in worked_examples(task, shots, subject))
+
+
+def worked_examples(
+    task: Task, shots: Sequence[Problem], subject: str = ""
+) -> list[tuple[str, str]]:
+    """Return what the worked examples ask, each with its answer; an introduction is asked too.
+
+    subject: of the question that they precede, for tasks whose prompts differ by subject.
+    """
+    return [
+        (
+            shot.solutions.get(INTRO, "") + task.question(shot.question),
+            task.answer(shot.solutions[SHOT]),
+        )
         for shot in shots
         if not task.shots_by_subject or shot.subject == subject
-        for text in (shot.solutions[SHOT],)
-    )
+    ]
 
 
 def hinted(task: Task, problem: Problem) -> str:

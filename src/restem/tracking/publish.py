@@ -4,9 +4,9 @@ Every policy is first written to a spool: one JSON file with everything that MLf
 including small files. Then the spooled runs are sent. A run that the server took leaves the spool;
 all others stay for the next publication. A server that is down costs seconds and one line.
 
-A policy is one run in MLflow, nested under the run of its study. The tag `restem.key` identifies
-it, and the tag `restem.digest` says what was published. MLflow can change neither parameters nor
-curves, so a policy whose content changed gets a new run, and the old run is deleted.
+A policy is one run in MLflow, nested under the run of its study. The tag `restem.address` says
+which policy of the study it is, and `restem.digest` what was published. MLflow can change neither
+parameters nor curves, so a policy that was made again gets a new run, and the old run is deleted.
 """
 
 import base64
@@ -29,6 +29,7 @@ from restem.config.services import Tracking
 from restem.errors import RestemError
 
 _ARTIFACT_BYTES: Final = 5_000_000
+_NAME_CHARACTERS: Final = 200  # a file name has 255 bytes at most
 _MAX_RUNS: Final = 50_000  # as many as MLflow returns at once
 _ENVIRONMENT: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -94,7 +95,9 @@ def publish(study: str, runs: Sequence[PolicyRun], settings: Tracking, spool: Pa
         return publication
     spool.mkdir(parents=True, exist_ok=True)
     for run in runs:
-        name = re.sub(r"[^\w.-]", "_", f"{study}--{run.address}--{run.key[:12]}")
+        # One file for each policy: what waits there of an older one is replaced.
+        name = re.sub(r"[^\w.-]", "_", f"{study}--{run.address}")
+        name = f"{name[:_NAME_CHARACTERS]}--{digest([study, run.address])[:12]}"
         write_json(spool / f"{name}.json", _payload(study, run))
     _send_spooled(study, settings.experiment, spool, publication)
     print(publication.line, flush=True)
@@ -252,12 +255,13 @@ class _Server:
 
     def put(self, payload: Mapping[str, Any]) -> str:
         """Make the server hold this run exactly once; return created, updated or unchanged."""
-        digests = self._digests.get((payload["key"], payload["name"]), {})
+        digests = self._digests.get(payload["name"], {})
         same = [run for run, published in digests.items() if published == payload["digest"]][:1]
         current = same or [self._create(payload)]
         for run in digests:
             if run not in current:
                 self._client.delete_run(run)
+        self._digests[payload["name"]] = {current[0]: payload["digest"]}
         return "unchanged" if same else "updated" if digests else "created"
 
     def _find_experiment(self, name: str, uri: str, spool: Path) -> str:
@@ -278,13 +282,13 @@ class _Server:
         self._client.set_terminated(run)
         return str(run)
 
-    def _find_digests(self) -> dict[tuple[str, str], dict[str, str | None]]:
-        """Return what was published of the study: digest by run, by key and address."""
+    def _find_digests(self) -> dict[str, dict[str, str | None]]:
+        """Return what was published of the study: digest by run, by address."""
         query = f"tags.`mlflow.parentRunId` = '{self._study}' and tags.`restem.kind` = 'policy'"
-        digests: dict[tuple[str, str], dict[str, str | None]] = {}
+        digests: dict[str, dict[str, str | None]] = {}
         for run in self._client.search_runs([self._experiment], query, max_results=_MAX_RUNS):
             tags = run.data.tags
-            digests_by_run = digests.setdefault((tags["restem.key"], tags["restem.address"]), {})
+            digests_by_run = digests.setdefault(tags["restem.address"], {})
             digests_by_run[run.info.run_id] = tags.get("restem.digest")
         return digests
 

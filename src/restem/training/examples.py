@@ -8,7 +8,7 @@ from typing import Any
 
 from restem.config.training import Training
 from restem.errors import RestemError
-from restem.sampling.tokens import encode
+from restem.sampling.tokens import encode, encode_after
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ def _tokenise(examples: Sequence[Example], tokenizer: Any, end_of_text: bool) ->
     for start, whole, example in zip(starts, wholes, examples, strict=True):
         prompt = prompts[start]
         # The policy continues the prompt's tokens, so these must be as in sampling. If a token of
-        # the joined text spans prompt and target, the target is tokenised on its own.
+        # the joined text spans prompt and target, the target's text is tokenised apart.
         if whole[: len(prompt)] == prompt:
             target = whole[len(prompt) :]
         else:
-            target = list(tokenizer(example.target, add_special_tokens=False).input_ids)
+            target = encode_after(tokenizer, example.target)
         encoded.append(Encoded(prompt, target + end, example.weight, example.prefix))
     return encoded

@@ -55,7 +55,9 @@ def fine_tune(
         if processes.rank == 0:
             if full_weights is not None:
                 model, tokenizer, adapted = _load(start, settings)
-                model.load_state_dict(full_weights, strict=False)
+                # Of a model with adapters only these were trained; the others are as at the start.
+                left_over = model.load_state_dict(full_weights, strict=False).unexpected_keys
+                assert not left_over, f"weights of no layer: {left_over}"
             saved = getattr(torch, settings.save_dtype)
             if adapted is None:
                 save_policy(model.to(saved), tokenizer, out)

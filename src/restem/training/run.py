@@ -268,6 +268,7 @@ class TrainingRun:
         if state is None:
             return
         self.report = TrainingReport.of(state["report"])
+        self._require_fitting(state)
         self._set_weights(state["weights"])
         self.best_weights = state["kept"]
         own = self.processes.own_value(state["processes"])
@@ -276,6 +277,20 @@ class TrainingRun:
         if own["random_cuda"] is not None:
             torch.cuda.set_rng_state(own["random_cuda"], self.model.device)
         self._print(f"resumed after step {self.report.steps} of {self.report.steps_planned}")
+
+    def _require_fitting(self, state: dict[str, Any]) -> None:
+        """Refuse a state with other weights: copying would leave some out, or repeat numbers."""
+        shapes = {name: parameter.shape for name, parameter in self.weights.items()}
+        for stored in (state["weights"], state["kept"] or self.weights):
+            differing = shapes.items() ^ {n: t.shape for n, t in stored.items()}.items()
+            if differing:
+                names = sorted({name for name, _ in differing})
+                raise RestemError(
+                    "the saved state of this fine-tuning has other weights than the model: "
+                    + ", ".join(names[:8]),
+                    str(self.store and self.store.folder),
+                    "delete this folder: the fine-tuning then begins anew",
+                )
 
     def _newest_state(self) -> dict[str, Any] | None:
         """Return the newest state that all processes have: a kill may have left one behind."""

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from restem.config.base import share_of
 from restem.config.training import Training
 from restem.training.examples import Encoded
 
@@ -65,7 +66,7 @@ def epoch_batches(
 
 def rate_factor(settings: Training, step: int, steps: int) -> float:
     """Return the learning rate at a step, counted from 0, as a factor of its peak."""
-    warmup = math.ceil(settings.warmup_share * steps)
+    warmup = math.ceil(share_of(settings.warmup_share, steps))
     if step < warmup:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)

@@ -32,7 +32,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if pa.types.is_string(kind):
         return text
     if pa.types.is_floating(kind):
-        return st.floats(allow_nan=False) | st.just(-0.0)
+        return st.floats(allow_nan=False, allow_infinity=False) | st.just(-0.0)
     if pa.types.is_boolean(kind):
         return st.booleans()
     return st.integers(-(2**31), 2**31 - 1) | st.just(0)
@@ -305,3 +305,24 @@ def test_equal_rows_make_equal_bytes(tmp_path: Path) -> None:
     for path in (first, second):
         write_table(path, "samples", table("samples", example("samples")), {"b": 1, "a": 2})
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        k
+        for k in SCHEMAS
+        if "logprob" in SCHEMAS[k].names
+        or k in ("rewards", "examples", "metrics", "summary", "lifts", "breakdown", "claims")
+    ],
+)
+def test_numbers_that_are_none_are_refused_with_their_row(kind: str, value: float) -> None:
+    floats = [f.name for f in SCHEMAS[kind] if pa.types.is_floating(f.type)]
+    assert floats
+    for name in floats:
+        rows = [row | ({"greedy": True} if "greedy" in row else {}) for row in example(kind)]
+        rows[1][name] = value
+        with pytest.raises(RestemError, match=f"{name} is {value}") as caught:
+            table(kind, rows)
+        assert " 1" in caught.value.where

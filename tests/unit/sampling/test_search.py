@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from restem.config.decoding import Decoding
 from restem.config.method import Search
-from restem.sampling.engine import Completion, Request
+from restem.sampling.engine import Completion, PromptTooLong, Request
 from restem.sampling.search import BeamSearch
 
 SAMPLED = Decoding(draws=1, temperature=0.7, max_tokens=6)
@@ -81,3 +83,152 @@ def test_tokens_of_the_whole_search_are_counted_once() -> None:
 
 def test_the_same_request_finds_the_same() -> None:
     assert solve("bb", beams=2) == solve("bb", beams=2)
+
+
+class ScriptedEngine:
+    """Write one script letter by letter, as a model with a context and stop strings would.
+
+    A token is a letter. A text before the stop string is returned without it; only what one call
+    sampled is searched, as engines do.
+    """
+
+    name = "scripted"
+    version = "1"
+
+    def __init__(self, script: str, context: int = 1000, ends: bool = False) -> None:
+        self.script, self.context, self.ends = script, context, ends
+        self.prompts: list[str] = []
+        self.longest = 0
+
+    def sample(
+        self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
+    ) -> Iterator[list[Completion]]:
+        long = [r.problem_id for r in requests if len(r.prompt) >= self.context]
+        if long:
+            raise PromptTooLong(long, self.context)
+        return iter([[self._completion(r, d, decoding, stop) for d in r.draws] for r in requests])
+
+    def _completion(
+        self, request: Request, draw: int, decoding: Decoding, stop: tuple[str, ...]
+    ) -> Completion:
+        place = len(request.prompt) - len(ASK)
+        self.prompts.append(request.prompt)
+        room = self.context - len(request.prompt)
+        text = self.script[place : place + min(decoding.max_tokens, room)]
+        tokens, reason, stopped = len(text), "length", None
+        self.longest = max(self.longest, place + tokens)
+        cut = first_stop(text, stop)
+        if cut:
+            text, stopped = cut
+            tokens, reason = len(text) + len(stopped), "stop"
+        if reason == "length" and self.ends and place + tokens == len(self.script):
+            tokens, reason, stopped = tokens + 1, "stop", "<eos>"
+        prompt = len(request.prompt)
+        return Completion(
+            request.problem_id, draw, 0, text, tokens, prompt, reason, stopped, -float(tokens)
+        )
+
+
+def first_stop(text: str, stop: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the text before the stop string that is complete first, and that string."""
+    for end in range(len(text) + 1):
+        cuts = [(text.index(one), one) for one in stop if one in text[:end]]
+        if cuts:
+            return text[: min(cuts)[0]], min(cuts)[1]
+    return None
+
+
+ASK = "ask "
+LONG = "abcdefghijklmnopqrstuvwxyz"
+
+
+def scripted(
+    engine: ScriptedEngine, max_tokens: int = 100, stop: tuple[str, ...] = ("##",), **search: int
+) -> Completion:
+    settings = Search(**{"beams": 1, "expansions": 1, "rollouts": 1, "step_tokens": 4, **search})
+    judged: list[str] = []
+
+    def judge(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        judged.extend(text for _, text in pairs)
+        return [0.0 for _ in pairs]
+
+    decoding = Decoding(draws=1, temperature=0.7, max_tokens=max_tokens)
+    beam = BeamSearch(engine, decoding, settings, stop, judge)
+    [solution] = beam.solve(Request("p", "", ASK, (0,), (7,)))
+    assert not any(string in text for text in judged for string in stop)
+    return solution
+
+
+@pytest.mark.parametrize("step", range(1, 9))
+@pytest.mark.parametrize("place", range(1, 6))
+def test_a_stop_string_ends_a_solution_wherever_the_steps_part_it(step: int, place: int) -> None:
+    script = LONG[:place] + "#STOP#" + LONG
+    solution = scripted(ScriptedEngine(script), stop=("STOP#", "#STOP"), step_tokens=step)
+    assert (solution.text, solution.finish_reason) == (LONG[:place], "stop")
+    assert solution.stop_reason == "#STOP"
+
+
+def test_the_first_of_several_stop_strings_counts() -> None:
+    solution = scripted(ScriptedEngine("abcXYdeZZ" + LONG), stop=("ZZ", "XY"), step_tokens=2)
+    assert (solution.text, solution.stop_reason) == ("abc", "XY")
+
+
+@pytest.mark.parametrize("most", range(1, 14))
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 20])
+def test_no_step_goes_beyond_the_longest_completion(most: int, step: int) -> None:
+    engine = ScriptedEngine(LONG)
+    solution = scripted(engine, max_tokens=most, step_tokens=step)
+    assert solution.text == LONG[:most]
+    assert (solution.finish_reason, solution.stop_reason) == ("length", None)
+    assert engine.longest == most
+
+
+@pytest.mark.parametrize("context", range(5, 16))
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 20])
+def test_a_solution_that_fills_the_context_ends_there(context: int, step: int) -> None:
+    solution = scripted(ScriptedEngine(LONG, context), step_tokens=step)
+    assert solution.text == LONG[: context - len(ASK)]
+    assert (solution.finish_reason, solution.stop_reason) == ("length", None)
+
+
+def test_an_end_of_text_token_is_the_reason_why_a_solution_stops() -> None:
+    solution = scripted(ScriptedEngine("abcdef", ends=True))
+    assert (solution.text, solution.finish_reason, solution.stop_reason) == (
+        "abcdef", "stop", "<eos>",
+    )  # fmt: skip
+
+
+def test_half_a_character_is_no_part_of_the_next_prompt() -> None:
+    engine = ScriptedEngine("abc\ufffd" + LONG)
+    scripted(engine, max_tokens=6)
+    assert {prompt.count("\ufffd") for prompt in engine.prompts} == {0}
+
+
+def test_the_prompt_of_a_solution_is_that_of_its_request() -> None:
+    assert scripted(ScriptedEngine(LONG), max_tokens=20).prompt_tokens == len(ASK)
+
+
+def test_a_prompt_that_fills_the_context_is_refused() -> None:
+    with pytest.raises(PromptTooLong):
+        scripted(ScriptedEngine(LONG, context=4))
+
+
+@given(
+    st.text("ab#\n", max_size=24),
+    st.integers(1, 6),
+    st.integers(1, 30),
+    st.integers(5, 30),
+    st.sampled_from([("##",), ("#\n", "\n#"), ("ab#ab",), ("\n\n\n",), ()]),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_search_with_one_path_writes_what_a_draw_writes(
+    script: str, step: int, most: int, context: int, stop: tuple[str, ...]
+) -> None:
+    script += "z" * 40
+    found = scripted(ScriptedEngine(script, context), most, stop, step_tokens=step)
+    decoding = Decoding(draws=1, temperature=0.7, max_tokens=most)
+    asked = [Request("p", "", ASK, (0,), (0,))]
+    [[drawn]] = ScriptedEngine(script, context).sample(asked, decoding, ())
+    cut = first_stop(drawn.text, stop)
+    expected = (cut[0], "stop", cut[1]) if cut else (drawn.text, "length", None)
+    assert (found.text, found.finish_reason, found.stop_reason) == expected

@@ -1,9 +1,11 @@
+import copy
 import functools
 import random
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -267,14 +269,14 @@ def test_too_long_prompts_are_named_before_anything_is_drawn(model: Any, tokeniz
     assert "160 tokens" in caught.value.what
 
 
-def test_empty_prompt_is_refused(model: Any) -> None:
-    class Bare:
-        def __call__(self, texts: list[str]) -> Any:
-            return type("Encoding", (), {"input_ids": [[] for _ in texts]})
-
-    engine = TransformersEngine(model, Bare())
+def test_empty_prompt_is_refused(model: Any, tokenizer: Any) -> None:
+    bare = copy.deepcopy(tokenizer)
+    bare.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A", special_tokens=[]
+    )
+    engine = TransformersEngine(model, bare)
     with pytest.raises(RestemError, match="nothing to continue"):
-        engine.sample(requests(prompts=["a"]), GREEDY, ())
+        engine.sample(requests(prefix="", prompts=[""]), GREEDY, ())
 
 
 def test_nothing_asked_gives_nothing(model: Any, tokenizer: Any) -> None:
@@ -389,3 +391,69 @@ def test_other_errors_are_not_taken_for_memory(
     monkeypatch.setattr(model, "forward", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         drawn(engine, requests(1))
+
+
+# ---- numbers that are none ----
+
+
+def broken(model: Any, edit: Any) -> Any:
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        edit(changed)
+    return changed
+
+
+BREAKS = {
+    "a weight": lambda m: m.model.layers[0].mlp.up_proj.weight[3, 3].fill_(torch.nan),
+    "the norm": lambda m: m.model.norm.weight.fill_(torch.nan),
+    "an infinite output": lambda m: m.lm_head.weight[5].fill_(torch.inf),
+    "one token's output": lambda m: m.lm_head.weight[7].fill_(torch.nan),
+    "all outputs": lambda m: m.lm_head.weight.fill_(-torch.inf),
+    "overflow": lambda m: m.lm_head.weight.mul_(1e38).mul_(10),
+}
+
+
+@pytest.mark.parametrize(
+    "decoding", [GREEDY, RANDOM, Decoding(draws=2, temperature=1, max_tokens=5)]
+)
+@pytest.mark.parametrize("what", BREAKS)
+def test_probabilities_that_are_no_numbers_are_refused(
+    model: Any, tokenizer: Any, decoding: Decoding, what: str
+) -> None:
+    changed = broken(model, BREAKS[what])
+    changed.config.name_or_path = "results/policy/checkpoint"
+    engine = TransformersEngine(changed, tokenizer)
+    with pytest.raises(RestemError, match="not finite numbers") as caught:
+        drawn(engine, requests(decoding.draws), decoding)
+    assert caught.value.where.startswith("results/policy/checkpoint, at problem ")
+    assert any(f"{prompt} (draw 0)" in caught.value.where for prompt in PROMPTS)
+
+
+def test_only_the_problems_whose_numbers_are_none_are_named(model: Any, tokenizer: Any) -> None:
+    rare = tokenizer("e", add_special_tokens=False).input_ids[0]
+
+    def edit(changed: Any) -> None:
+        changed.model.embed_tokens.weight[rare] = torch.nan
+
+    engine = TransformersEngine(broken(model, edit), tokenizer)
+    decoding = Decoding(draws=1, temperature=0, max_tokens=1)
+    with pytest.raises(RestemError, match="not finite") as caught:
+        drawn(engine, requests(prompts=["ab", "fe", "ddd"], prefix="ab# "), decoding)
+    assert "problem fe (draw 0)" in caught.value.where
+    assert "ddd" not in caught.value.where
+    assert drawn(engine, requests(prompts=["ab", "ddd"], prefix="ab# "), decoding)
+
+
+def test_rows_that_have_ended_may_run_on_to_anything(model: Any, tokenizer: Any) -> None:
+    """What a slot computes after its completion has ended is no part of any completion."""
+    end = tokenizer.eos_token_id
+
+    def edit(changed: Any) -> None:
+        changed.model.embed_tokens.weight[end] = torch.nan
+
+    decoding = Decoding(draws=8, temperature=1.5, max_tokens=60)
+    expected = drawn(TransformersEngine(model, tokenizer), requests(8), decoding)
+    assert {c.finish_reason for c in expected.values()} == {"stop", "length"}
+    assert (
+        drawn(TransformersEngine(broken(model, edit), tokenizer), requests(8), decoding) == expected
+    )

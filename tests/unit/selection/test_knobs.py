@@ -1,13 +1,17 @@
 """Each knob of selection does what the method it comes from says, on problems checked by hand."""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from restem.accounts.costs import Use
 from restem.artifacts.tables import KEPT
+from restem.config.base import share_of
 from restem.config.selection import Selection
 from restem.selection.decide import (
     BELOW,
@@ -268,3 +272,56 @@ def test_three_times_the_draws_begin_with_the_first_third(values: list[float], c
     tripled = third + [candidate(len(values) + i, 1.0) for i in range(2 * len(values))]
     looked_at = decide(tripled, select(cap=cap, draws=len(values)), SEED)
     assert looked_at[: len(third)] == decide(third, select(cap=cap), SEED)
+
+
+# ---- shares and quotas are exact ----
+
+
+@pytest.mark.parametrize("draws", [10, 20, 30, 50, 100, 1000])
+def test_a_quota_follows_from_the_share_and_not_from_the_number_of_draws(draws: int) -> None:
+    candidates = [candidate(i, float(i < draws * 7 // 10)) for i in range(draws)]
+    assert len(kept(decide(candidates, select(cap=10, quota="difficulty"), SEED))) == 3
+
+
+@given(st.integers(1, 20), st.integers(1, 200), st.data())
+def test_a_quota_is_the_least_whole_number_that_is_enough(cap: int, draws: int, data: Any) -> None:
+    correct = data.draw(st.integers(0, draws))
+    candidates = [candidate(i, float(i < correct)) for i in range(draws)]
+    chosen = len(kept(decide(candidates, select(cap=cap, quota="difficulty"), SEED)))
+    exact = Fraction(cap * (draws - correct), draws)
+    assert chosen == min(correct, max(1, math.ceil(exact)))
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "expected"),
+    [(0.07, 100, 7), (0.14, 50, 7), (0.28, 25, 7), (0.55, 100, 55), (0.071, 100, 8), (1.0, 9, 9)],
+)
+def test_a_global_share_keeps_what_it_says(share: float, count: int, expected: int) -> None:
+    candidates = [candidate(i, problem=f"p{i}") for i in range(count)]
+    assert len(kept(decide(candidates, select(top_share=share), SEED))) == expected
+
+
+@given(st.integers(1, 1000), st.integers(1, 1000))
+def test_a_share_in_thousandths_is_exact(thousandths: int, count: int) -> None:
+    share = float(f"0.{thousandths:03d}" if thousandths < 1000 else "1")
+    assert share_of(share, count) == Fraction(thousandths * count, 1000)
+
+
+@pytest.mark.parametrize(
+    ("share", "problems", "count", "expected"),
+    [(0.29, None, 100, 29), (0.57, None, 100, 57), (0.5, 100, 1000, 100), (0.5, 600, 1000, 500)],
+)
+def test_all_who_ask_get_the_same_number_of_problems(
+    share: float, problems: int | None, count: int, expected: int
+) -> None:
+    selection = select(problem_share=share, problems=problems)
+    assert selection.first_problems(count) == expected
+    use = Use(path="s", problem_share=share, problems=problems)
+    assert use.first_problems(count) == expected
+
+
+@pytest.mark.parametrize("beta", [0.001, 0.01])
+def test_weights_that_no_number_can_hold_are_refused(beta: float) -> None:
+    with pytest.raises(ValidationError, match="too large a weight"):
+        select(weight="exponential", beta=beta)
+    assert select(weight="exponential", beta=0.02)

@@ -279,3 +279,18 @@ def test_a_claim_on_votes_is_untested_where_the_study_counts_none() -> None:
     [outcome] = judge([stated], [*curve("base", 0, 4), *curve("rest-em", 4, 8)], SETTINGS)
     assert outcome.verdict == "untested"
     assert "no k" in worded(outcome, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("problems", "tests", "expected"),
+    [(5, 1, "inconclusive"), (6, 1, "contradicted"), (6, 4, "inconclusive"),
+     (7, 4, "inconclusive"), (8, 4, "contradicted"), (8, 20, "inconclusive")],
+)  # fmt: skip
+def test_several_tests_make_a_contradiction_harder_where_nothing_varies(
+    problems: int, tests: int, expected: str
+) -> None:
+    """All of so many problems differ: of others, 1 - (0.025 / tests)^(1 / n) may not."""
+    none, every = rows("base", 0.0, problems, 0), rows("rest-em", 1.0, problems)
+    sides = {"plus": ["S/rest-em/last"], "minus": ["S/base"]}
+    [outcome] = judge([claim(expect="below", tests=[sides] * tests)], [*none, *every], SETTINGS)
+    assert outcome.verdict == expected

@@ -194,3 +194,17 @@ def test_a_claim_that_no_rate_could_answer_is_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=message):
         claim(**changes)
+
+
+@pytest.mark.parametrize(
+    ("problems", "tests", "expected"),
+    [(5, 1, "inconclusive"), (6, 1, "contradicted"), (6, 4, "inconclusive"),
+     (8, 4, "contradicted")],
+)  # fmt: skip
+def test_several_tests_on_the_same_problems_count_where_nothing_varies(
+    problems: int, tests: int, expected: str
+) -> None:
+    wrong = recheck("star", "rationalised", 100.0, range(problems))
+    right = recheck("rest-em", "first try", 0.0, range(problems))
+    stated = claim(tests=[MATCHED] * tests, expect="below")
+    assert judge_rates(stated, [], SETTINGS, [*wrong, *right]).verdict == expected

@@ -137,3 +137,38 @@ def test_seeds_widen_the_interval_by_their_own_spread() -> None:
         for result in (alike, apart)
     ]
     assert widths[1] > widths[0]
+
+
+def test_the_mean_of_points_that_a_human_gave_is_one_of_points() -> None:
+    points = {"a": [6, 6], "b": [4, 4, 4]}
+    graded = [
+        row | {"points": points[row["subject"]][int(row["problem_id"][-1])], "of": 10.0}
+        for row in rows("base", {"a": (0, 2), "b": (0, 3)}, iteration=0)
+    ]
+    estimates = break_down(graded, SETTINGS, ())
+    by_quantity = {r["quantity"]: r["estimate"] for r in estimates if r["group"] == MEAN}
+    assert by_quantity == {"accuracy": 0.0, "score": pytest.approx(0.5)}
+    better = [
+        row | {"variant": "rest-em", "iteration": 1, "points": row["points"] + 2} for row in graded
+    ]
+    [lift] = [
+        row
+        for row in break_down([*graded, *better], SETTINGS, ())
+        if row["group"] == MEAN and row["reference"] == "base" and row["quantity"] == "score"
+    ]
+    assert lift["estimate"] == pytest.approx(0.2)
+
+
+def test_the_mean_of_points_weighs_the_questions_of_a_group_by_their_points() -> None:
+    of = {"a": [2, 18], "b": [10, 10]}
+    graded = [
+        row
+        | {"points": (place := int(row["problem_id"][-1])) * 1.0 * of[row["subject"]][place]}
+        | {"of": float(of[row["subject"]][place])}
+        for row in rows("base", {"a": (0, 2), "b": (0, 2)}, iteration=0)
+    ]
+    [mean] = [
+        row for row in break_down(graded, SETTINGS, ())
+        if row["group"] == MEAN and row["quantity"] == "score"
+    ]  # fmt: skip
+    assert mean["estimate"] == pytest.approx((0.9 + 0.5) / 2)

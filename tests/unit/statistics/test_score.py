@@ -92,3 +92,11 @@ def test_a_lift_is_the_difference_of_two_scores() -> None:
     assert lift["low"] <= 0.3 <= lift["high"]
     table("summary", summarise(rows, QUICK))
     table("lifts", lifts(rows, QUICK, ()))
+
+
+@pytest.mark.parametrize("ungraded", ["base", "rest-em"])
+def test_of_policies_that_were_not_both_graded_there_is_no_lift_of_scores(ungraded: str) -> None:
+    rows = exam([1, 8], [4, 16]) + exam([3, 12], [4, 16], variant="rest-em", iteration=1)
+    no_points = {"points": None, "of": None}
+    rows = [row | no_points if row["variant"] == ungraded else row for row in rows]
+    assert {row["quantity"] for row in lifts(rows, QUICK, ())} == {"pass@1"}

@@ -125,6 +125,42 @@ def test_a_policy_whose_content_changed_is_updated(spool: Path) -> None:
     assert item.data.params == {"learning_rate": "0.002"}
 
 
+def test_a_policy_that_was_made_again_leaves_no_old_run(spool: Path) -> None:
+    publish("demo", RUNS, Tracking(), spool)
+    again = run(key="another content", metrics={"test/pass@8": 0.75})
+    assert publish("demo", [again], Tracking(), spool).outcomes == {"updated": 1}
+    assert len(published(spool)) == 1 + len(RUNS)  # and names are unique
+    item = published(spool)["sums/S/rest-em/seed-0/iter-1"]
+    assert item.data.tags["restem.key"] == "another content"
+    assert item.data.metrics["test/pass_at_8"] == 0.75
+
+
+def test_of_a_policy_that_was_made_again_while_the_server_was_down_the_last_is_sent(
+    spool: Path,
+) -> None:
+    down = Tracking(uri=f"http://127.0.0.1:{closed_port()}")
+    for key in ("c", "a", "b"):
+        publish("demo", [run(key=key)], down, spool)
+    assert spooled(spool) == 1
+    assert publish("demo", [], Tracking(), spool).outcomes == {"created": 1}
+    assert published(spool)["sums/S/rest-em/seed-0/iter-1"].data.tags["restem.key"] == "b"
+
+
+def test_the_longest_names_that_a_study_may_have_are_published(spool: Path) -> None:
+    study, names = "s" * 64, "/".join(["n" * 64] * 3)
+    runs = [run(address=f"{names}/seed-{seed}/iter-1") for seed in (0, 1)]
+    down = Tracking(uri=f"http://127.0.0.1:{closed_port()}")
+    assert publish(study, runs, down, spool).waiting == spooled(spool) == 2
+
+
+def test_another_policy_of_the_study_keeps_its_run(spool: Path) -> None:
+    publish("demo", RUNS, Tracking(), spool)
+    publish("demo", [run("rest", key="key-rest-em-1")], Tracking(), spool)
+    assert set(published(spool)) == {"demo", "sums/S/rest/seed-0/iter-1"} | {
+        item.address for item in RUNS
+    }
+
+
 def test_a_run_that_was_cut_short_is_replaced(spool: Path) -> None:
     publish("demo", RUNS, Tracking(), spool)
     half = published(spool)["sums/S/rest-em/seed-0/iter-1"].info.run_id

@@ -1,9 +1,12 @@
 import copy
 import hashlib
+import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -169,3 +172,90 @@ def test_an_adapter_does_not_stand_on_another_one(alone: Path, tmp_path: Path) -
         trained(alone, tmp_path / "out", alone_settings())
     trained(alone, tmp_path / "whole")  # merged, it does
     assert load_policy(tmp_path / "whole")
+
+
+@pytest.fixture(scope="module")
+def tied(base: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a base model whose input and output embeddings are one tensor."""
+    model, _ = load_policy(base)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    folder = tmp_path_factory.mktemp("tied") / "base"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def of_targets(*targets: str, merged: bool = True) -> Training:
+    return SETTINGS.model_copy(update={"lora": Lora(rank=4, targets=targets, merged=merged)})
+
+
+@pytest.mark.parametrize("merged", [True, False])
+@pytest.mark.parametrize("targets", [("lm_head",), ("embed_tokens",), ("q_proj", "lm_head")])
+def test_an_adapter_of_tied_embeddings_is_refused(
+    tied: Path, tmp_path: Path, targets: tuple[str, ...], merged: bool
+) -> None:
+    with pytest.raises(RestemError, match="input and output share these weights") as caught:
+        trained(tied, tmp_path / "out", of_targets(*targets, merged=merged))
+    assert targets[-1] in caught.value.what
+
+
+def test_other_layers_of_a_model_with_tied_embeddings_can_be_adapted(
+    tied: Path, tmp_path: Path
+) -> None:
+    trained(tied, tmp_path / "out")
+    merge(tied, tmp_path / "out/adapter", tmp_path / "merged")
+    assert weights(tmp_path / "merged").keys() == weights(tied).keys()
+
+
+@pytest.mark.parametrize("targets", [("lm_head",), ("embed_tokens",), ("lm_head", "embed_tokens")])
+def test_embeddings_of_their_own_are_saved_as_they_were_validated(
+    base: Path, tmp_path: Path, targets: tuple[str, ...]
+) -> None:
+    validated = []
+    ids = torch.tensor([[1, 4, 5, 6, 7]])
+    fine_tune(
+        base, EXAMPLES, of_targets(*targets), 0, 1,
+        lambda model, _: validated.append(model(input_ids=ids).logits.clone()) or 0.0,
+        tmp_path / "out", lambda _: None,
+    )  # fmt: skip
+    saved = load_policy(tmp_path / "out")[0](input_ids=ids).logits
+    assert not torch.allclose(validated[0], validated[-1], atol=1e-3)
+    assert torch.allclose(saved, validated[-1], atol=1e-5)
+    merge(base, tmp_path / "out/adapter", tmp_path / "merged")
+    assert all(
+        torch.equal(tensor, weights(tmp_path / "out")[name])
+        for name, tensor in weights(tmp_path / "merged").items()
+    )
+
+
+def test_an_adapter_of_input_embeddings_cannot_stand_alone(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(RestemError, match="embed_tokens can only be merged"):
+        trained(base, tmp_path / "out", of_targets("embed_tokens", merged=False))
+
+
+@pytest.mark.parametrize("settings", [{"targets": ["lm_head"]}, {"modules_to_save": ["lm_head"]}])
+def test_a_foreign_adapter_of_tied_embeddings_is_not_merged(
+    tied: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    model, _ = load_policy(tied)
+    config = peft.LoraConfig(
+        r=4, target_modules=settings.get("targets", ["q_proj"]), task_type="CAUSAL_LM",
+        modules_to_save=settings.get("modules_to_save"),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peft.get_peft_model(model, config).save_pretrained(tmp_path / "foreign")
+    with pytest.raises(RestemError, match="input and output share these weights"):
+        merge(tied, tmp_path / "foreign", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_an_adapter_that_peft_would_ignore_are_refused(
+    base: Path, policy: Path, tmp_path: Path
+) -> None:
+    foreign = shutil.copytree(policy / "adapter", tmp_path / "foreign")
+    config = json.loads((foreign / "adapter_config.json").read_text())
+    (foreign / "adapter_config.json").write_text(json.dumps({**config, "of_the_future": 3}))
+    with pytest.raises(RestemError, match="of_the_future"):
+        merge(base, foreign, tmp_path / "out")

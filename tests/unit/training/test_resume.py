@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from restem.config.training import Training
+from restem.errors import RestemError
 from restem.training.examples import Example
 from restem.training.loop import fine_tune
 from restem.training.run import TrainingReport
@@ -184,3 +185,28 @@ def test_sigkill_at_random_moments(base: Path, tmp_path: Path) -> None:
     Trainer(base, tmp_path / "part").run()
     assert digests(tmp_path / "part/out") == digests(tmp_path / "whole/out")
     assert not (tmp_path / "part/state").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda w: {n: t for n, t in w.items() if "norm" not in n}, "model.norm.weight"),
+        (lambda w: {**w, "model.layers.7.up.weight": torch.zeros(3)}, "model.layers.7.up.weight"),
+        (lambda w: {**w, "model.norm.weight": torch.zeros(1)}, "model.norm.weight"),
+    ],
+)
+@pytest.mark.parametrize("part", ["weights", "kept"])
+def test_a_state_of_other_weights_is_refused(
+    base: Path, tmp_path: Path, part: str, change: Any, named: str
+) -> None:
+    trainer = Trainer(base, tmp_path)
+    with pytest.raises(Kill):
+        trainer.run(die_at_save=2)
+    store = StateStore(tmp_path / "state", "k", 0.0)
+    state = next(iter(store.states()))
+    assert state[part]
+    store.save({**state, part: change(state[part])})
+    with pytest.raises(RestemError, match="other weights than the model") as caught:
+        trainer.run()
+    assert named in caught.value.what
+    assert str(tmp_path / "state") in caught.value.where

@@ -64,3 +64,11 @@ def test_alike_questions_meet_in_a_step() -> None:
     batches = epoch_batches(examples, 8, random.Random(0), "questions")
     widths = [max(map(len, batch)) - min(map(len, batch)) for batch in batches]
     assert widths == [3] * 8
+
+
+@pytest.mark.parametrize(
+    ("share", "steps", "warmup"), [(0.07, 100, 7), (0.14, 50, 7), (0.1, 15, 2)]
+)
+def test_a_warmup_has_the_steps_that_its_share_says(share: float, steps: int, warmup: int) -> None:
+    rates = [rate_factor(Training(warmup_share=share), step, steps) for step in range(steps)]
+    assert rates.index(1) + 1 == warmup

@@ -22,12 +22,14 @@ def fetch(source: PackageModel, checkpoint: Path) -> None:
     weights are copied into a plain model of the same configuration.
     """
     import transformers
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
+
+    from restem.policies.weights import load_weights
 
     transformers.utils.logging.disable_progress_bar()
     gguf = _gguf_file(source.package)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    loaded = load_weights(gguf.parent, gguf_file=gguf.name)
     config = type(loaded.config).from_dict(
         {k: v for k, v in loaded.config.to_dict().items() if k != "quantization_config"}
     )

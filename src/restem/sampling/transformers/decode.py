@@ -98,6 +98,14 @@ class Slots:
         self.tokens, self.begins = self.tokens[:, old:], (self.begins - old).clamp(min=0)
 
 
+class NonFiniteLogits(Exception):  # noqa: N818 - a condition of the model
+    """The model gives probabilities that are no numbers; numbers: of the rows."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        super().__init__(numbers)
+        self.numbers = numbers
+
+
 @dataclass(frozen=True)
 class FinishedRow:
     """A finished row: its number, its tokens and their log-probability."""
@@ -118,7 +126,7 @@ def decode(
     """Yield rows as they finish, until the queue is empty.
 
     prefill: runs the prompts of draws. forward: takes the slots and their last tokens, returns the
-    next logits [slots, vocabulary].
+    next logits [slots, vocabulary]. Raises NonFiniteLogits.
     """
     while True:
         while queue and (pending := queue.take(len(slots.free))):
@@ -155,7 +163,11 @@ def _sample_next(
     running, sampled = slots.ends[index] == 0, slots.sampled[index]
     new = sample_tokens(logits, decoding, uniforms(slots.seeds[index], sampled - 1))
     slots.tokens[index, -1] = new
-    slots.logprobs[index] += log_probabilities(logits, new) * running
+    logprobs = log_probabilities(logits, new)
+    broken = ~logprobs.isfinite() & running
+    if bool(broken.any()):
+        raise NonFiniteLogits(slots.numbers[index][broken].tolist())
+    slots.logprobs[index] += logprobs.where(running, 0.0)
     ended = stops.ended(slots.tokens[index], running, slots.begins[index])
     ended |= running & (slots.limits[index] == sampled)
     slots.ends[index[ended]] = sampled[ended]

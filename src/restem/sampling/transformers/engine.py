@@ -17,15 +17,15 @@ from typing import Any, Final
 
 import torch
 import transformers
-from transformers import AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
 from restem.policies.checkpoint import load_model
+from restem.policies.tokenizer import load_tokenizer
 from restem.sampling import loading
-from restem.sampling.engine import Completion, Request, Usage
+from restem.sampling.engine import Completion, Request, Usage, non_finite
 from restem.sampling.stops import Stops
 from restem.sampling.tokens import checked_prompts, context_tokens, end_ids, shared_length
 from restem.sampling.transformers.cache import (
@@ -34,7 +34,13 @@ from restem.sampling.transformers.cache import (
     SharedPrefix,
     UnknownAttentionError,
 )
-from restem.sampling.transformers.decode import FinishedRow, PrefilledRows, Slots, decode
+from restem.sampling.transformers.decode import (
+    FinishedRow,
+    NonFiniteLogits,
+    PrefilledRows,
+    Slots,
+    decode,
+)
 from restem.sampling.transformers.scheduling import DrawQueue, PendingDraws, group_by_length
 
 # Limits the memory of one forward pass over prompts; attention scores are the largest part.
@@ -56,7 +62,7 @@ def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "Transform
     torch.set_num_threads(threads)
     model = load_model(checkpoint, getattr(torch, settings.dtype))
     model = model.to(loading.device(settings.device))
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    tokenizer = load_tokenizer(checkpoint)
     return TransformersEngine(model, tokenizer, settings.rows, settings.context_tokens)
 
 
@@ -76,6 +82,7 @@ class TransformersEngine:
                 str(model.config.name_or_path),
                 "use another engine for this model",
             )
+        self._policy = str(model.config.name_or_path) or "the policy in training"
         self._model, self._tokenizer, self._rows = model.eval(), tokenizer, rows
         self._context = context_tokens(model, context)
         self._prompt_tokens = self._computed_tokens = 0
@@ -169,12 +176,23 @@ class TransformersEngine:
             return self._next_logits(slots, tokens, prefix)
 
         queue = DrawQueue(pending, count)
-        for rows in decode(slots, queue, decoding, stops, prefill, forward):
+        for rows in self._finite(decode(slots, queue, decoding, stops, prefill, forward), draws):
             texts = stops.texts([row.tokens for row in rows])
             yield [
                 _completion(*draws[row.number], row, *text)
                 for row, text in zip(rows, texts, strict=True)
             ]
+
+    def _finite(
+        self, groups: Iterator[list[FinishedRow]], draws: Sequence[tuple[PendingDraws, int]]
+    ) -> Iterator[list[FinishedRow]]:
+        """Pass rows on; say of which draws of which policy the probabilities are no numbers."""
+        try:
+            yield from groups
+        except NonFiniteLogits as error:
+            broken = [(draws[n][0].request, draws[n][1]) for n in error.numbers]
+            problems = [(request.problem_id, request.draws[place]) for request, place in broken]
+            raise non_finite(self._policy, problems) from error
 
     @torch.inference_mode()
     def _prefill(

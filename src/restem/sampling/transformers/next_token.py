@@ -19,7 +19,8 @@ def sample_tokens(logits: torch.Tensor, decoding: Decoding, uniforms: torch.Tens
     probabilities, ids = filtered(logits, decoding)
     cumulative = probabilities.cumsum(-1, dtype=torch.float64)
     target = (uniforms * cumulative[:, -1]).unsqueeze(-1)
-    place = torch.searchsorted(cumulative, target, right=True)
+    # Of numbers that are not finite, which the caller refuses, the place is behind the last token.
+    place = torch.searchsorted(cumulative, target, right=True).clamp(max=cumulative.shape[-1] - 1)
     return (place if ids is None else ids.gather(-1, place)).squeeze(-1)
 
 
@@ -50,7 +51,10 @@ def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
 
 
 def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Return each row's log-probability of its token [rows] under the unfiltered logits."""
+    """Return each row's log-probability of its token [rows] under the unfiltered logits.
+
+    It is not finite if a logit of the row is NaN or infinite, however the token was chosen.
+    """
     logits = logits.float()
     return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 

@@ -9,19 +9,22 @@ in the other engine.
 """
 
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, GenerationConfig
 
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
 from restem.policies.checkpoint import base_of, rank_of
-from restem.sampling.engine import Completion, Request, Usage
+from restem.policies.tokenizer import load_tokenizer
+from restem.policies.weights import require_weights
+from restem.sampling.engine import Completion, Request, Usage, non_finite
 from restem.sampling.loading import is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Ends
 from restem.sampling.tokens import checked_prompts, context_tokens, end_ids
@@ -131,13 +134,14 @@ class VllmEngine:
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
-        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+        self._tokenizer = load_tokenizer(checkpoint)
         base = base_of(checkpoint)
         model = base or checkpoint
+        require_weights(model)
         config = AutoConfig.from_pretrained(model, local_files_only=True)
         self._context = context_tokens(config, settings.context_tokens)
-        self._ends = end_ids(_generation_config(model), self._tokenizer)
-        self._rows = settings.rows
+        self._ends = end_ids(_generation_config(model, config), self._tokenizer)
+        self._rows, self._policy = settings.rows, str(checkpoint)
         self._gpus = 0 if settings.device == "cpu" else settings.tensor_parallel
         arguments = _arguments(settings, self._context)
         self._adapter = None
@@ -214,6 +218,13 @@ class VllmEngine:
         return str(self._queued - 1), name
 
     def _completions(self, finished: list[tuple[Draw, Any]], ends: Ends) -> list[Completion]:
+        broken = [
+            (request.problem_id, request.draws[place])
+            for (request, place, _), output in finished
+            if not math.isfinite(output.outputs[0].cumulative_logprob)
+        ]
+        if broken:
+            raise non_finite(self._policy, broken)
         texts = ends.texts([list(output.outputs[0].token_ids) for _, output in finished])
         for (_, _, tokens), output in finished:
             self._prompt_tokens += len(tokens)
@@ -274,11 +285,12 @@ def _check_temperature(decoding: Decoding) -> None:
     )
 
 
-def _generation_config(checkpoint: Path) -> Any:
+def _generation_config(checkpoint: Path, config: Any) -> Any:
+    """Return the generation config of a checkpoint; without one, what transformers would use."""
     try:
         return GenerationConfig.from_pretrained(checkpoint, local_files_only=True)
     except OSError:
-        return GenerationConfig()
+        return GenerationConfig.from_model_config(config)
 
 
 def _arguments(settings: EngineSettings, context: int | None) -> dict[str, Any]:
