@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
+from restem.config.claims import EACH
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
 from restem.statistics.evaluation import BASE, Row, lifts, summarise
@@ -82,9 +83,9 @@ def _macro_averages(
     keys = sorted(key for key in groups if key[2] == "subject")
     for (task, split), of_task in groupby(keys, key=lambda key: key[:2]):
         strata = {key[3]: groups[key] for key in of_task}
-        if MEAN in strata:
+        for name in {MEAN, EACH} & strata.keys():
             raise RestemError(
-                f"a subject is called {MEAN!r}, like the macro average",
+                f"a subject is called {name!r}, which stands for all of them",
                 f"problems of {task}, split {split}",
                 "give the subject another name in the task's module",
             )
