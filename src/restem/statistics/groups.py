@@ -24,7 +24,7 @@ BINS: Final = (("easy", 0.75), ("medium", 0.5), ("hard", 0.25), ("very hard", 0.
 MEAN: Final = "mean"  # the group that holds the macro average over all subjects
 COLUMNS: Final = (
     *("task", "split", "model", "variant", "iteration", "decoding", "quantity", "problems"),
-    *("seeds", "estimate", "low", "high"),
+    *("seeds", "seed", "estimate", "low", "high"),
 )
 Key = tuple[str, str, str, str, str]
 """Task, split, kind of group, group, and model (empty if groups are the same for all models)."""
@@ -101,10 +101,10 @@ def _estimates(rows: Sequence[Row], settings: Metrics, references: Collection[st
     if all(row["halted"] is not None for row in rows):
         return []
     fitting = _fitting(rows, settings)
-    summary = [row for row in summarise(rows, fitting) if row["seed"] is None]
+    over_all = [row | {"seed": None} for row in lifts(rows, fitting, references)]
     return [
         {name: row[name] for name in COLUMNS} | {"reference": row.get("reference")}
-        for row in [*summary, *lifts(rows, fitting, references)]
+        for row in [*summarise(rows, fitting), *over_all]
     ]
 
 

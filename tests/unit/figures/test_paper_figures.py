@@ -69,9 +69,16 @@ def test_groups_are_in_the_order_of_difficulty_with_their_sizes() -> None:
     rows.append(row("rest-em", 0.1, kind="difficulty", group="easy", reference="base"))
     figure = by_group.plot(rows, "n", kind="difficulty", quantity="accuracy")
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    assert [label.split("\n")[0] for label in labels] == ["easy", "medium", "hard", "very hard"]
+    assert [label.split("\n")[0] for label in labels] == ["very hard", "hard", "medium", "easy"]
     assert all("n = 50" in label for label in labels)
     assert len(plotted(figure)) == 8
+
+
+def test_a_bin_without_problems_keeps_its_place() -> None:
+    rows = [row("base", 0.4, 0, kind="difficulty", group="hard", reference=None)]
+    figure = by_group.plot(rows, "n", kind="difficulty", quantity="accuracy")
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["very hard\n(n = 0)", "hard\n(n = 50)", "medium\n(n = 0)", "easy\n(n = 0)"]
 
 
 def test_the_mean_of_the_groups_comes_last_and_counts_no_problems_twice() -> None:
