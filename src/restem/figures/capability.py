@@ -67,7 +67,9 @@ def plot(
         f"{series.interval_note(confidence, 'Coloured bars')} Points: the last iteration.",
         "Black bars: mean and standard deviation over checkpoints, all iterations and seeds.",
     ]
-    return style.finish(figure, f"{quantity} by task", label, _handles(variants), notes)
+    return style.finish(
+        figure, f"General capability: {quantity} by task", label, _handles(variants), notes
+    )
 
 
 def _panels(models: int, subjects: int) -> tuple[Figure, list[tuple[Axes, Axes]]]:
@@ -105,14 +107,15 @@ def _plot_policy(
     axes: Axes, rows: Sequence[series.Row], x: float, name: str, look: style.Look
 ) -> None:
     """Plot the last iteration with its interval, and the spread of all checkpoints beside it."""
-    for row in series.over_seeds(series.last_iteration(series.over_seeds(rows))):
+    newest = max((row["iteration"] for row in rows), default=0)
+    for row in [r for r in series.over_seeds(rows) if r["iteration"] == newest]:
         axes.vlines(x, row["low"], row["high"], color=look["color"], linewidth=1.1, zorder=3)
         axes.plot([x], [row["estimate"]], gid=name, linestyle="none", markersize=4, zorder=4,
                   **look)  # fmt: skip
     checkpoints = [r["estimate"] for r in rows if r["seed"] is not None and r["variant"] != BASE]
     if len(checkpoints) > 1:
         mean, spread = fmean(checkpoints), stdev(checkpoints)
-        axes.plot([x + 0.06] * 2, [mean - spread, mean + spread], gid=f"{name}/spread", **_SPREAD)
+        axes.plot([x + 0.08] * 2, [mean - spread, mean + spread], gid=f"{name}/spread", **_SPREAD)
 
 
 def _handles(variants: Sequence[str]) -> list[Artist]:

@@ -1,7 +1,7 @@
 """Exam score, given by a human, against the accuracy on a benchmark (the paper's figure 10)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +13,7 @@ from restem.statistics.evaluation import BASE, SCORE
 
 _SPANS: Final = ((0.2, 0.7), (0.3, 0.9))  # of the paper's axes; wider where a policy needs it
 _MARGIN: Final = 0.03
+_LABEL: Final = (0.15, 0.03)  # width and height that the name of a point takes
 _SCORES: Final = {
     True: "points that a human gave, of all that the rubric gives",
     False: "share of right answers by the verifier; no human graded them",
@@ -90,8 +91,9 @@ def _plot_cited(axes: Axes, cited: style.Cited) -> None:
     axes.plot([p["x"] for p in points], [p["value"] for p in points], gid="cited", **style.CITED)
     for point in points:
         side, offset = ("right", -5) if point["x"] > 0.5 else ("left", 5)  # inside the panel
+        crowded = any(_runs_into(other, point) for other in points)
         axes.annotate(
-            point["label"], (point["x"], point["value"]), (offset, 2),
+            point["label"], (point["x"], point["value"]), (offset, -9 if crowded else 2),
             textcoords="offset points", fontsize=6, color=style.GREY, ha=side,
         )  # fmt: skip
     for i, (least, most) in enumerate(_SPANS):
@@ -99,6 +101,12 @@ def _plot_cited(axes: Axes, cited: style.Cited) -> None:
         ends = min([least, *values]) - _MARGIN, max([most, *values]) + _MARGIN
         (axes.set_ylim if i else axes.set_xlim)(*ends)
     _name_axes(axes, "published exam score", "published GSM8K accuracy")
+
+
+def _runs_into(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """Tell whether the name beside a point would reach that of another one."""
+    across, up = right["x"] - left["x"], right["value"] - left["value"]
+    return bool(0 < across < _LABEL[0] and abs(up) < _LABEL[1])
 
 
 def _last(rows: Sequence[series.Row]) -> dict[Address, series.Row]:

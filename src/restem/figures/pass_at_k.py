@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from restem.figures import series, style
 from restem.statistics.evaluation import BASE
@@ -76,6 +76,7 @@ def _plot_panel(
         axes.fill_between(ks, lows, highs, color=look["color"], alpha=0.12, linewidth=0)
         axes.plot(ks, points, gid=variant, markersize=4.5, **look)
     if scale == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("k (completions drawn)")
         return
     ticks = sorted({row["k"] for row in rows if row["estimate"] is not None})
