@@ -15,9 +15,10 @@ from restem.statistics.evaluation import BASE
 from restem.statistics.groups import MEAN
 
 KIND: Final = "subject"
-_TASK_WIDTH: Final = 0.33  # inches, of the points of one task
+_TASK_WIDTH: Final = 0.4  # inches, of the points of one task
 _AVERAGES_WIDTH: Final = 2.6  # inches
-_HEIGHT: Final = 3.3  # inches
+_HEIGHTS: Final = (3.0, 4.4)  # inches, of a panel; with many tasks their names need room
+_MANY: Final = 4  # tasks whose names fit side by side
 _LEAST_WIDTH: Final = 3.3  # inches
 _STEP: Final = 0.22  # between the policies of one task
 _SPREAD: Final[Any] = {"color": "black", "linewidth": 2.2, "zorder": 5}
@@ -56,7 +57,9 @@ def plot(
     for (left, right), model in zip(grid, models, strict=True):
         own = [row for row in rows if row["model"] == model]
         _plot_places(left, own, variants, {(by_task, name): name for name in subjects})
-        left.tick_params(axis="x", rotation=60 if len(subjects) > 4 else 0, labelsize=6.5)
+        if len(subjects) > _MANY:
+            left.set_xticks(range(len(subjects)), map(_words, subjects), rotation=50, ha="right")
+        left.tick_params(axis="x", labelsize=7)
         style.label_panel(left, f"{by_task} \u00b7 {model}", _sizes(own, by_task))
         style.percent_axis(left, f"test {quantity}")
         means = {(task, MEAN): prompt for prompt, task in averages.items()}
@@ -74,9 +77,14 @@ def plot(
 
 def _panels(models: int, subjects: int) -> tuple[Figure, list[tuple[Axes, Axes]]]:
     widths = [max(_LEAST_WIDTH, _TASK_WIDTH * subjects + 0.6), _AVERAGES_WIDTH]
-    figure = Figure(figsize=(sum(widths), _HEIGHT * models), layout="constrained")
+    height = models * _HEIGHTS[subjects > _MANY]
+    figure = Figure(figsize=(sum(widths), height), layout="constrained")
     grid = figure.subplots(models, 2, squeeze=False, width_ratios=widths)
     return figure, [(left, right) for left, right in grid]
+
+
+def _words(subject: str) -> str:
+    return subject.replace("_", " ")
 
 
 def _sizes(rows: Sequence[series.Row], task: str) -> str:

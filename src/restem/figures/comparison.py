@@ -33,7 +33,7 @@ def plot(
     """
     rows = series.select(summary, [split], quantity)
     name = series.names(rows, "quantity")[-1] if quantity.endswith("@") else quantity
-    figure, panels = style.task_panels(rows, train_task, cited=cited)
+    figure, panels = style.task_panels(rows, train_task, in_one_row=True, cited=cited)
     firsts = {panel.task: panel.model for panel in reversed(panels)}
     for panel in panels:
         _plot_panel(panel.axes, panel.rows, references, last)
@@ -43,7 +43,7 @@ def plot(
         if panel.model == firsts[panel.task]:  # the others share its axis
             style.percent_axis(panel.axes, f"{split} {name}")
     notes = [series.interval_note(confidence), "Small dots: single training seeds."]
-    notes += [*style.mark_notes(marks, unmarked), *series.remarks(rows, references)]
+    notes += [*style.mark_notes(marks, unmarked), *series.remarks(rows, references, last)]
     notes += style.citations(cited or {})
     return style.finish(figure, title, label, [], notes)
 

@@ -47,7 +47,10 @@ def plot(
         style.label_panel(panel.axes, title, _sizes(panel.rows))
         if panel.model == firsts[panel.task]:  # the others share its axis
             style.percent_axis(panel.axes, f"{split} pass@k")
-    footnotes = [series.interval_note(confidence, "Bands"), *series.remarks(rows, references)]
+    footnotes = [
+        series.interval_note(confidence, "Bands"),
+        *series.remarks(rows, references, last=True),
+    ]
     title = f"{split.capitalize()} pass@k of the base model and of trained policies"
     return style.finish(figure, title, label, _legend(rows, variants), footnotes)
 

@@ -131,7 +131,7 @@ def task_panels(
     )
     models = {t: series.names([r for r in rows if r["task"] == t], "model") for t in tasks}
     widest = max(map(len, models.values()))
-    if in_one_row and widest == 1:
+    if in_one_row and widest == 1 and not cited:
         figure, grid = panels(1, len(tasks))
         width = 1
     else:

@@ -25,6 +25,15 @@ def test_a_comparison_puts_the_references_of_the_settings_first() -> None:
     assert list(shown) == ["base", "human (1)", "a-method (1)", "sft-method (1)"]
 
 
+def test_iterations_that_nobody_evaluates_are_not_missed() -> None:
+    last = [row("base", 0.3, 0), row("rest-em", 0.5, 3)]
+    assert "no results" not in texts(comparison.plot(last, "n", last=True))
+    gap = [*last, row("rest-em", 0.4, 1)]
+    for shown, only_last in ((gap, True), (gap, False), (last, False)):
+        text = texts(comparison.plot(shown, "n", last=only_last))
+        assert "S rest-em: no results for iteration" in text
+
+
 def test_a_vote_is_named_by_its_k() -> None:
     rows = [row("base", 0.3, 0, quantity="maj@16", k=16), row("base", 0.2, 0, quantity="pass@1")]
     assert plotted(comparison.plot(rows, "n", quantity="maj@")) == {"base, k = 16": [0.3]}
