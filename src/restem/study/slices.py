@@ -48,8 +48,9 @@ def rewards(graph: StudyGraph, wildcards: Any) -> Settings:
 
 
 def sheet(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return nothing: a sheet follows from its inputs."""
-    return {}
+    """Return where the rubric is, if the task says it."""
+    rubric = load_task(graph.module(wildcards.on)).rubric
+    return {"rubric": rubric} if rubric else {}
 
 
 def examples(graph: StudyGraph, wildcards: Any) -> Settings:

@@ -24,6 +24,7 @@ class Task:
         and the place to name in an error.
     shots_by_subject: a question follows the worked examples of its own subject only.
     hint: text with the answer, which is added to a question for a second try.
+    rubric: where a human who grades finds the points of each step.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Task:
     gold: Callable[[Mapping[str, Any], str], str] | None = None
     shots_by_subject: bool = False
     hint: str = " (The answer is {answer}.)"
+    rubric: str = ""
 
     @property
     def by_hand(self) -> bool:
