@@ -36,12 +36,14 @@ def plot(
     averages: Mapping[str, str],
     quantity: str = "accuracy",
     confidence: float = 0.95,
+    kept: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
     """Plot, for each model, its policies on each task, and their averages over tasks.
 
     by_task: the benchmark whose tasks (subjects) are shown. averages: benchmarks by the name of
     their prompt. A point is a variant's last iteration. A black line is the mean of its checkpoints
-    plus and minus their standard deviation. Raises RestemError if there is no such benchmark.
+    plus and minus their standard deviation. kept: what was asked for, to name what has no results.
+    Raises RestemError if there is no such benchmark.
     """
     wanted = (KIND, quantity, None)
     rows = [r for r in breakdown if (r["kind"], r["quantity"], r["reference"]) == wanted]
@@ -69,6 +71,11 @@ def plot(
     notes = [
         f"{series.interval_note(confidence, 'Coloured bars')} Points: the last iteration.",
         "Black bars: mean and standard deviation over checkpoints, all iterations and seeds.",
+        *(
+            f"No results of {name}."
+            for name in (kept or {}).get("variant", ())
+            if name not in variants
+        ),
     ]
     return style.finish(
         figure, f"General capability: {quantity} by task", label, _handles(variants), notes

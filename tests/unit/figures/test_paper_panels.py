@@ -156,6 +156,14 @@ def test_the_black_line_is_the_spread_of_all_checkpoints_about_their_mean() -> N
     assert shown["cot/snarks/rest-em/spread"] == pytest.approx([0.5 - sd, 0.5 + sd])
 
 
+def test_a_policy_without_results_is_named() -> None:
+    rows = [capable(variant, 0.4, "snarks") for variant in ("base", "rest-em")]
+    kept = {"variant": ["base", "rest-em", "code-rest-em"]}
+    text = texts(capability.plot(rows, "n", kept=kept, **OPTIONS))
+    assert "No results of code-rest-em." in text
+    assert text.count("No results") == 1
+
+
 def test_one_checkpoint_has_no_spread() -> None:
     rows = [capable("rest-em", 0.7, "snarks", seed=seed) for seed in (None, 0)]
     assert list(plotted(capability.plot(rows, "n", **OPTIONS))) == ["cot/snarks/rest-em"]
