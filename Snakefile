@@ -84,7 +84,7 @@ rule figures:
         all_tables(),
 
 
-# The whole paper: figures, tables, claims and costs of every experiment that the study lists.
+# A paper: figures, tables, claims and costs of every experiment that the study lists.
 rule paper:
     input:
         figures_of_experiments(),

@@ -4,13 +4,18 @@ import inspect
 import json
 import re
 import textwrap
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from restem.artifacts.tables import SCHEMAS
+from restem.config.claims import Claim
+from restem.config.contradictions import unmeasured_claims
+from restem.config.experiment import Experiment
+from restem.config.load import load_published, load_study
+from restem.config.strict_yaml import read_yaml
 from restem.config.study import Study
 
 Schema = Mapping[str, Any]
@@ -42,6 +47,133 @@ Each stage of the workflow is one command. Rules call them, and `snakemake --pri
 them; a printed command can be pasted and run by hand. An option for a list of files takes them all
 at once: `--samples a.parquet b.parquet`. Every stage also has these options:
 """
+
+
+_PAPER: Final = """\
+# The paper and this repository, item by item
+
+<!-- Generated from config/paper; do not edit. Renew it: python docs/write_reference.py -->
+
+Singh et al., *Beyond Human Data* (TMLR 2024, [arXiv 2312.06585](https://arxiv.org/abs/2312.06585),
+version 4): every figure, table and named experiment, what makes it here, and what differs. What
+differs in all of them, such as the models, is in
+[The paper's experiments](../explanation/paper.md#what-differs-from-the-paper); what the tiny study
+replaces is under [In miniature](#in-miniature). That something is listed does not mean that it has
+been run: [Reproduce the paper](../how-to/reproduce-the-paper.md) says what has.
+
+Panels are tasks (models) as the experiment's figure names them; claims are tests in
+`config/paper/claims.yaml`.
+"""
+_MINI: Final = """\
+## In miniature
+
+`config/paper/mini.yaml` runs the same experiments with embedded models. Its tasks only carry the
+names of the paper's; a procedural task stands for each:
+"""
+
+
+def paper_reference(config: Path) -> str:
+    """Return docs/reference/paper.md: each item of the paper, and the experiments that make it."""
+    published = load_published(config)
+    experiments = {
+        path.stem: Experiment.model_validate(read_yaml(path))
+        for path in sorted((config / "paper" / "experiments").glob("*.yaml"), key=_by_number)
+    }
+    stated_claims = read_yaml(config / "paper" / "claims.yaml")["claims"]
+    claims = [Claim.model_validate(claim) for claim in stated_claims]
+    rows = [
+        (item, stated["shows"], *_made(item, stated, experiments, claims))
+        for item, stated in published["items"].items()
+    ]
+    beyond = [
+        (f"`{name}`", experiment.title, _panels(experiment), _claims(name, experiments, claims))
+        for name, experiment in experiments.items()
+        if experiment.item is None
+    ]
+    mini = load_study(read_yaml(config / "paper" / "mini.yaml"), config)
+    parts = [
+        _PAPER,
+        _table(("item", "the paper shows", "here", "claims", "same, or what differs"), rows),
+        "\n## Beyond the paper\n",
+        _table(("experiment", "title", "here", "claims"), beyond),
+        "\n" + _MINI,
+        _in_miniature(mini),
+    ]
+    return "\n".join(parts)
+
+
+def _by_number(path: Path) -> tuple[str, int, str]:
+    """Sort F2 before F10."""
+    kind, number = re.match(r"([A-Z])(\d+)", path.stem).groups()  # type: ignore[union-attr]
+    return kind, int(number), path.stem
+
+
+def _made(
+    item: str, stated: Mapping[str, Any], experiments: Mapping[str, Experiment], claims: list[Claim]
+) -> tuple[str, str, str]:
+    """Return what makes an item, the claims on it, and what differs."""
+    makers = {name: e for name, e in experiments.items() if e.item == item}
+    here = [stated["here"]] if "here" in stated else []
+    here += [f"`{name}`: {_panels(experiment)}" for name, experiment in makers.items()]
+    tested = [text for name in makers if (text := _claims(name, experiments, claims))]
+    several = len(makers) > 1
+    differs = list(stated.get("differs", ()))
+    for name, experiment in makers.items():
+        differs += [f"`{name}`: {text}" if several else text for text in experiment.differs]
+    return "; ".join(here), ", ".join(tested), " ".join(map(_sentence, differs)) or "same"
+
+
+def _panels(experiment: Experiment) -> str:
+    """Describe the panels of an experiment's figures by their own declarations."""
+    described = []
+    for figure in experiment.figures.values():
+        models = f" ({', '.join(figure.models)})" if figure.models else " (all models)"
+        tasks = ", ".join(figure.tasks or ["all tasks"])
+        by = ", ".join(figure.decodings or [])
+        text = f"{figure.module.replace('_', ' ')} of {tasks}{models}"
+        described.append(f"{text}, {by}" if by else text)
+    return "; ".join(described)
+
+
+def _claims(name: str, experiments: Collection[str], claims: list[Claim]) -> str:
+    """List the claims on an experiment: those whose id begins with its name, and with no longer."""
+    owned = [c.id for c in claims if _owner(c.id, experiments) == name]
+    return ", ".join(f"`{claim}`" for claim in owned)
+
+
+def _owner(claim: str, experiments: Collection[str]) -> str | None:
+    """Return the experiment with the longest name that a claim's id begins with."""
+    names = [name for name in experiments if claim == name or claim.startswith(f"{name}-")]
+    return max(names, key=len, default=None)
+
+
+def _in_miniature(mini: Study) -> str:
+    """Say what stands for each task, how much is drawn, and which claims cannot be tested."""
+    rows = [
+        (f"`{task}`", f"`{block.module or task}`", str(block.data.train), str(block.data.test))
+        for task, block in mini.tasks.items()
+    ]
+    draws = {name: decoding.draws for name, decoding in mini.decodings.items()}
+    drawn = (
+        f"Of each training problem {draws['explore']} completions are drawn (in the paper 32 of "
+        f"MATH, 64 of APPS), for pass@K {draws['nucleus']} (64), for votes {draws['vote']} (64)."
+    )
+    missing = [line.partition(";")[0] for line in unmeasured_claims(mini)]
+    lines = [line.removeprefix("claims: ") for line in missing]
+    lacking = ["Claims that it cannot test:\n", *(f"- {line}" for line in lines)] if lines else []
+    head = ("task", "procedural task", "training problems", "test problems")
+    parts = [_table(head, rows), "", _wrapped(drawn), "", *(_wrapped(x, "  ") for x in lacking)]
+    return "\n".join(parts) + "\n"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip().rstrip(".")
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    cells = [headers, tuple(":--" for _ in headers), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in cells)
 
 
 def configuration_reference() -> str:
@@ -202,6 +334,7 @@ def write_pages(folder: Path, cli: click.Group) -> None:
         "configuration.md": configuration_reference(),
         "commands.md": command_reference(cli),
         "artifacts.md": with_columns(artifacts.read_text()),
+        "paper.md": paper_reference(folder.parents[1] / "config"),
     }
     for name, text in pages.items():
         (folder / name).write_text(text)

@@ -1,6 +1,7 @@
 """The pages of docs/reference are in step with what they describe."""
 
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,15 @@ import pytest
 
 from restem.artifacts.tables import SCHEMAS
 from restem.cli import cli
+from restem.config.load import load_published
+from restem.config.strict_yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 from write_reference import (  # noqa: E402
     command_reference,
     configuration_reference,
+    paper_reference,
     with_columns,
 )
 
@@ -24,6 +28,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "configuration.md": configuration_reference,
     "commands.md": lambda: command_reference(cli),
     "artifacts.md": lambda: with_columns(ARTIFACTS),
+    "paper.md": lambda: paper_reference(ROOT / "config"),
 }
 
 
@@ -41,6 +46,31 @@ def test_every_link_between_blocks_has_a_heading() -> None:
     links = set(re.findall(r"\]\(#([^)]*)\)", page))
     assert len(anchors) == len(headings)
     assert links == anchors - {"the-study"}
+
+
+def test_the_page_on_the_paper_has_every_item_experiment_and_claim() -> None:
+    page = paper_reference(ROOT / "config")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    items = load_published(ROOT / "config")["items"]
+    assert items.keys() <= {row[0].removeprefix("| ") for row in rows}
+    here = " ".join(row[0] + row[2] for row in rows if len(row) > 2)
+    for path in (ROOT / "config" / "paper" / "experiments").glob("*.yaml"):
+        assert f"`{path.stem}`" in here, path.stem
+    # A claim belongs to the experiment that its id begins with, and stands in its row alone.
+    for claim in read_yaml(ROOT / "config" / "paper" / "claims.yaml")["claims"]:
+        assert page.count(f"`{claim['id']}`") >= 1, claim["id"]
+    [figure_7] = [row for row in rows if row[0] == "| Figure 7"]
+    assert "`F7-math`" not in " ".join(figure_7)
+
+
+def test_what_differs_from_the_paper_is_what_the_experiments_state(tmp_path: Path) -> None:
+    config = shutil.copytree(ROOT / "config", tmp_path / "config")
+    path = config / "paper" / "experiments" / "F2.yaml"
+    [same] = [line for line in paper_reference(config).splitlines() if "| Figure 2 |" in line]
+    assert same.endswith("| same |")
+    path.write_text(path.read_text().replace("item: Figure 2", "item: Figure 2\ndiffers: [a, b]"))
+    [differs] = [line for line in paper_reference(config).splitlines() if "| Figure 2 |" in line]
+    assert differs.endswith("| A. B. |")
 
 
 def test_every_table_has_a_list_of_columns() -> None:

@@ -90,7 +90,7 @@ def _measured(task: Task, data: TaskData, split: Split) -> Size:
 
 def stated(task: Task, data: TaskData, split: Split) -> Size:
     """Return the size of a split by what the source states, without its data."""
-    typical, count = TYPICAL.get(task.name), _stated_problems(task, data, split)
+    typical, count = TYPICAL.get(task.name), stated_problems(task, data, split)
     if typical is None or count is None:
         raise RestemError(
             f"the number of problems or their length is not known before {task.name} is read",
@@ -103,7 +103,7 @@ def stated(task: Task, data: TaskData, split: Split) -> Size:
     return Size(count, prefix, typical.question, measured=False)
 
 
-def _stated_problems(task: Task, data: TaskData, split: Split) -> int | None:
+def stated_problems(task: Task, data: TaskData, split: Split) -> int | None:
     """Return the number of problems, None if a filter leaves it open."""
     configured: int | None = getattr(data, split)
     if isinstance(data.source, GeneratedSource) or data.levels or data.subjects:

@@ -84,7 +84,7 @@ SCHEMAS: dict[str, Any] = {
     "breakdown": _schema(
         {**_ADDRESS, "kind": _TEXT, "group": _TEXT, "quantity": _TEXT, "problems": _INT,
          "seeds": _INT},
-        {"reference": _TEXT, **_INTERVAL},
+        {"seed": _INT, "reference": _TEXT, **_INTERVAL},
     ),
     "claims": _schema(
         {"claim": _TEXT, "verdict": _TEXT, "problems": _INT, "seeds": _INT},

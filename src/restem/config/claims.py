@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from restem.config.base import Strict
 
 ORIGINS = ("first-try", "rationalised")
+EACH = "each"  # stands for every group of a kind
 SIDE = r"^[^/]+/(base|[^/]+/(last|all|[1-9][0-9]*))(@(train|test|first-try|rationalised))?$"
 Side = Annotated[str, StringConstraints(pattern=SIDE)]
 
@@ -18,7 +19,10 @@ class Group(Strict):
     kind: Literal["difficulty", "subject", "level"] = Field(
         description="How the problems are grouped."
     )
-    name: str = Field(description="Name of the group, for instance hard.")
+    name: str = Field(
+        description="Name of the group, for instance hard. `each`: one test for every group; "
+        "`mean`: the average of all groups, each counting the same."
+    )
 
 
 class Contrast(Strict):
@@ -51,6 +55,21 @@ class Contrast(Strict):
     group: Group | None = Field(
         default=None, description="Group of problems to test on; null for all problems."
     )
+    less_group: str | None = Field(
+        default=None,
+        description="Subtract the same contrast on this group of the same kind, to test whether "
+        "the gap is larger in `group`.",
+    )
+
+    @model_validator(mode="after")
+    def _compares_two_groups(self) -> "Contrast":
+        if self.less_group is None:
+            return self
+        if self.group is None or EACH in (self.group.name, self.less_group):
+            raise ValueError("less_group: name the two groups to compare, this one and `group`")
+        if self.less_k is not None:
+            raise ValueError("less_group: a contrast compares two groups or two k; leave one out")
+        return self
 
 
 class Claim(Strict):
@@ -61,9 +80,10 @@ class Claim(Strict):
     paper: str | None = Field(default=None, description="The paper's own numbers, if any.")
     where: str = Field(description="Place in the paper.")
     task: str = Field(description="Task of the evaluations.")
-    quantity: Literal["accuracy", "pass", "maj", "false_positives"] = Field(
+    quantity: Literal["accuracy", "pass", "maj", "score", "false_positives"] = Field(
         default="accuracy",
-        description="accuracy: greedy decoding; pass, maj: sampled completions; false_positives: "
+        description="accuracy: greedy decoding; pass, maj: sampled completions; score: the share "
+        "of a human's points, or of correct completions where a verifier grades; false_positives: "
         "the share of kept solutions that the check rejects.",
     )
     check: Literal["second grader", "equations", "held-back tests"] | None = Field(
@@ -71,7 +91,7 @@ class Claim(Strict):
     )
     decoding: str | None = Field(
         default=None,
-        description="Decoding of the evaluations; required for pass and maj. Null: for accuracy "
+        description="Decoding of the evaluations; required but for accuracy. Null: for accuracy "
         "the greedy decoding that the policies were evaluated with.",
     )
     split: Literal["train", "test"] = Field(default="test", description="Split of the evaluations.")
@@ -89,9 +109,9 @@ class Claim(Strict):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Claim":
-        if self.quantity == "accuracy" and any(test.k != [1] for test in self.tests):
-            raise ValueError("tests.k: accuracy has no k")
-        if self.quantity in ("pass", "maj") and self.decoding is None:
+        if self.quantity in ("accuracy", "score") and any(t.k != [1] for t in self.tests):
+            raise ValueError(f"tests.k: {self.quantity} has no k")
+        if self.quantity in ("pass", "maj", "score") and self.decoding is None:
             raise ValueError(f"decoding: name the sampled decoding that {self.quantity} is of")
         self._check_false_positives()
         if self.expect == "within" and self.margin <= 0:

@@ -144,7 +144,8 @@ def _unmeasured(study: "Study", claim: Claim, test: Contrast, side: str) -> Iter
     if variant != "base" and not _is_trained(study, model, variant):
         yield f"{side}: no variant {variant!r} is trained on {model}; correct the name, or add it"
         return
-    if variant != "base" and iteration != "last" and int(iteration) > _last(study, variant):
+    numbered = variant != "base" and iteration not in ("last", "all")
+    if numbered and int(iteration) > _last(study, variant):
         yield f"{side}: the last iteration of {variant} is {_last(study, variant)}"
     elif claim.quantity == "false_positives":
         if not study.false_positives.sample:
@@ -175,7 +176,7 @@ def _is_measured(
         if (
             (e.task, e.split) == (task, split)
             and claim.decoding in (None, e.decoding)
-            and is_greedy == (claim.quantity == "accuracy")
+            and (claim.quantity == "score" or is_greedy == (claim.quantity == "accuracy"))
             and model in study.models_on(e.task, e.models)
             and (variant == "base" or e.variants is None or variant in e.variants)
             and (e.iterations == "all" or is_last)

@@ -44,6 +44,11 @@ class Figure(Strict):
         default_factory=list,
         description="Entries of config/paper/published.yaml that are shown as dotted lines.",
     )
+    cited: dict[str, str] = Field(
+        default_factory=dict,
+        description="By shown task: list of numbers in config/paper/published.yaml that others "
+        "published. They are drawn in a panel of their own.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_table(self) -> "Figure":
@@ -56,6 +61,14 @@ class Experiment(Strict):
     """One experiment; the experiments of a study share all artifacts that they have in common."""
 
     title: str = Field(description="Title of the experiment on pages.")
+    item: str | None = Field(
+        default=None,
+        description="Item of the paper, by its name in config/paper/published.yaml; null for what "
+        "goes beyond the paper.",
+    )
+    differs: list[str] = Field(
+        default_factory=list, description="What differs from the paper's item; empty for nothing."
+    )
     caption: str = Field(default="", description="What readers must know to read the figures.")
     variants: dict[Name, Variant] = Field(
         default_factory=dict,

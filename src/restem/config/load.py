@@ -51,8 +51,9 @@ def is_own(config: Mapping[str, Any]) -> bool:
 def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Replace the names of experiments and `claims: all` by what their files contain.
 
-    Variants and evaluations of the experiments become those of the study. Raises RestemError if
-    two experiments define one variant differently.
+    Variants and evaluations of the experiments become those of the study, on the models that stand
+    for theirs (`claim_models`). Raises RestemError if two experiments define one variant
+    differently.
     """
     study = dict(stated)
     if study.get("claims") == "all":
@@ -61,7 +62,9 @@ def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(names, list):
         return study
     paths = {name: folder / "paper" / "experiments" / f"{name}.yaml" for name in names}
-    experiments = {name: read_yaml(path) for name, path in paths.items()}
+    stated_models = study.get("claim_models")
+    stand_ins = stated_models if isinstance(stated_models, Mapping) else {}
+    experiments = {n: _with_stand_ins(read_yaml(path), stand_ins) for n, path in paths.items()}
     variants = dict(study.get("variants") or {})
     evaluations = list(study.get("evaluations") or [])
     for name, experiment in experiments.items():
@@ -75,6 +78,20 @@ def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         evaluations += experiment.get("evaluations") or []
     different = [e for i, e in enumerate(evaluations) if e not in evaluations[:i]]
     return study | {"experiments": experiments, "variants": variants, "evaluations": different}
+
+
+def _with_stand_ins(experiment: dict[str, Any], stand_ins: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an experiment with each model that it names replaced by that of its task."""
+    variants, figures = experiment.get("variants") or {}, experiment.get("figures") or {}
+    blocks = [(block, [block.get("task")]) for block in variants.values()]
+    blocks += [(block, [block.get("task")]) for block in experiment.get("evaluations") or []]
+    blocks += [(block, block.get("tasks") or []) for block in figures.values()]
+    for block, tasks in blocks:
+        if block.get("models"):
+            names = [n if isinstance(n := stand_ins.get(t), Mapping) else {} for t in tasks]
+            found = (by_name.get(m, m) for by_name in names for m in block["models"])
+            block["models"] = list(dict.fromkeys(found)) or block["models"]
+    return experiment
 
 
 def with_sources(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:

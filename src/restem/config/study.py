@@ -109,8 +109,8 @@ class Study(Strict):
     )
     claim_models: dict[Name, dict[Name, Name]] = Field(
         default_factory=dict,
-        description="By task: the models of this study on which claims are tested, by the names "
-        "that the claims use. Only for models that have another name here.",
+        description="By task: the models of this study that stand for those which claims and "
+        "experiments name. Only for models that have another name here.",
     )
     false_positives: FalsePositives = Field(
         default_factory=FalsePositives,

@@ -1,4 +1,4 @@
-"""Base and trained policies in groups of problems: difficulty (figure 8), task (figure 9)."""
+"""Base and trained policies in groups of problems: difficulty (figure 8), subject or level."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,8 @@ def plot(
     """
     rows = [
         row for row in breakdown
-        if row["kind"] == kind and row["quantity"] == quantity and row["reference"] is None
+        if (row["kind"], row["quantity"], row["reference"], row["seed"])
+        == (kind, quantity, None, None)
     ]  # fmt: skip
     if not rows:
         raise RestemError(
@@ -57,8 +58,8 @@ def _sizes(rows: Sequence[series.Row]) -> str:
 
 def _groups(rows: Sequence[series.Row], kind: str) -> list[str]:
     present = {str(row["group"]) for row in rows}
-    if kind == "difficulty":
-        return [name for name, _ in BINS if name in present]
+    if kind == "difficulty":  # as figure 8 has them; an empty bin keeps its place
+        return [name for name, _ in reversed(BINS)]
     return sorted(present, key=lambda name: (name == MEAN, not name.isdigit(), name))
 
 
@@ -82,10 +83,11 @@ def _plot_panel(axes: Axes, rows: Sequence[series.Row], kind: str) -> None:
     if MEAN in groups:
         axes.axvline(len(groups) - 1.5, color=style.GREY, linewidth=0.7)
     sizes = {row["group"]: row["problems"] for row in rows}
-    labels = [f"{group}\n(n = {sizes[group]})" for group in groups]
+    labels = [f"{group}\n(n = {sizes.get(group, 0)})" for group in groups]
     turned = len(groups) > 6
     axes.set_xticks(range(len(groups)), labels, rotation=90 if turned else 0)
     axes.tick_params(axis="x", labelsize=5.5 if turned else 7)
+    axes.set_xlim(-0.5, len(groups) - 0.5)
 
 
 def _look(place: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Accuracy by a share that differs between variants: of questions used (figure 8), of noise."""
+"""Accuracy by a number that differs between variants: of questions (figure 8), share of noise."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from restem.errors import RestemError
 from restem.figures import series, style
 from restem.statistics.evaluation import BASE
 
-_SHIFT = 0.006  # of x, between the points of two models
+_SHIFT = 0.006  # of the x axis, between the points of two models
 
 
 @style.house_style()
@@ -25,12 +25,14 @@ def plot(
     references: Collection[str] = (),
     quantity: str = "accuracy",
     split: str = "test",
+    counts: bool = False,
     confidence: float = 0.95,
 ) -> Figure:
-    """Plot one panel per task: a line per model over the shares of its variants.
+    """Plot one panel per task: a line per model over the numbers of its variants.
 
-    x: the share of each variant, 0 to 1. The base model is the dashed level. Raises RestemError if
-    no variant with a share has results.
+    x: the number of each variant: a share, 0 to 1, or with counts a count, which begins at the base
+    model with 0. The base model is the dashed level. Raises RestemError if no variant with a number
+    has results.
     """
     rows = series.select(summary, [split], quantity)
     tasks, models = series.names(rows, "task", train_task), series.names(rows, "model")
@@ -38,11 +40,15 @@ def plot(
     for axes, task in zip(panels, tasks, strict=True):
         of_task = [row for row in rows if row["task"] == task]
         for place, model in enumerate(models):
-            _plot_line(axes, [row for row in of_task if row["model"] == model], x, place)
+            of_model = [row for row in of_task if row["model"] == model]
+            _plot_line(axes, of_model, {**x, **({BASE: 0} if counts else {})}, place)
         style.label_panel(axes, task, series.sizes(series.over_seeds(of_task)))
         style.percent_axis(axes, f"{split} {quantity}")
-        axes.xaxis.set_major_formatter(style.percent())
-        axes.set_xlabel(x_label)
+        if counts:
+            axes.set_xticks([0, *x.values()], [f"{number:,g}" for number in (0, *x.values())])
+        else:
+            axes.xaxis.set_major_formatter(style.percent())
+        axes.set_xlabel(x_label if counts else f"{x_label} (%)")
     handles = [
         Line2D([], [], label=model, color=style.COLOURS[i], marker=style.MARKERS[i])
         for i, model in enumerate(models)
@@ -56,20 +62,22 @@ def plot(
 def _plot_line(axes: Axes, rows: Sequence[series.Row], x: Mapping[str, float], place: int) -> None:
     shown = [row for row in rows if row["variant"] in x and row["estimate"] is not None]
     points = sorted(series.over_seeds(shown), key=lambda row: x[row["variant"]])
-    if not points:
+    if all(row["variant"] == BASE for row in points):
         raise RestemError(
             "no variant of the figure has results",
             f"the summary, variants {', '.join(x)}",
             "run the evaluations of the experiment first",
         )
-    colour, shift = style.COLOURS[place], _SHIFT * place
+    colour, width = style.COLOURS[place], max(x.values())
+    shift = _SHIFT * place * width
     xs = [x[row["variant"]] + shift for row in points]
     axes.plot(xs, [row["estimate"] for row in points], color=colour,
               marker=style.MARKERS[place], gid=points[0]["model"], zorder=4)  # fmt: skip
     for at, row in zip(xs, points, strict=True):
         axes.vlines(at, row["low"], row["high"], color=colour, linewidth=1.1, zorder=3)
-    seeds = [row for row in shown if row["seed"] is not None]
-    axes.plot([x[r["variant"]] + shift + 0.01 for r in seeds], [r["estimate"] for r in seeds],
+    seeds = [row for row in shown if row["seed"] is not None and row["variant"] != BASE]
+    places = [x[row["variant"]] + shift + 0.01 * width for row in seeds]
+    axes.plot(places, [row["estimate"] for row in seeds],
               linestyle="none", marker=".", markersize=3, color=colour, alpha=0.5)  # fmt: skip
     for row in series.matching(series.over_seeds(rows), variant=BASE):
         axes.axhline(row["estimate"], color=colour, linestyle="--", linewidth=0.9)

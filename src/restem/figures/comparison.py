@@ -1,6 +1,6 @@
 """Policies side by side (figures 1, 6 and 7; majority voting; three times the draws)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -24,23 +24,27 @@ def plot(
     confidence: float = 0.95,
     marks: style.Marks = (),
     unmarked: int = 0,
+    cited: Mapping[str, style.Cited] | None = None,
 ) -> Figure:
     """Plot one panel per task and model: a point with its interval for every policy.
 
-    last: only the last iteration of each variant. Raises RestemError if there is nothing to plot.
+    last: only the last iteration of each variant. cited: by task, numbers that others published.
+    Raises RestemError if there is nothing to plot.
     """
     rows = series.select(summary, [split], quantity)
     name = series.names(rows, "quantity")[-1] if quantity.endswith("@") else quantity
-    figure, panels = style.task_panels(rows, train_task)
+    figure, panels = style.task_panels(rows, train_task, in_one_row=True, cited=cited)
+    firsts = {panel.task: panel.model for panel in reversed(panels)}
     for panel in panels:
         _plot_panel(panel.axes, panel.rows, references, last)
         style.plot_marks(panel.axes, marks, panel.task)
         sizes = series.sizes(series.over_seeds(panel.rows))
         style.label_panel(panel.axes, f"{panel.task} · {panel.model}", sizes)
-        if panel.model == panels[0].model:  # the others share its axis
+        if panel.model == firsts[panel.task]:  # the others share its axis
             style.percent_axis(panel.axes, f"{split} {name}")
     notes = [series.interval_note(confidence), "Small dots: single training seeds."]
-    notes += [*style.mark_notes(marks, unmarked), *series.remarks(rows, references)]
+    notes += [*style.mark_notes(marks, unmarked), *series.remarks(rows, references, last)]
+    notes += style.citations(cited or {})
     return style.finish(figure, title, label, [], notes)
 
 

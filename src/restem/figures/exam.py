@@ -1,7 +1,7 @@
 """Exam score, given by a human, against the accuracy on a benchmark (the paper's figure 10)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +13,7 @@ from restem.statistics.evaluation import BASE, SCORE
 
 _SPANS: Final = ((0.2, 0.7), (0.3, 0.9))  # of the paper's axes; wider where a policy needs it
 _MARGIN: Final = 0.03
+_LABEL: Final = (0.15, 0.03)  # width and height that the name of a point takes
 _SCORES: Final = {
     True: "points that a human gave, of all that the rubric gives",
     False: "share of right answers by the verifier; no human graded them",
@@ -31,12 +32,14 @@ def plot(
     against: str,
     title: str = "Exam score and accuracy",
     confidence: float = 0.95,
+    cited: Mapping[str, style.Cited] | None = None,
 ) -> Figure:
     """Plot a point with both intervals for every policy that was graded.
 
     exam, against: the tasks on the x axis, by score, and on the y axis, by accuracy. Policies that
     no human has graded yet are named. The score of an exam with a verifier is the share of correct
-    answers. Raises RestemError if no policy has an accuracy.
+    answers. cited: numbers that others published, by exam, for a panel of their own. Raises
+    RestemError if no policy has an accuracy.
     """
     rows = series.over_seeds(row for row in summary if row["split"] == "test")
     graded = series.matching(rows, task=exam)
@@ -50,7 +53,8 @@ def plot(
         )
     models = series.names(ys.values(), "model")
     both = sorted(xs.keys() & ys.keys(), key=_rank)
-    figure, [axes] = style.panels(1, 1)
+    others = (cited or {}).get(exam)
+    figure, [axes, *beside] = style.panels(1, 2 if others else 1)
     for address in both:
         _plot_point(axes, xs[address], ys[address], models.index(address[0]))
     if not both:
@@ -60,17 +64,49 @@ def plot(
         )  # fmt: skip
     _set_limits(axes, [(xs[address], ys[address]) for address in both])
     style.label_panel(axes, f"{exam} · {against}", series.sizes(xs.values()))
-    style.percent_axis(axes, f"{against} accuracy")
-    axes.xaxis.set_major_formatter(style.percent())
-    axes.set_xlabel(f"{exam} exam score (%)")
+    _name_axes(axes, f"{exam} exam score", f"{against} accuracy")
+    if others:
+        _plot_cited(beside[0], others)
     notes = [
         series.interval_note(confidence),
         f"Exam score: {_SCORES[by_human]}.",
         f"{against}: {series.sizes(ys.values())}.",
         *_not_graded(ys, xs),
         *series.halts(rows),
+        *style.citations({exam: others} if others else {}),
     ]
     return style.finish(figure, title, label, _handles(models), notes)
+
+
+def _name_axes(axes: Axes, x: str, y: str) -> None:
+    style.percent_axis(axes, y)
+    axes.xaxis.set_major_formatter(style.percent())
+    axes.set_xlabel(f"{x} (%)")
+
+
+def _plot_cited(axes: Axes, cited: style.Cited) -> None:
+    """Plot numbers of other publications in the paper's range."""
+    points = cited["points"]
+    style.frame_cited(axes, cited)
+    axes.plot([p["x"] for p in points], [p["value"] for p in points], gid="cited", **style.CITED)
+    for point in points:
+        side, offset = ("right", -5) if point["x"] > 0.5 else ("left", 5)  # inside the panel
+        crowded = any(_runs_into(other, point) for other in points)
+        axes.annotate(
+            point["label"], (point["x"], point["value"]), (offset, -9 if crowded else 2),
+            textcoords="offset points", fontsize=6, color=style.GREY, ha=side,
+        )  # fmt: skip
+    for i, (least, most) in enumerate(_SPANS):
+        values = [point["value" if i else "x"] for point in points]
+        ends = min([least, *values]) - _MARGIN, max([most, *values]) + _MARGIN
+        (axes.set_ylim if i else axes.set_xlim)(*ends)
+    _name_axes(axes, "published exam score", "published GSM8K accuracy")
+
+
+def _runs_into(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """Tell whether the name beside a point would reach that of another one."""
+    across, up = right["x"] - left["x"], right["value"] - left["value"]
+    return bool(0 < across < _LABEL[0] and abs(up) < _LABEL[1])
 
 
 def _last(rows: Sequence[series.Row]) -> dict[Address, series.Row]:

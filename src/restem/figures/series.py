@@ -116,13 +116,15 @@ def interval_note(confidence: float, marks: str = "Bars") -> str:
     )
 
 
-def remarks(rows: Iterable[Row], references: Collection[str]) -> list[str]:
+def remarks(rows: Iterable[Row], references: Collection[str], last: bool = False) -> list[str]:
     """Name the policies that halted, iterations without results, and variants with few solutions.
 
     Few solutions: not every training problem had the reference solution that the variant uses.
+    last: the figure shows last iterations, so variants evaluated at their last one lack nothing.
     """
     estimates = over_seeds(rows)
-    return [*halts(estimates), *_gaps(estimates, references), *few_solutions(estimates)]
+    gaps = _gaps(estimates, references, last)
+    return [*halts(estimates), *gaps, *few_solutions(estimates)]
 
 
 def halts(rows: Iterable[Row]) -> list[str]:
@@ -147,14 +149,14 @@ def few_solutions(rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def _gaps(rows: Sequence[Row], references: Collection[str]) -> list[str]:
+def _gaps(rows: Sequence[Row], references: Collection[str], last: bool) -> list[str]:
     places: dict[str, list[str]] = {}
     for key in sorted({(row["task"], row["split"], row["model"], row["variant"]) for row in rows}):
         task, split, model, variant = key
         of_variant = matching(rows, task=task, split=split, model=model, variant=variant)
         iterations = {row["iteration"] for row in of_variant}
         gaps = ", ".join(str(i) for i in range(1, max(iterations)) if i not in iterations)
-        if gaps and variant not in references:
+        if gaps and variant not in references and not (last and len(iterations) == 1):
             text = f"{model} {variant}: no results for iteration {gaps}"
             places.setdefault(text, []).append(f"{task} {split}")
     return [f"{text} ({', '.join(where)})." for text, where in places.items()]

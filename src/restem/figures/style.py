@@ -40,7 +40,10 @@ Look: TypeAlias = Mapping[str, Any]
 """Arguments of matplotlib: colour, marker and so on."""
 Marks: TypeAlias = Sequence[Mapping[str, Any]]
 """Published numbers, each with task, value and label."""
+Cited: TypeAlias = Mapping[str, Any]
+"""Numbers of other publications: a title, and points with label, value, source and perhaps x."""
 
+CITED: Final[Any] = {"color": GREY, "marker": "x", "linestyle": "none", "markersize": 5}
 _HALTED: Final[Any] = {"marker": "X", "linestyle": "none", "clip_on": False}
 _PANEL: Final = (3.3, 2.7)  # inches, width and height
 _MIN_WIDTH: Final = 4.6  # inches, of a figure
@@ -110,22 +113,71 @@ class Panel(NamedTuple):
 
 
 def task_panels(
-    rows: Sequence[series.Row], train_task: str | None, in_one_row: bool = False
+    rows: Sequence[series.Row],
+    train_task: str | None,
+    in_one_row: bool = False,
+    cited: Mapping[str, Cited] | None = None,
+    order: Sequence[str] = (),
 ) -> tuple[Figure, list[Panel]]:
     """Create one panel per task and model, each task in a row of its own that shares its y axis.
 
-    in_one_row: put the tasks of a single model into one row, each with its own y axis.
+    in_one_row: put tasks of a single model each into one row, with their own y axes. cited: by
+    task, numbers of other publications, for a last panel with a y axis of its own. order: of the
+    tasks, if not by name.
     """
-    tasks, models = series.names(rows, "task", train_task), series.names(rows, "model")
-    if in_one_row and len(models) == 1:
+    tasks = sorted(
+        series.names(rows, "task", train_task),
+        key=lambda task: order.index(task) if task in order else len(order),
+    )
+    models = {t: series.names([r for r in rows if r["task"] == t], "model") for t in tasks}
+    widest = max(map(len, models.values()))
+    if in_one_row and widest == 1 and not cited:
         figure, grid = panels(1, len(tasks))
+        width = 1
     else:
-        figure, grid = panels(len(tasks), len(models), share_y=True)
-    addresses = [(task, model) for task in tasks for model in models]
-    return figure, [
-        Panel(axes, *address, [row for row in rows if (row["task"], row["model"]) == address])
-        for axes, address in zip(grid, addresses, strict=True)
-    ]
+        width = widest + bool(cited)
+        figure, grid = panels(len(tasks), width, share_y=not cited)
+    shown = []
+    for place, task in enumerate(tasks):
+        row = grid[place * width : (place + 1) * width]
+        for axes, model in zip(row, models[task], strict=False):
+            own = [r for r in rows if (r["task"], r["model"]) == (task, model)]
+            shown.append(Panel(axes, task, model, own))
+            if cited and axes is not row[0]:
+                axes.sharey(row[0])
+        empty = row[len(models[task]) :]
+        if cited and task in cited:
+            _plot_cited(empty.pop(), cited[task])
+        for axes in empty:
+            axes.set_axis_off()
+    return figure, shown
+
+
+def _plot_cited(axes: Axes, cited: Cited) -> None:
+    """Plot numbers of other publications as grey crosses, by size."""
+    points = sorted(cited["points"], key=lambda point: (point["value"], point["label"]))
+    frame_cited(axes, cited)
+    axes.plot(range(len(points)), [p["value"] for p in points], gid="cited", **CITED)
+    names = [point["label"] for point in points]
+    axes.set_xticks(range(len(points)), names, rotation=35, ha="right")
+    axes.tick_params(axis="x", labelsize=6)
+    percent_axis(axes, "published accuracy")
+
+
+def frame_cited(axes: Axes, cited: Cited) -> None:
+    """Make a panel of cited numbers look unlike those of results."""
+    axes.set_facecolor("#F4F4F4")
+    label_panel(axes, cited["title"], "cited, not measured here")
+
+
+def citations(cited: Mapping[str, Cited]) -> list[str]:
+    """Say whose numbers are cited, and where they are from."""
+    names: dict[str, list[str]] = {}
+    for of_task in cited.values():
+        for point in of_task["points"]:
+            by_source = names.setdefault(point["source"], [])
+            by_source += [point["label"]] if point["label"] not in by_source else []
+    return [f"Cited: {', '.join(labels)}: {source}." for source, labels in names.items()]
 
 
 def label_panel(axes: Axes, title: str, sizes: str) -> None:

@@ -19,7 +19,7 @@ class Settings(Strict):
 
     kept: the wanted values by column; options: more arguments of the module's function; marks:
     numbers that a paper states, for tasks of this study; unmarked: how many were left out because
-    they are of another task.
+    they are of another task; cited: by task, numbers that others published.
     """
 
     figure: FigureModule
@@ -32,6 +32,7 @@ class Settings(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     marks: list[dict[str, Any]] = Field(default_factory=list)
     unmarked: int = 0
+    cited: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 @stage(

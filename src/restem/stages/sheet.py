@@ -11,7 +11,9 @@ from restem.tasks.problem import read_problems
 
 
 class Settings(Strict):
-    """What this stage reads of the configuration: nothing."""
+    """Where the human who grades finds the points of each step; empty if nobody says."""
+
+    rubric: str = ""
 
 
 @stage(lock="data", help={"output": "The sheet, a CSV file."})
@@ -26,4 +28,5 @@ def run(
     entries = entries_of(drawn, read_problems(problems), str(problems))
     write_bytes(output, write_sheet(entries))
     output.chmod(0o444)
-    print(f"sheet: {len(entries)} completions to grade in a copy of {output}", flush=True)
+    by = f", by {settings.rubric}" if settings.rubric else ""
+    print(f"sheet: {len(entries)} completions to grade in a copy of {output}{by}", flush=True)

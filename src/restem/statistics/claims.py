@@ -7,19 +7,24 @@ looks find a contradiction too easily; requiring support from all tests needs no
 all other cases the claim is inconclusive. A claim whose results were not computed is untested, with
 the reason. A test on an empty difficulty bin says nothing and is left out.
 
+A test of each group is one test for every group of its kind. So "no task degrades" is supported if
+every task's interval lies above the margin, and contradicted by a single task only after the
+correction for their number. A test of the mean gives every group the same weight
+(`restem.statistics.macro`).
+
 A contrast in which some policy was trained once has the interval of that run. It is inconclusive
 about the method, whatever the interval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from restem.config.claims import Claim, Contrast
+from restem.config.claims import EACH, Claim, Contrast, Group
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
-from restem.statistics.evaluation import Measured, Row, collect, fewest_seeds
+from restem.statistics.evaluation import SCORE, Measured, Row, collect, fewest_seeds
 from restem.statistics.false_positives import judge_rates
-from restem.statistics.groups import Key, problems_by_group
+from restem.statistics.groups import MEAN, Key, problems_by_group
 from restem.statistics.intervals import Bootstrap, Estimate
 from restem.statistics.multiplicity import in_family
 from restem.statistics.same_problems import Rechecked
@@ -57,11 +62,15 @@ def judge(
 
 @dataclass(frozen=True)
 class Effect:
-    """A contrast as estimated, on how many problems, and the trained policies in it."""
+    """A contrast as estimated, on how many problems, and the trained policies in it.
+
+    unseen: the number of problems that bounds what was not seen, where nothing varies.
+    """
 
     estimate: Estimate
     problems: int
     trained: Sequence[Measured]
+    unseen: int
 
     @property
     def seeds(self) -> int:
@@ -87,12 +96,13 @@ def effects(
         if claim.quantity == "false_positives":
             continue
         judge_of_claim = _Judge(claim, measured, by_group, settings)
-        for test in claim.tests:
+        for stated in claim.tests:
             try:
-                for k in numbers_of(claim, test):
-                    yield claim, contrast(test), judge_of_claim.effect(test, k)
+                for test in judge_of_claim.tests(stated):
+                    for k in numbers_of(claim, test):
+                        yield claim, contrast(test), judge_of_claim.effect(test, k)
             except Missing as missing:
-                yield claim, contrast(test), str(missing)
+                yield claim, contrast(stated), str(missing)
 
 
 class _Judge:
@@ -114,11 +124,29 @@ class _Judge:
         return conclude(self._claim, self._findings)
 
     def _findings(self) -> Iterator[Finding | LeftOut]:
-        ks = [numbers_of(self._claim, test) for test in self._claim.tests]
+        each = [test for stated in self._claim.tests for test in self.tests(stated)]
+        ks = [numbers_of(self._claim, test) for test in each]
         tests = sum(map(len, ks))
-        for test, numbers in zip(self._claim.tests, ks, strict=True):
+        for test, numbers in zip(each, ks, strict=True):
             for k in numbers:
                 yield self._left_out(test) or self._finding(test, k, tests)
+
+    def tests(self, stated: Contrast) -> list[Contrast]:
+        """Return one test for every group where `each` is stated. Raises Missing without groups."""
+        if stated.group is None or stated.group.name != EACH:
+            return [stated]
+        return [_on(stated, name) for name in self._groups(stated)]
+
+    def _groups(self, test: Contrast) -> list[str]:
+        """List the groups of a test's kind that the problems of its policies fall into."""
+        task, kind = test.task or self._claim.task, test.group.kind if test.group else ""
+        side = test.plus[0]
+        place = (task, side.partition("@")[2] or self._claim.split, kind)
+        owners = ("", side.partition("/")[0])  # bins of difficulty are those of a model
+        names = {k[3] for k in self._by_group if k[:3] == place and k[4] in owners}
+        if not names:
+            raise Missing(f"no results of {task} by {kind}")
+        return sorted(names)
 
     def _left_out(self, test: Contrast) -> LeftOut | None:
         """Report a difficulty bin that is empty although the model's problems were sorted."""
@@ -129,12 +157,37 @@ class _Judge:
             model, split = side.partition("/")[0], side.partition("@")[2] or self._claim.split
             place = (task, split, test.group.kind, model)
             bins = {key[3] for key in self._by_group if (*key[:3], key[4]) == place}
-            if bins and test.group.name not in bins:
-                return LeftOut(contrast(test), f"no problem is {test.group.name} for {model}")
+            for name in filter(None, (test.group.name, test.less_group)):
+                if bins and name not in bins:
+                    return LeftOut(contrast(test), f"no problem is {name} for {model}")
         return None
 
     def effect(self, test: Contrast, k: int) -> Effect:
         """Estimate one contrast. Raises Missing if a result does not exist."""
+        if test.less_group is not None:
+            larger, smaller = (self._effect(t, k) for t in (_on(test), _on(test, test.less_group)))
+            return replace(
+                larger,
+                estimate=larger.estimate + smaller.estimate.times(-1),
+                problems=min(larger.problems, smaller.problems),
+                unseen=min(larger.unseen, smaller.unseen),
+            )
+        return self._effect(test, k)
+
+    def _effect(self, test: Contrast, k: int) -> Effect:
+        """Estimate a contrast in one group, or the mean over groups, each counting the same."""
+        if test.group is None or test.group.name != MEAN:
+            return self._effect_in_group(test, k)
+        parts = [self._effect_in_group(_on(test, name), k) for name in self._groups(test)]
+        estimates = [part.estimate for part in parts]
+        return replace(
+            parts[0],
+            estimate=sum(estimates[1:], estimates[0]).times(1 / len(parts)),
+            problems=sum(part.problems for part in parts),
+            unseen=len(parts) * min(part.unseen for part in parts),
+        )
+
+    def _effect_in_group(self, test: Contrast, k: int) -> Effect:
         sides = [(1.0, side) for side in test.plus] + [(-1.0, side) for side in test.minus]
         terms = [(sign, *self._term(test, k, side)) for sign, side in sides]
         shared = _shared([(policy, problems) for _, policy, problems in terms])
@@ -142,17 +195,18 @@ class _Judge:
             self._estimate(policy, test, k, shared[_place(policy)]).times(sign)
             for sign, policy, _ in terms
         ]
+        fewest = min(map(len, shared.values()))
         return Effect(
             sum(estimates[1:], estimates[0]),
-            min(map(len, shared.values())),
+            fewest,
             [policy for _, policy, _ in terms if policy.trainings is not None],
+            fewest,
         )
 
     def _finding(self, test: Contrast, k: int, tests: int) -> Finding:
         effect = self.effect(test, k)
-        span = (-float(len(test.minus)), float(len(test.plus)))
         interval, wide = (
-            self._bootstrap.interval(effect.estimate, span, effect.problems, count)
+            self._bootstrap.interval(effect.estimate, _span(test), effect.unseen, count)
             for count in (1, tests)
         )
         return decided(
@@ -173,6 +227,8 @@ class _Judge:
         self, policy: Measured, test: Contrast, k: int, problems: Sequence[str]
     ) -> Estimate:
         quantity = self._claim.quantity
+        if quantity == SCORE and policy.points:
+            return policy.estimate(SCORE, k, problems, self._bootstrap)
         name = quantity if quantity == "accuracy" else f"{quantity}@{k}"
         values = policy.values(name, k, problems)
         if isinstance(test.less_k, int):
@@ -191,7 +247,7 @@ class _Judge:
         matches = [
             m for m in self._measured
             if wanted.items() <= m.address.items()
-            and m.greedy == (self._claim.quantity == "accuracy")
+            and (self._claim.quantity == SCORE or m.greedy == (self._claim.quantity == "accuracy"))
             and m.counts
             and iteration in ("last", str(m.address["iteration"]))
         ]  # fmt: skip
@@ -228,6 +284,23 @@ class _Judge:
         """Compare the interval with the margin; with several tests a wider one contradicts."""
         ends, wide_ends = ((float(one["low"]), float(one["high"])) for one in (interval, wide))
         return verdict(self._claim, ends, wide_ends)
+
+
+def _on(test: Contrast, name: str | None = None) -> Contrast:
+    """Return the test on one group: the one named, or its own."""
+    group = test.group if name is None or test.group is None else _named(test.group, name)
+    return test.model_copy(update={"group": group, "less_group": None})
+
+
+def _named(group: Group, name: str) -> Group:
+    return group.model_copy(update={"name": name})
+
+
+def _span(test: Contrast) -> tuple[float, float]:
+    """Return the bounds of a contrast of shares."""
+    most, least = float(len(test.plus)), float(len(test.minus))
+    compares = test.less_group is not None or test.less_k is not None
+    return (-least - most, most + least) if compares else (-least, most)
 
 
 def numbers_of(claim: Claim, test: Contrast) -> list[int]:

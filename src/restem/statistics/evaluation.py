@@ -42,7 +42,7 @@ def summarise(results: Sequence[Mapping[str, Any]], settings: Metrics) -> list[R
     return [
         _summary_row(part, seed, name, k, bootstrap)
         for policy in collect(results, settings.ks)
-        for seed, part in _parts(policy)
+        for seed, part in parts(policy)
         for name, k in quantities(part, settings)
     ]
 
@@ -306,7 +306,7 @@ def _check_ks(policies: Iterable[Measured], ks: Sequence[int]) -> None:
         )
 
 
-def _parts(policy: Measured) -> Iterator[tuple[int | None, Measured]]:
+def parts(policy: Measured) -> Iterator[tuple[int | None, Measured]]:
     """Yield the policy over all seeds and then for each seed."""
     yield None, policy
     for seed in sorted(policy.counts.keys() | policy.halted.keys()):

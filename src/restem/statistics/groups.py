@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
+from restem.config.claims import EACH
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
 from restem.statistics.evaluation import BASE, Row, lifts, summarise
@@ -23,7 +24,7 @@ BINS: Final = (("easy", 0.75), ("medium", 0.5), ("hard", 0.25), ("very hard", 0.
 MEAN: Final = "mean"  # the group that holds the macro average over all subjects
 COLUMNS: Final = (
     *("task", "split", "model", "variant", "iteration", "decoding", "quantity", "problems"),
-    *("seeds", "estimate", "low", "high"),
+    *("seeds", "seed", "estimate", "low", "high"),
 )
 Key = tuple[str, str, str, str, str]
 """Task, split, kind of group, group, and model (empty if groups are the same for all models)."""
@@ -82,9 +83,9 @@ def _macro_averages(
     keys = sorted(key for key in groups if key[2] == "subject")
     for (task, split), of_task in groupby(keys, key=lambda key: key[:2]):
         strata = {key[3]: groups[key] for key in of_task}
-        if MEAN in strata:
+        for name in {MEAN, EACH} & strata.keys():
             raise RestemError(
-                f"a subject is called {MEAN!r}, like the macro average",
+                f"a subject is called {name!r}, which stands for all of them",
                 f"problems of {task}, split {split}",
                 "give the subject another name in the task's module",
             )
@@ -100,10 +101,10 @@ def _estimates(rows: Sequence[Row], settings: Metrics, references: Collection[st
     if all(row["halted"] is not None for row in rows):
         return []
     fitting = _fitting(rows, settings)
-    summary = [row for row in summarise(rows, fitting) if row["seed"] is None]
+    over_all = [row | {"seed": None} for row in lifts(rows, fitting, references)]
     return [
         {name: row[name] for name in COLUMNS} | {"reference": row.get("reference")}
-        for row in [*summary, *lifts(rows, fitting, references)]
+        for row in [*summarise(rows, fitting), *over_all]
     ]
 
 

@@ -13,6 +13,7 @@ from restem.statistics.evaluation import (
     collect,
     comparisons,
     fewest_seeds,
+    parts,
     quantities,
 )
 from restem.statistics.intervals import Bootstrap
@@ -23,7 +24,7 @@ Strata = Sequence[frozenset[str]]
 def macro_averages(
     rows: Sequence[Row], strata: Strata, settings: Metrics, references: Collection[str]
 ) -> list[Row]:
-    """Estimate every quantity of every policy, then every lift over a reference.
+    """Estimate every quantity of every policy, over all seeds and for each, then every lift.
 
     strata: the problems of each group. A policy that lacks results in a group gets null estimates,
     because an average over fewer groups would be another quantity.
@@ -31,20 +32,21 @@ def macro_averages(
     policies = collect(rows, settings.ks)
     bootstrap = Bootstrap(settings)
     averages = [
-        _head(policy, name, None) | _estimate([(1.0, policy)], name, k, strata, bootstrap)
+        _head(part, name, None, seed) | _estimate([(1.0, part)], name, k, strata, bootstrap)
         for policy in policies
-        for name, k in quantities(policy, settings)
+        for seed, part in parts(policy)
+        for name, k in quantities(part, settings)
     ]
     return averages + [
-        _head(policy, name, reference)
+        _head(policy, name, reference, None)
         | _estimate([(1.0, policy), (-1.0, reference)], name, k, strata, bootstrap)
         for policy, reference, name, k in comparisons(policies, references, settings)
     ]
 
 
-def _head(policy: Measured, name: str, reference: Measured | None) -> Row:
+def _head(policy: Measured, name: str, reference: Measured | None, seed: int | None) -> Row:
     seeds = fewest_seeds([policy, reference]) if reference else len(policy.counts)
-    row = {**policy.address, "quantity": name, "seeds": seeds}
+    row = {**policy.address, "quantity": name, "seeds": seeds, "seed": seed}
     return row | {"reference": reference.address["variant"] if reference else None}
 
 
@@ -61,7 +63,7 @@ def _estimate(
         for problems in groups
         for sign, policy in terms
     ]
-    average = sum(parts[1:], parts[0]).times(1 / len(groups))
+    average = sum(terms_by_group[1:], terms_by_group[0]).times(1 / len(groups))
     span = (0.0, 1.0) if len(terms) == 1 else (-1.0, 1.0)
     # If nothing varies, this many problems in groups of equal size bound what was not seen.
     smallest = len(groups) * min(map(len, groups))

@@ -128,8 +128,14 @@ def contrast(test: Contrast) -> str:
     plus, minus = " + ".join(test.plus), " - ".join(test.minus)
     place = f" on {test.task}" if test.task else ""
     place += f" less that at k = {test.less_k}" if test.less_k else ""
-    group = f" ({test.group.kind} {test.group.name})" if test.group else ""
-    return (f"{plus} - {minus}" if minus else plus) + place + group
+    return (f"{plus} - {minus}" if minus else plus) + place + _group(test)
+
+
+def _group(test: Contrast) -> str:
+    if test.group is None:
+        return ""
+    less = f" less that of {test.less_group}" if test.less_group else ""
+    return f" ({test.group.kind} {test.group.name}{less})"
 
 
 def worded(outcome: Outcome, confidence: float) -> str:

@@ -24,7 +24,8 @@ class Needs:
     """The options of a module's function `plot`, their defaults, and its constants.
 
     A module shows the splits of its constant SPLITS, else that of its option `split`; the quantity
-    of its constant QUANTITY, else that of its option `quantity`.
+    of its constant QUANTITY, else that of its option `quantity`; groups of the kind of its constant
+    KIND, else of its option `kind`.
     """
 
     options: tuple[str, ...]
@@ -156,10 +157,12 @@ def _bad_figure(
     if graph.published and unknown:
         hint = nearest(unknown[0], graph.published["entries"])
         yield f"{path}.published: {unknown[0]!r} is not in config/paper/published.yaml{hint}"
+    yield from _bad_citations(graph, path, figure, needs)
     if experiment and not experiment.variants and figure.trained_on is None:
         yield f"{path}.trained_on: the experiment has no variants, so name the task here"
     if figure.table == "breakdown":
-        yield from _bad_groups(graph, path, figure.options.get("kind"))
+        kind = needs.defaults.get("KIND", figure.options.get("kind"))
+        yield from _bad_groups(graph, path, kind)
     shown = [r for r in graph.results if _is_shown(r, figure, experiment)]
     quantity, options = needs.quantity(figure.options), figure.options
     splits = needs.splits(options)
@@ -169,6 +172,20 @@ def _bad_figure(
         decoding = options.get("decoding")
         shown = [r for r in shown if decoding in (None, r.decoding)]
         yield from _unmeasured(graph, shown, path, splits, quantity)
+
+
+def _bad_citations(graph: "StudyGraph", path: str, figure: Figure, needs: Needs) -> Iterator[str]:
+    """Describe lists of cited numbers that do not exist, or that the figure cannot show."""
+    if figure.cited and "cited" not in needs.options:
+        yield f"{path}.cited: figure {figure.module} shows no cited numbers; leave it out"
+    known = graph.published.get("cited", {})
+    for task, name in figure.cited.items():
+        if graph.published and name not in known:
+            hint = nearest(name, known)
+            yield f"{path}.cited: {name!r} is not in config/paper/published.yaml{hint}"
+        if task not in graph.study.tasks:
+            hint = nearest(task, graph.study.tasks)
+            yield f"{path}.cited: task {task!r} is not defined{hint}"
 
 
 def _is_shown(result: Result, figure: Figure, experiment: Experiment | None) -> bool:

@@ -7,6 +7,7 @@ job to the settings that the stage's command gets.
 from dataclasses import asdict
 from typing import Any
 
+from restem.accounts.sizes import stated_problems
 from restem.config.errors import nearest
 from restem.config.experiment import Experiment, Figure
 from restem.config.models import notes_on_data
@@ -14,9 +15,11 @@ from restem.errors import RestemError
 from restem.study.addresses import BASE, Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.sharing import groups, last_names, parts, sharing
+from restem.tasks.registry import load_task
 
 Settings = dict[str, Any]
 COMPARING = ("math",)  # verifiers that tell of any two answers whether they are equal
+QUESTIONS = "selection.problem_share"  # a share that figures show as a number of problems
 
 
 def problems(graph: StudyGraph, wildcards: Any) -> Settings:
@@ -46,8 +49,9 @@ def rewards(graph: StudyGraph, wildcards: Any) -> Settings:
 
 
 def sheet(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return nothing: a sheet follows from its inputs."""
-    return {}
+    """Return where the rubric is, if the task says it."""
+    rubric = load_task(graph.module(wildcards.on)).rubric
+    return {"rubric": rubric} if rubric else {}
 
 
 def examples(graph: StudyGraph, wildcards: Any) -> Settings:
@@ -208,7 +212,7 @@ def _figure_of_experiment(graph: StudyGraph, experiment: Experiment, wanted: Fig
     variants = list(experiment.variants) if wanted.variants is None else wanted.variants
     shown = {"task": wanted.tasks, "variant": [BASE, *variants], "model": wanted.models}
     shown["decoding"] = wanted.decodings
-    x = {v: graph.study.number_at(v, wanted.x) for v in variants} if wanted.x else {}
+    train_task = wanted.trained_on or next(v.task for v in experiment.variants.values())
     tasks = {graph.module(task): task for task in graph.study.tasks}
     entries = [graph.published["entries"][key] for key in wanted.published]
     marks = [
@@ -216,18 +220,43 @@ def _figure_of_experiment(graph: StudyGraph, experiment: Experiment, wanted: Fig
         for e in entries
         if e["task"] in tasks
     ]
+    x_axis = _x_axis(graph, variants, wanted.x, train_task) if wanted.x else {}
     return {
         "figure": wanted.module,
         "table": wanted.table,
         "label": graph.label,
-        "train_task": wanted.trained_on or next(v.task for v in experiment.variants.values()),
+        "train_task": train_task,
         "confidence": graph.study.metrics.confidence,
         "references": graph.study.references,
         "kept": {column: values for column, values in shown.items() if values is not None},
-        "options": wanted.options | ({"x": x} if x else {}),
+        "options": wanted.options | x_axis,
         "marks": marks,
         "unmarked": sum(e["task"] not in tasks for e in entries),
+        **({"cited": _cited(graph, wanted)} if wanted.cited else {}),
     }
+
+
+def _cited(graph: StudyGraph, wanted: Figure) -> Settings:
+    """Return by task the numbers that others published, each with its source in full."""
+    lists, sources = graph.published["cited"], graph.published["sources"]
+    return {
+        task: {
+            "title": lists[name]["title"],
+            "points": [p | {"source": sources[p["source"]]} for p in lists[name]["points"]],
+        }
+        for task, name in wanted.cited.items()
+    }
+
+
+def _x_axis(graph: StudyGraph, variants: list[str], key: str, task: str) -> Settings:
+    """Return each variant's place on the x axis; a share of problems as their number, if known."""
+    numbers = {variant: graph.study.number_at(variant, key) or 0.0 for variant in variants}
+    if key == QUESTIONS:
+        data = graph.study.tasks[task].data
+        questions = stated_problems(load_task(graph.module(task)), data, "train")
+        if questions is not None:
+            return {"x": {v: round(n * questions) for v, n in numbers.items()}, "counts": True}
+    return {"x": numbers}
 
 
 def table(graph: StudyGraph, wildcards: Any) -> Settings:

@@ -1,8 +1,9 @@
 """A real exam: the Hungarian national finals in mathematics of 2023 (Paster 2023), graded by hand.
 
 No answers are published with the questions, and a proof or a drawing has none: a human grades the
-completions with the examiners' rubric (`restem.rewards.human`). The prompt is the first example of
-Minerva's, as in figure 10 of the paper. There is only a test split.
+completions with the examiners' rubric (`restem.rewards.human`), which the README of the data set
+links. The paper uses "the 1-shot prompt from Grok", which was not found in public; here the prompt
+is the first example of Minerva's. There is only a test split.
 """
 
 from typing import Final
@@ -15,6 +16,10 @@ from restem.tasks.sources import Reader, Row, chosen
 from restem.tasks.task import Task, no_split
 
 FILE: Final = "hungarian/test.jsonl"
+RUBRIC: Final = (
+    "the examiners' rubric, in Hungarian, 100 points in all: test/solutions.pdf of the data set "
+    "keirp/hungarian_national_hs_finals_exam at 32e63a8"
+)
 
 
 def files(source: DataSource, split: str) -> tuple[str, ...]:
@@ -64,4 +69,5 @@ TASK = Task(
     stop=math.TASK.stop,
     verifier="human",
     markers=(),
+    rubric=RUBRIC,
 )

@@ -25,6 +25,7 @@ class Task:
     shots_by_subject: a question follows the worked examples of its own subject only.
     hint: text with the answer, which is added to a question for a second try.
     shown: a problem's answer as a hint states it; for tasks whose gold answers are JSON.
+    rubric: where a human who grades finds the points of each step.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Task:
     shots_by_subject: bool = False
     hint: str = " (The answer is {answer}.)"
     shown: Callable[[str], str] = str
+    rubric: str = ""
 
     @property
     def by_hand(self) -> bool:

@@ -25,6 +25,15 @@ def test_a_comparison_puts_the_references_of_the_settings_first() -> None:
     assert list(shown) == ["base", "human (1)", "a-method (1)", "sft-method (1)"]
 
 
+def test_iterations_that_nobody_evaluates_are_not_missed() -> None:
+    last = [row("base", 0.3, 0), row("rest-em", 0.5, 3)]
+    assert "no results" not in texts(comparison.plot(last, "n", last=True))
+    gap = [*last, row("rest-em", 0.4, 1)]
+    for shown, only_last in ((gap, True), (gap, False), (last, False)):
+        text = texts(comparison.plot(shown, "n", last=only_last))
+        assert "S rest-em: no results for iteration" in text
+
+
 def test_a_vote_is_named_by_its_k() -> None:
     rows = [row("base", 0.3, 0, quantity="maj@16", k=16), row("base", 0.2, 0, quantity="pass@1")]
     assert plotted(comparison.plot(rows, "n", quantity="maj@")) == {"base, k = 16": [0.3]}
@@ -69,9 +78,16 @@ def test_groups_are_in_the_order_of_difficulty_with_their_sizes() -> None:
     rows.append(row("rest-em", 0.1, kind="difficulty", group="easy", reference="base"))
     figure = by_group.plot(rows, "n", kind="difficulty", quantity="accuracy")
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    assert [label.split("\n")[0] for label in labels] == ["easy", "medium", "hard", "very hard"]
+    assert [label.split("\n")[0] for label in labels] == ["very hard", "hard", "medium", "easy"]
     assert all("n = 50" in label for label in labels)
     assert len(plotted(figure)) == 8
+
+
+def test_a_bin_without_problems_keeps_its_place() -> None:
+    rows = [row("base", 0.4, 0, kind="difficulty", group="hard", reference=None)]
+    figure = by_group.plot(rows, "n", kind="difficulty", quantity="accuracy")
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["very hard\n(n = 0)", "hard\n(n = 50)", "medium\n(n = 0)", "easy\n(n = 0)"]
 
 
 def test_the_mean_of_the_groups_comes_last_and_counts_no_problems_twice() -> None:

@@ -3,9 +3,11 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from restem.artifacts.seals import Recipe
@@ -16,6 +18,7 @@ from restem.config.load import load_study
 from restem.errors import RestemError
 from restem.policies.manifest import write_policy
 from restem.stages import metrics, rewards, sheet
+from restem.study import slices
 from restem.study.graph import StudyGraph
 from restem.tasks.problem import Problem, to_row
 
@@ -58,8 +61,9 @@ def made(tmp_path: Path) -> dict[str, Any]:
 BY_HAND = {"task": "hungarian", "verifier": "human", "reward": {}, "by_hand": True}
 
 
-def write_sheet(samples: list[Path], problems: Path, output: Path) -> None:
-    sheet.run(job("sheet", {}), sheet.Settings(), samples, problems, output=output)
+def write_sheet(samples: list[Path], problems: Path, output: Path, rubric: str = "") -> None:
+    settings = sheet.Settings(rubric=rubric)
+    sheet.run(job("sheet", {}), settings, samples, problems, output=output)
 
 
 def read_sheet(filled: Path, samples: list[Path], problems: Path, shard: str, output: Path) -> None:
@@ -78,6 +82,19 @@ def fill(made: dict[str, Any]) -> Path:
     with filled.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, delimiter=";").writerows(rows)
     return filled
+
+
+def test_the_log_of_a_sheet_says_where_the_rubric_is(
+    made: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper = yaml.safe_load((CONFIG / "paper" / "qwen2.5.yaml").read_text())
+    graph = StudyGraph(load_study(paper, CONFIG))
+    settings = slices.sheet(graph, SimpleNamespace(on="hungarian"))
+    write_sheet(made["shards"], made["problems"], made["folder"] / "again.csv", **settings)
+    assert "test/solutions.pdf of the data set keirp/hungarian" in capsys.readouterr().out
+    assert slices.sheet(graph, SimpleNamespace(on="math")) == {}
+    # The same completions of the same exam, so a sheet that was filled in before still fits.
+    assert (made["folder"] / "again.csv").read_bytes() == made["sheet"].read_bytes()
 
 
 def test_a_sheet_asks_for_every_completion_of_every_shard_once(made: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ def means(
     return {
         row["variant"]: row
         for row in estimates
-        if row["group"] == MEAN and row["reference"] == reference
+        if (row["group"], row["reference"], row["seed"]) == (MEAN, reference, None)
     }
 
 
@@ -55,6 +55,19 @@ def test_every_group_counts_alike_however_large_it_is() -> None:
     assert mean["kind"] == "subject"
     single = {row["group"]: row["estimate"] for row in estimates if row["group"] != MEAN}
     assert single == {"snarks": 0.5, "navigate": 0.1}
+
+
+def test_every_seed_has_its_own_estimate_in_every_group() -> None:
+    more = {"snarks": (2, 2), "navigate": (9, 90)}
+    both = [row for row in rows("rest-em", UNEVEN, seeds=2) if row["seed"] == 0]
+    both += [row for row in rows("rest-em", more, seeds=2) if row["seed"] == 1]
+    estimates = {
+        (row["group"], row["seed"]): row["estimate"] for row in break_down(both, SETTINGS, ())
+    }
+    assert (estimates["snarks", 0], estimates["snarks", 1]) == (0.5, 1.0)
+    assert estimates["snarks", None] == pytest.approx(0.75)
+    assert estimates[MEAN, 0] == pytest.approx(0.3)
+    assert estimates[MEAN, 1] == pytest.approx(0.55)
 
 
 def test_a_lift_is_the_mean_of_the_groups_lifts() -> None:

@@ -184,7 +184,7 @@ TASKS: list[tuple[dict[str, Any], str]] = [
         {"experiments": {"X": {"title": "x", "figures": {"A": {"module": "comparison"}}}}},
         "experiments.X.figures.A.trained_on: the experiment has no variants",
     ),
-    (of_figure("comparison", published=["fig1-l-bse"]), "did you mean 'fig1-l-base'"),
+    (of_figure("comparison", published=["fig2-l-22"]), "did you mean 'fig2-l-2'"),
 ]
 CLAIMS: list[tuple[dict[str, Any], str]] = [
     (claiming("L/base"), "claims: C: L/base: the study has no model 'L'"),
@@ -264,6 +264,11 @@ def test_claims_of_the_paper_may_stay_untested() -> None:
 def test_a_claim_that_an_evaluation_gives_is_accepted() -> None:
     assert graph(claiming("S/rest-em/2")).study.claims
     assert graph(claiming("S/base", quantity="pass", decoding="explore") | {"+": [SAMPLED]})
+    for decoding in ("greedy", "explore"):  # an exam is sat with either kind
+        assert graph(claiming("S/base", quantity="score", decoding=decoding) | {"+": [SAMPLED]})
+    checked = {"false_positives.sample": 9}
+    everything = claiming("S/rest-em/all@first-try", quantity="false_positives", check="equations")
+    assert graph(everything | checked)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +285,7 @@ def test_every_figure_of_the_repository_says_what_it_shows() -> None:
     assert needs["pass_at_k"].quantity({}) == "pass@"
     assert needs["train_test_gap"].splits({}) == ("train", "test")
     assert needs["comparison"].splits({"split": "train"}) == ["train"]
-    by_table = {"exam", "by_group", "false_positives"}
+    by_table = {"exam", "by_group", "capability", "false_positives"}
     assert all(needs[name].splits({}) for name in needs.keys() - by_table)
 
 
