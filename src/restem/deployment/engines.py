@@ -6,7 +6,7 @@ environment variable.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
@@ -44,15 +44,28 @@ def choose(site: Site, workflow: Any) -> Choice:
 
 
 def _choose(site: Site, workflow: Any) -> Choice:
+    settings = workflow.resource_settings
+    # Only where jobs may be remote is Snakemake asked for its executor.
+    return choose_for(
+        site,
+        settings.overwrite_resources.get(SAMPLING, {}),
+        lambda: settings.nodes is not None and invocation.is_remote(),
+    )
+
+
+def choose_for(site: Site, resources: Mapping[str, Any], is_remote: Callable[[], bool]) -> Choice:
+    """Return what `auto` stands for.
+
+    resources: of the sampling rule, as a profile states them. is_remote: whether its jobs run on
+    other machines.
+    """
     if site.engine is not None:
         return Choice(site.engine, f"{site_path()} says so")
-    settings = workflow.resource_settings
-    if asks_for_gpu(settings.overwrite_resources.get(SAMPLING, {})):
+    if asks_for_gpu(resources):
         return Choice("vllm", f"the profile gives {SAMPLING} a GPU")
     if not gpu_is_visible():
         return Choice("transformers", "there is no GPU here, and no profile gives one")
-    # Only where jobs may be remote is Snakemake asked for its executor.
-    if settings.nodes is not None and invocation.is_remote():
+    if is_remote():
         return Choice("transformers", f"the profile gives {SAMPLING} no GPU")
     return Choice("vllm", "this machine has a GPU")
 

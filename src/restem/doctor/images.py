@@ -26,7 +26,7 @@ def are_built(subject: Subject) -> Findings:
     for name in sorted(names):
         image = Image(name, subject.root)
         try:
-            digest = verified(image, f" --configfile {subject.path}")
+            digest = verified(image)
         except RestemError as problem:
             yield error(f"{problem.what}: {problem.where}", problem.fix)
         else:

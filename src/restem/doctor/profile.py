@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import humanfriendly
-import yaml
+import yte
 
 from restem.deployment.site import Site, missing_resources
 from restem.errors import RestemError
@@ -48,6 +48,10 @@ class Profile:
         methods = stated if isinstance(stated, list) else [stated]
         return "apptainer" in methods
 
+    def resources(self, rule: str) -> dict[str, Any]:
+        """Return the resources that the profile states for a rule."""
+        return _resources(_mapping(self.content.get("set-resources")).get(rule))
+
     def requests(self, site: Site) -> Iterator[Request]:
         """Yield what the jobs of each rule ask for; first what rules without a line ask for."""
         default = _resources(self.content.get("default-resources"))
@@ -63,8 +67,10 @@ def find_profile(name: str) -> Profile:
     for folder in folders:
         for path in sorted([*folder.glob("config.yaml"), *folder.glob("config.v*+.yaml")])[-1:]:
             try:
-                return Profile(folder, _mapping(yaml.safe_load(path.read_text())))
-            except (OSError, yaml.YAMLError) as problem:
+                with path.open() as stream:  # as Snakemake reads it: it may be a template
+                    content = yte.process_yaml(stream, require_use_yte=True)
+                return Profile(folder, _mapping(content))
+            except Exception as problem:  # a template may raise anything
                 raise RestemError(
                     f"the profile cannot be read: {problem}", str(path), "correct it"
                 ) from problem

@@ -63,7 +63,7 @@ def _estimate(
         for problems in groups
         for sign, policy in terms
     ]
-    average = sum(terms_by_group[1:], terms_by_group[0]).times(1 / len(groups))
+    average = sum(parts[1:], parts[0]).times(1 / len(groups))
     span = (0.0, 1.0) if len(terms) == 1 else (-1.0, 1.0)
     # If nothing varies, this many problems in groups of equal size bound what was not seen.
     smallest = len(groups) * min(map(len, groups))
