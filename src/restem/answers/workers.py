@@ -1,8 +1,9 @@
 """Compare pairs in worker processes, so that a pair that hangs costs one verdict, not the run.
 
-Each worker gets one pair at a time. A worker that is late or dies is killed and replaced, and its
-pair gets `timeout` or `died`; all others go on. Inside a worker (`serve`) an alarm interrupts
-Python code and memory is limited; what cannot be interrupted is killed from outside.
+Each worker gets one pair at a time. A worker that dies is replaced, and its pair gets `timeout` or
+`died`; all others go on. Time is CPU time, so that no reply depends on how busy the machine is.
+Inside a worker (`serve`) a timer interrupts Python code, memory is limited, and what cannot be
+interrupted is ended by the kernel; what does not even compute is killed from outside.
 
 Whoever opens workers names their module, and imports it, so that it is in the digest of the code.
 """
@@ -24,8 +25,8 @@ from typing import Any, Final
 
 from restem.errors import RestemError
 
-START_SECONDS: Final = 120.0
-_GRACE_SECONDS: Final = 0.3
+START_SECONDS: Final = 600.0
+_WALL_FACTOR: Final = 60.0  # elapsed time that a pair may take, as a multiple of its CPU time
 
 Pair = tuple[str, str]
 
@@ -41,7 +42,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class PairLimits:
-    """Limits of the wall clock and the memory of one pair, and the number of workers."""
+    """Limits of the CPU time and the memory of one pair, and the number of workers."""
 
     seconds: float = 1.2
     megabytes: int = 900
@@ -94,7 +95,7 @@ class WorkerPool:
                 continue
             selector.unregister(worker.output)
             busy.discard(worker)
-            if late or reply.layer in ("memory", "died"):
+            if late or worker.has_ended or reply.layer == "memory":
                 self._end(worker)
             else:
                 self._idle.append(worker)
@@ -158,6 +159,7 @@ class _Worker:
         self._received = b""
         self.place = -1
         self.due = 0.0
+        self.has_ended = False
 
     def is_ready(self) -> bool:
         """Wait for a worker's first line, which says that it is ready."""
@@ -174,7 +176,7 @@ class _Worker:
     def submit(self, place: int, pair: Pair) -> bool:
         """Send a pair; return False when the process has ended."""
         self.place = place
-        self.due = time.monotonic() + self._seconds + _GRACE_SECONDS
+        self.due = time.monotonic() + self._seconds * _WALL_FACTOR
         try:
             self._input.write(json.dumps(pair).encode() + b"\n")
             self._input.flush()
@@ -188,6 +190,9 @@ class _Worker:
         if line is None:
             return None
         if "layer" not in line:
+            self.has_ended = True
+            if self._process.wait() == -signal.SIGXCPU:
+                return Reply(None, "timeout")
             return Reply(None, "died", "the worker process ended")
         return Reply(line.get("equal"), str(line["layer"]), line.get("detail"))
 
@@ -224,7 +229,7 @@ class OutOfTimeError(BaseException):
 def serve(compare: Compare, seconds: float, megabytes: int) -> None:
     """Reply to pairs until the input ends."""
     _limit_memory(megabytes)
-    signal.signal(signal.SIGALRM, _raise_out_of_time)
+    signal.signal(signal.SIGPROF, _raise_out_of_time)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
@@ -234,11 +239,12 @@ def serve(compare: Compare, seconds: float, megabytes: int) -> None:
 
 def _compared(compare: Compare, gold: str, answer: str, seconds: float) -> dict[str, Any]:
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        _limit_time(seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             return compare(gold, answer)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
     except OutOfTimeError:
         return {"equal": None, "layer": "timeout"}
     except MemoryError:
@@ -249,6 +255,12 @@ def _compared(compare: Compare, gold: str, answer: str, seconds: float) -> dict[
 
 def _raise_out_of_time(signum: int, frame: FrameType | None) -> None:
     raise OutOfTimeError
+
+
+def _limit_time(seconds: float) -> None:
+    """Let the kernel end this process one or two seconds after the time of a pair is up."""
+    end = int(time.process_time() + seconds) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))
 
 
 def _limit_memory(megabytes: int) -> None:

@@ -5,6 +5,7 @@ import textwrap
 
 import pytest
 
+from restem.answers import workers as workers_module
 from restem.answers.workers import PairLimits, open_workers
 from restem.config.reward import Reward
 from restem.errors import RestemError
@@ -16,11 +17,17 @@ BAD_WORKER = """
 
     def compare(gold, answer):
         if answer == "hang":
-            time.sleep(60)
-        if answer == "deaf":  # what no alarm interrupts
+            while True:
+                pass
+        if answer == "deaf":  # what no timer interrupts
             import signal
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            time.sleep(60)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            while True:
+                pass
+        if answer == "sleep":
+            time.sleep(600)
+        if answer == "wait":  # as on a busy machine
+            time.sleep(1.5)
         if answer == "die":
             os._exit(3)
         if answer == "burst":
@@ -64,6 +71,13 @@ def test_each_failure_costs_one_reply_and_the_order_is_kept(module):
     equal = [reply.equal for reply in replies]
     assert equal == [True, None, False, None, True, None, None, None, None, True, None, False]
     assert again[0].equal is True
+
+
+def test_time_is_what_a_worker_computes_not_what_it_waits(module, monkeypatch):
+    monkeypatch.setattr(workers_module, "_WALL_FACTOR", 10.0)
+    with open_workers(PairLimits(seconds=0.5), module) as workers:
+        replies = workers.compare([("a", answer) for answer in ("wait", "sleep", "a")])
+    assert [reply.layer for reply in replies] == ["test", "timeout", "test"]
 
 
 def test_no_worker_outlives_its_context(module):

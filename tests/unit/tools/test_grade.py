@@ -9,11 +9,9 @@ from collections import Counter
 import pytest
 from click.testing import CliRunner
 
-from restem.answers.workers import Reply
 from restem.artifacts.tables import table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
-from restem.rewards import second_grader as second
 from restem.tools.compare_graders import compare_pairs, compare_rewards
 from restem.tools.grade import grade_file, grade_pairs
 
@@ -318,22 +316,6 @@ def test_a_sample_of_rewards_is_compared(tmp_path):
     graded_rows = lines(tmp_path / "disagreements.jsonl")
     assert {row["answer"] for row in graded_rows} == {"0.33333333333333"}
     assert graded_rows == lines(tmp_path / "disagreements.jsonl")
-
-
-def test_pairs_that_are_late_on_a_busy_machine_get_a_second_turn(monkeypatch):
-    limits = []
-    replies = second._replies
-
-    def watched(pairs, allowed):
-        limits.append((allowed.seconds, len(pairs)))
-        if allowed == second.LIMITS:
-            return [Reply(None, "timeout"), Reply(False, "math-verify")]  # no clock decides here
-        return replies(pairs, allowed)
-
-    monkeypatch.setattr(second, "_replies", watched)
-    final = second.second_replies([("1/2", "0.5"), ("2", "3")], "a test")
-    assert [reply.equal for reply in final] == [True, False]
-    assert limits == [(second.LIMITS.seconds, 2), (second.RETRY_LIMITS.seconds, 1)]
 
 
 def test_the_graders_are_compared_on_one_source(tmp_path):
