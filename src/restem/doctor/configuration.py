@@ -43,7 +43,7 @@ def is_consistent(subject: Subject) -> Findings:
     problems = known_problems(subject.graph)
     results = subject.root / "results" / subject.study.study
     yield from from_lines([*problems, *known_shortages(subject.study, results)])
-    if not problems:
+    if not problems and subject.is_sound:
         study = subject.study
         yield ok(
             f"{subject.path}: {_count(study.variants, 'variant')}, "

@@ -40,7 +40,9 @@ def diagnose(path: Path, profile: str | None = None, root: Path = Path()) -> Dia
     subject = None
     if study is not None:
         families = load_families(root / "config")
-        subject = Subject(**vars(place), path=path, study=study, families=families)
+        subject = Subject(
+            **vars(place), path=path, study=study, families=families, is_sound=not problems
+        )
     for check in CHECKS:
         if not check.needs_study:
             found[check.group] += check.findings(place)

@@ -43,11 +43,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Subject(Place):
-    """A study and the place that it runs in. path: of its file."""
+    """A study and the place that it runs in. path: of its file. is_sound: has no contradictions."""
 
     path: Path = field(kw_only=True)
     study: Study = field(kw_only=True)
     families: Mapping[str, Family] = field(default_factory=dict, kw_only=True)
+    is_sound: bool = field(default=True, kw_only=True)
 
     @cached_property
     def graph(self) -> StudyGraph:

@@ -41,6 +41,7 @@ def test_problems_of_all_kinds_are_found_at_once(diagnosed: Any, tmp_path: Path)
     assert "tasks.chain.data.validation: 0, a split that variants.rest-em takes" in text
     assert "figures: train_test_gap: it shows results of accuracy on train" in text
     assert "metrics.votes: maj@99 needs 99 draws" in text
+    assert not lines(found["study"], "ok")
     assert lines(found["models"], "error") == [f"S: {tmp_path}/none: there is no such directory"]
     assert all(finding.fix for finding in found["study"] if finding.level == "error")
 
@@ -53,6 +54,11 @@ def test_a_study_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_machin
     assert len(lines(found["study"], "error")) == 1 or "did you mean" in str(found["study"])
     assert "the shared store is missing" in lines(found["folders"], "error")[0]
     assert found["models"] == []
+
+
+def test_a_contradiction_alone_is_not_said_to_fit(diagnosed: Any) -> None:
+    found = diagnosed({"tasks.chain.data.train": 0})["study"]
+    assert [finding.level for finding in found] == ["error"]
 
 
 # ---- models ----
