@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from restem.errors import RestemError
+from restem.errors import RestemError, of_system
 from restem.stages.declaration import load_stage, stage_names
 from restem.tools.commands import COMMANDS
 from restem.tools.parameters import FILE, FOLDER, POSITIVE, PROFILE, SHARE, ModelSize
@@ -25,12 +25,23 @@ ROOT = Path()
 
 @contextmanager
 def fail_readably() -> Iterator[None]:
-    """Show a RestemError as its three parts and exit; every other error keeps its traceback."""
+    """Show a RestemError, or what the system refuses, as its three parts and exit.
+
+    Every other error keeps its traceback.
+    """
     try:
         yield
     except RestemError as problem:
-        print(f"restem: {problem}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from None
+        shown = problem
+    except Exception as error:
+        refused = of_system(error)
+        if refused is None:
+            raise
+        shown = refused
+    else:
+        return
+    print(f"restem: {shown}", file=sys.stderr, flush=True)
+    raise SystemExit(1)
 
 
 def main() -> None:

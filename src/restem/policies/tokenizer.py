@@ -21,9 +21,9 @@ _NEED_START: Final = ("gemma",)
 def load_tokenizer(folder: Path) -> Any:
     """Load the tokenizer of a checkpoint.
 
-    Raises RestemError if it cannot be loaded, if it changes prompts in a way that no model was
-    trained with, or if it lacks the start token that the model's family or its own configuration
-    asks for.
+    Raises RestemError if it cannot be loaded, if it has more tokens than the model, if it changes
+    prompts in a way that no model was trained with, or if it lacks the start token that the model's
+    family or its own configuration asks for.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -33,6 +33,14 @@ def load_tokenizer(folder: Path) -> Any:
             str(folder),
             "point to a directory with config.json, safetensors weights and a tokenizer",
         ) from error
+    config = _json(folder / "config.json")
+    rows = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
+    if rows and tokenizer.vocab_size > rows:  # added tokens may be more: texts do not hold them
+        raise RestemError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens, and the model knows {rows}",
+            str(folder),
+            "take the tokenizer that the model was published with",
+        )
     if not start_ids(tokenizer) and (reason := _needs_start(folder)):
         raise RestemError(
             f"the tokenizer puts no start token before a text, but {reason}",

@@ -7,6 +7,7 @@ jobs that the plan consists of, with what their seals say (`restem.staleness`).
 
 import json
 import logging
+import re
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,10 @@ from typing import Any
 from restem.errors import RestemError
 
 WARNINGS_AT_LEVEL_INFO = ("cannot be locked", "engine: ")
+# The last line of a traceback that passes through Snakemake's cache of sources.
+_NO_CACHE = re.compile(
+    r"sourcecache\.py.*^\w*Error: \[Errno \d+\] (?P<why>.*): '(?P<where>.*)'\s*\Z", re.M | re.S
+)
 ABOUT_PROFILES = "for setting default command line arguments."  # printed, not logged
 
 
@@ -56,7 +61,14 @@ def dry_run(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
     printed = [line for line in done.stderr.splitlines() if not line.endswith(ABOUT_PROFILES)]
     if done.returncode:
         errors = [record["text"] for record in records if record["level"] >= logging.ERROR]
-        reasons = textwrap.indent("\n".join([*errors, *printed]).strip(), "    ")
+        told = "\n".join([*errors, *printed]).strip()
+        if refused := _NO_CACHE.search(told):
+            raise RestemError(
+                f"Snakemake can keep no cache: {refused['why']}",
+                refused["where"],
+                "set HOME or XDG_CACHE_HOME to a folder in which you may write",
+            )
+        reasons = textwrap.indent(told, "    ")
         raise RestemError(
             f"Snakemake cannot plan this run:\n{reasons}",
             shlex.join(["snakemake", *arguments, "--dry-run"]),

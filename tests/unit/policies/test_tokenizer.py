@@ -23,6 +23,7 @@ from restem.sampling.engine import Request
 from restem.sampling.loading import load_engine
 from restem.sampling.tokens import encode, encode_after, encode_prompts, end_ids
 from restem.training.examples import Example, encode_examples
+from tests.unit.tiny_models import word_tokenizer
 
 BOS, EOS, PAD = 1, 2, 0
 
@@ -132,6 +133,16 @@ def test_a_start_token_that_is_promised_and_missing_is_refused(
     saved(checkpoint, tokenizer_config={"add_bos_token": True})
     with pytest.raises(RestemError, match="`add_bos_token: true`"):
         load_policy(checkpoint)
+
+
+def test_a_tokenizer_of_another_model_is_refused(checkpoint: Path, tokenizer: Any) -> None:
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["<mask>"], special_tokens=True)  # that no text holds
+    tokenizer.save_pretrained(checkpoint)
+    assert load_tokenizer(checkpoint)
+    word_tokenizer([*"abcdef #\n", *"ghijklm"], "[^<]").save_pretrained(checkpoint)
+    with pytest.raises(RestemError, match="has 20 tokens, and the model knows 16"):
+        load_tokenizer(checkpoint)
 
 
 CUT = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}

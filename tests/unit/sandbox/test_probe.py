@@ -82,3 +82,10 @@ def test_a_sandbox_that_does_not_start_is_refused(monkeypatch, tmp_path):
         require_walls()
     assert "administrator" in caught.value.fix
     require_walls.cache_clear()
+
+
+@pytest.mark.parametrize("files", [40, 64])
+def test_few_open_files_are_enough_for_all_walls(files: int) -> None:
+    command = f"ulimit -n {files}; exec {sys.executable} -m restem.cli sandbox check"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("all walls hold\n"), done.stdout + done.stderr

@@ -1,10 +1,13 @@
 """The command line: lists, refusals in three parts, and help for every command."""
 
+import errno
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +206,57 @@ def test_an_unknown_option_is_told_by_click(tmp_path: Path) -> None:
 def test_other_errors_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError), cli.fail_readably():
         raise ZeroDivisionError
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> Callable[[], None]:
+    def run() -> None:
+        raise error from cause
+
+    return run
+
+
+def system_error(number: int, file: str | None = None) -> OSError:
+    return OSError(number, os.strerror(number), file)
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (raised(system_error(errno.ENOSPC, "results/a.pdf")), "No space left on device .*a.pdf"),
+        (raised(system_error(errno.EACCES, "/root/x")), "Permission denied .*/root/x .*rights"),
+        (raised(system_error(errno.EMFILE)), "Too many open files .*ulimit"),
+        (raised(OSError("writing failed: No space left on device")), ".*make room"),
+        (raised(RuntimeError("I/O error: No space left on device (os error 28)")), ".*make room"),
+        (raised(ValueError("no figure"), system_error(errno.EROFS, "a.png")), "Read-only .*a.png"),
+    ],
+)
+def test_what_the_system_refuses_is_told_in_three_parts(
+    run: Callable[[], None], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit), cli.fail_readably():
+        run()
+    told = capsys.readouterr().err
+    assert re.match("restem: the system refuses: " + expected, " ".join(told.split()))
+
+
+def test_what_happened_while_another_error_was_handled_is_not_its_cause() -> None:
+    with pytest.raises(KeyError), cli.fail_readably():
+        try:
+            raise system_error(errno.EACCES)
+        except OSError:
+            raise KeyError("a bug")  # noqa: B904
+
+
+def test_a_full_disk_is_told_by_a_stage(tmp_path: Path) -> None:
+    """A limit on the size of files is what a test can fill."""
+    command = [sys.executable, "-W", "ignore", "-m", "restem.cli"]
+    command += map(str, problems(tmp_path / "a.parquet"))
+    limited = f"ulimit -f 1; exec {shlex.join(command)}"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the system refuses: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("*.parquet")) == []
 
 
 # ---- help ----

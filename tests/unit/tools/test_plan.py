@@ -137,6 +137,19 @@ def test_every_reason_why_snakemake_cannot_plan_is_passed_on(
     assert error.value.where == " ".join(["snakemake", *targets, "--dry-run"])
 
 
+def test_a_home_folder_in_which_nothing_can_be_written_is_named(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/proc")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(RestemError, match="Snakemake can keep no cache") as caught:
+        dry_run([])
+    assert caught.value.where == "/proc/.cache"
+    assert "XDG_CACHE_HOME" in caught.value.fix
+    monkeypatch.setenv("XDG_CACHE_HOME", str(clone / "cache"))
+    assert dry_run([])
+
+
 def test_another_directory_is_refused(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (clone / "docs").mkdir()
     monkeypatch.chdir(clone / "docs")

@@ -6,6 +6,7 @@ their own. So its memory contains nothing that a later program could inherit.
 
 import array
 import ctypes
+import fcntl
 import gc
 import json
 import os
@@ -137,7 +138,8 @@ def become(limits: dict[str, Any], descriptors: list[int], uid: int, program: Fi
 
 def arrange(descriptors: list[int]) -> socket.socket:
     """Put stdin, stdout, stderr and the channel at 0 to 3 and close every other descriptor."""
-    moved = [os.dup2(descriptor, 100 + target) for target, descriptor in enumerate(descriptors)]
+    # Above 3, and no higher than it must be: the machine may allow few open files.
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 4) for descriptor in descriptors]
     for target, descriptor in enumerate(moved):
         os.dup2(descriptor, target)
     os.closerange(4, 4096)
