@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from restem.config.load import load_families
+from restem.deployment.engines import with_engines
 from restem.deployment.site import Site, load_site
 from restem.doctor.configuration import read_study
 from restem.doctor.findings import CHECKS, Finding, described
@@ -39,6 +40,7 @@ def diagnose(path: Path, profile: str | None = None, root: Path = Path()) -> Dia
     found["study"] += problems
     subject = None
     if study is not None:
+        study = with_engines(study, place.engine)
         families = load_families(root / "config")
         subject = Subject(
             **vars(place), path=path, study=study, families=families, is_sound=not problems

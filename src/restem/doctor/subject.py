@@ -10,6 +10,7 @@ from restem.accounts.forecast import Assumptions, Forecast
 from restem.accounts.sizes import is_here
 from restem.config.models import Family
 from restem.config.study import Study
+from restem.deployment.engines import SAMPLING, Choice, choose_for
 from restem.deployment.site import Site
 from restem.doctor.profile import Profile
 from restem.stages.declaration import load_stage, stage_names
@@ -33,6 +34,12 @@ class Place:
     site: Site = field(default_factory=Site)
     profile: Profile | None = None
     is_named: bool = False
+
+    @property
+    def engine(self) -> Choice:
+        """Return the engine that a run with the profile takes for models that name none."""
+        resources = self.profile.resources(SAMPLING) if self.profile else {}
+        return choose_for(self.site, resources, lambda: self.profile is not None)
 
     @property
     def folder(self) -> Path:

@@ -1,5 +1,6 @@
 """Profile and site settings against the partitions of a SLURM, as its commands print them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from restem.cli import cli
+from restem.deployment.engines import with_engines
 from restem.deployment.site import Site
 from restem.doctor import cluster, slurm
 from restem.doctor.diagnosis import diagnose, in_words, stops
@@ -196,3 +198,35 @@ def test_the_command_fails_where_a_run_would_stop(
     assert "a run would stop" in done.output.splitlines()[-1]
     done = CliRunner().invoke(cli, ["doctor", "no/such/study.yaml"])
     assert done.exit_code == 1 and "no/such/study.yaml" in done.output
+
+
+# ---- the engine that jobs will take ----
+
+
+@pytest.mark.parametrize(
+    ("profile", "site", "family"),
+    [
+        (None, {}, "model"),
+        ({"set-resources": {"draw_samples": {"gpu": 1}}}, {}, "vllm"),
+        ({"set-resources": {"draw_samples": {"gpu": 1}}}, {"engine": "transformers"}, "model"),
+        ({"set-resources": {"make_policy": {"gpu": 1}}}, {"engine": "vllm"}, "vllm"),
+    ],
+)
+def test_the_engine_follows_the_profile_and_the_site(
+    subject: Any, profile: Any, site: dict[str, Any], family: str
+) -> None:
+    hub = {"kind": "hub", "id": "a/b", "revision": "0" * 40}
+    made = subject({"models.S.source": hub}, profile, site)
+    made = replace(made, study=with_engines(made.study, made.engine))
+    assert ("vllm" in made.lock_families) == (family == "vllm")
+
+
+def test_profiles_that_are_templates_are_read_as_snakemake_reads_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    contained = find_profile("profiles/slurm")
+    without = find_profile("profiles/slurm-without-containers")
+    assert contained.is_contained
+    assert not without.is_contained
+    assert without.resources("draw_samples") == contained.resources("draw_samples") != {}
