@@ -28,6 +28,10 @@ def are_built(subject: Subject) -> Findings:
         try:
             digest = verified(image)
         except RestemError as problem:
-            yield error(f"{problem.what}: {problem.where}", problem.fix)
+            build = f"snakemake images --profile {profile.folder} --configfile {subject.path}"
+            yield error(
+                f"{problem.what}: {problem.where}",
+                problem.fix if image.path.is_file() else f"build what is missing: {build}",
+            )
         else:
             yield ok(f"{image.path} is as it was built, sha256 {digest[:12]}…")

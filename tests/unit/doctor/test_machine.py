@@ -201,8 +201,8 @@ def test_images_are_checked_where_the_profile_uses_them(
     inside = subject(profile={"software-deployment-method": ["apptainer"]})
     monkeypatch.setattr(images.shutil, "which", lambda name: None)
 
-    def missing(image: Any, study: str) -> str:
-        raise RestemError("the image is not built", image.name, f"snakemake images{study}")
+    def missing(image: Any) -> str:
+        raise RestemError("the image is not built", image.name, "build it")
 
     monkeypatch.setattr(images, "verified", missing)
     found = list(images.are_built(inside))
@@ -212,5 +212,5 @@ def test_images_are_checked_where_the_profile_uses_them(
     }  # fmt: skip
     assert found[1].fix.endswith(f" --configfile {inside.path}")
     monkeypatch.setattr(images.shutil, "which", lambda name: name)
-    monkeypatch.setattr(images, "verified", lambda image, study: "a" * 64)
+    monkeypatch.setattr(images, "verified", lambda image: "a" * 64)
     assert {f.level for f in images.are_built(inside)} == {"ok"}

