@@ -78,6 +78,17 @@ def cpu_image(running_cluster: Any) -> Image:
     return image
 
 
+@pytest.fixture(scope="session")
+def put_image(cpu_image: Image) -> Callable[[Any], None]:
+    """Return a function that copies the image and its record into a tree."""
+
+    def put(tree: Any) -> None:
+        for source in (cpu_image.path, cpu_image.record):
+            subprocess.run(["cp", "-p", str(source), str(tree.root / "containers")], check=True)
+
+    return put
+
+
 @pytest.fixture
 def profile() -> tuple[str, ...]:
     """Return the arguments that submit, with short waits."""
