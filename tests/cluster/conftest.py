@@ -70,7 +70,13 @@ def cpu_image(running_cluster: Any) -> Image:
         environment = {**os.environ, **running_cluster.environment, "PYTHONPATH": str(ROOT / "src")}
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         command = "snakemake images --profile slurm --config 'images={torch: cpu}'"
-        job = ["sbatch", "--wait", "--output", str(running_cluster.root / "image.log")]
+        job = [
+            "sbatch",
+            "--wait",
+            "--mem=4000",
+            "--output",
+            str(running_cluster.root / "image.log"),
+        ]
         subprocess.run([*job, "--wrap", command], cwd=ROOT, env=environment, timeout=1800)
     if not image.path.is_file():
         raise AssertionError((running_cluster.root / "image.log").read_text()[-4000:])
