@@ -13,7 +13,6 @@ rule build_image:
         "containers/{image}-{digest}.log",
     benchmark:
         "containers/{image}-{digest}.tsv"
-    handover: True  # Apptainer's own build: local, with all cores, in no container
     container:
         None
     shell:

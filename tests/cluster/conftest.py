@@ -70,12 +70,29 @@ def cpu_image(running_cluster: Any) -> Image:
         environment = {**os.environ, **running_cluster.environment, "PYTHONPATH": str(ROOT / "src")}
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         command = "snakemake images --profile slurm --config 'images={torch: cpu}'"
-        job = ["sbatch", "--wait", "--output", str(running_cluster.root / "image.log")]
+        job = [
+            "sbatch",
+            "--wait",
+            "--mem=4000",
+            "--output",
+            str(running_cluster.root / "image.log"),
+        ]
         subprocess.run([*job, "--wrap", command], cwd=ROOT, env=environment, timeout=1800)
     if not image.path.is_file():
         raise AssertionError((running_cluster.root / "image.log").read_text()[-4000:])
     verified(image)
     return image
+
+
+@pytest.fixture(scope="session")
+def put_image(cpu_image: Image) -> Callable[[Any], None]:
+    """Return a function that copies the image and its record into a tree."""
+
+    def put(tree: Any) -> None:
+        for source in (cpu_image.path, cpu_image.record):
+            subprocess.run(["cp", "-p", str(source), str(tree.root / "containers")], check=True)
+
+    return put
 
 
 @pytest.fixture

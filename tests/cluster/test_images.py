@@ -19,10 +19,9 @@ IN_CPU_IMAGE = ("--config", "images={torch: cpu}")
 
 
 @pytest.fixture
-def with_image(fresh: Any, cpu_image: Image) -> Any:
+def with_image(fresh: Any, put_image: Callable[[Any], None]) -> Any:
     """Return a fresh tree that holds the image."""
-    for source in (cpu_image.path, cpu_image.record):
-        subprocess.run(["cp", "-p", str(source), str(fresh.root / "containers")], check=True)
+    put_image(fresh)
     return fresh
 
 
