@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from restem.artifacts.files import read_json
 from restem.errors import RestemError
 from restem.policies.flops import shapes_in
 
@@ -52,7 +53,9 @@ def require_weights(folder: Path) -> None:
             return
         with torch.device("meta"):
             kind = type(AutoModelForCausalLM.from_config(config))
-        shapes = {n: s for file in folder.glob("*.safetensors") for n, s in shapes_in(file).items()}
+        if not _files(folder):
+            raise OSError("it has no model.safetensors and no index of shards")
+        shapes = {name: shape for file in _files(folder) for name, shape in shapes_in(file).items()}
         # Expanded from one number, tensors of any shape take no memory.
         stored = {name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}
         model, found = kind.from_pretrained(
@@ -65,6 +68,14 @@ def require_weights(folder: Path) -> None:
         )
     _refuse(found, folder)
     _refuse_untied(model, folder)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files that transformers reads; some folders hold the weights in a second form."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file() or not index.is_file():
+        return [whole] if whole.is_file() else []
+    return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
 
 
 def _refuse(found: Mapping[str, Any], folder: Path) -> None:
@@ -112,7 +123,7 @@ def _refuse_untied(model: Any, folder: Path) -> None:
 
 
 def _stored(folder: Path, name: str) -> torch.Tensor | None:
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in _files(folder):
         if name in shapes_in(file):
             with safe_open(file, "pt") as stored:
                 return stored.get_tensor(name)  # type: ignore[no-any-return]

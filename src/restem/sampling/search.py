@@ -200,7 +200,7 @@ class BeamSearch:
         tokens = left if max_tokens is None else min(max_tokens, left)
         decoding = self._decoding.model_copy(update={"max_tokens": tokens})
         try:
-            groups = self._engine.sample([following], decoding, self._stop)
+            groups = list(self._engine.sample([following], decoding, self._stop))
         except PromptTooLong:
             if not node.text:
                 raise

@@ -125,6 +125,16 @@ def test_shards_are_looked_at_together(checkpoint: Path, tokenizer: object) -> N
     require_weights(checkpoint)
 
 
+def test_weights_in_a_second_form_are_not_looked_at(checkpoint: Path) -> None:
+    """As in the folders of Mistral."""
+    weights = load_file(checkpoint / "model.safetensors")
+    save_file({f"x.{n}": t for n, t in weights.items()}, checkpoint / "consolidated.safetensors")
+    require_weights(checkpoint)
+    (checkpoint / "model.safetensors").unlink()
+    with pytest.raises(RestemError, match=r"no model.safetensors"):
+        require_weights(checkpoint)
+
+
 def test_the_stage_of_base_models_refuses_before_anything_is_sampled(
     checkpoint: Path, tmp_path: Path
 ) -> None:
