@@ -117,8 +117,9 @@ class Training(Strict):
     )
     normalise: Literal["token", "example"] = Field(
         default="token",
-        description="token: every target token of a step has the same weight (Eq. 3 up to scale); "
-        "example: every example has the same weight, whatever its length.",
+        description="token: every target token has the same weight, whatever the length of its "
+        "solution and the step that it is in (Eq. 3 up to a constant); example: every solution has "
+        "the same weight, whatever its length.",
     )
     stop: Literal["validation_reward", "epochs"] = Field(
         default="validation_reward",

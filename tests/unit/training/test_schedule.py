@@ -1,4 +1,6 @@
+import math
 import random
+import statistics
 from typing import Any
 
 import pytest
@@ -58,9 +60,13 @@ def test_questions_stay_together_where_a_step_has_room() -> None:
     assert len(cut) == 29
 
 
-def test_alike_questions_meet_in_a_step() -> None:
-    """What a pass pads or leaves empty depends on the lengths that come together."""
-    examples = [Encoded([k], [5] * (1 + k), 1.0) for k in range(32) for _ in range(2)]
-    batches = epoch_batches(examples, 8, random.Random(0), "questions")
-    widths = [max(map(len, batch)) - min(map(len, batch)) for batch in batches]
-    assert widths == [3] * 8
+@pytest.mark.parametrize("shuffle", ["examples", "questions"])
+def test_lengths_do_not_decide_who_shares_a_step(shuffle: Any) -> None:
+    rng = random.Random(0)
+    lengths = [1 + round(rng.lognormvariate(4, 1)) for _ in range(4000)]
+    examples = [Encoded([k // 4], [5] * length, 1.0) for k, length in enumerate(lengths)]
+    batches = epoch_batches(examples, 20, random.Random(1), shuffle)
+    logs = [[math.log(len(e.target)) for e in batch] for batch in batches]
+    within = statistics.mean(map(statistics.pvariance, logs))
+    overall = statistics.pvariance([value for batch in logs for value in batch])
+    assert within == pytest.approx(overall * 19 / 20, rel=0.03)
