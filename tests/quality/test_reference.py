@@ -13,8 +13,10 @@ from restem.cli import cli
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 from write_reference import (  # noqa: E402
+    CONFIG,
     command_reference,
     configuration_reference,
+    methods_reference,
     with_columns,
 )
 
@@ -24,6 +26,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "configuration.md": configuration_reference,
     "commands.md": lambda: command_reference(cli),
     "artifacts.md": lambda: with_columns(ARTIFACTS),
+    "methods.md": lambda: methods_reference(CONFIG / "methods"),
 }
 
 

@@ -5,7 +5,6 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from restem.config.base import Strict
-from restem.config.claims import Claim
 from restem.config.names import Name
 from restem.config.variant import Evaluation, Variant
 
@@ -66,7 +65,3 @@ class Experiment(Strict):
         default_factory=list, description="Evaluations that it needs."
     )
     figures: dict[Name, Figure] = Field(default_factory=dict, description="Figures that it shows.")
-    claims: list[Claim] = Field(
-        default_factory=list,
-        description="Claims that go beyond the paper's; tested in studies with `claims: all`.",
-    )

@@ -36,13 +36,11 @@ def load_study(config: Mapping[str, Any], folder: Path, files: Iterable[Path] = 
 def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Replace the names of experiments and `claims: all` by what their files contain.
 
-    Variants and evaluations of the experiments become those of the study; of `all` claims theirs
-    are the last. Raises RestemError if
+    Variants and evaluations of the experiments become those of the study. Raises RestemError if
     two experiments define one variant differently.
     """
     study = dict(stated)
-    all_claims = study.get("claims") == "all"
-    if all_claims:
+    if study.get("claims") == "all":
         study["claims"] = read_yaml(folder / "paper" / "claims.yaml")["claims"]
     names = study.get("experiments")
     if not isinstance(names, list):
@@ -60,8 +58,6 @@ def with_experiments(stated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
                     "give it the same content, or another name",
                 )
         evaluations += experiment.get("evaluations") or []
-        if all_claims:
-            study["claims"] += experiment.get("claims") or []
     different = [e for i, e in enumerate(evaluations) if e not in evaluations[:i]]
     return study | {"experiments": experiments, "variants": variants, "evaluations": different}
 

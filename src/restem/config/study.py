@@ -101,8 +101,7 @@ class Study(Strict):
     )
     claims: list[Claim] = Field(
         default_factory=list,
-        description="Claims to test. In a study file, `all` stands for those in "
-        "config/paper/claims.yaml and in the listed experiments.",
+        description="Claims to test. In a study file, `all` stands for config/paper/claims.yaml.",
     )
     claim_models: dict[Name, dict[Name, Name]] = Field(
         default_factory=dict,

@@ -44,13 +44,20 @@ class Task:
         return self.verifier == "human"
 
 
-def few_shot_prefix(task: Task, shots: Sequence[Problem], subject: str = "") -> str:
+def few_shot_prefix(
+    task: Task, shots: Sequence[Problem], subject: str = "", hint: bool = False
+) -> str:
     """Write the worked examples that precede the question in a prompt.
 
-    subject: of the question, for tasks whose prompts differ by subject.
+    subject: of the question, for tasks whose prompts differ by subject. hint: the questions show
+    their answers, as the question that follows does (STaR).
     """
+
+    def asked(shot: Problem) -> str:
+        return hinted(task, shot) if hint and shot.answer else task.question(shot.question)
+
     return "".join(
-        shot.solutions.get(INTRO, "") + task.question(shot.question) + task.answer(text)
+        shot.solutions.get(INTRO, "") + asked(shot) + task.answer(text)
         for shot in shots
         if not task.shots_by_subject or shot.subject == subject
         for text in (shot.solutions[SHOT],)
