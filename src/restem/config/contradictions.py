@@ -145,7 +145,7 @@ def unmeasured_claims(study: "Study") -> list[str]:
     return [
         f"claims: {claim.id}: {reason}"
         for claim in study.tested_claims
-        for test in claim.tests
+        for test in (*claim.tests, *([claim.premise] if claim.premise else []))
         for side in (*test.plus, *test.minus)
         for reason in _unmeasured(study, claim, test, side)
     ]
