@@ -42,7 +42,10 @@ class Selection(Strict):
         "blindly; none: 1 for all (SSD).",
     )
     flip: float = Field(
-        default=0.0, description="Share of verdicts to invert, to study noise; in validation too.", ge=0, le=1
+        default=0.0,
+        description="Share of verdicts to invert, to study noise; in validation too.",
+        ge=0,
+        le=1,
     )
     threshold: float | list[float] | None = Field(
         default=0.0,

@@ -160,7 +160,6 @@ class Measured:
         ]
         return np.array(scores, np.float64).reshape(len(problems), len(self.seeds))
 
-
     def _distinct(self, k: int, problems: Sequence[str]) -> Floats:
         """Return distinct@k by problem and seed."""
         scores = [

@@ -214,7 +214,12 @@ def _unmeasured(
 ) -> Iterator[str]:
     """Describe what no evaluation gives, and decodings between which the figure cannot choose."""
     fitting = [r for r in shown if r.by_hand or r.has(quantity)]
-    kind = {"accuracy": "a greedy ", "pass@": "a sampled ", "maj@": "a sampled ", "distinct@": "a sampled "}
+    kind = {
+        "accuracy": "a greedy ",
+        "pass@": "a sampled ",
+        "maj@": "a sampled ",
+        "distinct@": "a sampled ",
+    }
     article = kind.get(quantity or "", "an ")
     named = f" of {quantity.rstrip('@')}" if quantity else ""
     missing = [split for split in splits if all(r.split != split for r in fitting)]

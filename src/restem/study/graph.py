@@ -347,13 +347,17 @@ class StudyGraph(PolicyGraph):
             stated["steps"] = steps
         m_step = method.m_step.model_dump(mode="json", exclude_defaults=True)
         fitted = {"m_step": m_step} if m_step else {"training": stated}
-        return fitted | _as_selected(method) | {
-            **self.rewards_settings(policy.task, "validation"),
-            "engine": self._engine(policy.model),
-            "validation": decoding.model_dump(mode="json", exclude_defaults=True)
-            | {"draws": decoding.draws},
-            "seed": policy.seed,
-        }
+        return (
+            fitted
+            | _as_selected(method)
+            | {
+                **self.rewards_settings(policy.task, "validation"),
+                "engine": self._engine(policy.model),
+                "validation": decoding.model_dump(mode="json", exclude_defaults=True)
+                | {"draws": decoding.draws},
+                "seed": policy.seed,
+            }
+        )
 
     def steps(self, policy: Policy) -> int | None:
         """Return the optimiser steps that a method fixes for a policy; None: training decides."""

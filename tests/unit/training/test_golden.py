@@ -46,6 +46,7 @@ def test_golden_losses(shipped: Path, tmp_path: Path, layout: str) -> None:
         epochs_max=2,
         batch_size=8,
         stop="epochs",
+        schedule="cosine",
         layout=layout,
         pass_tokens=512,
     )

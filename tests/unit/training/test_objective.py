@@ -84,7 +84,9 @@ def test_the_gradients_of_an_epoch_add_up_to_that_of_the_whole_data(
     """Eq. 3 over all examples, one by one, in float64."""
     rng = random.Random(1)
     examples = [
-        Encoded([1, k % 7, 3], [rng.randrange(16) for _ in range(rng.randrange(1, 12))], 1.0 + k % 2)
+        Encoded(
+            [1, k % 7, 3], [rng.randrange(16) for _ in range(rng.randrange(1, 12))], 1.0 + k % 2
+        )
         for k in range(37)
     ]
     model = copy.deepcopy(llama).double()

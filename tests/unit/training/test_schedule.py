@@ -23,6 +23,14 @@ def test_rate_rises_then_follows_its_schedule(schedule: str, middle: float, last
     assert shares[-1] == pytest.approx(last, abs=2e-3)
 
 
+def test_early_stopping_chooses_among_weights_of_one_rate_whatever_the_limit_of_epochs() -> None:
+    for limit in (3, 30):
+        settings = Training(epochs_max=limit)
+        assert settings.stop == "validation_reward"
+        rates = {rate_factor(settings, step, 100 * limit) for step in range(90, 100 * limit)}
+        assert rates == {1.0}
+
+
 def test_no_warmup_starts_at_the_peak() -> None:
     assert rate_factor(Training(warmup_share=0), 0, 10) == 1
 
