@@ -2,8 +2,8 @@
 
 The paper's rule (section 3): keep what the verifier accepts, at most 10 per problem, chosen at
 random. Every other method is another setting of the same steps, in this order: which draws are
-considered, their reward, its threshold, cut-off ones, valid steps, duplicates, the best, the cap, the global
-share, the weight.
+considered, their reward, its threshold, cut-off ones, valid steps, duplicates, the best, the cap,
+the global share, the weight.
 """
 
 import math

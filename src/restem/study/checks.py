@@ -72,7 +72,7 @@ def _bad_shots(graph: "StudyGraph") -> Iterator[str]:
 
 
 def _bad_ks(graph: "StudyGraph") -> Iterator[str]:
-    """Describe the k of pass@k, maj@k and distinct@k that no evaluated decoding draws enough for."""
+    """Describe the k of pass@k and the like that no evaluated decoding draws enough for."""
     metrics, most = graph.study.metrics, graph.most_draws
     if not most or graph.study.experiments:  # greedy decoding has no k
         return

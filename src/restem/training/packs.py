@@ -16,7 +16,6 @@ from restem.sampling.tokens import shared_length
 from restem.training.attention import Part
 from restem.training.examples import Encoded
 
-
 _PADDED_TO: Final = 1.25  # the longest row of a padded pass, as a multiple of the shortest
 
 

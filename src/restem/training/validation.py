@@ -18,7 +18,8 @@ from restem.tasks.registry import load_task
 class Validation:
     """Sample on the validation split and average the reward; always with the same seeds.
 
-    graded: average the share of passed tests; flip: the share of verdicts to invert. flops: of all completions so far; a prompt is computed once for all of its draws.
+    graded: average the share of passed tests; flip: the share of verdicts to invert. flops: of all
+    completions so far; a prompt is computed once for all of its draws.
     """
 
     def __init__(
