@@ -1,4 +1,4 @@
-"""Write the reference pages: configuration, commands and artifacts, each from its one source."""
+"""Write the reference pages: configuration, commands, artifacts, methods, each from its source."""
 
 import inspect
 import json
@@ -14,11 +14,14 @@ from restem.artifacts.tables import SCHEMAS
 from restem.config.claims import Claim
 from restem.config.contradictions import unmeasured_claims
 from restem.config.experiment import Experiment
-from restem.config.load import load_published, load_study
+from restem.config.load import load_published, load_study, presets
+from restem.config.method import Method
 from restem.config.strict_yaml import read_yaml
 from restem.config.study import Study
 
 Schema = Mapping[str, Any]
+
+CONFIG: Final = Path(__file__).parents[1] / "config"
 
 _WIDTH: Final = 100
 _NAME: Final = "<name>"
@@ -33,6 +36,23 @@ complete study, and `config/schema.json` states the same as a JSON schema for ed
 not marked **required** may be left out. Unknown keys are errors, and all problems of a file are
 reported at once. Where a path says `<name>`, you choose the name: letters, digits, `.`, `_` and
 `-`, starting with a letter or a digit. `[]` stands for each entry of a list.
+"""
+_METHODS: Final = """\
+# Methods, and how they differ from their sources
+
+<!-- Generated from config/methods; do not edit. Renew it: python docs/write_reference.py -->
+
+Every method is a file in `config/methods/`. A file without a source is a control or a baseline.
+`stop` says what ends the training of an iteration.
+
+{methods}
+
+## Deviations from the sources
+
+What a file's `deviations` state. What the paper of ReST-EM leaves open is in
+[the paper's experiments](../explanation/paper.md).
+
+{deviations}
 """
 _COMMON: Final = ("settings", "code", "environment")
 _COMMANDS: Final = """\
@@ -327,6 +347,28 @@ def with_columns(page: str) -> str:
     return page
 
 
+def methods_reference(folder: Path) -> str:
+    """Describe where every preset comes from, and what is not as in that source."""
+    methods = {n: Method.model_validate(m) for n, m in presets(folder).items()}
+    rows = [("method", "source", "iterations", "stop")]
+    rows += [
+        (f"`{n}`", m.paper or "none", str(m.iterations), m.training.get("stop", "see `training`"))
+        for n, m in methods.items()
+    ]
+    differing = [("method", "what", "in the source", "here")]
+    differing += [
+        (f"`{name}`", deviation.what, deviation.source, deviation.here)
+        for name, method in methods.items()
+        for deviation in method.deviations
+    ]
+    return _METHODS.format(methods=_table(rows), deviations=_table(differing))
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    head, *cells = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, [":--"] * len(head), *cells])
+
+
 def write_pages(folder: Path, cli: click.Group) -> None:
     """Renew the reference pages in a folder."""
     artifacts = folder / "artifacts.md"
@@ -335,6 +377,7 @@ def write_pages(folder: Path, cli: click.Group) -> None:
         "commands.md": command_reference(cli),
         "artifacts.md": with_columns(artifacts.read_text()),
         "paper.md": paper_reference(folder.parents[1] / "config"),
+        "methods.md": methods_reference(CONFIG / "methods"),
     }
     for name, text in pages.items():
         (folder / name).write_text(text)

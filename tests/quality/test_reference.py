@@ -16,8 +16,10 @@ from restem.config.strict_yaml import read_yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 from write_reference import (  # noqa: E402
+    CONFIG,
     command_reference,
     configuration_reference,
+    methods_reference,
     paper_reference,
     with_columns,
 )
@@ -29,6 +31,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "commands.md": lambda: command_reference(cli),
     "artifacts.md": lambda: with_columns(ARTIFACTS),
     "paper.md": lambda: paper_reference(ROOT / "config"),
+    "methods.md": lambda: methods_reference(CONFIG / "methods"),
 }
 
 

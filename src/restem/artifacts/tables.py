@@ -74,6 +74,7 @@ SCHEMAS: dict[str, Any] = {
          "draws": _INT, "correct": _INT, "unextractable": _INT, "completion_tokens_mean": _FLOAT},
         {"level": _INT, "halted": _TEXT,
          "choices": _TEXT, "right": _TEXT,  # see restem.statistics.votes
+         "solutions": _TEXT,  # see restem.statistics.diversity
          "points": _FLOAT, "of": _FLOAT,  # means, where a human gives points
          "references": _TEXT},  # how many problems had a reference solution, if not all had one
     ),

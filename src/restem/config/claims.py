@@ -106,6 +106,11 @@ class Claim(Strict):
         "that is accepted.",
     )
     tests: list[Contrast] = Field(description="Contrasts that must all hold.", min_length=1)
+    premise: Contrast | None = Field(
+        default=None,
+        description="Contrast whose interval must lie above 0 for the claim to mean anything, for "
+        "instance that the larger base model is the better one; the claim is untested otherwise.",
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Claim":
@@ -114,6 +119,8 @@ class Claim(Strict):
         if self.quantity in ("pass", "maj", "score") and self.decoding is None:
             raise ValueError(f"decoding: name the sampled decoding that {self.quantity} is of")
         self._check_false_positives()
+        if self.premise and self.quantity == "false_positives":
+            raise ValueError("premise: false_positives have none")
         if self.expect == "within" and self.margin <= 0:
             raise ValueError("margin: within 0 can never be shown; name the largest difference")
         return self
@@ -142,15 +149,18 @@ class Claim(Strict):
 
     def tested_with(self, stand_ins: Mapping[str, Mapping[str, str]]) -> "Claim":
         """Return the claim with models replaced by their stand-ins: by task, new name by name."""
-        tests = []
-        for test in self.tests:
+
+        def renamed(test: Contrast) -> Contrast:
             names = stand_ins.get(test.task or self.task, {})
             sides = {
                 key: [_renamed(side, names) for side in getattr(test, key)]
                 for key in ("plus", "minus")
             }
-            tests.append(test.model_copy(update=sides))
-        return self.model_copy(update={"tests": tests})
+            return test.model_copy(update=sides)
+
+        tests = [renamed(test) for test in self.tests]
+        premise = renamed(self.premise) if self.premise else None
+        return self.model_copy(update={"tests": tests, "premise": premise})
 
     def at(self, ks: Sequence[int]) -> "Claim":
         """Return the claim with numbers for `all`, `largest` and `larger`: those of a study.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from restem.config.study import Study
 
 _ALL = ("train", "validation", "test")
+_NOT_OF_A_VERIFIER = ("majority", "random", "none")
 
 
 def contradictions(study: "Study") -> list[str]:
@@ -21,6 +22,7 @@ def contradictions(study: "Study") -> list[str]:
         *_beyond_the_pool(study),
         *_too_many_shots(study),
         *_bad_difficulty(study),
+        *_stop_without_a_reward(study),
     ]
 
 
@@ -120,6 +122,21 @@ def _bad_difficulty(study: "Study") -> Iterator[str]:
         )
 
 
+def _stop_without_a_reward(study: "Study") -> Iterator[str]:
+    """Describe methods that do without a reward, but would stop training by it."""
+    for name, variant in study.variants.items():
+        method = study.method_of(name)
+        reward = method.selection.reward
+        if reward not in _NOT_OF_A_VERIFIER or method.m_step.kind != "fine_tune":
+            continue
+        models = study.models_on(variant.task, variant.models)
+        if any(study.training_of(name, m).stop == "validation_reward" for m in models):
+            yield (
+                f"variants.{name}: selection.reward: {reward} does without the verifier, so "
+                "training may not stop by its reward; set training.stop: epochs"
+            )
+
+
 # ---- claims that a study states itself ----
 
 
@@ -128,7 +145,7 @@ def unmeasured_claims(study: "Study") -> list[str]:
     return [
         f"claims: {claim.id}: {reason}"
         for claim in study.tested_claims
-        for test in claim.tests
+        for test in (*claim.tests, *([claim.premise] if claim.premise else []))
         for side in (*test.plus, *test.minus)
         for reason in _unmeasured(study, claim, test, side)
     ]

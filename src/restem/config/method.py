@@ -94,9 +94,23 @@ class Growth(Strict):
         return round(self.first * self.factor ** (iteration - 1))
 
 
+class Deviation(Strict):
+    """One way in which a method is not as in its source."""
+
+    what: str = Field(description="What differs, for instance learning rate.")
+    source: str = Field(description="How it is in the source, with the place if not the paper.")
+    here: str = Field(description="How it is here.")
+
+
 class Method(Strict):
     """One self-training method."""
 
+    paper: str | None = Field(
+        default=None, description="Paper that the method comes from; null for own methods."
+    )
+    deviations: list[Deviation] = Field(
+        default_factory=list, description="What is not as in that paper; changes no result."
+    )
     e_step: EStep | None = Field(
         default=None, description="How completions are sampled; null for no sampling (plain SFT)."
     )

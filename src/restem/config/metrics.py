@@ -22,6 +22,11 @@ class Metrics(Strict):
         description="Values of k in maj@k (majority vote of k draws), rising; for sampled "
         "decodings of tasks with a single answer.",
     )
+    distinct: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="Values of k in distinct@k (distinct correct solutions expected among k draws, "
+        "divided by k), rising; for sampled decodings.",
+    )
     difficulty: str | None = Field(
         default=None,
         description="Decoding of the base model's draws that sort problems by difficulty; nothing "
@@ -38,7 +43,7 @@ class Metrics(Strict):
     )
     seed: int = Field(default=0, description="Random seed of the bootstrap.", ge=0)
 
-    @field_validator("ks", "votes")
+    @field_validator("ks", "votes", "distinct")
     @classmethod
     def _rise(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
         if list(ks) != sorted(set(ks)):

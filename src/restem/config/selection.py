@@ -44,12 +44,21 @@ class Selection(Strict):
         "blindly; none: 1 for all (SSD).",
     )
     flip: float = Field(
-        default=0.0, description="Share of verdicts to invert, to study noise.", ge=0, le=1
+        default=0.0,
+        description="Share of verdicts to invert, to study noise; in validation too.",
+        ge=0,
+        le=1,
     )
     threshold: float | list[float] | None = Field(
         default=0.0,
         description="Keep completions with a reward above this value. A list is a schedule by "
         "iteration whose last value stays in force (ReST); null keeps all.",
+    )
+    cut_off: Literal["drop", "keep"] = Field(
+        default="drop",
+        description="Completions that max_tokens or the model's context cut off. drop: leave them "
+        "out even if their answer is right, because as targets they teach not to end; keep: treat "
+        "them like the others.",
     )
     valid_steps: bool = Field(
         default=False, description="Drop completions that contain a wrong equation (RFT)."

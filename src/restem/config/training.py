@@ -73,9 +73,10 @@ class Training(Strict):
         description="Share of all steps during which the learning rate rises linearly.",
     )
     schedule: Literal["cosine", "linear", "constant"] = Field(
-        default="cosine",
-        description="Learning rate after the warm-up; cosine and linear reach 0 at the end of "
-        "epochs_max.",
+        default="constant",
+        description="Learning rate after the warm-up. constant: all weights that early stopping "
+        "chooses from were trained at the same rate, whatever epochs_max is; cosine, linear: it "
+        "reaches 0 at the end of epochs_max, for `stop: epochs`.",
     )
     weight_decay: float = Field(
         default=0.0, ge=0, description="AdamW's decoupled weight decay; matrices only."
@@ -117,8 +118,9 @@ class Training(Strict):
     )
     normalise: Literal["token", "example"] = Field(
         default="token",
-        description="token: every target token of a step has the same weight (Eq. 3 up to scale); "
-        "example: every example has the same weight, whatever its length.",
+        description="token: every target token has the same weight, whatever the length of its "
+        "solution and the step that it is in (Eq. 3 up to a constant); example: every solution has "
+        "the same weight, whatever its length.",
     )
     stop: Literal["validation_reward", "epochs"] = Field(
         default="validation_reward",

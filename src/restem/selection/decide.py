@@ -2,8 +2,8 @@
 
 The paper's rule (section 3): keep what the verifier accepts, at most 10 per problem, chosen at
 random. Every other method is another setting of the same steps, in this order: which draws are
-considered, their reward, its threshold, valid steps, duplicates, the best, the cap, the global
-share, the weight.
+considered, their reward, its threshold, cut-off ones, valid steps, duplicates, the best, the cap,
+the global share, the weight.
 """
 
 import math
@@ -26,6 +26,7 @@ DUPLICATE = "duplicate"
 NOT_LOOKED_AT = "beyond the draws looked at"
 WRONG_STEP = "a wrong equation"
 NOT_BEST = "not the best"
+CUT_OFF = "cut off, though rewarded"
 BELOW = "reward not above the threshold"
 OUTSIDE = "of a problem that is left out"
 
@@ -131,9 +132,15 @@ def _reason(item: Rewarded, selection: Selection) -> str:
     assert not isinstance(threshold, list), "a schedule is resolved by Selection.at"
     if threshold is not None and item.reward <= threshold:
         return item.reason if item.reward <= 0 else BELOW
+    if _is_dropped(item.candidate, selection):
+        return CUT_OFF
     if selection.valid_steps and not all_hold(item.candidate.completion):
         return WRONG_STEP
     return KEPT
+
+
+def _is_dropped(candidate: Candidate, selection: Selection) -> bool:
+    return candidate.cut_off and selection.cut_off == "drop"
 
 
 def _drop_duplicates(group: Sequence[_Pending], by: bool | str) -> None:
@@ -184,6 +191,9 @@ def _decide_by_memory(groups: Sequence[Sequence[_Pending]], selection: Selection
     assert not isinstance(threshold, list), "a schedule is resolved by Selection.at"
     states = {}
     for group in groups:
+        for item in _kept(group):
+            if item.reward > (threshold or 0.0) and _is_dropped(item.candidate, selection):
+                item.reason = CUT_OFF
         considered = [item.rewarded for item in _kept(group)]
         if considered:
             states[group[0].candidate.problem_id] = trice.remember(considered, threshold or 0.0)

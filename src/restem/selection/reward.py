@@ -24,7 +24,7 @@ class Candidate:
 
     fraction: the graded reward, 0 to 1. answer: the extracted answer in its canonical form, None
     without one. source: what it was sampled from, `model`, or `hint` for a second try. age:
-    iterations since then.
+    iterations since then. cut_off: whether max_tokens or the context ended it.
     """
 
     problem_id: str
@@ -36,6 +36,7 @@ class Candidate:
     answer: str | None = None
     source: str = "model"
     age: int = 0
+    cut_off: bool = False
 
     @property
     def order(self) -> tuple[int, str, int]:
@@ -92,12 +93,16 @@ def _by_label(group: Sequence[Candidate], label: str | None, reason: str) -> lis
     ]
 
 
+def is_flipped(share: float, seed: Sequence[int], *names: object) -> bool:
+    """Tell whether the verdict on a completion with these names is one of a share to invert."""
+    return share > 0 and derived_seed(seed, "flip", *names) / 2**64 < share
+
+
 def _by_verdict(candidate: Candidate, selection: Selection, seed: Sequence[int]) -> Rewarded:
     reward = candidate.reward
     if selection.reward == "fraction" and candidate.fraction is not None:
         reward = candidate.fraction
-    if selection.flip > 0:
-        names = (candidate.problem_id, candidate.source, candidate.age, candidate.draw)
-        if derived_seed(seed, "flip", *names) / 2**64 < selection.flip:
-            return Rewarded(candidate, 1.0 - reward, FLIPPED)
+    names = (candidate.problem_id, candidate.source, candidate.age, candidate.draw)
+    if is_flipped(selection.flip, seed, *names):
+        return Rewarded(candidate, 1.0 - reward, FLIPPED)
     return Rewarded(candidate, reward, candidate.verdict)

@@ -94,8 +94,8 @@ def _allowed(
 
 def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Candidate]:
     """Pair every completion with its verdict; refuse to go on when one has no partner."""
-    texts = {
-        (row["problem_id"], row["draw"]): row["completion"]
+    completions = {
+        (row["problem_id"], row["draw"]): (row["completion"], row["finish_reason"] == "length")
         for path in samples
         for row in read_rows(path, "samples")
     }
@@ -103,20 +103,21 @@ def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Candidate]:
         Candidate(
             row["problem_id"],
             row["draw"],
-            text,
+            found[0],
             row["verdict"],
             row["reward"],
             row["fraction"],
             canonical_answer(row["extracted"]),
+            cut_off=found[1],
         )
         for path in rewards
         for row in read_rows(path, "rewards")
-        if (text := texts.pop((row["problem_id"], row["draw"]), None)) is not None
+        if (found := completions.pop((row["problem_id"], row["draw"]), None)) is not None
     ]
-    if texts:
-        problem_id, draw = next(iter(texts))
+    if completions:
+        problem_id, draw = next(iter(completions))
         raise RestemError(
-            f"{len(texts)} completions have no verdict",
+            f"{len(completions)} completions have no verdict",
             f"problem {problem_id}, draw {draw}",
             "delete the rewards folder beside the samples and run snakemake again",
         )

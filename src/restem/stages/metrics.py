@@ -14,6 +14,7 @@ from restem.errors import RestemError
 from restem.policies.manifest import read_policy
 from restem.rewards.registry import load_verifier
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
+from restem.statistics.diversity import solution_counts
 from restem.statistics.votes import Same, ballot_of, to_cell
 from restem.tasks.problem import Problem, read_problems
 
@@ -57,11 +58,11 @@ def run(
     if halted:
         rows = [_row(address, None, [], {}, halted, None)]
     else:
-        tokens = {_key(r): r["tokens"] for path in samples for r in read_rows(path, "samples")}
+        drawn = {_key(r): r for path in samples for r in read_rows(path, "samples")}
         verdicts = _by_problem(rewards)
-        _close_counts(all_problems, tokens, verdicts, output)
+        _close_counts(all_problems, drawn, verdicts, output)
         with _equality(settings) as same:
-            rows = [_row(address, p, verdicts[p.id], tokens, None, same) for p in all_problems]
+            rows = [_row(address, p, verdicts[p.id], drawn, None, same) for p in all_problems]
     rows = [row | {"references": manifest.references} for row in rows]
     write_table(output, "metrics", table("metrics", rows), job.provenance)
     correct, draws = (sum(row[name] for row in rows) for name in ("correct", "draws"))
@@ -94,15 +95,15 @@ def _by_problem(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
 
 def _close_counts(
     all_problems: Sequence[Problem],
-    tokens: Mapping[tuple[str, int], int],
+    drawn: Mapping[tuple[str, int], Mapping[str, Any]],
     verdicts: Mapping[str, Sequence[Mapping[str, Any]]],
     output: Path,
 ) -> None:
     """Refuse verdicts without a completion, completions without a verdict, problems without."""
     judged = {_key(row) for rows in verdicts.values() for row in rows}
-    if judged != set(tokens) or {problem.id for problem in all_problems} != set(verdicts):
+    if judged != set(drawn) or {problem.id for problem in all_problems} != set(verdicts):
         raise RestemError(
-            f"the counts do not close: {len(all_problems)} problems, {len(tokens)} completions, "
+            f"the counts do not close: {len(all_problems)} problems, {len(drawn)} completions, "
             f"{len(judged)} verdicts for {len(verdicts)} problems",
             str(output),
             "delete the samples and rewards folders beside it and run snakemake again",
@@ -113,12 +114,13 @@ def _row(
     address: Mapping[str, Any],
     problem: Problem | None,
     verdicts: Sequence[Mapping[str, Any]],
-    tokens: Mapping[tuple[str, int], int],
+    drawn: Mapping[tuple[str, int], Mapping[str, Any]],
     halted: str | None,
     same: Same | None,
 ) -> dict[str, Any]:
     counts = Counter(row["verdict"] for row in verdicts)
-    lengths = [tokens[_key(row)] for row in verdicts]
+    lengths = [drawn[_key(row)]["tokens"] for row in verdicts]
+    correct = [drawn[_key(row)]["completion"] for row in verdicts if row["verdict"] == "correct"]
     return {
         **address,
         "problem_id": problem.id if problem else "",
@@ -129,6 +131,7 @@ def _row(
         "unextractable": counts["unextractable"],
         "completion_tokens_mean": sum(lengths) / len(lengths) if lengths else 0.0,
         "halted": halted,
+        "solutions": to_cell(solution_counts(correct)) if len(verdicts) > 1 else None,
         **_ballot(verdicts, same),
         **_points(verdicts),
     }

@@ -117,11 +117,11 @@ def _sample(
     chosen = unsolved(of_shard(everything, shard), first_try, settings.first_try_draws)
     own, examples = manifest.prefix(settings.task), read_problems(shots)
     subjects = {p.subject for p in chosen}
-    prefixes = {s: own or few_shot_prefix(task, examples, s) for s in subjects}
+    prefixes = {s: own or few_shot_prefix(task, examples, s, settings.hint) for s in subjects}
     content = manifest.content
     requests = [_request(task, settings, content, prefixes[p.subject], p) for p in chosen]
     if settings.prompt == "chat":
-        turns = {s: worked_examples(task, examples, s) for s in subjects}
+        turns = {s: worked_examples(task, examples, s, settings.hint) for s in subjects}
         requests = _as_chat(requests, chosen, turns, verify_checkpoint(manifest))
     pool = Pool(output, _draw_recipe(job))
     usage_before = pool.saved_usage()

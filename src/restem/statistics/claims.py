@@ -5,7 +5,8 @@ expected side of the margin. It is contradicted if the interval of some test lie
 side. With m tests this second interval has confidence 1 - (1 - c) / m (Bonferroni), because m
 looks find a contradiction too easily; requiring support from all tests needs no correction. In
 all other cases the claim is inconclusive. A claim whose results were not computed is untested, with
-the reason. A test on an empty difficulty bin says nothing and is left out.
+the reason; so is one whose premise does not hold, for instance a claim on scale where the larger
+base model is not the better one. A test on an empty difficulty bin says nothing and is left out.
 
 A test of each group is one test for every group of its kind. So "no task degrades" is supported if
 every task's interval lies above the margin, and contradicted by a single task only after the
@@ -38,6 +39,7 @@ from restem.statistics.verdicts import (
     contrast,
     decided,
     verdict,
+    worded,
 )
 
 
@@ -54,10 +56,29 @@ def judge(
     outcomes = [
         judge_rates(claim, false_positives, settings, rechecked)
         if claim.quantity == "false_positives"
-        else _Judge(claim, measured, by_group, settings).outcome()
+        else _without_premise(claim, measured, by_group, settings)
+        or _Judge(claim, measured, by_group, settings).outcome()
         for claim in claims
     ]
     return in_family(outcomes, settings.confidence)
+
+
+def _without_premise(
+    claim: Claim,
+    measured: Sequence[Measured],
+    by_group: Mapping[Key, frozenset[str]],
+    settings: Metrics,
+) -> Outcome | None:
+    """Return an untested outcome if the premise of a claim does not hold; else None."""
+    if claim.premise is None:
+        return None
+    asked = {"tests": [claim.premise], "premise": None, "expect": "above", "margin": 0.0}
+    premise = claim.model_copy(update=asked)
+    outcome = _Judge(premise, measured, by_group, settings).outcome()
+    if outcome.verdict == "supported":
+        return None
+    why = worded(outcome, settings.confidence)
+    return Outcome(claim, "untested", (), reason=f"its premise is {why}")
 
 
 @dataclass(frozen=True)

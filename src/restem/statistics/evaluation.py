@@ -25,6 +25,7 @@ Ints: TypeAlias = NDArray[np.int64]
 ADDRESS: Final = ("task", "split", "model", "variant", "iteration", "decoding")
 BASE: Final = "base"
 MAJORITY: Final = "maj@"
+DISTINCT: Final = "distinct@"
 SCORE: Final = "score"  # points given by a human, as a share of the rubric's points
 
 _NO_ESTIMATE: Final[Row] = {"estimate": None, "low": None, "high": None}
@@ -70,8 +71,9 @@ class Measured:
 
     greedy: decoded at temperature 0; counts: (draws, correct) by seed and problem; ballots: the
     answers by seed and problem, where votes can be counted; halted: the reason by seed; points:
-    (points given, points possible) by seed and problem, where a human gave them. references: how
-    many of its training problems had a reference solution, where not all had one.
+    (points given, points possible) by seed and problem, where a human gave them; solutions: how
+    often each distinct correct one was drawn, by seed and problem. references: how many of its
+    training problems had a reference solution, where not all had one.
     """
 
     address: Row
@@ -80,6 +82,7 @@ class Measured:
     ballots: dict[int, dict[str, Ballot]] = field(default_factory=dict)
     halted: dict[int, str] = field(default_factory=dict)
     points: dict[int, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    solutions: dict[int, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     references: str | None = field(default=None, kw_only=True)
 
     @property
@@ -128,6 +131,8 @@ class Measured:
         """Return a quantity by problem and seed, shape (problems, seeds)."""
         if name.startswith(MAJORITY):
             return self._votes(k, problems)
+        if name.startswith(DISTINCT):
+            return self._distinct(k, problems)
         counts = [[self.counts[seed][problem] for seed in self.seeds] for problem in problems]
         pairs = np.array(counts, np.int64).reshape(len(problems), len(self.seeds), 2)
         return pass_at_k(pairs[..., 0], pairs[..., 1], k)
@@ -152,6 +157,17 @@ class Measured:
             [
                 majority_score(ballot, k) if (ballot := ballots.get(problem)) else 0.0
                 for ballots in (self.ballots.get(seed, {}) for seed in self.seeds)
+            ]
+            for problem in problems
+        ]
+        return np.array(scores, np.float64).reshape(len(problems), len(self.seeds))
+
+    def _distinct(self, k: int, problems: Sequence[str]) -> Floats:
+        """Return distinct@k by problem and seed."""
+        scores = [
+            [
+                distinct_at_k(self.counts[seed][problem][0], self.solutions[seed][problem], k)
+                for seed in self.seeds
             ]
             for problem in problems
         ]
@@ -189,6 +205,8 @@ def quantities(policy: Measured, settings: Metrics) -> list[tuple[str, int]]:
     sampled = [(f"pass@{k}", k) for k in settings.ks if k <= policy.draws]
     if policy.has_votes:
         sampled += [(f"{MAJORITY}{k}", k) for k in settings.votes if k <= policy.draws]
+    if policy.solutions:
+        sampled += [(f"{DISTINCT}{k}", k) for k in settings.distinct if k <= policy.draws]
     return sampled + score
 
 
@@ -247,6 +265,16 @@ def pass_at_k(draws: Sequence[int] | Ints, correct: Sequence[int] | Ints, k: int
     return np.asarray(np.array(estimates, np.float64)[which.reshape(n.shape)], np.float64)
 
 
+def distinct_at_k(draws: int, counts: Sequence[int], k: int) -> float:
+    """Return the distinct correct solutions expected among k draws of a problem, divided by k.
+
+    Each one is among them with probability 1 - C(n - c, k) / C(n, k), as in pass@k, so the sum is
+    unbiased (rarefaction, Hurlbert 1971). The result lies between 0, nothing correct, and 1, every
+    draw a correct solution of its own. counts: how often each distinct correct solution was drawn.
+    """
+    return float(pass_at_k([draws] * len(counts), counts, k).sum()) / k if counts else 0.0
+
+
 def _check_counts(n: Ints, c: Ints, k: int) -> None:
     if k < 1 or (n.size and k > n.min()):
         raise RestemError(
@@ -277,6 +305,8 @@ def _add(policy: Measured, row: Mapping[str, Any]) -> None:
     if row.get("choices") is not None:
         ballot = Ballot(from_cell(row["choices"]), frozenset(from_cell(row["right"])))
         policy.ballots.setdefault(seed, {})[problem] = ballot
+    if row.get("solutions") is not None:
+        policy.solutions.setdefault(seed, {})[problem] = from_cell(row["solutions"])
     if row.get("of") is not None:
         policy.points.setdefault(seed, {})[problem] = (row["points"], row["of"])
 
@@ -315,6 +345,7 @@ def parts(policy: Measured) -> Iterator[tuple[int | None, Measured]]:
             policy.ballots,
             policy.halted,
             policy.points,
+            policy.solutions,
         ]
         own = [{seed: values[seed]} if seed in values else {} for values in by_seed]
         yield seed, Measured(policy.address, policy.greedy, *own, references=policy.references)

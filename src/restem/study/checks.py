@@ -76,11 +76,11 @@ def _bad_shots(graph: "StudyGraph") -> Iterator[str]:
 
 
 def _bad_ks(graph: "StudyGraph") -> Iterator[str]:
-    """Describe the k of pass@k and maj@k that no evaluated decoding draws enough for."""
+    """Describe the k of pass@k and the like that no evaluated decoding draws enough for."""
     metrics, most = graph.study.metrics, graph.most_draws
     if not most or graph.study.experiments:  # greedy decoding has no k
         return
-    for key, quantity in (("ks", "pass"), ("votes", "maj")):
+    for key, quantity in (("ks", "pass"), ("votes", "maj"), ("distinct", "distinct")):
         beyond = [k for k in getattr(metrics, key) if k > most and key in metrics.model_fields_set]
         if beyond:
             yield (

@@ -85,7 +85,7 @@ class Result:
     by_hand: bool
 
     def has(self, quantity: str | None) -> bool:
-        """Tell whether it has a quantity, or any k of `pass@` or `maj@`."""
+        """Tell whether it has a quantity, or any k of one such as `pass@`."""
         return quantity is None or any(quantity in (q, _kind(q)) for q in self.quantities)
 
 
@@ -117,7 +117,8 @@ def _quantities(graph: "StudyGraph", decoding: str) -> tuple[str, ...]:
     if stated.greedy:
         return ("accuracy",)
     passes = [f"pass@{k}" for k in metrics.ks if k <= stated.draws]
-    return (*passes, *(f"maj@{k}" for k in metrics.votes if k <= stated.draws))
+    votes = [f"maj@{k}" for k in metrics.votes if k <= stated.draws]
+    return (*passes, *votes, *(f"distinct@{k}" for k in metrics.distinct if k <= stated.draws))
 
 
 def bad_figures(graph: "StudyGraph") -> Iterator[str]:
@@ -169,9 +170,9 @@ def _bad_figure(
     if "against" in options:
         yield from _bad_axes(shown, path, options)
     elif figure.table != "false_positives":
-        decoding = options.get("decoding")
-        shown = [r for r in shown if decoding in (None, r.decoding)]
-        yield from _unmeasured(graph, shown, path, splits, quantity)
+        for decoding in options.get("decodings") or [options.get("decoding")]:
+            sampled = [r for r in shown if decoding in (None, r.decoding)]
+            yield from _unmeasured(graph, sampled, path, splits, quantity)
 
 
 def _bad_citations(graph: "StudyGraph", path: str, figure: Figure, needs: Needs) -> Iterator[str]:
@@ -230,7 +231,12 @@ def _unmeasured(
 ) -> Iterator[str]:
     """Describe what no evaluation gives, and decodings between which the figure cannot choose."""
     fitting = [r for r in shown if r.by_hand or r.has(quantity)]
-    kind = {"accuracy": "a greedy ", "pass@": "a sampled ", "maj@": "a sampled "}
+    kind = {
+        "accuracy": "a greedy ",
+        "pass@": "a sampled ",
+        "maj@": "a sampled ",
+        "distinct@": "a sampled ",
+    }
     article = kind.get(quantity or "", "an ")
     named = f" of {quantity.rstrip('@')}" if quantity else ""
     missing = [split for split in splits if all(r.split != split for r in fitting)]

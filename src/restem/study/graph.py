@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.digests import digest
+from restem.config.method import Method
 from restem.config.metrics import Metrics
 from restem.config.models import EngineSettings
 from restem.config.study import Study
@@ -342,13 +343,17 @@ class StudyGraph(PolicyGraph):
             stated["steps"] = steps
         m_step = method.m_step.model_dump(mode="json", exclude_defaults=True)
         fitted = {"m_step": m_step} if m_step else {"training": stated}
-        return fitted | {
-            **self.rewards_settings(policy.task, "validation"),
-            "engine": self._engine(policy.model),
-            "validation": decoding.model_dump(mode="json", exclude_defaults=True)
-            | {"draws": decoding.draws},
-            "seed": policy.seed,
-        }
+        return (
+            fitted
+            | _as_selected(method)
+            | {
+                **self.rewards_settings(policy.task, "validation"),
+                "engine": self._engine(policy.model),
+                "validation": decoding.model_dump(mode="json", exclude_defaults=True)
+                | {"draws": decoding.draws},
+                "seed": policy.seed,
+            }
+        )
 
     def steps(self, policy: Policy) -> int | None:
         """Return the optimiser steps that a method fixes for a policy; None: training decides."""
@@ -365,6 +370,14 @@ class StudyGraph(PolicyGraph):
             return label
         few = len(self.pinned) <= _PINS_NAMED
         return f"{label}; pinned: {', '.join(self.pinned) if few else len(self.pinned)}"
+
+
+def _as_selected(method: Method) -> dict[str, Any]:
+    """Return how the reward of validation differs from the verdict: as that of selection does."""
+    if not method.selection.model_data:
+        return {}
+    graded = {"graded": True} if method.selection.reward == "fraction" else {}
+    return graded | ({"flip": method.selection.flip} if method.selection.flip else {})
 
 
 def _wants(evaluation: Evaluation, policy: Policy) -> bool:

@@ -275,7 +275,10 @@ def methods(graph: StudyGraph, wildcards: Any) -> Settings:
     """Return the presets as configured, and what papers say of theirs."""
     stated = sorted(graph.study.methods.items())
     return {
-        "methods": {n: m.model_dump(mode="json", exclude_unset=True) for n, m in stated},
+        "methods": {
+            n: m.model_dump(mode="json", exclude_unset=True, exclude={"paper", "deviations"})
+            for n, m in stated
+        },
         "temperatures": {n: d.temperature for n, d in graph.study.decodings.items()},
         "cited": graph.published["publications"],
     }

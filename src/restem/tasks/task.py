@@ -48,26 +48,27 @@ class Task:
         return self.verifier == "human"
 
 
-def few_shot_prefix(task: Task, shots: Sequence[Problem], subject: str = "") -> str:
-    """Write the worked examples that precede the question in a prompt.
-
-    subject: of the question, for tasks whose prompts differ by subject.
-    """
-    return "".join(asked + answer for asked, answer in worked_examples(task, shots, subject))
+def few_shot_prefix(
+    task: Task, shots: Sequence[Problem], subject: str = "", hint: bool = False
+) -> str:
+    """Write the worked examples that precede the question in a prompt; see `worked_examples`."""
+    return "".join(asked + answer for asked, answer in worked_examples(task, shots, subject, hint))
 
 
 def worked_examples(
-    task: Task, shots: Sequence[Problem], subject: str = ""
+    task: Task, shots: Sequence[Problem], subject: str = "", hint: bool = False
 ) -> list[tuple[str, str]]:
     """Return what the worked examples ask, each with its answer; an introduction is asked too.
 
-    subject: of the question that they precede, for tasks whose prompts differ by subject.
+    subject: of the question that they precede, for tasks whose prompts differ by subject. hint: the
+    questions show their answers, as the question that follows does (STaR).
     """
+
+    def asked(shot: Problem) -> str:
+        return hinted(task, shot) if hint and shot.answer else task.question(shot.question)
+
     return [
-        (
-            shot.solutions.get(INTRO, "") + task.question(shot.question),
-            task.answer(shot.solutions[SHOT]),
-        )
+        (shot.solutions.get(INTRO, "") + asked(shot), task.answer(shot.solutions[SHOT]))
         for shot in shots
         if not task.shots_by_subject or shot.subject == subject
     ]

@@ -1,10 +1,14 @@
 """Compute the M-step's objective: Eq. 3's weighted likelihood of targets given prompts.
 
-The loss is  L = sum_i w_i sum_t a_it * -log p(y_it | x_i, y_i<t), with target tokens t of the
-step's examples i. normalise="token": a_it = 1 / sum_i(w_i T_i), each target token counts the same:
-Eq. 3 up to a factor per step. normalise="example": a_it = 1 / (T_i sum_i w_i), each example counts
-the same. Either way weight 2 means the example twice, and weight 0 without it. With negative
-weights (TRICE's control variate) the denominators sum absolute values.
+Eq. 3 maximises  E_x E_y [ r(x, y) log p(y | x) ],  and log p(y | x) is the sum over y's tokens. So
+all target tokens count the same, times the weight of their example; a solution of twice the length
+counts twice. The loss of a step is  L = sum_i w_i sum_t a_it * -log p(y_it | x_i, y_i<t)  over the
+target tokens t of its examples i. normalise="token": a_it = 1 / M, where M is the mean over all
+examples of w_i T_i (T_i: number of target tokens), times the batch size: Eq. 3 up to this constant.
+normalise="example": a_it = 1 / (T_i M), where M is the mean of w_i times the batch size: each
+solution counts the same. M is the same in every step, and batches do not depend on lengths, so the
+gradients of an epoch add up to that of the whole data. Either way weight 2 means the example twice,
+and weight 0 without it. With negative weights (TRICE's control variate) M sums absolute values.
 """
 
 from collections.abc import Callable, Iterator, Sequence

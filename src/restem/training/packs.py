@@ -5,9 +5,9 @@ tokens, and those with the same question branch off the question. packed: one ro
 every example whole. padded: one example per row, with the model's own attention.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 
@@ -15,6 +15,8 @@ from restem.config.training import Training
 from restem.sampling.tokens import shared_length
 from restem.training.attention import Part
 from restem.training.examples import Encoded
+
+_PADDED_TO: Final = 1.25  # the longest row of a padded pass, as a multiple of the shortest
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def packs(
 ) -> list[Pack]:
     """Arrange examples that are one step, alone or together with those of other processes.
 
-    mass: see `loss_mass`. separate_prefix: let a prefix run by itself if the examples that share it
+    mass: see `step_mass`. separate_prefix: let a prefix run by itself if the examples that share it
     need several passes; otherwise each pass repeats it. No pass is longer than
     settings.pass_tokens, unless one example is.
     """
@@ -63,13 +65,25 @@ def packs(
         return [_tree(family, limit, separate_prefix) for family in families]
     if not examples:
         return []
-    arrange = _packed if settings.layout == "packed" else _padded
+    arrange = _packed
+    if settings.layout == "padded":
+        arrange, examples = _padded, sorted(examples, key=len)  # less padding
     chunks = _chunks(examples, limit, settings.layout)
     return [Pack(_no_tokens(), [arrange(chunk) for chunk in chunks])]
 
 
+def step_mass(
+    examples: Collection[Encoded], batch_size: int, normalise: Literal["token", "example"]
+) -> float:
+    """Return the divisor of every step's loss: the mean mass of a batch of all examples.
+
+    It is the same for all steps (see `loss`), so that a token weighs the same in each of them.
+    """
+    return loss_mass(examples, normalise) * min(1.0, batch_size / len(examples))
+
+
 def loss_mass(examples: Iterable[Encoded], normalise: Literal["token", "example"]) -> float:
-    """Return the divisor of the weighted sum of a step's losses (see `loss`)."""
+    """Return the sum of the weights that the losses of some examples' tokens have."""
     return sum(abs(_share(e, normalise)) * len(e.target) for e in examples)
 
 
@@ -210,16 +224,21 @@ def _length(groups: list[list[Encoded]], shared: int) -> int:
 
 
 def _chunks(examples: Sequence[Encoded], limit: int, layout: str) -> Iterator[list[Encoded]]:
-    """Split examples into passes with at most `limit` tokens, padding included."""
+    """Split examples into passes with at most `limit` tokens, padding included.
+
+    Those of a padded pass, the shortest first, are of similar lengths.
+    """
     chunk: list[Encoded] = []
-    total = longest = 0
+    total = shortest = 0
     for example in examples:
         width = len(example) - 1
-        total, longest = total + width, max(longest, width)
-        size = total if layout == "packed" else longest * (len(chunk) + 1)
-        if chunk and size > limit:
+        total += width
+        size = total if layout == "packed" else width * (len(chunk) + 1)
+        differ = layout == "padded" and width > _PADDED_TO * shortest
+        if chunk and (size > limit or differ):
             yield chunk
-            chunk, total, longest = [], width, width
+            chunk, total = [], width
+        shortest = shortest if chunk else width
         chunk.append(example)
     yield chunk
 

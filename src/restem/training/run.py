@@ -14,7 +14,7 @@ from restem.errors import RestemError
 from restem.training.examples import Encoded
 from restem.training.flops import TrainingFlops
 from restem.training.loss import accumulate
-from restem.training.packs import Pack, loss_mass, packs
+from restem.training.packs import Pack, loss_mass, packs, step_mass
 from restem.training.parallel import Processes
 from restem.training.schedule import BatchOrder, rate_factor, validation_steps
 from restem.training.state import Interrupted, Signals, StateStore
@@ -52,9 +52,10 @@ class Tokens:
 class TrainingReport:
     """What a fine-tuning did, what it cost and what it skipped.
 
-    gradient_norms: before clipping. flops: see `TrainingFlops`. kept_step: the step whose weights
-    were saved, 0 for the starting weights. peak_memory_bytes: of torch's allocations on a GPU, of
-    the process on a CPU.
+    losses: of each step, per target token (`normalise: example`: per example). gradient_norms: of
+    the step's objective (see `loss`), before clipping. flops: see `TrainingFlops`. kept_step: the
+    step whose weights were saved, 0 for the starting weights. peak_memory_bytes: of torch's
+    allocations on a GPU, of the process on a CPU.
     """
 
     examples: int
@@ -125,6 +126,7 @@ class TrainingRun:
         self.settings, self.processes = settings, processes
         self.validate, self.progress = validate, progress
         self.order = BatchOrder(examples, settings, seed)
+        self.mass = step_mass(examples, settings.batch_size, settings.normalise)
         steps = settings.steps or settings.epochs_max * self.order.steps_per_epoch
         self.report = TrainingReport(len(examples), {}, steps)
         self.weights = processes.trained_weights(model)
@@ -179,8 +181,8 @@ class TrainingRun:
         factor = rate_factor(settings, self.report.steps, self.report.steps_planned)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
-        mass = loss_mass(batch, settings.normalise)
-        step_packs = packs(processes.share(batch), settings, mass, processes.separate_prefix)
+        separate_prefix = processes.separate_prefix
+        step_packs = packs(processes.share(batch), settings, self.mass, separate_prefix)
         step_packs = processes.add_idle_passes(step_packs, settings.layout == "padded")
         self.model.zero_grad()
         (loss,) = processes.total([self._accumulate(step_packs)])
@@ -192,7 +194,8 @@ class TrainingRun:
         self._require_finite(norm.item(), "gradient's norm")
         self.optimizer.step()
         processes.send_updates(weights, self.owners)
-        self.report.losses.append(loss)
+        of_batch = loss_mass(batch, settings.normalise)
+        self.report.losses.append(loss * self.mass / of_batch)
         self.report.gradient_norms.append(norm.item())
         self.report.add_passes(step_packs, self.flops.step(step_packs), processes)
 

@@ -3,14 +3,11 @@
 import math
 import random
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 from restem.config.base import share_of
 from restem.config.training import Training
 from restem.training.examples import Encoded
-
-# Batches sorted by length together: with more of them, the lengths in a batch are more similar.
-_POOL_BATCHES: Final = 8
 
 Shuffle = Literal["examples", "questions"]
 
@@ -38,9 +35,11 @@ class BatchOrder:
 def epoch_batches(
     examples: Sequence[Encoded], batch_size: int, rng: random.Random, shuffle: Shuffle = "examples"
 ) -> list[list[Encoded]]:
-    """Shuffle examples into batches of similar lengths, every example once.
+    """Shuffle examples into batches, every example once; the last batch may be smaller.
 
-    shuffle: "questions" keeps the examples of one prompt in one batch, as far as it has room.
+    Lengths do not matter: batches of similar lengths would let a step's gradient, which clipping
+    and AdamW bring to one scale, stand for more or fewer tokens. shuffle: "questions" keeps the
+    examples of one prompt in one batch, as far as it has room.
     """
     groups = [[example] for example in examples]
     if shuffle == "questions":
@@ -49,19 +48,8 @@ def epoch_batches(
             by_prompt.setdefault(tuple(example.prompt), []).append(example)
         groups = list(by_prompt.values())
     rng.shuffle(groups)
-    order = [
-        (max(map(len, group)), place, example)
-        for place, group in enumerate(groups)
-        for example in group
-    ]
-    pool = batch_size * _POOL_BATCHES
-    batches = []
-    for start in range(0, len(order), pool):
-        by_length = sorted(order[start : start + pool], key=lambda entry: entry[:2])
-        similar = [example for *_, example in by_length]
-        batches += [similar[k : k + batch_size] for k in range(0, len(similar), batch_size)]
-    rng.shuffle(batches)
-    return batches
+    order = [example for group in groups for example in group]
+    return [order[k : k + batch_size] for k in range(0, len(order), batch_size)]
 
 
 def rate_factor(settings: Training, step: int, steps: int) -> float:

@@ -7,8 +7,9 @@ from typing import Any
 from restem.config.decoding import Decoding
 from restem.errors import RestemError
 from restem.policies.flops import Forward
-from restem.rewards.verifier import Attempt
+from restem.rewards.verifier import Attempt, Verdict
 from restem.sampling.engine import Completion, Engine, Request, draw_seed
+from restem.selection.reward import is_flipped
 from restem.tasks.grading import Grader, open_grader
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
@@ -17,7 +18,8 @@ from restem.tasks.registry import load_task
 class Validation:
     """Sample on the validation split and average the reward; always with the same seeds.
 
-    flops: of all completions so far; a prompt is computed once for all of its draws.
+    graded: average the share of passed tests; flip: the share of verdicts to invert. flops: of all
+    completions so far; a prompt is computed once for all of its draws.
     """
 
     def __init__(
@@ -28,7 +30,10 @@ class Validation:
         seed: int,
         grader: Grader,
         forward: Forward,
+        graded: bool = False,
+        flip: float = 0.0,
     ) -> None:
+        self._graded, self._flip = graded, flip
         self.flops, self._forward = 0.0, forward
         self._task, self._problems, self._decoding = load_task(task), problems, decoding
         self._seed, self._grader = seed, grader
@@ -45,7 +50,13 @@ class Validation:
         self._count(completions)
         attempts = [Attempt(self._answers[c.problem_id], c.text) for c in completions]
         verdicts = self._grader.verdicts(attempts)
-        return sum(verdict.reward for verdict in verdicts) / len(attempts)
+        return sum(map(self._reward, completions, verdicts)) / len(attempts)
+
+    def _reward(self, completion: Completion, verdict: Verdict) -> float:
+        """Return the reward as selection has it: graded, or inverted, where that is."""
+        reward = verdict.fraction if self._graded else verdict.reward
+        names = ("validation", completion.problem_id, completion.draw)
+        return 1.0 - reward if is_flipped(self._flip, (self._seed,), *names) else reward
 
     def _count(self, completions: Sequence[Completion]) -> None:
         prompts = {c.problem_id: c.prompt_tokens for c in completions}
@@ -66,7 +77,16 @@ def open_validation(
     """Open the verifier of the stage `policy`; forward: operations of the model's passes."""
     decoding, seed = settings.validation, settings.seed
     with open_grader(settings.task, settings.verifier, settings.reward) as grader:
-        yield Validation(settings.task, problems, decoding, seed, grader, forward)
+        yield Validation(
+            settings.task,
+            problems,
+            decoding,
+            seed,
+            grader,
+            forward,
+            settings.graded,
+            settings.flip,
+        )
 
 
 def require_problems(problems: Sequence[Problem], where: str) -> None:

@@ -15,6 +15,7 @@ from restem.config.base import share_of
 from restem.config.selection import Selection
 from restem.selection.decide import (
     BELOW,
+    CUT_OFF,
     NOT_BEST,
     OUTSIDE,
     WRONG_STEP,
@@ -325,3 +326,40 @@ def test_weights_that_no_number_can_hold_are_refused(beta: float) -> None:
     with pytest.raises(ValidationError, match="too large a weight"):
         select(weight="exponential", beta=beta)
     assert select(weight="exponential", beta=0.02)
+
+
+# ---- completions that max_tokens cut off ----
+
+
+def test_what_was_cut_off_is_no_target_though_its_answer_is_right() -> None:
+    candidates = [candidate(0, cut_off=True), candidate(1), candidate(2, 0.0, cut_off=True)]
+    assert reasons(decide(candidates, select(), SEED)) == [CUT_OFF, KEPT, "incorrect"]
+    assert kept(decide(candidates, select(cut_off="keep"), SEED)) == [0, 1]
+
+
+@pytest.mark.parametrize("changes", [{"reward": "none"}, {"threshold": None}])
+def test_what_was_cut_off_is_left_out_without_a_filter_too(changes: dict[str, Any]) -> None:
+    candidates = [candidate(0, 0.0, cut_off=True), candidate(1, 0.0)]
+    assert kept(decide(candidates, select(**changes), SEED)) == [1]
+
+
+def test_what_was_cut_off_takes_the_place_of_no_other() -> None:
+    candidates = [candidate(draw, cut_off=draw < 5) for draw in range(8)]
+    assert kept(decide(candidates, select(best=1), SEED)) == [5]
+    assert kept(decide(candidates, select(cap=3), SEED)) == [5, 6, 7]
+    same = [candidate(draw, text="same", cut_off=draw == 0) for draw in range(2)]
+    assert kept(decide(same, select(deduplicate=True), SEED)) == [1]
+
+
+def test_what_was_cut_off_still_votes() -> None:
+    answers = ("7", "7", "8")
+    candidates = [candidate(i, answer=a, cut_off=i == 0) for i, a in enumerate(answers)]
+    decisions = decide(candidates, select(reward="majority"), SEED)
+    assert reasons(decisions) == [CUT_OFF, KEPT, NOT_MAJORITY]
+
+
+def test_what_was_cut_off_is_never_remembered() -> None:
+    settings = select(weight="control_variate", accumulate="all", draws=1)
+    candidates = [candidate(0, cut_off=True), candidate(0, age=1), candidate(0, problem="b")]
+    decisions = decide(candidates, settings, SEED)
+    assert reasons(decisions) == [CUT_OFF, KEPT, KEPT]

@@ -1,5 +1,6 @@
 """The stages of the special methods, on small tables and a tiny random model."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,16 @@ from safetensors.numpy import save
 
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
-from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.artifacts.tables import KEPT, read_provenance, read_rows, table, write_table
 from restem.errors import RestemError
 from restem.policies.manifest import read_policy, write_policy
+from restem.selection.decide import CUT_OFF
 from restem.stages import examples
 from restem.stages import policy as policies
 from restem.stages.samples import of_window, unsolved
-from restem.tasks.problem import Problem, to_row
+from restem.tasks.problem import SHOT, Problem, to_row
 from restem.tasks.registry import load_task
-from restem.tasks.task import hinted
+from restem.tasks.task import few_shot_prefix, hinted
 
 PROBLEMS = [
     Problem(f"p{i}", f"Let $a={i}$. Find $a$.", str(i), solutions={"careful": f"{i}"})
@@ -36,10 +38,16 @@ def write_problems(path: Path, problems: list[Problem]) -> Path:
     return path
 
 
-def write_drawn(folder: Path, name: str, rewards: dict[tuple[str, int], float]) -> tuple[Any, Any]:
+def write_drawn(
+    folder: Path,
+    name: str,
+    rewards: dict[tuple[str, int], float],
+    cut_off: Collection[tuple[str, int]] = (),
+) -> tuple[Any, Any]:
     samples = [
         {"problem_id": p, "draw": d, "seed": 0, "completion": f"{name} {p} {d}", "tokens": 1}
-        | {"prompt_tokens": 1, "finish_reason": "stop", "logprob": -1.0, "request": ""}
+        | {"prompt_tokens": 1, "logprob": -1.0, "request": ""}
+        | {"finish_reason": "length" if (p, d) in cut_off else "stop"}
         for p, d in rewards
     ]
     verdicts = [
@@ -78,6 +86,17 @@ def test_a_hinted_question_holds_the_answer() -> None:
     assert hinted(load_task("chain"), PROBLEMS[3]).count("3") == 2
 
 
+def test_the_worked_examples_before_a_hinted_question_show_their_answers_too() -> None:
+    task = load_task("math")
+    shots = [
+        Problem(f"s{i}", f"Question {i}?", f"4{i}", solutions={SHOT: "Because."}) for i in range(2)
+    ]
+    plain, hints = (few_shot_prefix(task, shots, hint=hint) for hint in (False, True))
+    assert "40" not in plain
+    assert hints.count("(The answer is 40.)") == hints.count("(The answer is 41.)") == 1
+    assert hints.replace(" (The answer is 40.)", "").replace(" (The answer is 41.)", "") == plain
+
+
 def test_the_second_try_is_for_what_the_first_did_not_solve(tmp_path: Path) -> None:
     _, rewards = write_drawn(tmp_path, "first", {("p0", 0): 1.0, ("p1", 0): 0.0, ("p1", 1): 0.0})
     assert [p.id for p in unsolved(PROBLEMS, [rewards])] == ["p1", "p2", "p3"]
@@ -100,6 +119,13 @@ def test_rationalised_examples_show_the_plain_question(tmp_path: Path) -> None:
     assert example["prompt"] == load_task("chain").question(PROBLEMS[3].question)
     assert example["prompt"] != hinted(load_task("chain"), PROBLEMS[3])
     assert example["target"].strip() == "again p3 0"
+
+
+def test_the_stage_knows_what_max_tokens_cut_off(tmp_path: Path) -> None:
+    drawn = write_drawn(tmp_path, "d", {("p0", 0): 1.0, ("p0", 1): 1.0}, cut_off={("p0", 0)})
+    rows = select(tmp_path, {"selection": {}}, drawn)
+    assert [row["decision"] for row in rows] == [CUT_OFF, KEPT]
+    assert read_provenance(tmp_path / "examples")["counts"] == {CUT_OFF: 1, KEPT: 1}
 
 
 # ---- matched questions, subsets, shared draws ----

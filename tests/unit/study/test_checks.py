@@ -55,6 +55,29 @@ def problems(changes: dict[str, Any]) -> list[str]:
     return [line.removeprefix("  - ") for line in lines]
 
 
+@pytest.mark.parametrize("method", ["ssd", "random-label", "lmsi"])
+def test_a_method_without_a_reward_does_not_stop_by_it(method: str) -> None:
+    stated = {"variants.control": {"method": method, "task": "chain"}}
+    policy = graph(stated).last("control", "S", 0)
+    assert graph(stated).policy_settings(policy)["training"]["stop"] == "epochs"
+    stop = {"training": {"stop": "validation_reward"}}
+    stated["variants.control"] |= {"changes": stop}
+    (problem,) = problems(stated)
+    assert problem.startswith("variants.control: selection.reward: ")
+    assert problem.endswith("set training.stop: epochs")
+
+
+def test_the_reward_of_validation_is_that_of_selection() -> None:
+    def settings(**selection: Any) -> dict[str, Any]:
+        variant = {"method": "rest-em", "task": "chain", "changes": {"selection": selection}}
+        noisy = graph({"variants.other": variant})
+        return noisy.policy_settings(noisy.last("other", "S", 0))
+
+    assert {"flip", "graded"}.isdisjoint(settings())
+    assert settings(flip=0.3)["flip"] == 0.3
+    assert settings(reward="fraction")["graded"] is True
+
+
 def of_figure(module: str, **figure: Any) -> dict[str, Any]:
     shown = {"module": module, "variants": ["rest-em"], "trained_on": "chain", **figure}
     return {"experiments": {"X": {"title": "x", "figures": {"A": shown}}}}

@@ -11,6 +11,7 @@ from restem.config.load import load_study, presets
 from restem.config.method import Method
 from restem.errors import RestemError
 from restem.stages import examples, policy, samples
+from restem.study import slices
 from restem.study.addresses import Policy
 from restem.study.graph import StudyGraph
 
@@ -42,6 +43,36 @@ def test_every_preset_names_its_paper_or_its_purpose(name: str) -> None:
     first = (CONFIG / "methods" / f"{name}.yaml").read_text().splitlines()[0]
     assert first.startswith("# ")
     assert len(first) > 40
+
+
+# Of our own, or with nothing to deviate from.
+WITHOUT_SOURCE = {"sft", "ssd", "random-label"}
+EXACT = {name for name in PRESETS if "2312.06585" in str(PRESETS[name].get("paper"))}
+
+
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - WITHOUT_SOURCE))
+def test_every_preset_of_another_paper_states_what_is_not_as_there(name: str) -> None:
+    method = Method.model_validate(PRESETS[name])
+    assert method.paper
+    assert bool(method.deviations) == (name not in EXACT)
+
+
+def test_what_is_said_of_sources_makes_nothing_stale() -> None:
+    changed = {**PRESETS["star"], "deviations": [{"what": "x", "source": "y", "here": "z"}]}
+    before = walk({"star": "star"})
+    after = walk({"star": "star"}, methods={**ZOO["methods"], "star": changed})
+    before.published = after.published = {"publications": {}}
+    assert slices.methods(before, None) == slices.methods(after, None)
+    assert before.identity(at("star")) == after.identity(at("star"))
+
+
+def test_rest_has_no_cap_and_rft_trains_as_its_authors_do() -> None:
+    assert PRESETS["rest"]["selection"]["cap"] is None
+    study = walk({"sft": "sft", "rft": {"method": "rft", "sft": "sft"}})
+    training = study.policy_settings(at("rft"))["training"]
+    expected = {"learning_rate": 2e-5, "batch_size": 128, "stop": "epochs"}
+    assert expected.items() <= training.items()
+    assert study.study.training_of("rft", "S").epochs_max == 3
 
 
 def test_the_study_of_methods_has_every_method() -> None:

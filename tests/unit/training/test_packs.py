@@ -59,10 +59,10 @@ def test_rows_without_sharing() -> None:
     (pack,) = packs(EXAMPLES, Training(layout="packed"), 1.0)
     assert pack.passes[0].ids.tolist() == [[1, 2, 3, 4, 5, 6, 1, 2, 8, 1, 2, 3, 4, 9]]
     (pack,) = packs(EXAMPLES, Training(layout="padded"), 1.0)
-    rows = [[1, 2, 3, 4, 5, 6], [1, 2, 8, 0, 0, 0], [1, 2, 3, 4, 9, 0]]
-    assert pack.passes[0].ids.tolist() == rows
-    assert pack.passes[0].sources.tolist() == [3, 4, 5, 8, 15, 16]
-    assert pack.passes[0].padding == 4
+    rows = [[[1, 2, 8]], [[1, 2, 3, 4, 9, 0], [1, 2, 3, 4, 5, 6]]]
+    assert [one_pass.ids.tolist() for one_pass in pack.passes] == rows
+    assert pack.passes[1].sources.tolist() == [3, 4, 9, 10, 11]
+    assert [one_pass.padding for one_pass in pack.passes] == [0, 1]
 
 
 @pytest.mark.parametrize("separate_prefix", [True, False])

@@ -1,4 +1,6 @@
+import math
 import random
+import statistics
 from typing import Any
 
 import pytest
@@ -19,6 +21,14 @@ def test_rate_rises_then_follows_its_schedule(schedule: str, middle: float, last
     assert shares[100] == 1
     assert shares[550] == pytest.approx(middle)
     assert shares[-1] == pytest.approx(last, abs=2e-3)
+
+
+def test_early_stopping_chooses_among_weights_of_one_rate_whatever_the_limit_of_epochs() -> None:
+    for limit in (3, 30):
+        settings = Training(epochs_max=limit)
+        assert settings.stop == "validation_reward"
+        rates = {rate_factor(settings, step, 100 * limit) for step in range(90, 100 * limit)}
+        assert rates == {1.0}
 
 
 def test_no_warmup_starts_at_the_peak() -> None:
@@ -58,17 +68,21 @@ def test_questions_stay_together_where_a_step_has_room() -> None:
     assert len(cut) == 29
 
 
-def test_alike_questions_meet_in_a_step() -> None:
-    """What a pass pads or leaves empty depends on the lengths that come together."""
-    examples = [Encoded([k], [5] * (1 + k), 1.0) for k in range(32) for _ in range(2)]
-    batches = epoch_batches(examples, 8, random.Random(0), "questions")
-    widths = [max(map(len, batch)) - min(map(len, batch)) for batch in batches]
-    assert widths == [3] * 8
-
-
 @pytest.mark.parametrize(
     ("share", "steps", "warmup"), [(0.07, 100, 7), (0.14, 50, 7), (0.1, 15, 2)]
 )
 def test_a_warmup_has_the_steps_that_its_share_says(share: float, steps: int, warmup: int) -> None:
     rates = [rate_factor(Training(warmup_share=share), step, steps) for step in range(steps)]
     assert rates.index(1) + 1 == warmup
+
+
+@pytest.mark.parametrize("shuffle", ["examples", "questions"])
+def test_lengths_do_not_decide_who_shares_a_step(shuffle: Any) -> None:
+    rng = random.Random(0)
+    lengths = [1 + round(rng.lognormvariate(4, 1)) for _ in range(4000)]
+    examples = [Encoded([k // 4], [5] * length, 1.0) for k, length in enumerate(lengths)]
+    batches = epoch_batches(examples, 20, random.Random(1), shuffle)
+    logs = [[math.log(len(e.target)) for e in batch] for batch in batches]
+    within = statistics.mean(map(statistics.pvariance, logs))
+    overall = statistics.pvariance([value for batch in logs for value in batch])
+    assert within == pytest.approx(overall * 19 / 20, rel=0.03)

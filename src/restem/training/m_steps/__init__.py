@@ -14,13 +14,19 @@ from restem.config.training import Training
 
 
 class Settings(Strict):
-    """What the stage `policy` reads of the configuration; training: only to fine-tune."""
+    """What the stage `policy` reads of the configuration; training: only to fine-tune.
+
+    graded, flip: of selection's reward, for that of validation. A reward that is noisy in selection
+    is as noisy here: nobody who trains with it has a better one to stop by.
+    """
 
     task: TaskModule
     verifier: VerifierModule
     reward: Reward
     engine: EngineSettings
     validation: Decoding
+    graded: bool = False
+    flip: float = 0.0
     seed: int
     m_step: Annotated[MStep, Loads("restem.training.m_steps.{kind}")] = MStep()
     training: Training = Training()
