@@ -361,12 +361,9 @@ def methods_reference(folder: Path) -> str:
         for name, method in methods.items()
         for deviation in method.deviations
     ]
-    return _METHODS.format(methods=_table(rows), deviations=_table(differing))
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    head, *cells = rows
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, [":--"] * len(head), *cells])
+    return _METHODS.format(
+        methods=_table(rows[0], rows[1:]), deviations=_table(differing[0], differing[1:])
+    )
 
 
 def write_pages(folder: Path, cli: click.Group) -> None:

@@ -25,7 +25,7 @@ NEEDS = {
 with suppress(ModuleNotFoundError):  # the environment of vLLM has none, and its tests need none
     from hypothesis import settings
 
-    settings.register_profile("same", derandomize=True, database=None)
+    settings.register_profile("same", derandomize=True, database=None, deadline=None)
     if not os.environ.get("RESTEM_RANDOM"):
         settings.load_profile("same")
 
