@@ -13,7 +13,10 @@ rule build_image:
         "containers/{image}-{digest}.log",
     benchmark:
         "containers/{image}-{digest}.tsv"
+    handover: True  # Apptainer's own build: local, in no container
     container:
         None
+    resources:
+        mem_mb=8000,  # without any, it would ask for all cores: a cluster's profile states none
     shell:
         "restem images build {wildcards.image}" " 2>&1 | tee {log:q}"

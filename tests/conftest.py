@@ -14,6 +14,7 @@ REQUIRED = "RESTEM_TOOLS_REQUIRED"  # set in CI: a missing program fails there i
 NEEDS = {
     "cluster": ("munged", "slurmctld", "slurmd", "sbatch"),
     "cluster/test_images.py": ("apptainer",),
+    "cluster/test_real_layout.py": ("apptainer",),
     "unit/pages/test_browser.py": ("chromium",),
     "unit/sandbox": ("bwrap",),
     "unit/rewards/test_code.py": ("bwrap",),

@@ -82,3 +82,23 @@ def test_an_image_is_what_it_says_and_a_study_in_it_gives_the_same_bytes(
     overlap = "results/tiny/overlap.parquet"
     told = submit(with_image, overlap, *IN_CPU_IMAGE, "--retries", "0", profile="slurm", fails=True)
     assert "does not hold the packages of envs/data.txt: a-package-of-tomorrow 1.0 is missi" in told
+
+
+def test_images_are_built_by_the_profile_that_needs_them(
+    cluster: Any, fresh: Any, submit: Callable[..., str]
+) -> None:
+    """The command of the message, as it is: a cluster's profile states no cores."""
+    told = submit(fresh, *IN_CPU_IMAGE, profile="slurm", fails=True)
+    assert "container images are not built" in told
+    advice = "snakemake images --profile slurm --config 'images={torch: cpu}' --configfile study.ya"
+    assert advice in told
+    program = fresh.root / "bin" / "restem"
+    program.parent.mkdir()
+    image = Image("cpu", fresh.root)  # built by a stand-in; cpu_image shows the real builder
+    program.write_text(f"#!/bin/sh\necho $@ >> built\ntouch {image.path} {image.record}\n")
+    program.chmod(0o755)
+    path = f"{program.parent}:{fresh.environment['PATH']}"
+    fresh.variables = {"PATH": path}
+    fresh.snakemake("images", "--profile", "slurm", *IN_CPU_IMAGE)
+    assert (fresh.root / "built").read_text() == "images build cpu\n"
+    assert "Nothing to be done" in fresh.snakemake("images", "--profile", "slurm", *IN_CPU_IMAGE)
