@@ -81,7 +81,7 @@ def test_a_solution_weighs_the_same_whatever_its_length_if_examples_count(
 def test_the_gradients_of_an_epoch_add_up_to_that_of_the_whole_data(
     llama: Any, layout: str, normalise: str
 ) -> None:
-    """Eq. 3 over all examples, one by one, in float64."""
+    """Eq. 3 over all examples, one by one."""
     rng = random.Random(1)
     examples = [
         Encoded(
@@ -105,7 +105,8 @@ def test_the_gradients_of_an_epoch_add_up_to_that_of_the_whole_data(
     assert len(run.report.losses) == 3
     whole = torch.cat([gradient.flatten() for gradient in total.values()])
     scale = expected.norm() / whole.norm()  # the constant of the objective
-    assert ((whole * scale - expected).norm() / expected.norm()).item() < 1e-6
+    # The model's norms compute in float32 whatever the weights are.
+    assert ((whole * scale - expected).norm() / expected.norm()).item() < 1e-5
 
 
 def one_by_one(model: Any, examples: list[Encoded], normalise: str) -> torch.Tensor:
