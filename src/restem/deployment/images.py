@@ -36,6 +36,7 @@ Include: bash ca-certificates
 %arguments
     MIRROR=file:///give-a-mirror
 """
+OF_JOBS = ("APPTAINER_FAKEROOT", "APPTAINER_NV", "APPTAINER_BIND")
 CACHES = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "RESTEM_CACHE")
 COMPRESSION = ("--mksquashfs-args", "-comp zstd -Xcompression-level 3")
 
@@ -111,6 +112,8 @@ def build(image: Image, mirror: str | None, wheels: Path | None, from_debian: bo
     if from_debian and "debootstrap" not in definition:
         definition = HEADER.sub(DEBIAN, definition, count=1)
     _check_tools("debootstrap" in definition)
+    for name in OF_JOBS:  # in a run in containers, they are set; a build has options of its own
+        os.environ.pop(name, None)
     with tempfile.TemporaryDirectory(dir=image.path.parent, prefix=".build-") as folder:
         wheels = wheels or _collect_wheels(image.locks, Path(folder) / "wheels")
         _check_torch(image, wheels)
