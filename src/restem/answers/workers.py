@@ -231,10 +231,12 @@ def serve(compare: Compare, seconds: float, megabytes: int) -> None:
     _limit_memory(megabytes)
     signal.signal(signal.SIGPROF, _raise_out_of_time)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
-    print(json.dumps({"ready": True}), flush=True)
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no reply
+    print(json.dumps({"ready": True}), file=replies, flush=True)
     for line in sys.stdin:
         gold, answer = json.loads(line)
-        print(json.dumps(_compared(compare, gold, answer, seconds)), flush=True)
+        print(json.dumps(_compared(compare, gold, answer, seconds)), file=replies, flush=True)
 
 
 def _compared(compare: Compare, gold: str, answer: str, seconds: float) -> dict[str, Any]:

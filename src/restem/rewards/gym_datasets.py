@@ -20,7 +20,9 @@ from restem.errors import RestemError
 
 PACKAGE: Final = "reasoning-gym"
 HASH_SEED: Final = {"PYTHONHASHSEED": "0"}
-_SIZE: Final = 2**31 - 1  # the library counts to it; it makes a problem when it is asked for
+# Problems come from datasets of this size, one after the other, whose seeds are so far apart: most
+# datasets seed a problem with their seed plus its place, and some make all their problems at once.
+_SIZE: Final = 1000
 _INSTALL: Final = "install it: make reasoning-gym (pip install --no-deps -r envs/reasoning-gym.txt)"
 
 
@@ -61,7 +63,7 @@ def open_dataset(name: str, parameters: str, seed: int) -> Any:
             f"name one of its {len(factory.DATASETS)}: {', '.join(sorted(factory.DATASETS))}",
         )
     try:
-        return factory.create_dataset(name, **json.loads(parameters), seed=seed, size=_SIZE)
+        return factory.create_dataset(name, **json.loads(parameters), seed=seed % 2**32, size=_SIZE)
     except (AssertionError, TypeError, ValueError, KeyError) as error:
         fields = factory.DATASETS[name][1].__dataclass_fields__
         raise RestemError(
@@ -69,6 +71,16 @@ def open_dataset(name: str, parameters: str, seed: int) -> Any:
             where,
             f"its parameters are {', '.join(n for n in fields if n not in ('seed', 'size'))}",
         ) from error
+
+
+def entry_at(name: str, parameters: str, seed: int, index: int) -> tuple[Any, dict[str, Any]]:
+    """Return a problem of the endless sequence that a seed begins, and its dataset.
+
+    Raises RestemError if there is no such dataset, or it refuses a parameter.
+    """
+    block, place = divmod(index, _SIZE)
+    dataset = open_dataset(name, parameters, seed + block * _SIZE)
+    return dataset, dataset[place]
 
 
 def gold(name: str, parameters: str, seed: int, index: int, answer: Any) -> str:
@@ -84,8 +96,8 @@ def entry_of(recipe: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """
     if recipe["version"] != version(PACKAGE):
         raise ValueError(f"made by reasoning-gym {recipe['version']}, not {version(PACKAGE)}")
-    dataset = open_dataset(recipe["dataset"], recipe["parameters"], recipe["seed"])
-    entry: dict[str, Any] = dataset[recipe["index"]]
+    stated = (recipe[key] for key in ("dataset", "parameters", "seed", "index"))
+    dataset, entry = entry_at(*stated)
     if entry["answer"] != recipe["answer"]:
         raise ValueError("the problem has another answer when it is made again")
     return dataset, entry

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from restem.config.data import DataSource, ReasoningGymSource
 from restem.errors import RestemError
-from restem.rewards.gym_datasets import HASH_SEED, check_installed, gold, open_dataset
+from restem.rewards.gym_datasets import HASH_SEED, check_installed, entry_at, gold
 from restem.tasks.overlap import normalise_question
 from restem.tasks.problem import SHOT, Problem
 from restem.tasks.sources import Reader
@@ -26,6 +26,7 @@ from restem.tasks.task import Task
 SHOTS: Final = 4
 # The share of the questions that each split has, in percent.
 _SHARES: Final = {"shots": 5, "validation": 15, "test": 30, "train": 50}
+_RESULT: Final = "restem result: "
 _PATIENCE: Final = 2000  # questions in a row that bring no new one, until a split counts as used up
 
 
@@ -101,7 +102,8 @@ def _in_a_process(request: list[Any]) -> list[dict[str, Any]]:
             "source.datasets",
             "choose other parameters, or leave a dataset out",
         )
-    answer: dict[str, list[Any]] = json.loads(done.stdout.splitlines()[-1])
+    _, _, line = done.stdout.rpartition(_RESULT)  # the library may print something too
+    answer: dict[str, list[Any]] = json.loads(line.partition("\n")[0])
     if "error" in answer:
         raise RestemError(*answer["error"])
     return answer["rows"]
@@ -115,7 +117,6 @@ def generate(
 ) -> Iterator[dict[str, Any]]:
     """Yield the first distinct questions of a split. Raises RestemError if there are too few."""
     seed = _spread(seed)
-    dataset = open_dataset(name, parameters, seed)
     seen: set[str] = set()
     newest = 0
     for index in itertools.count():
@@ -127,7 +128,7 @@ def generate(
                 f"source.datasets.{name}, split {split}",
                 "choose fewer, or parameters with more problems",
             )
-        entry = dataset[index]
+        _, entry = entry_at(name, parameters, seed, index)
         question = normalise_question(entry["question"])
         if question in seen or split_of(question) != split:
             continue
@@ -184,4 +185,4 @@ if __name__ == "__main__":
         result: dict[str, Any] = {"rows": made}
     except RestemError as error:
         result = {"error": [error.what, error.where, error.fix]}
-    print(f"\n{json.dumps(result)}")
+    print(f"\n{_RESULT}{json.dumps(result)}")

@@ -23,6 +23,8 @@ from restem.tasks.sources import Reader
 from restem.tasks.task import Task
 from restem.tools.new_model import BaseModel, base_model
 
+GYM: Final = "reasoning_gym"
+GYM_PROBLEMS: Final = 300  # of a split whose number the sizes leave open; there is no last one
 TEST_ONLY: Final = ("bbh_cot", "bbh_direct", "facts", "humaneval", "hungarian")
 PAPER: Final = ("rest-em", "sft")
 
@@ -162,12 +164,17 @@ def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
     train: int | None = sizes.train if is_trained else 0
     validation = sizes.validation if is_trained else 0
     yield f"  {name}:"
-    human = _solutions(task) if _is_embedded(task) and is_trained else None
+    generated, is_gym = _is_generated(task), name == GYM
+    human = _solutions(task) if generated and not is_gym and is_trained else None
     if human:
         yield f"    human: {human}  # which reference solutions methods such as sft use"
     yield "    data:"
     shots: int | None
-    if _is_embedded(task):
+    if is_gym:
+        yield "      # or other datasets of the library: docs/how-to/generate-problems.md"
+        yield "      source: {kind: reasoning_gym, datasets: {chain_sum: {max_terms: 2}}}"
+        train, shots = train or GYM_PROBLEMS, None
+    elif generated:
         yield "      source: {kind: embedded}  # the problems are generated"
         shots = 0 if name == "facts" else 1
     elif data is None:
@@ -181,8 +188,8 @@ def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
     if train is not None:
         yield f"      train: {train}" + ("" if train else "  # there is only a test split")
     yield f"      validation: {validation}"
-    if sizes.test is not None:
-        test = 30 if name in ("facts", "hungarian") else sizes.test
+    if sizes.test is not None or is_gym:
+        test = 30 if name in ("facts", "hungarian") else sizes.test or GYM_PROBLEMS
         yield f"      test: {test}"
     if shots is not None:
         yield f"      shots: {shots}  # worked examples in the prompt"
@@ -190,12 +197,12 @@ def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
         yield "    # a human grades it: docs/how-to/grade-by-hand.md"
     elif task.verifier == "code":
         yield "    # its programs run in a sandbox, which needs bubblewrap: restem sandbox check"
-    elif task.verifier == "math" and not _is_embedded(task):
+    elif task.verifier == "math" and not generated:
         yield "    # for models that do not mark answers as the prompt shows:"
         yield "    # reward: {extraction: flexible}"
 
 
-def _is_embedded(task: Task) -> bool:
+def _is_generated(task: Task) -> bool:
     """Tell whether a task generates its problems."""
     try:
         task.files(LocalSource(kind="local", directory=Path("data")), "test")
@@ -315,7 +322,7 @@ def _evaluations(tasks: list[str], trained: list[str]) -> Iterator[str]:
 def missing_files(tasks: Sequence[str], data: Path) -> list[Path]:
     """List the files that the tasks read and that are not below the folder of benchmarks."""
     source = LocalSource(kind="local", directory=data)
-    benchmarks = [(name, load_task(name)) for name in tasks if not _is_embedded(load_task(name))]
+    benchmarks = [(name, load_task(name)) for name in tasks if not _is_generated(load_task(name))]
     names = {
         file
         for name, task in benchmarks

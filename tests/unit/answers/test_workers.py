@@ -32,6 +32,8 @@ BAD_WORKER = """
             os._exit(3)
         if answer == "burst":
             return {"equal": len(b"x" * 10**10) > 0, "layer": "never"}
+        if answer == "print":
+            print("a library says something", flush=True)
         if answer == "raise":
             raise RuntimeError("bug")
         if answer == "file":
@@ -78,6 +80,12 @@ def test_time_is_what_a_worker_computes_not_what_it_waits(module, monkeypatch):
     with open_workers(PairLimits(seconds=0.5), module) as workers:
         replies = workers.compare([("a", answer) for answer in ("wait", "sleep", "a")])
     assert [reply.layer for reply in replies] == ["test", "timeout", "test"]
+
+
+def test_what_a_library_prints_is_no_reply(module):
+    with open_workers(PairLimits(seconds=0.5), module) as workers:
+        replies = workers.compare([("a", "print"), ("a", "a")])
+    assert [reply.equal for reply in replies] == [False, True]
 
 
 def test_no_worker_outlives_its_context(module):

@@ -54,5 +54,6 @@ def _rows(graph: StudyGraph, draws: Draws) -> list[Row]:
             address
             | {"problem_id": f"{i:03}", "subject": SUBJECTS[i % len(SUBJECTS)], "level": 1 + i % 2}
             | {"draws": stated.draws, "correct": correct, "choices": choices, "right": "0"}
+            | {"solutions": " ".join("1" * correct)}
         )
     return rows
