@@ -1,6 +1,8 @@
 """Errors when vLLM is loaded; vLLM itself is tested in tests/vllm."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +66,13 @@ def test_a_variable_that_may_change_draws_is_in_the_recipe_or_refused(
     monkeypatch.setattr(vllm_engine, "VllmEngine", lambda checkpoint, settings: os.environ[name])
     stated = SETTINGS.model_copy(update={"environment": {name: "1"}})
     with monkeypatch.context() as other:
-        other.setenv(name, "0")
+        other.setattr(vllm_engine, "_initial_environment", lambda: {name: "0"})
         for settings in (SETTINGS, stated):
             with pytest.raises(RestemError, match="may change what is drawn") as caught:
                 vllm_engine.load(Path("checkpoint"), settings, 1)
             assert name in caught.value.where
-    monkeypatch.setenv(name, "1")
+    monkeypatch.setenv(name, "0")
+    monkeypatch.setattr(vllm_engine, "_initial_environment", lambda: {name: "1"})
     assert vllm_engine.load(Path("checkpoint"), stated, 1) == "1"
     assert stated != SETTINGS  # and so the recipes differ
 
@@ -80,5 +83,19 @@ def test_variables_that_change_no_draw_stay_as_they_are(monkeypatch: pytest.Monk
     harmless = {"VLLM_CACHE_ROOT": "/scratch", "VLLM_LOGGING_LEVEL": "INFO", "VLLM_PORT": "1"}
     for name, value in harmless.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(vllm_engine, "_initial_environment", lambda: harmless)
     loaded = vllm_engine.load(Path("checkpoint"), SETTINGS, 1)
     assert harmless.items() <= loaded.items()
+
+
+def test_what_vllm_sets_itself_is_not_taken_for_the_users() -> None:
+    code = (
+        "import os; os.environ['VLLM_NEW'] = '1'; from restem.sampling.vllm import engine; "
+        "print(sorted(n for n in engine._initial_environment() if n.startswith('VLLM_')))"
+    )
+    environment = {**os.environ, "VLLM_OLD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "'VLLM_OLD'" in done.stdout
+    assert "VLLM_NEW" not in done.stdout

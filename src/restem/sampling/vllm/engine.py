@@ -67,11 +67,17 @@ def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "VllmEngin
     return _load_in_memory(checkpoint, settings)
 
 
+def _initial_environment() -> dict[str, str]:
+    """Return the environment that this process was started with; vLLM sets variables of its own."""
+    lines = Path("/proc/self/environ").read_bytes().decode(errors="replace").split("\0")
+    return dict(line.partition("=")[::2] for line in lines if line)
+
+
 def _set_environment(own: Mapping[str, str], stated: Mapping[str, str]) -> None:
     """Set vLLM's variables. Raises RestemError if one changes draws and is not in the settings."""
     foreign = {
         name
-        for name, value in os.environ.items()
+        for name, value in _initial_environment().items()
         if name.startswith("VLLM_")
         and not (
             name in _ENVIRONMENT | _CPU_ENVIRONMENT
