@@ -1,8 +1,8 @@
 """vLLM's CPU build behind the protocol samples what the other engine samples."""
 
+import os
 import random
 import shutil
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
