@@ -223,7 +223,7 @@ def system_error(number: int, file: str | None = None) -> OSError:
     ("run", "expected"),
     [
         (raised(system_error(errno.ENOSPC, "results/a.pdf")), "No space left on device .*a.pdf"),
-        (raised(system_error(errno.EACCES, "/root/x")), "Permission denied .*/root/x .*rights"),
+        (raised(system_error(errno.EACCES, "/etc/x")), "Permission denied .*/etc/x .*rights"),
         (raised(system_error(errno.EMFILE)), "Too many open files .*ulimit"),
         (raised(OSError("writing failed: No space left on device")), ".*make room"),
         (raised(RuntimeError("I/O error: No space left on device (os error 28)")), ".*make room"),
