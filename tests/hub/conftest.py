@@ -66,7 +66,8 @@ def read(hub: Hub, tmp_path: Path) -> Read:
         source = str(Path(__file__).parents[2] / "src")
         online = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "*"}
         quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        settings = {**os.environ, **online, **quiet, "PYTHONPATH": source, **environment}
+        ours = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "RESTEM_"))}
+        settings = {**ours, **online, **quiet, "PYTHONPATH": source, **environment}
         settings = {key: value for key, value in settings.items() if value}
         splits = [{"task": task, "split": split, "data": data} for task, split, data in asked]
         command = [sys.executable, "-c", READ, json.dumps(splits)]
