@@ -12,6 +12,7 @@ rule make_base:
         "<base>/policy.log",
     benchmark:
         "<base>/policy.tsv"
+    priority: lambda wildcards: URGENCY.of_policy(GRAPH.base(wildcards.model))
     container:
         image_of("base")
     params:

@@ -27,6 +27,7 @@ from restem.study import slices
 from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.loading import study_to_run
+from restem.study.urgency import Urgency
 
 with fail_readably():
     SITE = load_site()
@@ -42,6 +43,7 @@ with fail_readably():
     PINNED = named_pins(Path("results") / STUDY.study)
     PUBLISHED = load_published(Path(workflow.basedir) / "config")
     GRAPH = StudyGraph(STUDY, PUBLISHED, PINNED)
+    URGENCY = Urgency(GRAPH)
     RECHECKED = slices.rechecked(GRAPH)
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"

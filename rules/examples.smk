@@ -14,6 +14,7 @@ rule select_examples:
         "<policy>/examples.log",
     benchmark:
         "<policy>/examples.tsv"
+    priority: urgency_of_policy
     params:
         **stage("examples"),
     shell:

@@ -29,6 +29,16 @@ def model_files(wildcards):
     return load_source(source.kind).files(source)
 
 
+def urgency_of_policy(wildcards):
+    """Return the priority of the jobs that make a policy."""
+    return URGENCY.of_policy(Policy.of(wildcards))
+
+
+def urgency_of_draws(wildcards):
+    """Return the priority of sampling and verifying completions."""
+    return URGENCY.of_draws(Draws.of(wildcards))
+
+
 def start_of_policy(wildcards):
     """Return the policy whose weights a fine-tuning starts from."""
     return f"<results>/{GRAPH.start(Policy.of(wildcards)).path}/policy.json"

@@ -17,6 +17,7 @@ rule make_policy:
         "<policy>/policy.log",
     benchmark:
         "<policy>/policy.tsv"
+    priority: urgency_of_policy
     container:
         image_of("policy")
     threads: 1

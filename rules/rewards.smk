@@ -13,6 +13,7 @@ rule verify_samples:
         "<draws>/rewards/{shard}.log",
     benchmark:
         "<draws>/rewards/{shard}.tsv"
+    priority: urgency_of_draws
     params:
         **stage("rewards"),
     shell:

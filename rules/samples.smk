@@ -15,6 +15,7 @@ rule draw_samples:
         "<draws>/samples/{shard}.log",
     benchmark:
         "<draws>/samples/{shard}.tsv"
+    priority: urgency_of_draws
     container:
         image_of("samples")
     threads: 1

@@ -247,15 +247,6 @@ class TaskData(Strict):
         return self
 
     def _fits_reasoning_gym(self) -> None:
-        """Check that the numbers of problems are stated: there is no last one."""
-        open_ended = [
-            name for name in ("train", "validation", "test") if getattr(self, name) is None
-        ]
-        if open_ended:
-            raise ValueError(
-                f"{', '.join(open_ended)}: set a number (0 for none): reasoning_gym has no last "
-                "problem"
-            )
         filters = [
             name for name in ("levels", "subjects", "exclude_overlap") if getattr(self, name)
         ]

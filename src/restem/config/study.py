@@ -17,7 +17,7 @@ from restem.config.ancestors import bad_ancestors
 from restem.config.base import Strict, UserPath, merge, optional
 from restem.config.claims import Claim
 from restem.config.contradictions import contradictions
-from restem.config.data import TaskData
+from restem.config.data import ReasoningGymSource, TaskData
 from restem.config.decoding import Decoding
 from restem.config.errors import described, undefined
 from restem.config.experiment import Experiment, Figure
@@ -57,6 +57,18 @@ class TaskBlock(Strict):
         description="Folder with the filled-in sheets of a task that a human grades, each at the "
         "path that its sheet.csv has below results/<study>; null while there are none.",
     )
+
+    @model_validator(mode="after")
+    def _numbers_of_problems_are_stated(self) -> "TaskBlock":
+        """Check the numbers of problems of all splits; a stage is given that of its own only."""
+        splits = ("train", "validation", "test")
+        unstated = [name for name in splits if getattr(self.data, name) is None]
+        if isinstance(self.data.source, ReasoningGymSource) and unstated:
+            raise ValueError(
+                f"data: {', '.join(unstated)}: set a number (0 for none): reasoning_gym has no "
+                "last problem"
+            )
+        return self
 
 
 class Study(Strict):

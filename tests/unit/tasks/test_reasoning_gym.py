@@ -12,11 +12,15 @@ import pytest
 from pydantic import ValidationError
 
 from restem.config.data import TaskData
+from restem.config.load import load_study, read_yaml
 from restem.config.reward import Reward
+from restem.config.study import TaskBlock
 from restem.errors import RestemError
 from restem.rewards import gym_datasets
 from restem.rewards.reasoning_gym import answer_in, check_arithmetic
 from restem.rewards.verifier import Attempt
+from restem.stages.declaration import load_stage
+from restem.study.policy_graph import PolicyGraph
 from restem.tasks.grading import Grader, open_grader
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
@@ -28,6 +32,7 @@ SPEC = importlib.util.find_spec("reasoning_gym")
 if SPEC is None and not os.environ.get(REQUIRED):
     pytest.skip("needs reasoning-gym: make reasoning-gym", allow_module_level=True)
 
+CONFIG = Path(__file__).parents[3] / "config"
 TASK = load_task("reasoning_gym")
 SUMS = {"chain_sum": {"min_terms": 2, "max_terms": 2, "max_digits": 2}}
 # They have many right answers, or none is known before a scorer looks at one.
@@ -246,4 +251,13 @@ def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPat
 def test_a_study_says_what_it_wants_of_the_library(change: dict[str, Any], message: str) -> None:
     stated = {"source": {"kind": "reasoning_gym", "datasets": SUMS}, "train": 1, "validation": 1}
     with pytest.raises(ValidationError, match=message):
-        TaskData.model_validate({**stated, "test": 1, **change})
+        TaskBlock.model_validate({"data": {**stated, "test": 1, **change}})
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test", "shots"])
+def test_the_job_that_loads_a_split_accepts_what_the_study_states(split: Any) -> None:
+    """It is given the number of its own split only."""
+    study = load_study(read_yaml(CONFIG / "smollm2.yaml"), CONFIG)
+    stated = PolicyGraph(study).problems_settings("sums", split)
+    settings = load_stage("problems").settings(stated)
+    assert settings.model_dump()["data"][split] == getattr(study.tasks["sums"].data, split)
