@@ -73,7 +73,7 @@ STUDY: dict[str, Any] = {
         "learning_rate": 0.001,
         "epochs_max": 1,
         "batch_size": 4,
-        "validations_per_epoch": 1,
+        "validations": 1,
     },
     "evaluations": [{"task": "chain", "split": "test", "decoding": "greedy"}],
     "metrics": {"ks": [1, 2], "resamples": 100},

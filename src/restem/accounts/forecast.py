@@ -169,9 +169,12 @@ class Forecast:
 
     def _cost_of_validation(self, policy: Policy) -> Cost:
         """Return the cost of all validations of an M-step."""
-        m_step, training = self.graph.method(policy).m_step, self._training(policy)
+        m_step, planned = (
+            self.graph.method(policy).m_step,
+            self._training(policy).validations_planned,
+        )
         validations = {
-            "fine_tune": training.epochs_max * training.validations_per_epoch + 1,
+            "fine_tune": planned and planned + 1,
             "prompt": m_step.candidates,
         }.get(m_step.kind, 0)
         size = self._size(policy.task, "validation")

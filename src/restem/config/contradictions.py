@@ -7,7 +7,6 @@ from restem.config.claims import Claim, Contrast
 from restem.config.data import EmbeddedSource
 
 if TYPE_CHECKING:
-    from restem.config.method import Method
     from restem.config.study import Study
 
 _ALL = ("train", "validation", "test")
@@ -45,9 +44,9 @@ def _where(study: "Study", task: str, split: str) -> str:
 def _empty_for_training(study: "Study") -> Iterator[str]:
     readers: dict[tuple[str, str], list[str]] = {}
     for name, variant in study.variants.items():
-        method = study.method_of(name)
-        for split, reads in (("train", _reads_train), ("validation", _reads_validation)):
-            if reads(method) and size(study, variant.task, split) == 0:
+        reads = {"train": _reads_train(study, name), "validation": _reads_validation(study, name)}
+        for split in reads:
+            if reads[split] and size(study, variant.task, split) == 0:
                 readers.setdefault((variant.task, split), []).append(name)
     for (task, split), names in readers.items():
         if split == "train":
@@ -60,13 +59,16 @@ def _empty_for_training(study: "Study") -> Iterator[str]:
         yield f"{_where(study, task, split)}, a split that variants.{', '.join(names)} {why}"
 
 
-def _reads_train(method: "Method") -> bool:
-    return method.m_step.kind != "interpolate"
+def _reads_train(study: "Study", variant: str) -> bool:
+    return study.method_of(variant).m_step.kind != "interpolate"
 
 
-def _reads_validation(method: "Method") -> bool:
-    """Tell whether an M-step measures the reward; fine-tuning does, however it stops."""
-    return method.m_step.kind in ("fine_tune", "prompt")
+def _reads_validation(study: "Study", variant: str) -> bool:
+    """Tell whether an M-step measures the reward on the validation split."""
+    stated, kind = study.variants[variant], study.method_of(variant).m_step.kind
+    models = study.models_on(stated.task, stated.models)
+    planned = [study.training_of(variant, model).validations_planned for model in models]
+    return kind == "prompt" or (kind == "fine_tune" and any(planned))
 
 
 def _empty_for_evaluations(study: "Study") -> Iterator[str]:

@@ -28,6 +28,7 @@ RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "Reward": {"policy": "extraction"},
     "Method": {"matched": "solved_by_base"},
     "FalsePositives": {"steps": "equations"},
+    "Training": {"validations_per_epoch": "validations"},
 }
 """By block: the new name of every key that was renamed."""
 

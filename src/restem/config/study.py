@@ -207,7 +207,8 @@ class Study(Strict):
         problems = problems or _bad_changes(self) or bad_ancestors(self)
         if not problems:
             problems = [*_bad_training(self), *_bad_x(self)]
-            problems += [] if info.context == UNCHECKED else contradictions(self)
+        if not problems and info.context != UNCHECKED:
+            problems = contradictions(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self

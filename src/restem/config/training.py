@@ -1,10 +1,13 @@
 """How a policy is fine-tuned on the selected examples (the M-step)."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
 from restem.config.base import Strict
+
+DEFAULT_VALIDATIONS: Final = 6
+"""Validations of an M-step that stops by the validation reward."""
 
 
 class Lora(Strict):
@@ -133,8 +136,12 @@ class Training(Strict):
         description="Number of consecutive validations without improvement that end training with "
         "`stop: validation_reward`; 1 follows Algorithm 1 literally.",
     )
-    validations_per_epoch: int = Field(
-        default=2, ge=1, description="Validations per pass, in addition to one before training."
+    validations: int | None = Field(
+        default=None,
+        ge=0,
+        description="How often an M-step measures the reward on the validation split: before the "
+        "first step, and so many times evenly spread over the steps, the last one among them. "
+        "0: never. Null: 6 with `stop: validation_reward`, else 0.",
     )
     max_length_tokens: int = Field(
         default=2048,
@@ -146,10 +153,22 @@ class Training(Strict):
         default=False, description="Append the tokenizer's end-of-text token to every target."
     )
 
+    @property
+    def validations_planned(self) -> int:
+        """Return how often the reward is measured after steps, at most."""
+        if self.validations is None:
+            return DEFAULT_VALIDATIONS if self.stop == "validation_reward" else 0
+        return self.validations
+
     @model_validator(mode="after")
     def _is_consistent(self) -> "Training":
         if self.shard == "weights" and self.processes == 1:
             raise ValueError(
                 "shard: weights needs several processes to share them; set processes: 2 or more"
+            )
+        if self.stop == "validation_reward" and self.validations == 0:
+            raise ValueError(
+                "stop: validation_reward needs validations to stop by; set validations: 6 or so, "
+                "or stop: epochs"
             )
         return self

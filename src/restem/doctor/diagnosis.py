@@ -68,10 +68,12 @@ def _profile(name: str | None, found: Diagnosis) -> Profile | None:
     if name is None and shutil.which("sinfo") is None:
         return None
     try:
-        return find_profile(name or SLURM)
+        profile = find_profile(name or SLURM)
     except RestemError as problem:
         found["cluster"].append(described(problem))
         return None
+    found["cluster"].append(Finding("ok", f"checked as for `--profile {name or SLURM}`"))
+    return profile
 
 
 def in_words(found: Diagnosis) -> str:

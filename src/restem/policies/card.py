@@ -47,11 +47,10 @@ def write_card(
         f"* tokens computed: {_listed(report['tokens'])}",
         f"* floating-point operations: {report['flops']:.3g} in training, "
         f"{sum(v['flops'] for v in report['validations']):.3g} in validation",
-        "",
-        "| after step | validation reward |",
-        "| --: | --: |",
-        *(f"| {v['step']} | {v['reward']:.4f} |" for v in report["validations"]),
     ]
+    if report["validations"]:
+        lines += ["", "| after step | validation reward |", "| --: | --: |"]
+        lines += [f"| {v['step']} | {v['reward']:.4f} |" for v in report["validations"]]
     write_text(checkpoint / "README.md", "\n".join(lines) + "\n")
 
 

@@ -303,7 +303,7 @@ def _training(base: BaseModel, sizes: Sizes, on_gpu: float) -> Iterator[str]:
     yield "  batch_size: 16"
     yield "  pass_tokens: 1024  # limits memory, whatever the batch size"
     yield "  max_length_tokens: 1024"
-    yield "  validations_per_epoch: 1"
+    yield "  validations: 2"
     yield "  lora: {rank: 16}  # null trains all weights, with 16 bytes for each parameter"
 
 

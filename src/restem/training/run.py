@@ -154,11 +154,7 @@ class TrainingRun:
         self.model.eval()
 
     def _take_steps(self) -> None:
-        due = validation_steps(
-            self.report.steps_planned,
-            self.order.steps_per_epoch,
-            self.settings.validations_per_epoch,
-        )
+        due = validation_steps(self.report.steps_planned, self.settings.validations_planned)
         while True:
             validated = any(v.step == self.report.steps for v in self.report.validations)
             if self.report.steps in due and not validated:
@@ -196,6 +192,8 @@ class TrainingRun:
         processes.send_updates(weights, self.owners)
         of_batch = loss_mass(batch, settings.normalise)
         self.report.losses.append(loss * self.mass / of_batch)
+        if settings.stop == "epochs":
+            self.report.kept_step = self.report.steps
         self.report.gradient_norms.append(norm.item())
         self.report.add_passes(step_packs, self.flops.step(step_packs), processes)
 
@@ -230,9 +228,9 @@ class TrainingRun:
         self._print(
             f"step {report.steps} of {report.steps_planned}: validation reward {reward:.4f}{loss}"
         )
-        if self.settings.stop == "epochs" or reward > best:
+        if self.settings.stop == "validation_reward" and reward > best:
             report.kept_step = report.steps
-            if self.settings.stop == "validation_reward" and self.processes.keeps_weights:
+            if self.processes.keeps_weights:
                 self.best_weights = {n: p.detach().cpu().clone() for n, p in self.weights.items()}
 
     def _out_of_patience(self) -> bool:

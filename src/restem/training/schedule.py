@@ -63,11 +63,10 @@ def rate_factor(settings: Training, step: int, steps: int) -> float:
     return 1 - progress if settings.schedule == "linear" else 1.0
 
 
-def validation_steps(steps: int, steps_per_epoch: int, per_epoch: int) -> set[int]:
-    """Return after how many steps to validate: before the first, in every epoch, after the last.
+def validation_steps(steps: int, count: int) -> set[int]:
+    """Return after how many steps to validate: before the first and `count` times; 0: never.
 
-    The end of every epoch is among them.
+    The times are evenly spread, and the last step is one of them; fewer steps than times are all
+    followed by a validation.
     """
-    within_epoch = [max(1, round(k * steps_per_epoch / per_epoch)) for k in range(1, per_epoch + 1)]
-    starts = range(0, steps, steps_per_epoch)
-    return {0, steps} | {start + step for start in starts for step in within_epoch}
+    return {round(k * steps / count) for k in range(count + 1)} if count else set()

@@ -16,6 +16,7 @@ from restem.config.metrics import FalsePositives
 from restem.config.names import reserved
 from restem.config.reward import Reward
 from restem.config.study import Study, TaskBlock
+from restem.config.training import Training
 from restem.errors import RestemError
 from restem.study.graph import StudyGraph
 
@@ -561,6 +562,7 @@ def test_a_figure_reads_its_x_axis_from_the_methods_of_its_variants() -> None:
 
 # ---- renamed keys ----
 
+RENAMING = (Study, TaskBlock, Reward, Method, FalsePositives, Training)
 RENAMED_KEYS = [
     ("audit", "false_positives"),
     ("stand_ins", "claim_models"),
@@ -569,6 +571,7 @@ RENAMED_KEYS = [
     ("variants.rest-em.changes.matched", "solved_by_base"),
     ("methods.m.matched", "solved_by_base"),
     ("false_positives.steps", "equations"),
+    ("training.validations_per_epoch", "validations"),
 ]
 
 
@@ -582,7 +585,7 @@ def test_a_renamed_key_is_refused_with_its_new_name(path: str, new_name: str) ->
 
 
 def test_new_names_of_renamed_keys_exist() -> None:
-    blocks = {model.__name__: model for model in (Study, TaskBlock, Reward, Method, FalsePositives)}
+    blocks = {model.__name__: model for model in RENAMING}
     for name, keys in RENAMED.items():
         assert set(keys.values()) <= blocks[name].model_fields.keys()
         assert not keys.keys() & blocks[name].model_fields.keys()

@@ -86,7 +86,7 @@ def done(command: list[str]) -> "subprocess.CompletedProcess[str]":
 def test_terminated_and_given_again_it_makes_the_same_policy(
     inputs: Inputs, tmp_path: Path
 ) -> None:
-    training = {"lora": {"rank": 2, "dropout": 0.1}, "stop": "epochs", "validations_per_epoch": 1}
+    training = {"lora": {"rank": 2, "dropout": 0.1}, "stop": "epochs", "validations": 1}
     assert done(inputs.policy(tmp_path / "whole", training)).returncode == 0
     whole = read_policy(tmp_path / "whole/policy.json")
     verify_checkpoint(whole)

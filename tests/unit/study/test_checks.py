@@ -55,6 +55,11 @@ def problems(changes: dict[str, Any]) -> list[str]:
     return [line.removeprefix("  - ") for line in lines]
 
 
+def test_a_method_that_never_measures_the_reward_needs_no_validation_split() -> None:
+    stated = {"variants.rest-em.method": "ssd", "tasks.chain.data.validation": 0}
+    assert graph(stated).study.training_of("rest-em", "S").validations_planned == 0
+
+
 @pytest.mark.parametrize("method", ["ssd", "random-label", "lmsi"])
 def test_a_method_without_a_reward_does_not_stop_by_it(method: str) -> None:
     stated = {"variants.control": {"method": method, "task": "chain"}}
@@ -94,7 +99,14 @@ SIZES: list[tuple[dict[str, Any], str]] = [
         "tasks.chain.data.validation: 0, a split that variants.rest-em takes the validation reward",
     ),
     (
-        {"tasks.chain.data.validation": 0, "variants.rest-em.method": "lmsi"},
+        {
+            "tasks.chain.data.validation": 0,
+            "variants.rest-em": {
+                "method": "lmsi",
+                "task": "chain",
+                "changes": {"training": {"validations": 1}},
+            },
+        },
         "tasks.chain.data.validation: 0, a split that variants.rest-em takes the validation reward",
     ),
     (

@@ -24,9 +24,7 @@ EXAMPLES = [
     for left in "abcdef"
     for right in "abcdef"
 ]
-SETTINGS = Training(
-    learning_rate=3e-3, epochs_max=3, batch_size=8, validations_per_epoch=2, patience=100
-)
+SETTINGS = Training(learning_rate=3e-3, epochs_max=3, batch_size=8, validations=6, patience=100)
 
 
 def scripted(rewards: Sequence[float], states: list[Any] | None = None) -> Callable[..., float]:
@@ -137,6 +135,18 @@ def test_patience_starts_again_after_an_improvement(base: Path, tmp_path: Path) 
     report = trained(base, tmp_path / "out", settings, validate=scripted(rewards))
     assert len(report.validations) == 5
     assert report.kept_step == report.validations[2].step
+
+
+def test_the_reward_is_never_measured_where_nothing_depends_on_it(
+    base: Path, tmp_path: Path
+) -> None:
+    settings = Training(learning_rate=3e-3, epochs_max=3, batch_size=8, stop="epochs")
+    report = trained(base, tmp_path / "out", settings, validate=scripted([]))
+    assert report.validations == []
+    assert (report.kept_step, report.ended) == (report.steps_planned, "epochs")
+    assert not torch.equal(
+        weights(tmp_path / "out")["lm_head.weight"], weights(base)["lm_head.weight"]
+    )
 
 
 def test_epochs_keep_the_last_weights(base: Path, tmp_path: Path) -> None:

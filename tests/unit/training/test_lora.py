@@ -187,7 +187,8 @@ def tied(base: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def of_targets(*targets: str, merged: bool = True) -> Training:
-    return SETTINGS.model_copy(update={"lora": Lora(rank=4, targets=targets, merged=merged)})
+    lora = Lora(rank=4, targets=targets, merged=merged)
+    return SETTINGS.model_copy(update={"lora": lora, "validations": 4})
 
 
 @pytest.mark.parametrize("merged", [True, False])

@@ -21,7 +21,9 @@ from restem.training.run import TrainingReport
 from restem.training.state import Interrupted, StateStore
 
 EXAMPLES = [Example("cd# ", a + b, f"{b}{a}##", 1.0) for a in "abcdef" for b in "abc"]
-SETTINGS = Training(learning_rate=3e-3, epochs_max=2, batch_size=6, patience=100, pass_tokens=24)
+SETTINGS = Training(
+    learning_rate=3e-3, epochs_max=2, batch_size=6, patience=100, pass_tokens=24, validations=4
+)
 
 
 class Kill(BaseException):

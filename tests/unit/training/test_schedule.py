@@ -1,9 +1,12 @@
+import itertools
 import math
 import random
 import statistics
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from restem.config.training import Training
 from restem.training.examples import Encoded
@@ -35,9 +38,17 @@ def test_no_warmup_starts_at_the_peak() -> None:
     assert rate_factor(Training(warmup_share=0), 0, 10) == 1
 
 
-def test_validations_end_every_epoch() -> None:
-    assert validation_steps(20, 10, per_epoch=3) == {0, 3, 7, 10, 13, 17, 20}
-    assert validation_steps(2, 1, per_epoch=3) == {0, 1, 2}
+@given(steps=st.integers(1, 500), count=st.integers(1, 20))
+def test_validations_are_spread_evenly_from_the_start_to_the_end(steps: int, count: int) -> None:
+    due = sorted(validation_steps(steps, count))
+    assert (due[0], due[-1]) == (0, steps)
+    assert len(due) == 1 + min(steps, count)
+    gaps = [later - before for before, later in itertools.pairwise(due)]
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_no_validations_are_none_at_all() -> None:
+    assert validation_steps(20, 0) == set()
 
 
 @pytest.mark.parametrize("shuffle", ["examples", "questions"])

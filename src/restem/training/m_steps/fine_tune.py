@@ -31,8 +31,9 @@ from restem.training.validation import Validation, open_validation, require_prob
 def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]:
     """Put the checkpoint in its place; return the report of the fine-tuning."""
     verify_checkpoint(start)
-    require_problems(read_problems(inputs.validation), str(inputs.validation))
     training = inputs.settings.training
+    if training.validations_planned:
+        require_problems(read_problems(inputs.validation), str(inputs.validation))
     # Another number of threads rounds differently: a state of one is no state of the other.
     key = digest([job.recipe.key, inputs.threads])
     report = trained(inputs, key) if training.processes == 1 else _launched(inputs, key)
@@ -42,8 +43,9 @@ def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]
     write_card(partial, training.model_dump(exclude_defaults=True), report, job.provenance)
     shutil.rmtree(inputs.checkpoint, ignore_errors=True)  # Snakemake may have removed it
     partial.rename(inputs.checkpoint)
-    best = max(point["reward"] for point in report["validations"])
-    print(f"policy: {len(report['losses'])} steps, validation reward {best:.3f}", flush=True)
+    rewards = [point["reward"] for point in report["validations"]]
+    validated = f", validation reward {max(rewards):.3f}" if rewards else ""
+    print(f"policy: {len(report['losses'])} steps{validated}", flush=True)
     return report
 
 
