@@ -11,7 +11,7 @@ from restem.errors import RestemError
 from restem.pages.ledger import readable
 from restem.policies.sources import hub, load_source
 from restem.policies.sources.local import checkpoint_problems
-from restem.study.loading import beyond_the_context
+from restem.study.loading import beyond_the_context, unusable_templates
 from restem.tasks.hub import UnreachableError
 
 INCOMPLETE: Final = "point to a directory that `save_pretrained` wrote, or fetch what is missing"
@@ -94,6 +94,12 @@ def has_token() -> bool:
 def have_room(subject: Subject) -> Findings:
     """Look for completions that fill a model's context."""
     yield from from_lines(beyond_the_context(subject.study))
+
+
+@check("models")
+def can_be_asked_in_turns(subject: Subject) -> Findings:
+    """Look for chat templates that cannot be divided into prompt, answer and end of turn."""
+    yield from from_lines(unusable_templates(subject.study))
 
 
 @check("models")
