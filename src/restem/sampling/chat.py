@@ -46,13 +46,20 @@ def chat_form(shots: Turns, tokenizer: Any, where: str) -> PromptForm:
         turns += [_turn("user", question), _turn("assistant", answer)]
     turns.append(_turn("user", _QUESTION))
     prompt = _applied(tokenizer, turns, where, add_generation_prompt=True)
-    whole = _applied(tokenizer, [*turns, _turn("assistant", _ANSWER)], where)
+    answered = [*turns, _turn("assistant", _ANSWER)]
+    whole = _applied(tokenizer, answered, where)
     # A template may leave out what was thought in earlier turns, and nothing else.
     if any(after_thoughts(turn["content"]).strip() not in prompt for turn in turns):
         raise _unusable("changes or leaves out the text of a turn", where)
     before, _, after = prompt.partition(_QUESTION)
     opening, rest = _around_answer(prompt, whole, where)
-    return PromptForm(before, after, True, opening, _end_of_turn(rest, tokenizer, where))
+    end = _first_token(rest, tokenizer)
+    if not end:  # in some families (GLM) the next turn begins where an answer ends
+        longer = _applied(tokenizer, [*answered, turns[-1]], where)
+        end = _first_token(longer.partition(_ANSWER)[2], tokenizer)
+    if not end:
+        raise _unusable("ends no answer with a token, so a model could not learn to end one", where)
+    return PromptForm(before, after, True, opening, end)
 
 
 def _turn(role: str, content: str) -> dict[str, str]:
@@ -112,18 +119,14 @@ def _closing(begun: str) -> str:
     return f"\n</{tag[1:]}\n\n"
 
 
-def _end_of_turn(rest: str, tokenizer: Any, where: str) -> str:
-    """Return the token right after the answer; blanks before it are not the model's to write."""
+def _first_token(rest: str, tokenizer: Any) -> str:
+    """Return the token that a text begins with, after blanks; empty if it begins with words.
+
+    The blanks before the end of a turn are not the model's to write.
+    """
     tokens = [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()]
-    places = [
-        (rest.find(token), -len(token), token)
-        for token in tokens
-        if token.strip() and token in rest
-    ]
-    place, _, token = min(places, default=(0, 0, ""))
-    if not token or rest[:place].strip():
-        raise _unusable("ends no answer with a token, so a model could not learn to end one", where)
-    return str(token)
+    begun = [token for token in tokens if token.strip() and rest.lstrip().startswith(token)]
+    return str(max(begun, key=len, default=""))
 
 
 def _unusable(what: str, where: str) -> RestemError:

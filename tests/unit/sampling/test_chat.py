@@ -235,14 +235,12 @@ def test_worked_examples_lose_their_thoughts_where_the_template_has_it_so() -> N
     assert "<think>\nHm.\n</think>" in form_of("gemma", shots).prefix
 
 
-def begun(family: str, last: str, replaced: str = "") -> PromptForm:
+def begun(family: str, last: str) -> PromptForm:
     """Return the form of a template whose prompts end in thoughts."""
     tokenizer = copy.deepcopy(chat_tokenizer(family))
     start = {"chatml": "<|im_start|>assistant\\n", "gemma": "<turn>model\\n"}[family]
-    template = (
-        tokenizer.chat_template.replace(replaced, "") if replaced else tokenizer.chat_template
-    )
-    tokenizer.chat_template = template.replace(f"'{start}' -", f"'{start}{last}' -")
+    changed = tokenizer.chat_template.replace(f"'{start}' -", f"'{start}{last}' -")
+    tokenizer.chat_template = changed
     return chat_form(SHOTS, tokenizer, "here")
 
 
@@ -319,6 +317,12 @@ def test_a_template_that_can_be_divided_is_not() -> None:
         "",
         "<eos>",
     )
+
+
+def test_the_next_turn_may_end_an_answer() -> None:
+    turn = "{% for m in messages %}<turn>{{ m.role }}\n{{ m.content }}{% endfor %}"
+    last = "{% if add_generation_prompt %}<turn>assistant\n{% endif %}"
+    assert chat_form(SHOTS, with_template(turn + last), "here").end == "<turn>"
 
 
 # ---- where the worked examples come from ----
