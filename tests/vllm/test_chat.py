@@ -1,5 +1,7 @@
 """Both engines ask a chat model with the same tokens, and end its turns alike."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,28 @@ TEMPLATE = (
     "{% endfor %}"
 )
 GREEDY = Decoding(draws=1, temperature=0, max_tokens=64)
+BEGIN, END = "<think>", "</think>"
 VLLM = EngineSettings(name="vllm", device="cpu", rows=16, cache_gib=0.25)
 PLAIN = EngineSettings(device="cpu")
+
+
+def _rename(file: Path, names: dict[str, str]) -> None:
+    """Give tokens that the problems here do not need other names."""
+    content = json.loads(file.read_text())
+    vocabulary = content["model"]["vocab"]
+    plain = ("single_word", "lstrip", "rstrip", "normalized", "special")
+    for old, new in names.items():
+        vocabulary[new] = vocabulary.pop(old)
+        token = {"id": vocabulary[new], "content": new, **dict.fromkeys(plain, False)}
+        content["added_tokens"].append(token)
+    file.write_text(json.dumps(content))
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("policy") / "checkpoint"
     weights.unpack("S", folder)
+    _rename(folder / "tokenizer.json", {" Jan ": BEGIN, " Feb ": END})
     tokenizer = load_tokenizer(folder)
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
@@ -88,3 +104,22 @@ def test_vllm_reads_the_tokens_as_they_are(engine: Any, checkpoint: Path) -> Non
     drawn(engine, asked, stops)
     assert sorted(read) == sorted(expected)
     assert all(ids.count(1) == 1 for ids in read)
+
+
+@pytest.mark.parametrize("limit", [0, 5])
+def test_thoughts_end_after_so_many_tokens(engine: Any, checkpoint: Path, limit: int) -> None:
+    asked, stops = requests(checkpoint, 4)
+    asked = [replace(r, prompt=r.prompt + BEGIN, draws=(0, 1), seeds=(1, 2)) for r in asked]
+    decoding = Decoding(draws=2, temperature=0.7, max_tokens=64)
+    free, limited, again = (
+        {(c.problem_id, c.draw): c.text for group in engine.sample(asked, d, stops) for c in group}
+        for d in (decoding, *[decoding.model_copy(update={"thinking_tokens": limit})] * 2)
+    )
+    assert limited == again
+    tokenizer = load_tokenizer(checkpoint)
+    for address, text in limited.items():
+        assert END not in free[address]
+        thoughts, _, answer = text.partition(END)
+        assert len(tokenizer(thoughts, add_special_tokens=False).input_ids) == limit
+        assert END not in answer
+        assert free[address].startswith(thoughts)

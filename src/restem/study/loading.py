@@ -35,7 +35,8 @@ def machine_problems(study: Study, results: Path = Path("results")) -> list[str]
     results: the folder with the results of all studies.
     """
     shortages = known_shortages(study, results / study.study)
-    problems = [*_incomplete(study), *beyond_the_context(study), *shortages]
+    problems = [*_incomplete(study), *beyond_the_context(study), *unlimited_thoughts(study)]
+    problems += shortages
     return problems or list(unusable_templates(study))
 
 
@@ -84,6 +85,25 @@ def beyond_the_context(study: Study) -> Iterator[str]:
                     f"decodings.{decoding}.max_tokens: {longest} tokens leave no room for a prompt "
                     f"in the context of models.{name}, {limit} tokens; choose fewer"
                 )
+
+
+def unlimited_thoughts(study: Study) -> Iterator[str]:
+    """Describe decodings with limited thoughts that an engine would have to do without."""
+    limited = {n for n, d in study.decodings.items() if d.thinking_tokens is not None}
+    trains = any(study.method_of(name).m_step.kind == "fine_tune" for name in study.variants)
+    for decoding in sorted(limited):
+        if trains and study.decodings[decoding] is study.validation:
+            yield (
+                f"decodings.{decoding}.thinking_tokens: fine-tuning validates with transformers, "
+                "which does not limit thoughts; name another validation_decoding"
+            )
+    for name, model in study.models.items():
+        used = sorted(limited & _decodings(study, name))
+        if used and model.engine.name == "transformers":
+            yield (
+                f"decodings.{used[0]}.thinking_tokens: models.{name} is sampled with transformers, "
+                "which does not limit thoughts; set its engine: {name: vllm}"
+            )
 
 
 def _decodings(study: Study, model: str) -> set[str]:

@@ -436,6 +436,12 @@ def test_numbers_in_scientific_notation_are_numbers() -> None:
 # ---- engines and prompts ----
 
 
+def test_thoughts_leave_room_for_an_answer() -> None:
+    assert load(changed("decodings.explore.thinking_tokens", 7))
+    [line] = problems(changed("decodings.explore.thinking_tokens", 8))
+    assert "thinking_tokens: 8 leaves no room for an answer in max_tokens: 8" in line
+
+
 LOCAL = {"source": {"kind": "local", "directory": "somewhere"}}
 CHAT = changed("models", {"chatty": {**LOCAL, "prompt": "chat"}})
 

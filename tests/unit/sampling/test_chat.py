@@ -170,7 +170,7 @@ def test_vllm_gets_the_tokens_that_training_has(
     engine = object.__new__(vllm_engine.VllmEngine)
     engine.__dict__ |= {
         "_tokenizer": tokenizer, "_context": None, "_ends": (tokenizer.eos_token_id,), "_rows": 8,
-        "_llm": recorder, "_adapter": None, "_queued": 0,
+        "_llm": recorder, "_adapter": None, "_queued": 0, "_thinks": False, "_policy": "",
     }  # fmt: skip
     stops = form_of(family).stops(TASK.stop)
     with pytest.raises(InterruptedError):
@@ -258,6 +258,14 @@ def test_after_thoughts_that_the_prompt_has_closed_comes_the_answer(family: str)
     form = begun(family, "<think>\\n\\n</think>\\n\\n")
     assert form.after.endswith("</think>\n\n")
     assert form.target("7", sampled=False) == "7" + FAMILIES[family].end
+
+
+def test_the_transformers_engine_refuses_to_limit_thoughts() -> None:
+    tokenizer = chat_tokenizer("gemma")
+    engine = TransformersEngine(tiny_llama(len(tokenizer), 400, 0.2), tokenizer)
+    limited = Decoding(draws=2, temperature=1, max_tokens=4, thinking_tokens=2)
+    with pytest.raises(RestemError, match="does not limit thoughts"):
+        engine.sample(asked("gemma"), limited, ())
 
 
 # ---- templates that cannot be used ----

@@ -147,6 +147,22 @@ def test_a_context_may_be_that_of_a_local_file_or_of_the_engine(checkpoint: Path
     assert study_to_run(with_model(source=hub), CONFIG)
 
 
+THINKING = {"draws": 4, "temperature": 0.7, "max_tokens": 8, "thinking_tokens": 4}
+
+
+def test_limited_thoughts_need_an_engine_that_limits_them(checkpoint: Path) -> None:
+    study = in_folder(checkpoint)
+    study["decodings"] |= {"explore": THINKING}
+    study["models"]["mine"]["engine"] = {"name": "vllm"}
+    assert study_to_run(study, CONFIG)
+    study["models"]["mine"]["engine"] = {"name": "transformers"}
+    [line] = problems(study)
+    assert line.startswith("decodings.explore.thinking_tokens: models.mine is sampled with")
+    study["models"]["mine"]["engine"] = {"name": "vllm"}
+    [line] = problems({**study, "validation_decoding": "explore"})
+    assert line.startswith("decodings.explore.thinking_tokens: fine-tuning validates with")
+
+
 TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}{% endfor %}"
 
 
