@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from restem.config.claims import Claim, Contrast
 from restem.config.data import EmbeddedSource
+from restem.config.models import EmbeddedModel
 
 if TYPE_CHECKING:
     from restem.config.study import Study
@@ -22,6 +23,7 @@ def contradictions(study: "Study") -> list[str]:
         *_too_many_shots(study),
         *_bad_difficulty(study),
         *_stop_without_a_reward(study),
+        *_chat(study),
     ]
 
 
@@ -137,6 +139,34 @@ def _stop_without_a_reward(study: "Study") -> Iterator[str]:
                 f"variants.{name}: selection.reward: {reward} does without the verifier, so "
                 "training may not stop by its reward; set training.stop: epochs"
             )
+
+
+def _chat(study: "Study") -> Iterator[str]:
+    """Describe what does not go with the turns of a chat template."""
+    chat = [name for name, model in study.models.items() if model.prompt == "chat"]
+    for name in chat:
+        if isinstance(study.models[name].source, EmbeddedModel):
+            yield f"models.{name}.prompt: embedded models have no chat template; leave it out"
+    for variant, stated in study.variants.items():
+        for name in study.models_on(stated.task, stated.models):
+            if name in chat:
+                yield from _unlike_turns(study, variant, name, chat)
+
+
+def _unlike_turns(study: "Study", variant: str, model: str, chat: list[str]) -> Iterator[str]:
+    """Describe what a variant would teach a model with chat prompts besides turns."""
+    is_trained = study.method_of(variant).m_step.kind == "fine_tune"
+    if is_trained and study.training_of(variant, model).end_of_text:
+        yield (
+            f"variants.{variant}: training.end_of_text: the targets of model {model} (prompt: "
+            "chat) end with the end of the turn; leave it out"
+        )
+    teacher = study.variants[variant].teacher
+    if teacher and teacher.model not in chat:
+        yield (
+            f"variants.{variant}.teacher: {teacher.model} writes running text, and {model} learns "
+            "turns; set prompt: chat for both, or for neither"
+        )
 
 
 # ---- claims that a study states itself ----

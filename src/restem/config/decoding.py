@@ -45,6 +45,13 @@ class Decoding(Strict):
         "off.",
     )
     max_tokens: int = Field(ge=1, description="Longest completion in tokens; it is cut there.")
+    thinking_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most tokens of thoughts (`<think>…</think>`): then `</think>` is put in, and "
+        "the model goes on with its answer. Only with vllm, and for models whose tokenizer has "
+        "both; null for no limit but max_tokens.",
+    )
 
     @model_validator(mode="after")
     def _greedy_draws_once(self) -> "Decoding":
@@ -52,6 +59,15 @@ class Decoding(Strict):
             raise ValueError(
                 f"temperature 0 is greedy, so all {self.draws} draws would be the same text: "
                 "set draws to 1 or temperature above 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_room_to_answer(self) -> "Decoding":
+        if self.thinking_tokens is not None and self.thinking_tokens >= self.max_tokens:
+            raise ValueError(
+                f"thinking_tokens: {self.thinking_tokens} leaves no room for an answer in "
+                f"max_tokens: {self.max_tokens}; choose fewer"
             )
         return self
 

@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 
 from restem.config.base import Strict, UserPath
 
+PromptKind = Literal["base", "chat"]
+"""Form of a prompt: running text, or turns of a chat template."""
+
 
 class HubModel(Strict):
     """A model on the Hugging Face hub, pinned to one commit."""
@@ -121,10 +124,11 @@ class Model(Strict):
     """One base model of a study."""
 
     source: ModelSource = Field(description="Where the weights come from.")
-    prompt: Literal["base", "chat"] = Field(
+    prompt: PromptKind = Field(
         default="base",
-        description="Form of the worked examples. base: running text; chat: turns of the "
-        "tokenizer's chat template, for evaluation only.",
+        description="Form of prompts and training examples. base: running text; chat: worked "
+        "examples, question and answer are turns of the tokenizer's chat template, and the end of "
+        "the turn ends a completion instead of the task's stop strings.",
     )
     tasks: list[str] | None = Field(
         default=None,

@@ -202,7 +202,7 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _is_consistent(self, info: ValidationInfo) -> "Study":
-        problems = [*_bad_names(self), *_bad_decodings(self), *_chat_for_training(self)]
+        problems = [*_bad_names(self), *_bad_decodings(self)]
         problems += [*_unsuitable_models(self), *_without_second_verdict(self)]
         problems = problems or _bad_changes(self) or bad_ancestors(self)
         if not problems:
@@ -261,18 +261,6 @@ def _bad_decodings(study: Study) -> Iterator[str]:
             yield f"claims: {claim.id}: accuracy is of greedy decoding; {claim.decoding} samples"
         if claim.quantity in ("pass", "maj") and claim.decoding in greedy:
             yield f"claims: {claim.id}: {claim.quantity} is of sampling; {claim.decoding} is greedy"
-
-
-def _chat_for_training(study: Study) -> Iterator[str]:
-    """Describe models with chat prompts that a variant would train: its examples are text."""
-    for name, model in study.models.items():
-        for variant, stated in study.variants.items():
-            if model.prompt == "chat" and name in study.models_on(stated.task, stated.models):
-                yield (
-                    f"models.{name}.prompt: chat prompts are for evaluation, and variants."
-                    f"{variant} trains on them; leave the model out of the variant's `models`, "
-                    "or set prompt: base"
-                )
 
 
 def _unsuitable_models(study: Study) -> Iterator[str]:

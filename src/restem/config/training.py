@@ -150,7 +150,15 @@ class Training(Strict):
         "than the model's context, are skipped and counted, never cut.",
     )
     end_of_text: bool = Field(
-        default=False, description="Append the tokenizer's end-of-text token to every target."
+        default=False,
+        description="Append the tokenizer's end-of-text token to every target; not with `prompt: "
+        "chat`, whose targets end with the end of the turn.",
+    )
+    thoughts: Literal["keep", "strip"] = Field(
+        default="keep",
+        description="What a policy thought before it answered (`<think>…</think>`). keep: it is "
+        "part of the target, as it was sampled; strip: the target is the answer alone, and with "
+        "`prompt: chat` begins as the chat template begins an answer without thoughts.",
     )
 
     @property

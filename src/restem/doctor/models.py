@@ -11,7 +11,7 @@ from restem.errors import RestemError
 from restem.pages.ledger import readable
 from restem.policies.sources import hub, load_source
 from restem.policies.sources.local import checkpoint_problems
-from restem.study.loading import beyond_the_context
+from restem.study.loading import beyond_the_context, unlimited_thoughts, unusable_templates
 from restem.tasks.hub import UnreachableError
 
 INCOMPLETE: Final = "point to a directory that `save_pretrained` wrote, or fetch what is missing"
@@ -92,8 +92,15 @@ def has_token() -> bool:
 
 @check("models")
 def have_room(subject: Subject) -> Findings:
-    """Look for completions that fill a model's context."""
+    """Look for completions that fill a model's context, and for thoughts without their limit."""
     yield from from_lines(beyond_the_context(subject.study))
+    yield from from_lines(unlimited_thoughts(subject.study))
+
+
+@check("models")
+def can_be_asked_in_turns(subject: Subject) -> Findings:
+    """Look for chat templates that cannot be divided into prompt, answer and end of turn."""
+    yield from from_lines(unusable_templates(subject.study))
 
 
 @check("models")

@@ -38,10 +38,16 @@ class PolicyManifest:
     report: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
-    def prefix(self, task: str) -> str | None:
-        """Return the policy's own few-shot prompt for a task; None: use that of the task."""
+    def own_prompt(self, task: str) -> str | tuple[tuple[str, str], ...] | None:
+        """Return the policy's own worked examples for a task; None: use those of the task.
+
+        They are a text, or the turns of a chat model: what is asked, and the answer.
+        """
         prompt = self.report.get("prompt")
-        return prompt["prefix"] if prompt and prompt["task"] == task else None
+        if not prompt or prompt["task"] != task:
+            return None
+        turns = prompt.get("turns")
+        return prompt["prefix"] if turns is None else tuple((asked, said) for asked, said in turns)
 
     @property
     def references(self) -> str | None:

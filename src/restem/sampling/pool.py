@@ -25,7 +25,8 @@ Key = tuple[str, int, int]
 
 def request_digest(request: Request) -> str:
     """Return what identifies a prompt in the table `samples`."""
-    return digest([request.problem_id, request.prefix, request.prompt])[:16]
+    kind = ["chat"] if request.chat else []
+    return digest([request.problem_id, request.prefix, request.prompt, *kind])[:16]
 
 
 def keys_of(request: Request) -> list[Key]:

@@ -14,6 +14,7 @@ from restem.config.decoding import Decoding
 from restem.config.method import Search
 from restem.rewards.verifier import Attempt
 from restem.sampling.engine import Completion, Engine, PromptTooLong, Request, draw_seed
+from restem.sampling.prompts import PromptForm
 from restem.tasks.grading import open_grader
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
@@ -23,20 +24,19 @@ Judge = Callable[[Sequence[tuple[str, str]]], list[float]]
 
 
 def search(
-    settings: Any, engine: Engine, policy: str, prefix: str, problems: Sequence[Problem]
+    settings: Any, engine: Engine, policy: str, form: PromptForm, problems: Sequence[Problem]
 ) -> list[dict[str, Any]]:
     """Return the rows of the completions that are left in the beam of every problem.
 
-    settings: those of the stage `samples`. policy: content digest of the policy. prefix: the
-    few-shot prompt.
+    settings: those of the stage `samples`. policy: content digest of the policy. form: of the
+    prompts.
     """
     task = load_task(settings.task)
     answers = {problem.id: problem.answer or "" for problem in problems}
     split, decoding, seed = settings.address
     requests = [
-        Request(
+        form.request(
             problem.id,
-            prefix,
             task.question(problem.question),
             (0,),
             (draw_seed(policy, split, f"{decoding}+beam", problem.id, 0, seed),),
@@ -44,7 +44,8 @@ def search(
         for problem in problems
     ]
     # Engines check all prompts on the call: what cannot be asked is known before hours of search.
-    engine.sample(requests, settings.decoding, task.stop)
+    stops = form.stops(task.stop)
+    engine.sample(requests, settings.decoding, stops)
     rows = []
     with open_grader(settings.task, settings.verifier, settings.reward) as grader:
 
@@ -52,7 +53,7 @@ def search(
             attempts = [Attempt(answers[problem_id], text) for problem_id, text in pairs]
             return [verdict.reward for verdict in grader.verdicts(attempts)]
 
-        beam = BeamSearch(engine, settings.decoding, settings.search, task.stop, judge)
+        beam = BeamSearch(engine, settings.decoding, settings.search, stops, judge)
         for request in requests:
             rows += [solution.row("beam", engine.version) for solution in beam.solve(request)]
     return rows

@@ -11,17 +11,26 @@ from restem.sampling.engine import BadPrompts, PromptTooLong, Request
 _ANCHORS: Final = ("a", "\n", "1", ".", "é", "#", " ")
 
 
-def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+def encode(tokenizer: Any, texts: Sequence[str], chat: bool = False) -> list[list[int]]:
     """Return the token ids of each text, after the tokenizer's start tokens, and without an end.
 
-    Raises RestemError if the tokenizer adds anything else.
+    chat: the texts hold the special tokens of a chat template, so that none is added. Sampling,
+    validation and training all call this. Raises RestemError if the tokenizer adds anything else.
     """
     if not texts:
         return []
     start = start_ids(tokenizer)
     rows = map(list, tokenizer(list(texts), add_special_tokens=False).input_ids)
+    if chat:
+        return [_begun_once(ids, tokenizer.bos_token_id) for ids in rows]
     # A text may begin with the start token already, for instance in a tokenizer's own normaliser.
     return [ids if start and ids[: len(start)] == start else [*start, *ids] for ids in rows]
+
+
+def _begun_once(ids: list[int], start: int | None) -> list[int]:
+    """Leave one of several start tokens: a template writes one, and a normaliser may as well."""
+    count = next((place for place, token in enumerate(ids) if token != start), len(ids))
+    return ids[max(count - 1, 0) :]
 
 
 def encode_after(tokenizer: Any, text: str) -> list[int]:
@@ -38,14 +47,14 @@ def encode_after(tokenizer: Any, text: str) -> list[int]:
 
 
 def encode_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
-    """Return the token ids of each prompt; a chat prompt already has its special tokens."""
-    texts = [request.prefix + request.prompt for request in requests]
-    plain = [text for text, request in zip(texts, requests, strict=True) if not request.chat]
-    encoded = iter(encode(tokenizer, plain))
-    return [
-        list(tokenizer(text, add_special_tokens=False).input_ids) if request.chat else next(encoded)
-        for text, request in zip(texts, requests, strict=True)
-    ]
+    """Return the token ids of each prompt."""
+    encoded = {
+        chat: iter(
+            encode(tokenizer, [r.prefix + r.prompt for r in requests if r.chat == chat], chat)
+        )
+        for chat in (False, True)
+    }
+    return [next(encoded[request.chat]) for request in requests]
 
 
 def checked_prompts(

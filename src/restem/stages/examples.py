@@ -10,6 +10,7 @@ from restem.answers.normalise import canonical_answer
 from restem.artifacts.store import Job
 from restem.artifacts.tables import HUMAN, KEPT, read_rows, table, write_table
 from restem.config.base import Strict, TaskModule
+from restem.config.models import PromptKind
 from restem.config.selection import Selection
 from restem.errors import RestemError
 from restem.selection.decide import Candidate, decide
@@ -24,9 +25,13 @@ REFERENCE = "reference"
 
 
 class Settings(Strict):
-    """What this stage reads of the configuration."""
+    """What this stage reads of the configuration.
+
+    prompt: the form of the policy's prompts; a turn is kept as it was sampled, without a frame.
+    """
 
     task: TaskModule
+    prompt: PromptKind = "base"
     selection: Selection
     seed: tuple[int, ...] = ()
     sources: tuple[tuple[str, int], ...] = (("model", 0),)
@@ -57,7 +62,7 @@ def run(
     rows = _model_rows(settings, task, by_id, prefix, candidates, allowed)
     if settings.selection.human is not None:
         usable = {name: problem for name, problem in by_id.items() if name in allowed}
-        rows += _human_rows(settings.selection, task, usable, prefix)
+        rows += _human_rows(settings, task, usable, prefix)
     counts = Counter(row["decision"] for row in rows)
     provenance = {**job.provenance, "counts": dict(counts)}
     write_table(output, "examples", table("examples", rows), provenance)
@@ -136,7 +141,7 @@ def _model_rows(
     return [
         _row(
             task, by_id[d.candidate.problem_id], prefix, _source(d.candidate), d.candidate.draw,
-            d.decision, d.weight, d.candidate.completion,
+            d.decision, d.weight, _sampled(settings, task, d.candidate.completion),
         )
         for d in decisions
     ]  # fmt: skip
@@ -147,13 +152,25 @@ def _source(candidate: Candidate) -> str:
     return f"{candidate.source}:{candidate.age}" if candidate.age else candidate.source
 
 
+def _sampled(settings: Settings, task: Task, completion: str) -> str:
+    """Return a completion as the target of an example; a turn ends by itself."""
+    return completion if settings.prompt == "chat" else task.answer(completion)
+
+
+def _written(settings: Settings, task: Task, solution: str) -> str:
+    """Return a reference solution as the target of an example."""
+    answer = task.answer(solution)
+    return answer.strip() if settings.prompt == "chat" else answer
+
+
 def _human_rows(
-    selection: Selection, task: Task, by_id: Mapping[str, Problem], prefix: str
+    settings: Settings, task: Task, by_id: Mapping[str, Problem], prefix: str
 ) -> list[dict[str, Any]]:
     """Return a row for each problem: its reference solution, or that it has none.
 
     Raises RestemError if too few problems have one.
     """
+    selection = settings.selection
     source = str(selection.human)
     count = sum(source in problem.solutions for problem in by_id.values())
     if by_id and (not count or count < selection.human_share_min * len(by_id)):
@@ -162,7 +179,7 @@ def _human_rows(
     return [
         _row(
             task, p, prefix, f"{HUMAN}:{source}", NO_DRAW, kept[source in p.solutions],
-            float(source in p.solutions), p.solutions.get(source, ""),
+            float(source in p.solutions), _written(settings, task, p.solutions.get(source, "")),
         )
         for p in by_id.values()
     ]  # fmt: skip
@@ -187,7 +204,7 @@ def _row(
     draw: int,
     decision: str,
     weight: float,
-    text: str,
+    target: str,
 ) -> dict[str, Any]:
     kept = decision == KEPT
     return {
@@ -198,5 +215,5 @@ def _row(
         "weight": weight,
         "prefix": prefix if kept else None,
         "prompt": task.question(problem.question) if kept else None,
-        "target": task.answer(text) if kept else None,
+        "target": target if kept else None,
     }

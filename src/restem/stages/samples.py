@@ -1,9 +1,9 @@
 """Stage samples: sample completions from one policy on one split (first half of an E-step)."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from restem.artifacts.digests import digest
 from restem.artifacts.store import Job
@@ -11,18 +11,19 @@ from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import LOADS_VERIFIER, Loads, Strict, TaskModule
 from restem.config.decoding import Decoding
 from restem.config.method import Search
-from restem.config.models import EngineSettings
+from restem.config.models import EngineSettings, PromptKind
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.policies.manifest import PolicyManifest, read_policy, verify_checkpoint
 from restem.sampling.engine import BadPrompts, Engine, Request, draw_seed
 from restem.sampling.pool import Key, Pool, keys_of
+from restem.sampling.prompts import PromptForm, Prompts
 from restem.sampling.sampler import Sampler, without_rows
 from restem.sampling.usage import Progress, UsageCounter, sum_usage
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, Resource, stage
 from restem.tasks.problem import Problem, of_shard, read_problems
 from restem.tasks.registry import load_task
-from restem.tasks.task import Task, few_shot_prefix, hinted, worked_examples
+from restem.tasks.task import Task, hinted
 
 _NAMED = 20  # problems that a message lists by id
 
@@ -42,7 +43,7 @@ class Settings(Strict):
     window: tuple[int, int] | None = None
     hint: bool = False
     first_try_draws: int | None = None
-    prompt: Literal["base", "chat"] = "base"
+    prompt: PromptKind = "base"
     search: Annotated[Search | None, Loads("restem.sampling.search")] = None
     verifier: Annotated[str | None, LOADS_VERIFIER] = None
     reward: Reward = Reward()
@@ -93,8 +94,8 @@ def _search(
     # Loaded by name: the code of a search is no part of what is sampled without one.
     searching = importlib.import_module("restem.sampling.search")
     engine = _load(manifest, settings.engine, threads)
-    prefix = manifest.prefix(settings.task) or few_shot_prefix(load_task(settings.task), shots)
-    rows = searching.search(settings, engine, manifest.content, prefix, problems)
+    form = _prompts(settings, manifest, shots).form(manifest.own_prompt(settings.task))
+    rows = searching.search(settings, engine, manifest.content, form, problems)
     provenance = {**job.provenance, "engine": engine.version}
     write_table(output, "samples", table("samples", rows), provenance)
     print(f"samples: {len(rows)} solutions of {len(problems)} problems found", flush=True)
@@ -115,20 +116,16 @@ def _sample(
     task = load_task(settings.task)
     everything = of_window(read_problems(problems), settings.window)
     chosen = unsolved(of_shard(everything, shard), first_try, settings.first_try_draws)
-    own, examples = manifest.prefix(settings.task), read_problems(shots)
-    subjects = {p.subject for p in chosen}
-    prefixes = {s: own or few_shot_prefix(task, examples, s, settings.hint) for s in subjects}
+    forms = _forms(settings, manifest, read_problems(shots), chosen)
     content = manifest.content
-    requests = [_request(task, settings, content, prefixes[p.subject], p) for p in chosen]
-    if settings.prompt == "chat":
-        turns = {s: worked_examples(task, examples, s, settings.hint) for s in subjects}
-        requests = _as_chat(requests, chosen, turns, verify_checkpoint(manifest))
+    requests = [_request(task, settings, content, forms[p.subject], p) for p in chosen]
+    stops = next(iter(forms.values())).stops(task.stop) if forms else task.stop
     pool = Pool(output, _draw_recipe(job))
     usage_before = pool.saved_usage()
     rows = pool.rows({key for request in requests for key in keys_of(request)})
     kept = len(rows)
     counter = UsageCounter()
-    engine = _draw(requests, settings, task, manifest, threads, pool, rows, counter)
+    engine = _draw(requests, settings, stops, manifest, threads, pool, rows, counter)
     ordered = [rows[key] for request in requests for key in keys_of(request)]
     counts = {"problems": len(requests), "drawn": len(rows) - kept, "kept": kept}
     usage = sum_usage([*usage_before, counter.total()])
@@ -161,33 +158,33 @@ def unsolved(
     return [problem for problem in problems if problem.id not in solved]
 
 
-def _request(task: Task, settings: Settings, policy: str, prefix: str, problem: Problem) -> Request:
+def _prompts(settings: Settings, manifest: PolicyManifest, shots: Sequence[Problem]) -> Prompts:
+    is_chat = settings.prompt == "chat"
+    checkpoint = verify_checkpoint(manifest) if is_chat else manifest.checkpoint
+    return Prompts(settings.prompt, load_task(settings.task), shots, checkpoint)
+
+
+def _forms(
+    settings: Settings,
+    manifest: PolicyManifest,
+    shots: Sequence[Problem],
+    problems: Sequence[Problem],
+) -> dict[str, PromptForm]:
+    """Return the form of the prompts of each subject."""
+    prompts, own = _prompts(settings, manifest, shots), manifest.own_prompt(settings.task)
+    subjects = dict.fromkeys(problem.subject for problem in problems)
+    return {subject: prompts.form(own, subject, settings.hint) for subject in subjects}
+
+
+def _request(
+    task: Task, settings: Settings, policy: str, form: PromptForm, problem: Problem
+) -> Request:
     draws = tuple(range(settings.decoding.draws))
     split, decoding, seed = settings.address
     name = f"{decoding}+hint" if settings.hint else decoding
     seeds = tuple(draw_seed(policy, split, name, problem.id, draw, seed) for draw in draws)
     question = hinted(task, problem) if settings.hint else task.question(problem.question)
-    return Request(problem.id, prefix, question, draws, seeds)
-
-
-def _as_chat(
-    requests: Sequence[Request],
-    problems: Sequence[Problem],
-    shots: Mapping[str, Sequence[tuple[str, str]]],
-    checkpoint: Path,
-) -> list[Request]:
-    """Return the same draws as turns; shots: the worked examples by the problem's subject."""
-    from restem.policies.tokenizer import load_tokenizer
-    from restem.sampling.chat import as_chat
-
-    tokenizer = load_tokenizer(checkpoint)
-    chat: dict[str, Request] = {}
-    for subject, own in shots.items():
-        ids = {problem.id for problem in problems if problem.subject == subject}
-        asked = [request for request in requests if request.problem_id in ids]
-        turns = as_chat(asked, own, tokenizer, str(checkpoint))
-        chat |= {request.problem_id: request for request in turns}
-    return [chat[request.problem_id] for request in requests]
+    return form.request(problem.id, question, draws, seeds)
 
 
 def _draw_recipe(job: Job) -> str:
@@ -200,7 +197,7 @@ def _draw_recipe(job: Job) -> str:
 def _draw(
     requests: Sequence[Request],
     settings: Settings,
-    task: Task,
+    stops: tuple[str, ...],
     manifest: PolicyManifest,
     threads: int,
     pool: Pool,
@@ -213,7 +210,7 @@ def _draw(
         return "none"
     engine = _load(manifest, settings.engine, threads)
     counter.attach(engine)
-    sampler = Sampler(engine, settings.decoding, task.stop, pool, rows)
+    sampler = Sampler(engine, settings.decoding, stops, pool, rows)
     progress = Progress(missing)
     sampler.sample(requests, counter, progress)
     print(progress.line(), flush=True)

@@ -251,6 +251,7 @@ class StudyGraph(PolicyGraph):
             "name": [source.name, source.age],
             "generator": self.identity(source.draws.policy),
             "drawn": drawn | {"name": source.draws.label, "seed": source.draws.seed},
+            **self._prompt(source.draws.policy),
         }
 
     def _data(self, task: str) -> dict[str, Any]:
@@ -285,9 +286,11 @@ class StudyGraph(PolicyGraph):
             settings["window"] = list(draws.window)
         if draws.hint_after:
             settings |= {"hint": True, "first_try_draws": draws.hint_after[1]}
-        if self.study.models[draws.policy.model].prompt == "chat":
-            settings["prompt"] = "chat"
-        return settings | self._search_settings(draws)
+        return settings | self._prompt(draws.policy) | self._search_settings(draws)
+
+    def _prompt(self, policy: Policy) -> dict[str, Any]:
+        """Return the form of a model's prompts, if it is not the default one."""
+        return {"prompt": "chat"} if self.study.models[policy.model].prompt == "chat" else {}
 
     def _search_settings(self, draws: Draws) -> dict[str, Any]:
         """Return what a search for solutions reads besides; nothing where there is none."""
@@ -331,7 +334,8 @@ class StudyGraph(PolicyGraph):
         }  # they decide what is drawn and listed as a source
         stated = selection.model_dump(mode="json", exclude_defaults=True, exclude=unread)
         random = {"seed": [policy.seed, policy.iteration]} if selection.model_data else {}
-        return {"task": self.module(policy.task), "selection": stated, **random}
+        form = self._prompt(policy)
+        return {"task": self.module(policy.task), "selection": stated, **form, **random}
 
     def policy_settings(self, policy: Policy) -> dict[str, Any]:
         """Return what the M-step reads."""
@@ -346,6 +350,7 @@ class StudyGraph(PolicyGraph):
         return (
             fitted
             | _as_selected(method)
+            | self._prompt(policy)
             | {
                 **self.rewards_settings(policy.task, "validation"),
                 "engine": self._engine(policy.model),

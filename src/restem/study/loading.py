@@ -8,9 +8,11 @@ from typing import Any
 
 from restem.config.errors import invalid
 from restem.config.load import load_study
-from restem.config.models import EmbeddedModel, LocalModel, Model
+from restem.config.models import EmbeddedModel, HubModel, LocalModel, Model
 from restem.config.study import Study
 from restem.embedded import weights
+from restem.errors import RestemError
+from restem.policies.sources import hub
 from restem.policies.sources.local import checkpoint_problems
 from restem.study.references import known_shortages
 
@@ -33,7 +35,9 @@ def machine_problems(study: Study, results: Path = Path("results")) -> list[str]
     results: the folder with the results of all studies.
     """
     shortages = known_shortages(study, results / study.study)
-    return [*_incomplete(study), *beyond_the_context(study), *shortages]
+    problems = [*_incomplete(study), *beyond_the_context(study), *unlimited_thoughts(study)]
+    problems += shortages
+    return problems or list(unusable_templates(study))
 
 
 def _incomplete(study: Study) -> Iterator[str]:
@@ -42,6 +46,32 @@ def _incomplete(study: Study) -> Iterator[str]:
         if isinstance(model.source, LocalModel):
             where = f"models.{name}.source.directory: {model.source.directory}"
             yield from (f"{where}: {line}" for line in checkpoint_problems(model.source.directory))
+
+
+def unusable_templates(study: Study) -> Iterator[str]:
+    """Describe chat templates that are on this machine and cannot be used."""
+    for name, model in study.models.items():
+        folder = _folder(model) if model.prompt == "chat" else None
+        if folder is None:
+            continue
+        from restem.policies.tokenizer import load_tokenizer  # takes seconds, for chat models only
+        from restem.sampling.chat import chat_form
+
+        try:
+            chat_form([], load_tokenizer(folder), str(folder))
+        except RestemError as problem:
+            yield f"models.{name}.prompt: chat: {problem.where}: {problem.what}; {problem.fix}"
+
+
+def _folder(model: Model) -> Path | None:
+    """Return the folder of a checkpoint that is on this machine, else None."""
+    if isinstance(model.source, LocalModel):
+        folder = model.source.directory
+        return None if checkpoint_problems(folder) else folder
+    if isinstance(model.source, HubModel):
+        with suppress(RestemError):
+            return hub.download(model.source, local_only=True)
+    return None
 
 
 def beyond_the_context(study: Study) -> Iterator[str]:
@@ -55,6 +85,25 @@ def beyond_the_context(study: Study) -> Iterator[str]:
                     f"decodings.{decoding}.max_tokens: {longest} tokens leave no room for a prompt "
                     f"in the context of models.{name}, {limit} tokens; choose fewer"
                 )
+
+
+def unlimited_thoughts(study: Study) -> Iterator[str]:
+    """Describe decodings with limited thoughts that an engine would have to do without."""
+    limited = {n for n, d in study.decodings.items() if d.thinking_tokens is not None}
+    trains = any(study.method_of(name).m_step.kind == "fine_tune" for name in study.variants)
+    for decoding in sorted(limited):
+        if trains and study.decodings[decoding] is study.validation:
+            yield (
+                f"decodings.{decoding}.thinking_tokens: fine-tuning validates with transformers, "
+                "which does not limit thoughts; name another validation_decoding"
+            )
+    for name, model in study.models.items():
+        used = sorted(limited & _decodings(study, name))
+        if used and model.engine.name == "transformers":
+            yield (
+                f"decodings.{used[0]}.thinking_tokens: models.{name} is sampled with transformers, "
+                "which does not limit thoughts; set its engine: {name: vllm}"
+            )
 
 
 def _decodings(study: Study, model: str) -> set[str]:

@@ -48,6 +48,12 @@ class Task:
         return self.verifier == "human"
 
 
+def question_header(task: Task) -> str:
+    """Return the text that every question begins with, such as `Question:`; empty if none does."""
+    header, _, _ = task.question("\0").partition("\0")
+    return header.rstrip()
+
+
 def few_shot_prefix(
     task: Task, shots: Sequence[Problem], subject: str = "", hint: bool = False
 ) -> str:

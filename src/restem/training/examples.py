@@ -2,13 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from restem.answers.thoughts import after_thoughts
+from restem.artifacts.tables import HUMAN
 from restem.config.training import Training
 from restem.errors import RestemError
+from restem.sampling.prompts import PromptForm
 from restem.sampling.tokens import encode, encode_after
+from restem.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,16 @@ class Example:
 
     prefix: text that many examples share; prompt: the text after it; target: the completion with
     its end marker; weight: the reward r(x, y) of Eq. 3, negative to push away from the target.
+    chat: the texts hold the special tokens of a chat template. following: what a policy that goes
+    on says after the target; it is not trained on, but decides how the target's end is tokenised.
     """
 
     prefix: str
     prompt: str
     target: str
     weight: float
+    chat: bool = False
+    following: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,28 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.target)
+
+
+def in_form(
+    rows: Iterable[Mapping[str, Any]],
+    form: PromptForm,
+    task: Task,
+    thoughts: Literal["keep", "strip"],
+) -> list[Example]:
+    """Return rows of the table `examples` as a policy is trained on them.
+
+    thoughts: as in `training.thoughts`. Running text is in its final form in the table.
+    """
+    examples = []
+    for row in rows:
+        target, is_sampled = row["target"], not row["source"].startswith(f"{HUMAN}:")
+        if thoughts == "strip" and (answer := after_thoughts(target)) != target:
+            target, is_sampled = answer if form.chat else task.answer(answer), False
+        prefix = form.prefix if form.chat else row["prefix"]
+        target = form.target(target, is_sampled)
+        prompt = form.prompt(row["prompt"])
+        examples.append(Example(prefix, prompt, target, row["weight"], form.chat, form.following))
+    return examples
 
 
 class EmptyExamples(RestemError):  # noqa: N818 - a condition of the data, not a defect
@@ -94,10 +124,11 @@ def _tokenise(examples: Sequence[Example], tokenizer: Any, end_of_text: bool) ->
             "set it to false, or give the checkpoint's tokenizer an eos_token",
         )
     end = [tokenizer.eos_token_id] if end_of_text else []
+    chat = any(example.chat for example in examples)
     starts = [example.prefix + example.prompt for example in examples]
     unique = list(dict.fromkeys(starts))
-    prompts = dict(zip(unique, encode(tokenizer, unique), strict=True))
-    wholes = encode(tokenizer, [s + e.target for s, e in zip(starts, examples, strict=True)])
+    prompts = dict(zip(unique, encode(tokenizer, unique, chat), strict=True))
+    wholes = _wholes(starts, examples, tokenizer, chat, goes_on=not end_of_text)
     encoded = []
     for start, whole, example in zip(starts, wholes, examples, strict=True):
         prompt = prompts[start]
@@ -109,3 +140,24 @@ def _tokenise(examples: Sequence[Example], tokenizer: Any, end_of_text: bool) ->
             target = encode_after(tokenizer, example.target)
         encoded.append(Encoded(prompt, target + end, example.weight, example.prefix))
     return encoded
+
+
+def _wholes(
+    starts: Sequence[str], examples: Sequence[Example], tokenizer: Any, chat: bool, goes_on: bool
+) -> list[list[int]]:
+    """Return the tokens of each prompt with its target, as a policy that goes on writes them.
+
+    Tokenizers in the manner of GPT-2 write the empty line before the next question as two tokens,
+    but as one at the end of a text. A policy that learns the one never gets to the next question.
+    """
+    texts = [start + example.target for start, example in zip(starts, examples, strict=True)]
+    wholes = encode(tokenizer, texts, chat)
+    following = examples[0].following if examples and goes_on else ""
+    if not following:
+        return wholes
+    ending = encode_after(tokenizer, following)
+    longer = encode(tokenizer, [text + following for text in texts], chat)
+    return [
+        more[: -len(ending)] if more[-len(ending) :] == ending else whole
+        for more, whole in zip(longer, wholes, strict=True)
+    ]

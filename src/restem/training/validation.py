@@ -9,6 +9,7 @@ from restem.errors import RestemError
 from restem.policies.flops import Forward
 from restem.rewards.verifier import Attempt, Verdict
 from restem.sampling.engine import Completion, Engine, Request, draw_seed
+from restem.sampling.prompts import PromptForm
 from restem.selection.reward import is_flipped
 from restem.tasks.grading import Grader, open_grader
 from restem.tasks.problem import Problem
@@ -39,14 +40,11 @@ class Validation:
         self._seed, self._grader = seed, grader
         self._answers = {problem.id: problem.answer or "" for problem in problems}
 
-    def reward(self, engine: Engine, prefix: str) -> float:
-        """Return the mean reward of completions that follow a few-shot prompt, 0 to 1."""
-        requests = [self._request(problem, prefix) for problem in self._problems]
-        completions = [
-            completion
-            for group in engine.sample(requests, self._decoding, self._task.stop)
-            for completion in group
-        ]
+    def reward(self, engine: Engine, form: PromptForm) -> float:
+        """Return the mean reward of completions of prompts in a form, 0 to 1."""
+        requests = [self._request(problem, form) for problem in self._problems]
+        groups = engine.sample(requests, self._decoding, form.stops(self._task.stop))
+        completions = [completion for group in groups for completion in group]
         self._count(completions)
         attempts = [Attempt(self._answers[c.problem_id], c.text) for c in completions]
         verdicts = self._grader.verdicts(attempts)
@@ -63,11 +61,11 @@ class Validation:
         self.flops += sum(map(self._forward.prompt, prompts.values()))
         self.flops += sum(self._forward.completion(c.prompt_tokens, c.tokens) for c in completions)
 
-    def _request(self, problem: Problem, prefix: str) -> Request:
+    def _request(self, problem: Problem, form: PromptForm) -> Request:
         draws = tuple(range(self._decoding.draws))
         address = ("validation", "validation", "validation", problem.id)
         seeds = tuple(draw_seed(*address, draw, self._seed) for draw in draws)
-        return Request(problem.id, prefix, self._task.question(problem.question), draws, seeds)
+        return form.request(problem.id, self._task.question(problem.question), draws, seeds)
 
 
 @contextmanager

@@ -437,9 +437,40 @@ def test_numbers_in_scientific_notation_are_numbers() -> None:
 # ---- engines and prompts ----
 
 
-def test_chat_prompts_are_not_for_training() -> None:
-    lines = problems(changed("models.S.prompt", "chat"))
-    assert any("chat prompts are for evaluation" in line for line in lines)
+def test_thoughts_leave_room_for_an_answer() -> None:
+    assert load(changed("decodings.explore.thinking_tokens", 7))
+    [line] = problems(changed("decodings.explore.thinking_tokens", 8))
+    assert "thinking_tokens: 8 leaves no room for an answer in max_tokens: 8" in line
+
+
+LOCAL = {"source": {"kind": "local", "directory": "somewhere"}}
+CHAT = changed("models", {"chatty": {**LOCAL, "prompt": "chat"}})
+
+
+def test_models_with_chat_prompts_can_be_trained() -> None:
+    assert load(CHAT).models["chatty"].prompt == "chat"
+
+
+def test_embedded_models_cannot_be_asked_in_turns() -> None:
+    [line] = problems(changed("models.S.prompt", "chat"))
+    assert line == "models.S.prompt: embedded models have no chat template; leave it out"
+
+
+def test_a_turn_ends_as_the_template_has_it() -> None:
+    [line] = problems({**CHAT, "training": {"end_of_text": True}})
+    assert line.startswith("variants.rest-em: training.end_of_text: the targets of model chatty")
+
+
+def test_turns_are_not_learnt_from_running_text() -> None:
+    study = {**copy.deepcopy(CHAT), "methods": {"taught": {"e_step": {"decoding": "explore"}}}}
+    study["methods"]["taught"]["e_step"]["generator"] = "teacher"
+    study["models"]["plain"] = LOCAL
+    taught = {"method": "taught", "task": "chain", "teacher": {"model": "plain"}}
+    study["variants"] = {"taught": {**taught, "models": ["chatty"]}}
+    [line] = problems(study)
+    assert line.startswith("variants.taught.teacher: plain writes running text, and chatty learns")
+    study["variants"] = {"taught": {**taught, "models": ["plain"], "teacher": {"model": "chatty"}}}
+    assert load(study)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A beam search keeps what leads to correct answers."""
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +9,11 @@ from hypothesis import strategies as st
 
 from restem.config.decoding import Decoding
 from restem.config.method import Search
+from restem.config.reward import Reward
 from restem.sampling.engine import Completion, PromptTooLong, Request
-from restem.sampling.search import BeamSearch
+from restem.sampling.prompts import PromptForm
+from restem.sampling.search import BeamSearch, search
+from restem.tasks.problem import Problem
 
 SAMPLED = Decoding(draws=1, temperature=0.7, max_tokens=6)
 
@@ -232,3 +236,31 @@ def test_a_search_with_one_path_writes_what_a_draw_writes(
     cut = first_stop(drawn.text, stop)
     expected = (cut[0], "stop", cut[1]) if cut else (drawn.text, "length", None)
     assert (found.text, found.finish_reason, found.stop_reason) == expected
+
+
+class StopsEngine(LetterEngine):
+    """Notes what is to end completions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stops: set[tuple[str, ...]] = set()
+
+    def sample(
+        self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
+    ) -> Iterator[list[Completion]]:
+        self.stops.add(stop)
+        assert all(request.chat for request in requests)
+        return super().sample(requests, decoding, stop)
+
+
+def test_a_chat_model_is_asked_in_turns() -> None:
+    engine, form = StopsEngine(), PromptForm("[user]", "[model]", chat=True, end="[end]")
+    beam = Search(beams=1, expansions=2, rollouts=1)
+    asked = SimpleNamespace(
+        task="chain", address=("train", "explore", 0), decoding=SAMPLED, search=beam,
+        verifier="math", reward=Reward(),
+    )  # fmt: skip
+    rows = search(asked, engine, "policy", form, [Problem("p", "Find $a$.", "1")])
+    assert [row["problem_id"] for row in rows] == ["p"]
+    assert engine.prompts[0] == "Problem: Find $a$.\nSolution:[model]"
+    assert engine.stops == {("[end]",)}

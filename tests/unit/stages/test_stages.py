@@ -128,6 +128,19 @@ def test_the_stage_knows_what_max_tokens_cut_off(tmp_path: Path) -> None:
     assert read_provenance(tmp_path / "examples")["counts"] == {CUT_OFF: 1, KEPT: 1}
 
 
+@pytest.mark.parametrize("human", [None, "careful"])
+def test_turns_are_kept_as_they_were_sampled_and_solutions_without_a_frame(
+    tmp_path: Path, human: str | None
+) -> None:
+    drawn = write_drawn(tmp_path, "\n d", {("p0", 0): 1.0})
+    for prompt, texts in (
+        ("base", [" d p0 0\n\n", *(f" {i}\n\n" for i in range(4))]),
+        ("chat", ["\n d p0 0", *"0123"]),
+    ):
+        rows = select(tmp_path, {"selection": {"human": human}, "prompt": prompt}, drawn)
+        assert [row["target"] for row in rows] == texts[: 5 if human else 1]
+
+
 # ---- matched questions, subsets, shared draws ----
 
 
@@ -221,7 +234,7 @@ def test_a_batch_larger_than_the_split_is_the_split() -> None:
 # ---- prompts, without fine-tuning ----
 
 
-def prompted_policy(folder: Path, m_step: dict[str, Any], rows: list[Any]) -> Any:
+def prompted_policy(folder: Path, m_step: dict[str, Any], rows: list[Any], **more: Any) -> Any:
     start = folder / "start" / "policy.json"
     (folder / "start" / "checkpoint").mkdir(parents=True, exist_ok=True)
     (folder / "start" / "checkpoint" / "model.safetensors").write_bytes(
@@ -231,7 +244,7 @@ def prompted_policy(folder: Path, m_step: dict[str, Any], rows: list[Any]) -> An
     write_table(folder / "examples", "examples", table("examples", rows), {})
     settings = {
         "task": "chain", "verifier": "math", "reward": {}, "engine": {}, "seed": 0,
-        "validation": {"draws": 1, "temperature": 0, "max_tokens": 4}, "m_step": m_step,
+        "validation": {"draws": 1, "temperature": 0, "max_tokens": 4}, "m_step": m_step, **more,
     }  # fmt: skip
     validation = write_problems(folder / "validation", PROBLEMS[:1])
     output, checkpoint = folder / "new" / "policy.json", folder / "new" / "checkpoint"
@@ -250,13 +263,22 @@ def example(name: str, **more: Any) -> dict[str, Any]:
 def test_in_context_learning_keeps_the_weights_and_brings_a_prompt(tmp_path: Path) -> None:
     rows = [example("p0"), example("p1"), example("p2", decision="incorrect", weight=0.0)]
     policy = prompted_policy(tmp_path, {"kind": "shots", "shots": 8}, rows)
-    prefix = policy.prefix("chain")
+    prefix = policy.own_prompt("chain")
     assert prefix.count("Q ") == 2
     assert "p2" not in prefix
-    assert policy.prefix("story") is None
+    assert policy.own_prompt("story") is None
     start = read_policy(tmp_path / "start" / "policy.json")
     assert policy.files == start.files
     assert policy.content != start.content
+
+
+def test_a_chat_model_gets_its_own_prompt_as_turns(tmp_path: Path) -> None:
+    policy = prompted_policy(
+        tmp_path, {"kind": "shots", "shots": 8}, [example("p0"), example("p1")], prompt="chat"
+    )
+    turns = policy.own_prompt("chain")
+    assert sorted(turns) == [("Q p0\n", "A p0\n"), ("Q p1\n", "A p1\n")]
+    assert policy.own_prompt("story") is None
 
 
 def test_a_prompt_without_a_correct_example_halts(tmp_path: Path) -> None:

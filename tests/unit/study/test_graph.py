@@ -458,3 +458,39 @@ def test_a_recheck_reads_the_sources_in_the_order_of_the_shards() -> None:
     sources = slices_of.recheck(study, SimpleNamespace(**vars(policy)))["sources"]
     assert sources == [["model", 0], ["hint", 0], ["model", 1], ["hint", 1]]
     assert len(sources) == len(study.feeds(policy))
+
+
+# ---- chat prompts ----
+
+
+CHAT_MODELS: dict[str, Any] = {
+    name: {"source": {"kind": "local", "directory": "here"}, **prompt}
+    for name, prompt in (("plain", {}), ("chatty", {"prompt": "chat"}))
+}
+
+
+def test_the_form_of_prompts_is_in_every_recipe_that_it_decides() -> None:
+    both = walk(models=CHAT_MODELS, variants={"em": {"method": "rest-em", "task": "chain"}})
+    for model, stated in (("plain", None), ("chatty", "chat")):
+        policy = at("em", 1, model=model)
+        drawn = both.e_step(policy)
+        assert drawn is not None
+        for settings in (
+            both.samples_settings(drawn),
+            both.examples_settings(policy),
+            both.policy_settings(policy),
+        ):
+            assert settings.get("prompt") == stated
+    assert both.aliases == []
+
+
+def test_what_a_teacher_says_in_turns_is_another_source() -> None:
+    e_step = {"decoding": "explore", "generator": "teacher"}
+    names = {f"by-{name}": name for name in CHAT_MODELS}
+    both = walk(
+        seeds=[0],
+        models={**CHAT_MODELS, "S": STUDY["models"]["S"]},
+        methods={"taught": {"e_step": e_step}},
+        variants={key: variant("taught", teacher={"model": name}) for key, name in names.items()},
+    )
+    assert both.aliases == []

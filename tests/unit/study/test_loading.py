@@ -145,3 +145,46 @@ def test_a_context_may_be_that_of_a_local_file_or_of_the_engine(checkpoint: Path
     study = with_model(source=hub, engine={"context_tokens": 8})
     assert "in the context of models.mine, 8 tokens" in problems(study)[0]
     assert study_to_run(with_model(source=hub), CONFIG)
+
+
+THINKING = {"draws": 4, "temperature": 0.7, "max_tokens": 8, "thinking_tokens": 4}
+
+
+def test_limited_thoughts_need_an_engine_that_limits_them(checkpoint: Path) -> None:
+    study = in_folder(checkpoint)
+    study["decodings"] |= {"explore": THINKING}
+    study["models"]["mine"]["engine"] = {"name": "vllm"}
+    assert study_to_run(study, CONFIG)
+    study["models"]["mine"]["engine"] = {"name": "transformers"}
+    [line] = problems(study)
+    assert line.startswith("decodings.explore.thinking_tokens: models.mine is sampled with")
+    study["models"]["mine"]["engine"] = {"name": "vllm"}
+    [line] = problems({**study, "validation_decoding": "explore"})
+    assert line.startswith("decodings.explore.thinking_tokens: fine-tuning validates with")
+
+
+TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (TURNS + "{% if add_generation_prompt %}[assistant]{% endif %}", None),
+        (TURNS + "{% if add_generation_prompt %}[model]{% endif %}", "writes a finished answer in"),
+        (None, "the model's tokenizer has no chat template; set `prompt: base`"),
+    ],
+)
+def test_a_chat_template_that_cannot_be_divided_is_refused_before_a_run(
+    checkpoint: Path, template: str | None, expected: str | None
+) -> None:
+    if template:
+        (checkpoint / "chat_template.jinja").write_text(template)
+    study = in_folder(checkpoint)
+    assert study_to_run(study, CONFIG)
+    study["models"]["mine"]["prompt"] = "chat"
+    if expected is None:
+        assert study_to_run(study, CONFIG)
+    else:
+        [line] = problems(study)
+        assert line.startswith(f"models.mine.prompt: chat: {checkpoint}: ")
+        assert expected in line

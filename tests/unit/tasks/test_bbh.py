@@ -12,10 +12,11 @@ from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.exact import open_verifier
 from restem.rewards.verifier import Attempt
+from restem.sampling.prompts import Prompts
 from restem.tasks.bbh import FILES, subject_of
 from restem.tasks.registry import load_task
 from restem.tasks.splits import load_split
-from restem.tasks.task import few_shot_prefix, worked_examples
+from restem.tasks.task import few_shot_prefix
 from tests.unit.tiny_models import word_tokenizer
 
 
@@ -159,7 +160,7 @@ def test_thoughts_are_no_answer(markers: tuple[str, ...], mode: str) -> None:
 
 
 TEMPLATE = (
-    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
 )
 
@@ -167,10 +168,6 @@ TEMPLATE = (
 def test_in_chat_every_question_follows_the_examples_of_its_own_task(
     folder: Path, tmp_path: Path
 ) -> None:
-    """The samples of the stage, up to the engine."""
-    from restem.sampling.engine import Request
-    from restem.stages.samples import _as_chat
-
     checkpoint = tmp_path / "checkpoint"
     tokenizer = word_tokenizer(["a"], ".")
     tokenizer.chat_template = TEMPLATE
@@ -178,11 +175,10 @@ def test_in_chat_every_question_follows_the_examples_of_its_own_task(
     task = load_task("bbh_cot")
     shots = load_split(task, data(folder), "shots").problems
     asked = load_split(task, data(folder), "test").problems
-    turns = {p.subject: worked_examples(task, shots, p.subject) for p in asked}
-    requests = [Request(p.id, "", task.question(p.question), (0,), (0,)) for p in asked]
-    chat = _as_chat(requests, asked, turns, checkpoint)
-    assert [request.problem_id for request in chat] == [problem.id for problem in asked]
-    for request, problem in zip(chat, asked, strict=True):
+    prompts = Prompts("chat", task, shots, checkpoint)
+    for problem in asked:
+        form = prompts.form(subject=problem.subject)
+        request = form.request(problem.id, task.question(problem.question), (0,), (0,))
         text = request.prefix + request.prompt
         assert text.startswith(f"[user]Do {problem.subject}.\n\nQ: example 0?")
         assert text.count("[user]") == 4

@@ -9,6 +9,7 @@ from restem.config.decoding import Decoding
 from restem.policies.flops import Forward
 from restem.rewards.verifier import Verdict
 from restem.sampling.engine import Completion
+from restem.sampling.prompts import PromptForm
 from restem.tasks.problem import Problem
 from restem.training.validation import Validation
 
@@ -45,8 +46,8 @@ def reward(**settings: Any) -> float:
     grader: Any = Grader()
     engine: Any = Engine()
     validation = Validation("chain", PROBLEMS, decoding, 0, grader, forward, **settings)
-    value = validation.reward(engine, "")
-    assert validation.reward(engine, "") == value
+    value = validation.reward(engine, PromptForm(""))
+    assert validation.reward(engine, PromptForm("")) == value
     return value
 
 

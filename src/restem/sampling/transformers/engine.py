@@ -111,6 +111,12 @@ class TransformersEngine:
         self, requests: Sequence[Request], decoding: Decoding, stop: tuple[str, ...]
     ) -> Iterator[list[Completion]]:
         """Yield groups of completions; see `Engine.sample`. Prompts are checked on the call."""
+        if decoding.thinking_tokens is not None:
+            raise RestemError(
+                "the transformers engine does not limit thoughts",
+                "decodings.*.thinking_tokens",
+                "set engine: {name: vllm}, or leave thinking_tokens out",
+            )
         prompts = checked_prompts(self._tokenizer, requests, self._context, stop)
         return self._sample_in_memory(list(zip(requests, prompts, strict=True)), decoding, stop)
 

@@ -54,6 +54,9 @@ _MAX_TEMPERATURE: Final = 2.0
 # The ranks of adapters that vLLM can reserve room for.
 _RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
 
+# Begin and end of thoughts, for decodings that limit them.
+_THOUGHTS: Final = ("<think>", "</think>")
+
 Draw = tuple[Request, int, list[int]]
 """A request, the place of one of its draws, and the tokens of its prompt."""
 
@@ -150,6 +153,10 @@ class VllmEngine:
         self._rows, self._policy = settings.rows, str(checkpoint)
         self._gpus = 0 if settings.device == "cpu" else settings.tensor_parallel
         arguments = _arguments(settings, self._context)
+        self._thinks = self._tokenizer.get_vocab().keys() >= set(_THOUGHTS)
+        if self._thinks:
+            names = ("reasoning_start_str", "reasoning_end_str")
+            arguments["reasoning_config"] = dict(zip(names, _THOUGHTS, strict=True))
         self._adapter = None
         if base:
             arguments |= _adapter_arguments(checkpoint)
@@ -186,6 +193,7 @@ class VllmEngine:
         """Yield groups of completions; see `Engine.sample`. Prompts are checked on the call."""
         prompts = checked_prompts(self._tokenizer, requests, self._context, stop)
         _check_temperature(decoding)
+        self._check_thoughts(decoding)
         ends = Ends(self._tokenizer, stop, self._ends)
         pairs = sorted(
             zip(requests, prompts, strict=True), key=lambda pair: (pair[0].prefix, pair[0].prompt)
@@ -213,6 +221,15 @@ class VllmEngine:
                     yield self._completions(pairs, ends)
         finally:
             engine.abort_request([names[key] for key in queued], internal=True)
+
+    def _check_thoughts(self, decoding: Decoding) -> None:
+        if decoding.thinking_tokens is not None and not self._thinks:
+            raise RestemError(
+                f"the model's tokenizer has no {' and '.join(_THOUGHTS)}, so its thoughts cannot "
+                "be limited",
+                f"{self._policy}, decodings.*.thinking_tokens",
+                "leave thinking_tokens out for this model",
+            )
 
     def _enqueue(self, draw: Draw, decoding: Decoding, ends: Ends) -> tuple[str, str]:
         """Add a draw; return the number that its output carries, and vLLM's own name for it."""
@@ -272,6 +289,7 @@ def sampling_params(decoding: Decoding, seed: int, ends: Ends) -> Any:
         top_p=decoding.top_p,
         min_p=decoding.min_p,
         max_tokens=decoding.max_tokens,
+        thinking_token_budget=decoding.thinking_tokens,
         seed=None if decoding.greedy else seed,
         stop=list(ends.strings),
         stop_token_ids=sorted(ends.end_ids),

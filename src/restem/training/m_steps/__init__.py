@@ -8,7 +8,7 @@ from restem.artifacts.tables import KEPT, read_rows
 from restem.config.base import Loads, Strict, TaskModule, VerifierModule
 from restem.config.decoding import Decoding
 from restem.config.method import MStep
-from restem.config.models import EngineSettings
+from restem.config.models import EngineSettings, PromptKind
 from restem.config.reward import Reward
 from restem.config.training import Training
 
@@ -17,7 +17,8 @@ class Settings(Strict):
     """What the stage `policy` reads of the configuration; training: only to fine-tune.
 
     graded, flip: of selection's reward, for that of validation. A reward that is noisy in selection
-    is as noisy here: nobody who trains with it has a better one to stop by.
+    is as noisy here: nobody who trains with it has a better one to stop by. prompt: the form of
+    prompts and targets.
     """
 
     task: TaskModule
@@ -25,6 +26,7 @@ class Settings(Strict):
     reward: Reward
     engine: EngineSettings
     validation: Decoding
+    prompt: PromptKind = "base"
     graded: bool = False
     flip: float = 0.0
     seed: int

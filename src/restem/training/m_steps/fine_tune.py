@@ -16,11 +16,11 @@ from restem.errors import RestemError
 from restem.policies.card import write_card
 from restem.policies.manifest import CHECKPOINT, PolicyManifest, read_policy, verify_checkpoint
 from restem.sampling.loading import device
+from restem.sampling.prompts import PromptForm, Prompts
 from restem.sampling.transformers.engine import TransformersEngine
 from restem.tasks.problem import read_problems
 from restem.tasks.registry import load_task
-from restem.tasks.task import few_shot_prefix
-from restem.training.examples import Example
+from restem.training.examples import in_form
 from restem.training.launch import nodes_of_job, torchrun
 from restem.training.loop import fine_tune
 from restem.training.m_steps import MStepInputs
@@ -56,16 +56,15 @@ def _partial(inputs: MStepInputs) -> Path:
 
 def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
     """Train into a folder beside the output; return the report. key: names the saved state."""
-    names = ("prefix", "prompt", "target", "weight")
-    examples = [Example(*(row[name] for name in names)) for row in inputs.kept()]
-    settings = inputs.settings
-    prefix = few_shot_prefix(load_task(settings.task), read_problems(inputs.shots))
+    settings, task = inputs.settings, load_task(inputs.settings.task)
+    start = read_policy(inputs.start)
+    form = Prompts(settings.prompt, task, read_problems(inputs.shots), start.checkpoint).form()
+    examples = in_form(inputs.kept(), form, task, settings.training.thoughts)
     partial = _partial(inputs)
     shutil.rmtree(partial, ignore_errors=True)
-    start = read_policy(inputs.start)
     problems = read_problems(inputs.validation)
     with open_validation(settings, problems, start.forward) as validation:
-        validate = _Validate(validation, prefix, settings.engine.rows)
+        validate = _Validate(validation, form, settings.engine.rows)
         report = fine_tune(
             start.checkpoint,
             examples,
@@ -82,17 +81,17 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
 
 
 class _Validate:
-    """Validate models under one prompt; flops: of the last time."""
+    """Validate models under one form of prompts; flops: of the last time."""
 
-    def __init__(self, validation: Validation, prefix: str, rows: int) -> None:
-        self._validation, self._prefix, self._rows = validation, prefix, rows
+    def __init__(self, validation: Validation, form: PromptForm, rows: int) -> None:
+        self._validation, self._form, self._rows = validation, form, rows
         self.flops = 0.0
 
     def __call__(self, model: Any, tokenizer: Any) -> float:
         """Return the mean reward of a model."""
         before = self._validation.flops
         engine = TransformersEngine(model, tokenizer, self._rows)
-        reward = self._validation.reward(engine, self._prefix)
+        reward = self._validation.reward(engine, self._form)
         self.flops = self._validation.flops - before
         return reward
 

@@ -12,15 +12,22 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from restem.artifacts.store import Job
+from restem.config.models import PromptKind
 from restem.policies.manifest import PolicyManifest, verify_checkpoint
 from restem.sampling.loading import load_engine
+from restem.sampling.prompts import Prompts
 from restem.selection.reward import derived_seed
 from restem.tasks.problem import read_problems
+from restem.tasks.registry import load_task
 from restem.training.m_steps import MStepInputs
 from restem.training.validation import open_validation, require_problems
+
+T = TypeVar("T")
+Examples = str | tuple[tuple[str, str], ...]
+"""The worked examples of a prompt: a text, or turns (what is asked, and the answer)."""
 
 
 def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]:
@@ -28,19 +35,23 @@ def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]
     settings, m_step = inputs.settings, inputs.settings.m_step
     pool = shots_of(inputs)
     sampled = [
-        write(choose(pool, m_step.shots, [settings.seed], n)) for n in range(m_step.candidates)
+        written(choose(pool, m_step.shots, [settings.seed], n), settings.prompt)
+        for n in range(m_step.candidates)
     ]
-    incumbent = start.prefix(settings.task)
+    incumbent = start.own_prompt(settings.task)
     candidates = list(dict.fromkeys(([incumbent] if incumbent else []) + sampled))
     problems = read_problems(inputs.validation)
     require_problems(problems, str(inputs.validation))
     keep_weights(start, inputs.checkpoint)
     engine = load_engine(start.checkpoint, settings.engine, inputs.threads)
+    prompts = Prompts(settings.prompt, load_task(settings.task), [], start.checkpoint)
     with open_validation(settings, problems, start.forward) as validation:
-        prefix, scores = best(candidates, lambda prefix: validation.reward(engine, prefix))
+        chosen, scores = best(
+            candidates, lambda examples: validation.reward(engine, prompts.form(examples))
+        )
     print(f"policy: the best of {len(candidates)} prompts, {max(scores):.3f}", flush=True)
-    prompt = {"task": settings.task, "prefix": prefix}
     scored = {"scores": scores, "flops": round(validation.flops)}
+    prompt = recorded(chosen, settings.task)
     return {"examples": len(pool), "shots": m_step.shots, **scored, "prompt": prompt}
 
 
@@ -78,6 +89,19 @@ def write(shots: Sequence[Shot]) -> str:
     return "".join(shot.text for shot in shots)
 
 
+def written(shots: Sequence[Shot], kind: PromptKind) -> Examples:
+    """Return shots as the worked examples of a prompt."""
+    if kind == "base":
+        return write(shots)
+    return tuple((shot.prompt, shot.target) for shot in shots)
+
+
+def recorded(examples: Examples, task: str) -> dict[str, Any]:
+    """Return what a policy's report says of its own prompt."""
+    name = "prefix" if isinstance(examples, str) else "turns"
+    return {"task": task, name: examples}
+
+
 def choose(pool: Sequence[Shot], count: int, seed: Sequence[int], name: object) -> list[Shot]:
     """Choose shots of different problems, in random order; fewer where there are fewer."""
     rng = random.Random(derived_seed(seed, "shots", name))
@@ -88,7 +112,7 @@ def choose(pool: Sequence[Shot], count: int, seed: Sequence[int], name: object) 
     return [rng.choice(by_problem[name]) for name in chosen]
 
 
-def best(candidates: Sequence[str], score: Callable[[str], float]) -> tuple[str, list[float]]:
-    """Return the prefix with the highest score, the first of equals, and all scores."""
+def best(candidates: Sequence[T], score: Callable[[T], float]) -> tuple[T, list[float]]:
+    """Return the candidate with the highest score, the first of equals, and all scores."""
     scores = [score(prefix) for prefix in candidates]
     return candidates[scores.index(max(scores))], scores

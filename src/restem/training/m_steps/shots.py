@@ -5,18 +5,18 @@ from typing import Any
 from restem.artifacts.store import Job
 from restem.policies.manifest import PolicyManifest
 from restem.training.m_steps import MStepInputs
-from restem.training.m_steps.prompt import choose, keep_weights, shots_of, write
+from restem.training.m_steps.prompt import choose, keep_weights, recorded, shots_of, written
 
 
 def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]:
     """Link the weights of the start; return the report with the prompt."""
     settings, pool = inputs.settings, shots_of(inputs)
     count = settings.m_step.shots
-    prefix = write(choose(pool, count, [settings.seed], 0))
+    examples = written(choose(pool, count, [settings.seed], 0), settings.prompt)
     keep_weights(start, inputs.checkpoint)
     print(f"policy: a prompt of {count} examples, weights of {inputs.start.parent}", flush=True)
     return {
         "examples": len(pool),
         "shots": count,
-        "prompt": {"task": settings.task, "prefix": prefix},
+        "prompt": recorded(examples, settings.task),
     }
