@@ -90,9 +90,14 @@ def beyond_the_context(study: Study) -> Iterator[str]:
 def unlimited_thoughts(study: Study) -> Iterator[str]:
     """Describe decodings with limited thoughts that an engine would have to do without."""
     limited = {n for n, d in study.decodings.items() if d.thinking_tokens is not None}
-    trains = any(study.method_of(name).m_step.kind == "fine_tune" for name in study.variants)
+    validates = any(
+        study.training_of(name, model).validations_planned
+        for name, variant in study.variants.items()
+        if study.method_of(name).m_step.kind == "fine_tune"
+        for model in study.models_on(variant.task, variant.models)
+    )
     for decoding in sorted(limited):
-        if trains and study.decodings[decoding] is study.validation:
+        if validates and study.decodings[decoding] is study.validation:
             yield (
                 f"decodings.{decoding}.thinking_tokens: fine-tuning validates with transformers, "
                 "which does not limit thoughts; name another validation_decoding"

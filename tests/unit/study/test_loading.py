@@ -147,6 +147,7 @@ def test_a_context_may_be_that_of_a_local_file_or_of_the_engine(checkpoint: Path
     assert study_to_run(with_model(source=hub), CONFIG)
 
 
+NO_VALIDATION = {"stop": "epochs"}
 THINKING = {"draws": 4, "temperature": 0.7, "max_tokens": 8, "thinking_tokens": 4}
 
 
@@ -159,7 +160,10 @@ def test_limited_thoughts_need_an_engine_that_limits_them(checkpoint: Path) -> N
     [line] = problems(study)
     assert line.startswith("decodings.explore.thinking_tokens: models.mine is sampled with")
     study["models"]["mine"]["engine"] = {"name": "vllm"}
-    [line] = problems({**study, "validation_decoding": "explore"})
+    study["validation_decoding"] = "explore"
+    without = {"rest-em": {**study["variants"]["rest-em"], "changes": {"training": NO_VALIDATION}}}
+    assert study_to_run({**study, "variants": without}, CONFIG)
+    [line] = problems(study)
     assert line.startswith("decodings.explore.thinking_tokens: fine-tuning validates with")
 
 

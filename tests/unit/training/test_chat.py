@@ -167,12 +167,13 @@ def test_a_policy_is_trained_on_the_tokens_that_it_was_asked_and_said(
 def test_the_next_policy_is_fitted_to_the_turns_of_the_last(loop: Loop, drawn: Path) -> None:
     rows = loop.selected("own", drawn)
     reports = {
-        layout: loop.taught(layout, rows, layout=layout, epochs_max=1).report
+        layout: loop.taught(layout, rows, layout=layout, epochs_max=1, validations=1).report
         for layout in ("tree", "packed", "padded")
     }
     targets = sum(len(example.target) for example in loop.encoded(rows))
     for layout, report in reports.items():
         assert report["tokens"]["target"] == targets
+        assert len(report["validations"]) == 2
         assert (report["tokens"]["prefix"] > 0) == (layout == "tree")
         assert report["losses"] == pytest.approx(reports["padded"]["losses"], rel=1e-3)
         assert report["losses"][-1] < report["losses"][0]

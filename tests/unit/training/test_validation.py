@@ -1,7 +1,7 @@
 """The validation reward is the one that selection has: graded, or noisy."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -57,6 +57,23 @@ def test_it_is_the_share_of_accepted_completions() -> None:
 
 def test_it_is_graded_where_selection_is() -> None:
     assert reward(graded=True) == pytest.approx(0.25 + 0.75 * 0.1)
+
+
+def test_it_asks_in_the_form_of_the_policys_prompts() -> None:
+    seen: list[Any] = []
+
+    class Noting(Engine):
+        def sample(self, requests: Sequence[Any], *rest: Any) -> list[list[Completion]]:
+            seen.append((requests, rest[-1]))
+            return super().sample(requests, *rest)
+
+    decoding, grader = Decoding(draws=1, temperature=0, max_tokens=8), Grader()
+    validation = Validation("chain", PROBLEMS[:1], decoding, 0, cast(Any, grader), Forward())
+    validation.reward(cast(Any, Noting()), PromptForm("[user]", "[model]", chat=True, end="[end]"))
+    [([request], stops)] = seen
+    assert request.prefix + request.prompt == "[user]Problem: ?\nSolution:[model]"
+    assert request.chat
+    assert stops == ("[end]",)
 
 
 @pytest.mark.parametrize("flip", [0.1, 0.3, 0.5])
