@@ -90,6 +90,12 @@ class EngineChoice(Strict):
         "free memory of a GPU.",
         gt=0,
     )
+    seeds: Literal["auto", "draw", "engine"] = Field(
+        default="auto",
+        description="draw: every completion has a seed of its own and can be drawn again. engine: "
+        "one stream of random numbers for a job (vllm), without which vllm on GPUs cannot use its "
+        "fast sampler; completions are recorded only. auto: engine for vllm on GPUs, else draw.",
+    )
     environment: dict[Annotated[str, Field(pattern="^VLLM_[A-Z0-9_]+$")], str] = Field(
         default={},
         description="Environment variables of vllm, such as VLLM_ATTENTION_BACKEND. Others that "
@@ -104,9 +110,21 @@ class EngineChoice(Strict):
                 "tensor_parallel, cache_gib and environment belong to vllm: leave them out, or "
                 "set name: vllm"
             )
+        if self.name != "vllm" and self.seeds == "engine":
+            raise ValueError(
+                "seeds: engine belongs to vllm, and transformers always draws with a seed for each "
+                "completion: leave it out, or set name: vllm"
+            )
         if self.device == "cpu" and self.tensor_parallel > 1:
             raise ValueError("tensor_parallel spreads a model over GPUs, and device is cpu")
         return self
+
+    @property
+    def decided_seeds(self) -> Literal["draw", "engine"]:
+        """Return what `seeds` stands for, once `name` is decided."""
+        if self.seeds != "auto":
+            return self.seeds
+        return "engine" if self.name == "vllm" and self.device != "cpu" else "draw"
 
 
 class EngineSettings(EngineChoice):
@@ -114,6 +132,9 @@ class EngineSettings(EngineChoice):
 
     name: Literal["transformers", "vllm"] = Field(
         default="transformers", description="Inference engine, a package in restem.sampling."
+    )
+    seeds: Literal["draw", "engine"] = Field(
+        default="draw", description="Whether draws have seeds of their own."
     )
 
 

@@ -10,10 +10,14 @@ from restem.config.models import EngineSettings
 from restem.sampling.engine import Engine
 
 
-def load_engine(checkpoint: Path, settings: EngineSettings, threads: int) -> Engine:
-    """Return an engine with the checkpoint loaded."""
+def load_engine(checkpoint: Path, settings: EngineSettings, threads: int, seed: int = 0) -> Engine:
+    """Return an engine with the checkpoint loaded.
+
+    seed: of 32 bits, for the engine's own stream of random numbers; only with `seeds: engine`.
+    """
     module = importlib.import_module(f"restem.sampling.{settings.name}.engine")
-    engine: Engine = module.load(checkpoint, settings, threads)
+    own = {"seed": seed} if settings.seeds == "engine" else {}
+    engine: Engine = module.load(checkpoint, settings, threads, **own)
     return engine
 
 

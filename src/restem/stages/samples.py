@@ -15,9 +15,9 @@ from restem.config.models import EngineSettings
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.policies.manifest import PolicyManifest, read_policy, verify_checkpoint
-from restem.sampling.engine import BadPrompts, Engine, Request, draw_seed
+from restem.sampling.engine import REPRODUCIBLE, BadPrompts, Engine, Request, draw_seed
 from restem.sampling.pool import Key, Pool, keys_of
-from restem.sampling.sampler import Sampler, without_rows
+from restem.sampling.sampler import Sampler, stream_seed, without_rows
 from restem.sampling.usage import Progress, UsageCounter, sum_usage
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, Resource, stage
 from restem.tasks.problem import Problem, of_shard, read_problems
@@ -95,7 +95,7 @@ def _search(
     engine = _load(manifest, settings.engine, threads)
     prefix = manifest.prefix(settings.task) or few_shot_prefix(load_task(settings.task), shots)
     rows = searching.search(settings, engine, manifest.content, prefix, problems)
-    provenance = {**job.provenance, "engine": engine.version}
+    provenance = _provenance(job, settings, engine.version)
     write_table(output, "samples", table("samples", rows), provenance)
     print(f"samples: {len(rows)} solutions of {len(problems)} problems found", flush=True)
 
@@ -132,11 +132,18 @@ def _sample(
     ordered = [rows[key] for request in requests for key in keys_of(request)]
     counts = {"problems": len(requests), "drawn": len(rows) - kept, "kept": kept}
     usage = sum_usage([*usage_before, counter.total()])
-    provenance = {**job.provenance, "engine": engine, "counts": counts, "usage": usage}
+    provenance = _provenance(job, settings, engine) | {"counts": counts, "usage": usage}
     write_table(output, "samples", table("samples", ordered), provenance)
     pool.close(set(rows))
     job.notes.update(counts, usage=usage)
     print(f"samples: {counts['drawn']} drawn, {kept} kept from before", flush=True)
+
+
+def _provenance(job: Job, settings: Settings, engine: str) -> dict[str, Any]:
+    """Return what a table of completions records; engine: its version."""
+    seeds = settings.engine.seeds
+    promise = {"seeds": seeds, "reproducible": REPRODUCIBLE[seeds]}
+    return {**job.provenance, "engine": engine, **promise}
 
 
 def of_window(problems: Sequence[Problem], window: tuple[int, int] | None) -> list[Problem]:
@@ -208,10 +215,11 @@ def _draw(
     counter: UsageCounter,
 ) -> str:
     """Sample the missing draws into `rows`, saving them on the way; return the engine's version."""
-    missing = sum(len(request.draws) for request in without_rows(requests, rows))
+    wanted = without_rows(requests, rows)
+    missing = sum(len(request.draws) for request in wanted)
     if not missing:
         return "none"
-    engine = _load(manifest, settings.engine, threads)
+    engine = _load(manifest, settings.engine, threads, stream_seed(wanted))
     counter.attach(engine)
     sampler = Sampler(engine, settings.decoding, task.stop, pool, rows)
     progress = Progress(missing)
@@ -242,7 +250,9 @@ def _refusal(refused: Sequence[BadPrompts], drawn: int) -> RestemError:
     )
 
 
-def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> Engine:
+def _load(
+    manifest: PolicyManifest, settings: EngineSettings, threads: int, seed: int = 0
+) -> Engine:
     from restem.sampling.loading import load_engine
 
-    return load_engine(verify_checkpoint(manifest), settings, threads)
+    return load_engine(verify_checkpoint(manifest), settings, threads, seed)
