@@ -76,7 +76,7 @@ class Usage:
 
 REPRODUCIBLE: Final = {
     "draw": "the same command draws the same completions, up to rounding",
-    "engine": "recorded only: if they are lost, the same command draws others",
+    "engine": "recorded only: if they are lost, the same command may draw others",
 }
 """What is promised of completions, by the setting `seeds`."""
 
