@@ -93,8 +93,8 @@ class EngineChoice(Strict):
     seeds: Literal["auto", "draw", "engine"] = Field(
         default="auto",
         description="draw: every completion has a seed of its own and can be drawn again. engine: "
-        "one stream of random numbers for a job (vllm), without which vllm on GPUs cannot use its "
-        "fast sampler; completions are recorded only. auto: engine for vllm on GPUs, else draw.",
+        "all of a job come from one stream (vllm), which is faster on GPUs; they are recorded "
+        "only. auto: engine for vllm on GPUs, else draw.",
     )
     environment: dict[Annotated[str, Field(pattern="^VLLM_[A-Z0-9_]+$")], str] = Field(
         default={},
