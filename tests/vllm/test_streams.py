@@ -122,6 +122,7 @@ def sampled(
     folder: Path,
     draws: int,
     kill_after: float = 1e9,
+    replicas: int = 1,
     **engine: Any,
 ) -> dict[Draw, str]:
     """Sample at a temperature at which no two completions are equal; return what is saved."""
@@ -130,7 +131,8 @@ def sampled(
         "decoding": {"draws": draws, "temperature": 1.5, "top_k": 200, "max_tokens": 48},
     }  # fmt: skip
     output = folder / "samples.parquet"
-    status = jobs.run("samples", settings, *inputs, "--output", output, kill_after=kill_after)
+    options = [*inputs, "--output", output, "--replicas", replicas]
+    status = jobs.run("samples", settings, *options, kill_after=kill_after)
     if status == 0:
         return completions(output)
     parts = [completions(path) for path in folder.rglob("*.part-*.parquet")]
@@ -163,8 +165,13 @@ def test_kept_draws_stay_and_all_others_are_new(sample: Any, tmp_path: Path) -> 
     assert all(kept[draw] == again[draw] for draw in both)
 
 
-def test_with_a_seed_per_draw_an_interruption_changes_nothing(sample: Any, tmp_path: Path) -> None:
+def test_with_a_seed_per_draw_neither_interruptions_nor_replicas_change_anything(
+    sample: Any, tmp_path: Path
+) -> None:
     kept = sample(tmp_path / "cut", 2, kill_after=3)
     resumed = sample(tmp_path / "cut", 2)
     assert kept.items() <= resumed.items()
-    assert resumed == sample(tmp_path / "whole", 2)
+    assert resumed == sample(tmp_path / "whole", 2, replicas=2)
+    usage = read_provenance(tmp_path / "whole/samples.parquet")["usage"]
+    assert usage["draws"] == 2 * PROBLEMS
+    assert usage["prompt_tokens"] > usage["cached_tokens"] > 0

@@ -84,6 +84,12 @@ class EngineChoice(Strict):
     tensor_parallel: int = Field(
         default=1, description="Number of GPUs that share one model (vllm).", ge=1
     )
+    replicas: int = Field(
+        default=1,
+        description="Number of copies of the model in one job, each with `tensor_parallel` GPUs of "
+        "its own, which divide the problems among them (vllm). It is no part of a recipe.",
+        ge=1,
+    )
     cache_gib: float | None = Field(
         default=None,
         description="Memory for keys and values in GiB (vllm); null for 2 GiB on a CPU and for all "
@@ -104,11 +110,11 @@ class EngineChoice(Strict):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "EngineChoice":
-        of_vllm = self.tensor_parallel > 1 or self.cache_gib or self.environment
-        if self.name != "vllm" and of_vllm:
+        several = self.tensor_parallel > 1 or self.replicas > 1
+        if self.name != "vllm" and (several or self.cache_gib or self.environment):
             raise ValueError(
-                "tensor_parallel, cache_gib and environment belong to vllm: leave them out, or "
-                "set name: vllm"
+                "tensor_parallel, replicas, cache_gib and environment belong to vllm: leave them "
+                "out, or set name: vllm"
             )
         if self.name != "vllm" and self.seeds == "engine":
             raise ValueError(
@@ -136,6 +142,7 @@ class EngineSettings(EngineChoice):
     seeds: Literal["draw", "engine"] = Field(
         default="draw", description="Whether draws have seeds of their own."
     )
+    replicas: Literal[1] = Field(default=1, description="Jobs are told by an option instead.")
 
 
 class Model(Strict):

@@ -1,7 +1,8 @@
 """Stage samples: sample completions from one policy on one split (first half of an E-step)."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,9 @@ from restem.stages.declaration import InputFile, InputFiles, OutputFile, Resourc
 from restem.tasks.problem import Problem, of_shard, read_problems
 from restem.tasks.registry import load_task
 from restem.tasks.task import Task, few_shot_prefix, hinted, worked_examples
+
+Load = Callable[[int], Engine]
+"""Load the engine with the seed of its stream."""
 
 _NAMED = 20  # problems that a message lists by id
 
@@ -52,6 +56,7 @@ class Settings(Strict):
     lock="model",
     engine=True,
     help={
+        "replicas": "How many engines of vLLM divide the problems, each with GPUs of its own.",
         "first_try": "Verdicts of the draws that a second try, with hints, follows.",
         "shard": "Which problems: 2-of-8 is every eighth, from the second on.",
     },
@@ -66,6 +71,7 @@ def run(
     *,
     shard: str = "1-of-1",
     threads: Annotated[int, Resource] = 1,
+    replicas: Annotated[int, Resource] = 1,
     output: OutputFile,
 ) -> None:
     """Sample completions from a policy; those sampled before are kept."""
@@ -75,9 +81,11 @@ def run(
         print(f"samples: none, the policy is halted: {manifest.halted}", flush=True)
     elif settings.search:
         chosen = of_shard(read_problems(problems), shard)
-        _search(job, settings, manifest, chosen, read_problems(shots), threads, output)
+        engine = _load(manifest, settings.engine, threads)  # one: problems come one by one
+        _search(job, settings, manifest, chosen, read_problems(shots), engine, output)
     else:
-        _sample(job, settings, manifest, problems, shots, first_try, shard, threads, output)
+        load = partial(_load, manifest, settings.engine, threads, replicas)
+        _sample(job, settings, manifest, problems, shots, first_try, shard, load, output)
 
 
 def _search(
@@ -86,13 +94,12 @@ def _search(
     manifest: PolicyManifest,
     problems: Sequence[Problem],
     shots: Sequence[Problem],
-    threads: int,
+    engine: Engine,
     output: Path,
 ) -> None:
     """Write the solutions that a search with the verifier as judge finds."""
     # Loaded by name: the code of a search is no part of what is sampled without one.
     searching = importlib.import_module("restem.sampling.search")
-    engine = _load(manifest, settings.engine, threads)
     prefix = manifest.prefix(settings.task) or few_shot_prefix(load_task(settings.task), shots)
     rows = searching.search(settings, engine, manifest.content, prefix, problems)
     provenance = _provenance(job, settings, engine.version)
@@ -108,7 +115,7 @@ def _sample(
     shots: Path,
     first_try: Sequence[Path],
     shard: str,
-    threads: int,
+    load: Load,
     output: Path,
 ) -> None:
     """Write the completions of one shard; those that the pool holds are not sampled again."""
@@ -128,7 +135,7 @@ def _sample(
     rows = pool.rows({key for request in requests for key in keys_of(request)})
     kept = len(rows)
     counter = UsageCounter()
-    engine = _draw(requests, settings, task, manifest, threads, pool, rows, counter)
+    engine = _draw(requests, settings, task, load, pool, rows, counter)
     ordered = [rows[key] for request in requests for key in keys_of(request)]
     counts = {"problems": len(requests), "drawn": len(rows) - kept, "kept": kept}
     usage = sum_usage([*usage_before, counter.total()])
@@ -208,8 +215,7 @@ def _draw(
     requests: Sequence[Request],
     settings: Settings,
     task: Task,
-    manifest: PolicyManifest,
-    threads: int,
+    load: Load,
     pool: Pool,
     rows: dict[Key, dict[str, Any]],
     counter: UsageCounter,
@@ -219,7 +225,7 @@ def _draw(
     missing = sum(len(request.draws) for request in wanted)
     if not missing:
         return "none"
-    engine = _load(manifest, settings.engine, threads, stream_seed(wanted))
+    engine = load(stream_seed(wanted))
     counter.attach(engine)
     sampler = Sampler(engine, settings.decoding, task.stop, pool, rows)
     progress = Progress(missing)
@@ -251,8 +257,12 @@ def _refusal(refused: Sequence[BadPrompts], drawn: int) -> RestemError:
 
 
 def _load(
-    manifest: PolicyManifest, settings: EngineSettings, threads: int, seed: int = 0
+    manifest: PolicyManifest,
+    settings: EngineSettings,
+    threads: int,
+    replicas: int = 1,
+    seed: int = 0,
 ) -> Engine:
     from restem.sampling.loading import load_engine
 
-    return load_engine(verify_checkpoint(manifest), settings, threads, seed)
+    return load_engine(verify_checkpoint(manifest), settings, threads, seed, replicas)

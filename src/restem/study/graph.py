@@ -306,7 +306,7 @@ class StudyGraph(PolicyGraph):
         seeds: whether the setting of this name counts; else every draw has a seed of its own.
         """
         engine = self.study.models[model].engine
-        stated = engine.model_dump(exclude_defaults=True)
+        stated = engine.model_dump(exclude_defaults=True, exclude={"replicas"})
         stated["seeds"] = engine.decided_seeds if seeds else "draw"
         settings = EngineSettings.model_validate(stated)
         return settings.model_dump(mode="json", exclude_defaults=True)

@@ -447,6 +447,8 @@ def test_chat_prompts_are_not_for_training() -> None:
         {"tensor_parallel": 2},
         {"cache_gib": 1},
         {"seeds": "engine"},
+        {"replicas": 2},
+        {"name": "vllm", "replicas": 0},
         {"name": "vllm", "device": "cpu", "tensor_parallel": 2},
         {"name": "vllm", "cache_gib": 0},
         {"context_tokens": 1},

@@ -150,6 +150,19 @@ def test_seeds_are_decided_by_engine_and_device_and_stand_in_the_recipe(
         assert expected.items() - {("seeds", "engine")} <= recipe.items()
 
 
+def test_replicas_are_no_part_of_a_recipe() -> None:
+    one, four = (
+        StudyGraph(study(L={"source": HUB, "engine": {"name": "vllm", "replicas": count}}))
+        for count in (1, 4)
+    )
+    for draws in one.sampled():
+        assert one.samples_settings(draws) == four.samples_settings(draws)
+    for policy in one.trained:
+        assert one.policy_settings(policy) == four.policy_settings(policy)
+    with pytest.raises(ValueError, match="replicas"):
+        EngineSettings(name="vllm", replicas=2)
+
+
 def test_searches_and_validation_compare_so_their_draws_have_seeds() -> None:
     model = {"source": HUB, "engine": {"name": "vllm", "seeds": "engine"}}
     variants = {"beam": {"method": "exit-beam", "task": "chain"}}

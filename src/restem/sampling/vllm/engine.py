@@ -26,7 +26,7 @@ from restem.errors import RestemError
 from restem.policies.checkpoint import base_of, rank_of
 from restem.policies.tokenizer import load_tokenizer
 from restem.policies.weights import require_weights
-from restem.sampling.engine import Completion, Request, Usage, non_finite
+from restem.sampling.engine import Completion, Engine, Request, Usage, non_finite
 from restem.sampling.loading import is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Ends
 from restem.sampling.tokens import checked_prompts, context_tokens, end_ids
@@ -60,11 +60,18 @@ Draw = tuple[Request, int, list[int]]
 """A request, the place of one of its draws, and the tokens of its prompt."""
 
 
-def load(checkpoint: Path, settings: EngineSettings, threads: int, seed: int = 0) -> "VllmEngine":
+def load(
+    checkpoint: Path, settings: EngineSettings, threads: int, seed: int = 0, replicas: int = 1
+) -> Engine:
     """Load a checkpoint directory. Raises RestemError if this build of vLLM cannot serve it.
 
-    seed: of 32 bits; it starts the stream that draws come from with `seeds: engine`.
+    seed: of 32 bits; it starts the stream that draws come from with `seeds: engine`. replicas: how
+    many engines divide the problems, each in a process of its own.
     """
+    if replicas > 1:
+        from restem.sampling.vllm.replicas import Replicas
+
+        return Replicas(checkpoint, settings, threads, seed, replicas)
     cpu = settings.device == "cpu"
     _set_environment(_ENVIRONMENT | (_CPU_ENVIRONMENT if cpu else {}), settings.environment)
     os.environ["OMP_NUM_THREADS"] = str(threads)
