@@ -4,7 +4,7 @@ The last digits of a draw's log-probability, and so at a near-tie its text, may 
 decoded beside it. So an engine says how many draws it wants together. Such a *unit* follows from
 the whole list of requests, not from those that remain; it is saved as a whole, and sampled again
 from its start if the job was killed in the middle of it. An engine whose draws do not depend on
-each other has one unit, and every finished draw of it is saved.
+each other, or come from one random stream, has one unit, and every finished draw of it is saved.
 """
 
 import time
