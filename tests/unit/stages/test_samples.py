@@ -19,6 +19,7 @@ from restem.sampling import loading, sampler
 from restem.sampling.engine import Completion, Request, Usage
 from restem.stages import samples
 from restem.tasks.problem import Problem, to_row
+from restem.tools.show import show
 
 PROBLEMS = [Problem(f"p{i}", f"Let $a={i}$. Find $a$.", str(i)) for i in range(5)]
 ENGINE = {"name": "vllm", "device": "cpu", "seeds": "engine"}
@@ -157,6 +158,7 @@ def test_the_table_says_what_can_be_drawn_again(runs: Runs) -> None:
         provenance = read_provenance(runs.folder / f"{name}.parquet")
         assert provenance["seeds"] == seeds
         assert provenance["reproducible"].startswith(promise)
+        assert f"seeds: {seeds} ({promise}" in show(runs.folder / f"{name}.parquet", 0, None)
     assert [seed is None for seed in runs.seeds] == [False, True]
 
 
