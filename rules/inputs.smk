@@ -62,6 +62,11 @@ def weights_of_policy(wildcards):
     return weights(Policy.of(wildcards))
 
 
+def replicas_of_model(wildcards):
+    """Return how many engines a sampling job starts; what it draws does not depend on it."""
+    return STUDY.models[wildcards.model].engine.replicas
+
+
 def weights(policy):
     """List the checkpoint of a policy, and those below it if it is an adapter."""
     policies = [policy, *GRAPH.weights_below(policy)]

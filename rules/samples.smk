@@ -21,6 +21,7 @@ rule draw_samples:
     threads: 1
     params:
         **stage("samples"),
+        replicas=replicas_of_model,
     shell:
         "restem samples"
         " --policy {input.policy:q}"
@@ -29,6 +30,7 @@ rule draw_samples:
         " --first-try {input.first_try:q}"
         " --shard {wildcards.shard}"
         " --threads {threads}"
+        " --replicas {params.replicas}"
         " --output {output.samples:q}"
         " --settings {params.settings:q}"
         " --code {params.code} --environment {params.environment}"

@@ -87,11 +87,23 @@ class EngineChoice(Strict):
     tensor_parallel: int = Field(
         default=1, description="Number of GPUs that share one model (vllm).", ge=1
     )
+    replicas: int = Field(
+        default=1,
+        description="Number of copies of the model in one job, each with `tensor_parallel` GPUs of "
+        "its own, which divide the problems among them (vllm). It is no part of a recipe.",
+        ge=1,
+    )
     cache_gib: float | None = Field(
         default=None,
         description="Memory for keys and values in GiB (vllm); null for 2 GiB on a CPU and for all "
         "free memory of a GPU.",
         gt=0,
+    )
+    seeds: Literal["auto", "draw", "engine"] = Field(
+        default="auto",
+        description="draw: every completion has a seed of its own and can be drawn again. engine: "
+        "all of a job come from one stream (vllm), which is faster on GPUs; they are recorded "
+        "only. auto: engine for vllm on GPUs, else draw.",
     )
     environment: dict[Annotated[str, Field(pattern="^VLLM_[A-Z0-9_]+$")], str] = Field(
         default={},
@@ -101,15 +113,27 @@ class EngineChoice(Strict):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "EngineChoice":
-        of_vllm = self.tensor_parallel > 1 or self.cache_gib or self.environment
-        if self.name != "vllm" and of_vllm:
+        several = self.tensor_parallel > 1 or self.replicas > 1
+        if self.name != "vllm" and (several or self.cache_gib or self.environment):
             raise ValueError(
-                "tensor_parallel, cache_gib and environment belong to vllm: leave them out, or "
-                "set name: vllm"
+                "tensor_parallel, replicas, cache_gib and environment belong to vllm: leave them "
+                "out, or set name: vllm"
+            )
+        if self.name != "vllm" and self.seeds == "engine":
+            raise ValueError(
+                "seeds: engine belongs to vllm, and transformers always draws with a seed for each "
+                "completion: leave it out, or set name: vllm"
             )
         if self.device == "cpu" and self.tensor_parallel > 1:
             raise ValueError("tensor_parallel spreads a model over GPUs, and device is cpu")
         return self
+
+    @property
+    def decided_seeds(self) -> Literal["draw", "engine"]:
+        """Return what `seeds` stands for, once `name` is decided."""
+        if self.seeds != "auto":
+            return self.seeds
+        return "engine" if self.name == "vllm" and self.device != "cpu" else "draw"
 
 
 class EngineSettings(EngineChoice):
@@ -118,6 +142,10 @@ class EngineSettings(EngineChoice):
     name: Literal["transformers", "vllm"] = Field(
         default="transformers", description="Inference engine, a package in restem.sampling."
     )
+    seeds: Literal["draw", "engine"] = Field(
+        default="draw", description="Whether draws have seeds of their own."
+    )
+    replicas: Literal[1] = Field(default=1, description="Jobs are told by an option instead.")
 
 
 class Model(Strict):

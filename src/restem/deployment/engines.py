@@ -102,6 +102,7 @@ def with_engines(study: Study, choice: Choice) -> Study:
 
 def _with_engine(model: Model, choice: Choice) -> Model:
     engine = model.engine.model_copy(update={"name": _of_model(model, choice).name})
+    engine = engine.model_copy(update={"seeds": engine.decided_seeds})
     return model.model_copy(update={"engine": engine})
 
 
@@ -118,8 +119,10 @@ def _of_model(model: Model, choice: Choice) -> Choice:
 
 def in_words(study: Study, choice: Choice) -> str:
     """Say which engine every model of a study is sampled with, and why."""
-    models: dict[Choice, list[str]] = {}
+    models: dict[tuple[str, str], list[str]] = {}
     for name, model in study.models.items():
-        models.setdefault(_of_model(model, choice), []).append(name)
-    parts = (f"{c.name} for {', '.join(names)} ({c.reason})" for c, names in models.items())
+        engine, reason = _with_engine(model, choice).engine, _of_model(model, choice).reason
+        seeds = " with seeds: engine" if engine.seeds == "engine" else ""
+        models.setdefault((f"{engine.name}{seeds}", reason), []).append(name)
+    parts = (f"{c} for {', '.join(names)} ({reason})" for (c, reason), names in models.items())
     return f"engine: {'; '.join(parts)}"

@@ -151,21 +151,34 @@ def _lacks(request: Request, nodes: Nodes) -> list[tuple[str, str]]:
 @check("cluster")
 def has_gpus_for_processes(subject: Subject) -> Findings:
     """Compare the processes of fine-tuning with the GPUs that the profile gives them."""
-    if subject.profile is None:
-        return
-    requests = {request.rule: request for request in subject.profile.requests(subject.site)}
-    asked = requests.get("make_policy")
-    if asked is None or "gpu" in asked.unread or not asked.gpus:
-        return
     processes = {
         policy.model: subject.study.training_of(policy.variant, policy.model).processes
         for policy in subject.graph.trained
     }
     for model, count in processes.items():
-        if count > asked.gpus:
-            yield error(
-                f"{model}: {count} processes fine-tune it (training.processes), and the profile "
-                f"gives make_policy {asked.gpus} GPU{'s' if asked.gpus > 1 else ''}",
-                f"gpu: {count} if wildcards.model == '{model}' else {asked.gpus}, under "
-                f"set-resources: make_policy of a copy of {subject.profile.folder}",
-            )
+        what = f"{model}: {count} processes fine-tune it (training.processes)"
+        yield from _too_few_gpus(subject, "make_policy", model, count, what)
+
+
+@check("cluster")
+def has_gpus_for_engines(subject: Subject) -> Findings:
+    """Compare the GPUs that engines spread over with those that the profile gives sampling."""
+    for name, model in subject.study.models.items():
+        count = model.engine.tensor_parallel * model.engine.replicas
+        what = f"{name}: {count} GPUs sample from it (engine.tensor_parallel times replicas)"
+        yield from _too_few_gpus(subject, "draw_samples", name, count, what)
+
+
+def _too_few_gpus(subject: Subject, rule: str, model: str, count: int, what: str) -> Findings:
+    """Say that a rule needs more GPUs for a model than the profile gives; what: who needs them."""
+    if subject.profile is None:
+        return
+    requests = {request.rule: request for request in subject.profile.requests(subject.site)}
+    asked = requests.get(rule)
+    if asked is None or "gpu" in asked.unread or not 0 < asked.gpus < count:
+        return
+    yield error(
+        f"{what}, and the profile gives {rule} {asked.gpus} GPU{'s' if asked.gpus > 1 else ''}",
+        f"gpu: {count} if wildcards.model == '{model}' else {asked.gpus}, under "
+        f"set-resources: {rule} of a copy of {subject.profile.folder}",
+    )

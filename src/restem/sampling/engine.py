@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from restem.config.decoding import Decoding
 from restem.errors import RestemError
@@ -15,7 +15,8 @@ class Request:
     """Ask for some draws of one problem.
 
     prefix: text that many requests share (the few-shot prompt); prompt: the text after it.
-    seeds: one per draw, from `draw_seed`. chat: the text already contains the special tokens of a
+    seeds: one per draw, from `draw_seed`; an engine with `seeds: engine` takes them for names only.
+    chat: the text already contains the special tokens of a
     chat template, so the tokenizer adds none.
     """
 
@@ -71,6 +72,13 @@ class Usage:
     cached_tokens: int
     gpus: int
     peak_memory_bytes: int
+
+
+REPRODUCIBLE: Final = {
+    "draw": "the same command draws the same completions, up to rounding",
+    "engine": "recorded only: if they are lost, the same command may draw others",
+}
+"""What is promised of completions, by the setting `seeds`."""
 
 
 class Engine(Protocol):

@@ -7,13 +7,28 @@ from pathlib import Path
 import torch
 
 from restem.config.models import EngineSettings
+from restem.errors import RestemError
 from restem.sampling.engine import Engine
 
 
-def load_engine(checkpoint: Path, settings: EngineSettings, threads: int) -> Engine:
-    """Return an engine with the checkpoint loaded."""
+def load_engine(
+    checkpoint: Path, settings: EngineSettings, threads: int, seed: int = 0, replicas: int = 1
+) -> Engine:
+    """Return an engine with the checkpoint loaded.
+
+    seed: of 32 bits, for the engine's own stream of random numbers; only with `seeds: engine`.
+    replicas: how many copies of the engine divide the problems among them; only of vllm.
+    """
+    if replicas > 1 and settings.name != "vllm":
+        raise RestemError(
+            f"{settings.name} samples in one process",
+            f"--replicas {replicas}",
+            "leave it out, use several shards, or the engine vllm",
+        )
     module = importlib.import_module(f"restem.sampling.{settings.name}.engine")
-    engine: Engine = module.load(checkpoint, settings, threads)
+    own = {"seed": seed} if settings.seeds == "engine" else {}
+    own |= {"replicas": replicas} if replicas > 1 else {}
+    engine: Engine = module.load(checkpoint, settings, threads, **own)
     return engine
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from restem.artifacts.digests import digest
 from restem.artifacts.seals import state_folder
@@ -47,7 +48,6 @@ class Pool:
         self._output = output
         self._root = state_folder(output) / "draws"
         self._folder = self._root / recipe[:16]
-        self._parts = 0
 
     def rows(self, keys: set[Key]) -> dict[Key, Row]:
         """Return the rows of those keys that the pool has; delete damaged files."""
@@ -63,8 +63,8 @@ class Pool:
 
     def save(self, rows: Sequence[Row], usage: Mapping[str, Any] | None = None) -> None:
         """Save new draws and what they used, so that an interruption loses neither."""
-        self._parts += 1
-        name = f"{self._output.stem}.part-{os.getpid()}-{self._parts}.parquet"
+        # Not by the process's number: in a container, that of the next job may be the same.
+        name = f"{self._output.stem}.part-{uuid4().hex}.parquet"
         write_table(self._folder / name, "samples", table("samples", rows), {"usage": usage})
 
     def saved_usage(self) -> list[dict[str, Any]]:

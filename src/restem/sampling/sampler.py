@@ -4,7 +4,7 @@ The last digits of a draw's log-probability, and so at a near-tie its text, may 
 decoded beside it. So an engine says how many draws it wants together. Such a *unit* follows from
 the whole list of requests, not from those that remain; it is saved as a whole, and sampled again
 from its start if the job was killed in the middle of it. An engine whose draws do not depend on
-each other has one unit, and every finished draw of it is saved.
+each other, or come from one random stream, has one unit, and every finished draw of it is saved.
 """
 
 import time
@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
+from restem.artifacts.digests import digest
 from restem.config.decoding import Decoding
 from restem.sampling.engine import BadPrompts, Completion, Engine, Request
 from restem.sampling.pool import Key, Pool, Row, key_of, keys_of, request_digest
@@ -47,6 +48,16 @@ def without_rows(requests: Iterable[Request], rows: Mapping[Key, Row]) -> list[R
             _, draws, seeds = zip(*missing, strict=True)
             reduced.append(replace(request, draws=draws, seeds=seeds))
     return reduced
+
+
+def stream_seed(missing: Iterable[Request]) -> int:
+    """Return the 32-bit seed of an engine that makes some draws in one stream of random numbers.
+
+    It follows from the addresses of just these draws. So a job that goes on after an interruption,
+    or that adds draws, does not repeat the stream that made those that are kept.
+    """
+    keys = sorted(key for request in missing for key in keys_of(request))
+    return int(digest(keys)[:8], 16)
 
 
 class Sampler:

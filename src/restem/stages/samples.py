@@ -1,7 +1,8 @@
 """Stage samples: sample completions from one policy on one split (first half of an E-step)."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,15 +16,18 @@ from restem.config.models import EngineSettings, PromptKind
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.policies.manifest import PolicyManifest, read_policy, verify_checkpoint
-from restem.sampling.engine import BadPrompts, Engine, Request, draw_seed
+from restem.sampling.engine import REPRODUCIBLE, BadPrompts, Engine, Request, draw_seed
 from restem.sampling.pool import Key, Pool, keys_of
 from restem.sampling.prompts import PromptForm, Prompts
-from restem.sampling.sampler import Sampler, without_rows
+from restem.sampling.sampler import Sampler, stream_seed, without_rows
 from restem.sampling.usage import Progress, UsageCounter, sum_usage
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, Resource, stage
 from restem.tasks.problem import Problem, of_shard, read_problems
 from restem.tasks.registry import load_task
 from restem.tasks.task import Task, hinted
+
+Load = Callable[[int], Engine]
+"""Load the engine with the seed of its stream."""
 
 _NAMED = 20  # problems that a message lists by id
 
@@ -53,6 +57,7 @@ class Settings(Strict):
     lock="model",
     engine=True,
     help={
+        "replicas": "How many engines of vLLM divide the problems, each with GPUs of its own.",
         "first_try": "Verdicts of the draws that a second try, with hints, follows.",
         "shard": "Which problems: 2-of-8 is every eighth, from the second on.",
     },
@@ -67,6 +72,7 @@ def run(
     *,
     shard: str = "1-of-1",
     threads: Annotated[int, Resource] = 1,
+    replicas: Annotated[int, Resource] = 1,
     output: OutputFile,
 ) -> None:
     """Sample completions from a policy; those sampled before are kept."""
@@ -76,9 +82,11 @@ def run(
         print(f"samples: none, the policy is halted: {manifest.halted}", flush=True)
     elif settings.search:
         chosen = of_shard(read_problems(problems), shard)
-        _search(job, settings, manifest, chosen, read_problems(shots), threads, output)
+        engine = _load(manifest, settings.engine, threads)  # one: problems come one by one
+        _search(job, settings, manifest, chosen, read_problems(shots), engine, output)
     else:
-        _sample(job, settings, manifest, problems, shots, first_try, shard, threads, output)
+        load = partial(_load, manifest, settings.engine, threads, replicas)
+        _sample(job, settings, manifest, problems, shots, first_try, shard, load, output)
 
 
 def _search(
@@ -87,16 +95,15 @@ def _search(
     manifest: PolicyManifest,
     problems: Sequence[Problem],
     shots: Sequence[Problem],
-    threads: int,
+    engine: Engine,
     output: Path,
 ) -> None:
     """Write the solutions that a search with the verifier as judge finds."""
     # Loaded by name: the code of a search is no part of what is sampled without one.
     searching = importlib.import_module("restem.sampling.search")
-    engine = _load(manifest, settings.engine, threads)
     form = _prompts(settings, manifest, shots).form(manifest.own_prompt(settings.task))
     rows = searching.search(settings, engine, manifest.content, form, problems)
-    provenance = {**job.provenance, "engine": engine.version}
+    provenance = _provenance(job, settings, engine.version)
     write_table(output, "samples", table("samples", rows), provenance)
     print(f"samples: {len(rows)} solutions of {len(problems)} problems found", flush=True)
 
@@ -109,7 +116,7 @@ def _sample(
     shots: Path,
     first_try: Sequence[Path],
     shard: str,
-    threads: int,
+    load: Load,
     output: Path,
 ) -> None:
     """Write the completions of one shard; those that the pool holds are not sampled again."""
@@ -125,15 +132,22 @@ def _sample(
     rows = pool.rows({key for request in requests for key in keys_of(request)})
     kept = len(rows)
     counter = UsageCounter()
-    engine = _draw(requests, settings, stops, manifest, threads, pool, rows, counter)
+    engine = _draw(requests, settings, stops, load, pool, rows, counter)
     ordered = [rows[key] for request in requests for key in keys_of(request)]
     counts = {"problems": len(requests), "drawn": len(rows) - kept, "kept": kept}
     usage = sum_usage([*usage_before, counter.total()])
-    provenance = {**job.provenance, "engine": engine, "counts": counts, "usage": usage}
+    provenance = _provenance(job, settings, engine) | {"counts": counts, "usage": usage}
     write_table(output, "samples", table("samples", ordered), provenance)
     pool.close(set(rows))
     job.notes.update(counts, usage=usage)
     print(f"samples: {counts['drawn']} drawn, {kept} kept from before", flush=True)
+
+
+def _provenance(job: Job, settings: Settings, engine: str) -> dict[str, Any]:
+    """Return what a table of completions records; engine: its version."""
+    seeds = settings.engine.seeds
+    promise = {"seeds": seeds, "reproducible": REPRODUCIBLE[seeds]}
+    return {**job.provenance, "engine": engine, **promise}
 
 
 def of_window(problems: Sequence[Problem], window: tuple[int, int] | None) -> list[Problem]:
@@ -198,17 +212,17 @@ def _draw(
     requests: Sequence[Request],
     settings: Settings,
     stops: tuple[str, ...],
-    manifest: PolicyManifest,
-    threads: int,
+    load: Load,
     pool: Pool,
     rows: dict[Key, dict[str, Any]],
     counter: UsageCounter,
 ) -> str:
     """Sample the missing draws into `rows`, saving them on the way; return the engine's version."""
-    missing = sum(len(request.draws) for request in without_rows(requests, rows))
+    wanted = without_rows(requests, rows)
+    missing = sum(len(request.draws) for request in wanted)
     if not missing:
         return "none"
-    engine = _load(manifest, settings.engine, threads)
+    engine = load(stream_seed(wanted))
     counter.attach(engine)
     sampler = Sampler(engine, settings.decoding, stops, pool, rows)
     progress = Progress(missing)
@@ -239,7 +253,13 @@ def _refusal(refused: Sequence[BadPrompts], drawn: int) -> RestemError:
     )
 
 
-def _load(manifest: PolicyManifest, settings: EngineSettings, threads: int) -> Engine:
+def _load(
+    manifest: PolicyManifest,
+    settings: EngineSettings,
+    threads: int,
+    replicas: int = 1,
+    seed: int = 0,
+) -> Engine:
     from restem.sampling.loading import load_engine
 
-    return load_engine(verify_checkpoint(manifest), settings, threads)
+    return load_engine(verify_checkpoint(manifest), settings, threads, seed, replicas)

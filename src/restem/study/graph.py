@@ -278,7 +278,7 @@ class StudyGraph(PolicyGraph):
         )
         settings: dict[str, Any] = {
             "task": self.module(draws.task),
-            "engine": self._engine(draws.policy.model),
+            "engine": self._engine(draws.policy.model, seeds=self._may_lack_seeds(draws)),
             "decoding": decoding | {"draws": self.count(draws)},
             "address": [draws.split, draws.decoding, draws.seed],
         }
@@ -299,9 +299,18 @@ class StudyGraph(PolicyGraph):
         verifier = self.rewards_settings(draws.task, draws.split)
         return verifier | {"search": draws.search.model_dump(mode="json")}
 
-    def _engine(self, model: str) -> dict[str, Any]:
-        """Return the engine of a model; the main process of a run has replaced `auto` before."""
-        stated = self.study.models[model].engine.model_dump(exclude_defaults=True)
+    def _may_lack_seeds(self, draws: Draws) -> bool:
+        """Tell whether draws may come without seeds of their own: not greedy ones, nor a search."""
+        return draws.search is None and not self.study.decodings[draws.decoding].greedy
+
+    def _engine(self, model: str, seeds: bool = False) -> dict[str, Any]:
+        """Return the engine of a model; the main process of a run has replaced `auto` before.
+
+        seeds: whether the setting of this name counts; else every draw has a seed of its own.
+        """
+        engine = self.study.models[model].engine
+        stated = engine.model_dump(exclude_defaults=True, exclude={"replicas"})
+        stated["seeds"] = engine.decided_seeds if seeds else "draw"
         settings = EngineSettings.model_validate(stated)
         return settings.model_dump(mode="json", exclude_defaults=True)
 

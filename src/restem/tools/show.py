@@ -32,6 +32,8 @@ def _table(path: Path, count: int, problem: str | None) -> Iterable[str]:
     yield f"{kind}: {len(rows)} rows, content {provenance['content'][:12]}   {path}"
     if "counts" in provenance:
         yield f"counts: {json.dumps(provenance['counts'])}"
+    if "seeds" in provenance:
+        yield f"seeds: {provenance['seeds']} ({provenance['reproducible']})"
     if rows and "decision" in rows[0]:
         yield f"decisions: {dict(Counter(row['decision'] for row in rows))}"
     if problem is not None:

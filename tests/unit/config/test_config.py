@@ -478,6 +478,9 @@ def test_turns_are_not_learnt_from_running_text() -> None:
     [
         {"tensor_parallel": 2},
         {"cache_gib": 1},
+        {"seeds": "engine"},
+        {"replicas": 2},
+        {"name": "vllm", "replicas": 0},
         {"name": "vllm", "device": "cpu", "tensor_parallel": 2},
         {"name": "vllm", "cache_gib": 0},
         {"context_tokens": 1},

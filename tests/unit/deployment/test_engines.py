@@ -106,14 +106,15 @@ def test_what_a_study_says_and_what_models_are_come_first() -> None:
         others = dict.fromkeys("SMC", "transformers")
         assert found == {"L": name, **others}
     assert in_words(stated, Choice("vllm", "because")) == (
-        "engine: transformers for S (an embedded model); vllm for L (because); "
+        "engine: transformers for S (an embedded model); vllm with seeds: engine for L (because); "
         "transformers for M (the study says so); transformers for C (device: cpu)"
     )
 
 
 def test_an_engine_is_the_same_recipe_whether_it_was_stated_or_decided() -> None:
     """So results that were made before `auto` was the default stay."""
-    for name, settings in (("transformers", {}), ("vllm", {"name": "vllm"})):
+    vllm = {"name": "vllm", "seeds": "engine"}
+    for name, settings in (("transformers", {}), ("vllm", vllm)):
         by_machine = with_engines(study(L={"source": HUB}), Choice(name, "because"))
         by_study = study(L={"source": HUB, "engine": {"name": name}})
         for graph in map(StudyGraph, (by_machine, by_study)):
@@ -121,8 +122,72 @@ def test_an_engine_is_the_same_recipe_whether_it_was_stated_or_decided() -> None
             assert graph.samples_settings(draws)["engine"] == settings
 
 
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        ({}, {}),  # transformers, on a GPU too
+        ({"name": "vllm"}, {"name": "vllm", "seeds": "engine"}),
+        ({"name": "vllm", "device": "cuda"}, {"seeds": "engine"}),
+        ({"name": "vllm", "device": "cpu"}, {"name": "vllm", "device": "cpu"}),
+        ({"name": "vllm", "device": "cpu", "seeds": "engine"}, {"seeds": "engine"}),
+        ({"name": "vllm", "seeds": "draw"}, {"name": "vllm"}),
+    ],
+)
+def test_seeds_are_decided_by_engine_and_device_and_stand_in_the_recipe(
+    engine: Any, expected: Any
+) -> None:
+    decided = with_engines(
+        study(L={"source": HUB, "engine": engine}), Choice("transformers", "because")
+    )
+    assert decided.models["L"].engine.seeds == expected.get("seeds", "draw")
+    graph = StudyGraph(decided)
+    sampled = [draws for draws in graph.sampled() if draws.policy.model == "L"]
+    random = [draws for draws in sampled if not decided.decodings[draws.decoding].greedy]
+    assert len(random) < len(sampled)
+    for draws in sampled:
+        recipe = graph.samples_settings(draws)["engine"]
+        assert recipe.get("seeds") == (expected.get("seeds") if draws in random else None)
+        assert expected.items() - {("seeds", "engine")} <= recipe.items()
+
+
+def test_replicas_are_no_part_of_a_recipe() -> None:
+    one, four = (
+        StudyGraph(study(L={"source": HUB, "engine": {"name": "vllm", "replicas": count}}))
+        for count in (1, 4)
+    )
+    for draws in one.sampled():
+        assert one.samples_settings(draws) == four.samples_settings(draws)
+    for policy in one.trained:
+        assert one.policy_settings(policy) == four.policy_settings(policy)
+    with pytest.raises(ValueError, match="replicas"):
+        EngineSettings(name="vllm", replicas=2)
+
+
+def test_searches_and_validation_compare_so_their_draws_have_seeds() -> None:
+    model = {"source": HUB, "engine": {"name": "vllm", "seeds": "engine"}}
+    variants = {"beam": {"method": "exit-beam", "task": "chain"}}
+    graph = StudyGraph(load_study({"models": {"L": model}, "variants": variants}, CONFIG))
+    drawn = [draws for draws in graph.sampled() if draws.policy.model == "L"]
+    searched = [draws for draws in drawn if draws.search]
+    assert searched
+    recipes = [graph.samples_settings(draws)["engine"] for draws in searched]
+    recipes += [
+        graph.policy_settings(policy)["engine"] for policy in graph.trained if policy.model == "L"
+    ]
+    assert all(recipe == {"name": "vllm"} for recipe in recipes)
+
+
 def test_a_job_is_never_given_auto() -> None:
     with pytest.raises(ValueError, match="transformers"):
         EngineSettings(name="auto")
     with pytest.raises(ValueError, match="belong to vllm"):
         EngineChoice(tensor_parallel=2)
+    with pytest.raises(ValueError, match="'draw' or 'engine'"):
+        EngineSettings(name="vllm", seeds="auto")
+
+
+@pytest.mark.parametrize("name", ["auto", "transformers"])
+def test_seeds_of_the_engine_belong_to_vllm(name: Any) -> None:
+    with pytest.raises(ValueError, match="seeds: engine belongs to vllm"):
+        EngineChoice(name=name, seeds="engine")
+    assert EngineChoice(name=name, seeds="draw").decided_seeds == "draw"

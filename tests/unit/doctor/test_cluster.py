@@ -157,6 +157,17 @@ def test_more_processes_than_gpus_are_an_error(subject: Any) -> None:
     assert list(cluster.has_gpus_for_processes(subject(training, profile))) == []
 
 
+def test_more_engines_than_gpus_are_an_error(subject: Any) -> None:
+    engine = {"name": "vllm", "tensor_parallel": 2, "replicas": 2}
+    model = {"models": {"S": {"source": {"kind": "embedded", "size": "S"}, "engine": engine}}}
+    profile = PROFILE | {"set-resources": {"draw_samples": {"gpu": 2}}}
+    [text] = lines(cluster.has_gpus_for_engines(subject(model, profile)), "error")
+    assert text.startswith("S: 4 GPUs sample from it (engine.tensor_parallel times replicas), and")
+    for gpus in (0, 4):
+        profile = PROFILE | {"set-resources": {"draw_samples": {"gpu": gpus}}}
+        assert list(cluster.has_gpus_for_engines(subject(model, profile))) == []
+
+
 def test_limits_are_read_as_slurm_writes_them() -> None:
     limits = {"30": 30, "30:30": 31, "08:00:00": 480, "1-00:00:00": 1440, "7-12": 10800}
     assert {text: slurm.minutes(text) for text in limits} == limits

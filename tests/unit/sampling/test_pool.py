@@ -62,6 +62,13 @@ def test_an_empty_pool_has_nothing(output: Path) -> None:
     assert held_keys(output, rows(2, 2)) == set()
 
 
+def test_a_job_with_the_process_number_of_a_killed_one_overwrites_nothing(output: Path) -> None:
+    """In a container, every job may be process 1."""
+    for saved in (rows(1, 2), rows(2, 2)[2:]):
+        Pool(output, RECIPE).save(saved)
+    assert held_keys(output, rows(2, 2)) == keys(rows(2, 2))
+
+
 def test_finished_draws_outlive_their_output(output: Path) -> None:
     finished = rows(2, 2)
     finish(output, finished)
@@ -153,8 +160,8 @@ def test_running_shards_do_not_sweep_each_other(output: Path) -> None:
 def test_a_damaged_part_counts_for_nothing(output: Path) -> None:
     pool = Pool(output, RECIPE)
     pool.save(rows(1, 2))
+    [damaged] = (output.parent / HIDDEN / "draws").rglob("*.parquet")
     pool.save([row(1, 0)])
-    damaged = sorted((output.parent / HIDDEN / "draws").rglob("*.parquet"))[0]
     damaged.write_bytes(damaged.read_bytes()[:-9])
     assert held_keys(output, rows(2, 2)) == keys([row(1, 0)])
     assert not damaged.exists()

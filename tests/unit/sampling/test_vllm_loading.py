@@ -18,13 +18,14 @@ SETTINGS = EngineSettings(name="vllm", rows=64)
 def load(monkeypatch: pytest.MonkeyPatch, max_rows: int, problem: Exception) -> Any:
     """Load an engine that has memory for so many rows."""
 
-    def engine(_: Path, settings: EngineSettings) -> int:
+    def engine(_: Path, settings: EngineSettings, seed: int) -> int:
+        assert seed == 7
         if settings.rows > max_rows:
             raise problem
         return settings.rows
 
     monkeypatch.setattr(vllm_engine, "VllmEngine", engine)
-    return vllm_engine._load_in_memory(Path("checkpoint"), SETTINGS)
+    return vllm_engine._load_in_memory(Path("checkpoint"), SETTINGS, 7)
 
 
 def test_rows_are_halved_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +64,7 @@ def test_a_variable_that_may_change_draws_is_in_the_recipe_or_refused(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(vllm_engine, "_check_build", lambda cpu: None)
-    monkeypatch.setattr(vllm_engine, "VllmEngine", lambda checkpoint, settings: os.environ[name])
+    monkeypatch.setattr(vllm_engine, "VllmEngine", lambda *_: os.environ[name])
     stated = SETTINGS.model_copy(update={"environment": {name: "1"}})
     with monkeypatch.context() as other:
         other.setattr(vllm_engine, "_initial_environment", lambda: {name: "0"})
@@ -79,7 +80,7 @@ def test_a_variable_that_may_change_draws_is_in_the_recipe_or_refused(
 
 def test_variables_that_change_no_draw_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_engine, "_check_build", lambda cpu: None)
-    monkeypatch.setattr(vllm_engine, "VllmEngine", lambda checkpoint, settings: dict(os.environ))
+    monkeypatch.setattr(vllm_engine, "VllmEngine", lambda *_: dict(os.environ))
     harmless = {"VLLM_CACHE_ROOT": "/scratch", "VLLM_LOGGING_LEVEL": "INFO", "VLLM_PORT": "1"}
     for name, value in harmless.items():
         monkeypatch.setenv(name, value)

@@ -1,11 +1,13 @@
 """Sample with vLLM: one or several GPUs, or the CPU build, in one process.
 
-Every draw is a vLLM request of its own with its own seed. vLLM gives sample i of a request the seed
-of the request plus i, so draws with given seeds cannot share a request. (It splits such a request
-into one per sample anyway.) The draws of a problem are queued one after the other, so that prefix
-caching computes its prompt once. Requests are added as others finish, so the first token does not
-wait for the last prompt. vLLM decides where completions end; their text is read from the tokens as
-in the other engine.
+Every draw is a vLLM request of its own. With `seeds: draw` it has its own seed. vLLM gives sample i
+of a request the seed of the request plus i, so draws with given seeds cannot share a request. With
+`seeds: engine` they have none, and so no generators, which keep vLLM on GPUs from its fast sampler
+of top-k and top-p. They could share a request then, but vLLM splits one of n samples into n anyway,
+and would hand out their completions only when the last has ended. The draws of a problem are queued
+one after the other, so that prefix caching computes its prompt once. Requests are added as others
+finish, so the first token does not wait for the last prompt. vLLM decides where completions end;
+their text is read from the tokens as in the other engine.
 """
 
 import itertools
@@ -24,7 +26,7 @@ from restem.errors import RestemError
 from restem.policies.checkpoint import base_of, rank_of
 from restem.policies.tokenizer import load_tokenizer
 from restem.policies.weights import require_weights
-from restem.sampling.engine import Completion, Request, Usage, non_finite
+from restem.sampling.engine import Completion, Engine, Request, Usage, non_finite
 from restem.sampling.loading import is_out_of_memory, peak_memory_bytes
 from restem.sampling.stops import Ends
 from restem.sampling.tokens import checked_prompts, context_tokens, end_ids
@@ -61,13 +63,23 @@ Draw = tuple[Request, int, list[int]]
 """A request, the place of one of its draws, and the tokens of its prompt."""
 
 
-def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "VllmEngine":
-    """Load a checkpoint directory. Raises RestemError if this build of vLLM cannot serve it."""
+def load(
+    checkpoint: Path, settings: EngineSettings, threads: int, seed: int = 0, replicas: int = 1
+) -> Engine:
+    """Load a checkpoint directory. Raises RestemError if this build of vLLM cannot serve it.
+
+    seed: of 32 bits; it starts the stream that draws come from with `seeds: engine`. replicas: how
+    many engines divide the problems, each in a process of its own.
+    """
+    if replicas > 1:
+        from restem.sampling.vllm.replicas import Replicas
+
+        return Replicas(checkpoint, settings, threads, seed, replicas)
     cpu = settings.device == "cpu"
     _set_environment(_ENVIRONMENT | (_CPU_ENVIRONMENT if cpu else {}), settings.environment)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     _check_build(cpu)
-    return _load_in_memory(checkpoint, settings)
+    return _load_in_memory(checkpoint, settings, seed)
 
 
 def _initial_environment() -> dict[str, str]:
@@ -99,10 +111,10 @@ def _set_environment(own: Mapping[str, str], stated: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
-def _load_in_memory(checkpoint: Path, settings: EngineSettings) -> "VllmEngine":
+def _load_in_memory(checkpoint: Path, settings: EngineSettings, seed: int) -> "VllmEngine":
     """Load with half the rows when memory runs out; vLLM allocates all of it at once."""
     try:
-        return VllmEngine(checkpoint, settings)
+        return VllmEngine(checkpoint, settings, seed)
     except (RuntimeError, ValueError, MemoryError) as error:
         if is_out_of_memory(error) and settings.rows > 1:
             print(f"samples: out of memory, trying {settings.rows // 2} rows", flush=True)
@@ -114,7 +126,8 @@ def _load_in_memory(checkpoint: Path, settings: EngineSettings) -> "VllmEngine":
             ) from error
         else:
             raise
-    return _load_in_memory(checkpoint, settings.model_copy(update={"rows": settings.rows // 2}))
+    fewer = settings.model_copy(update={"rows": settings.rows // 2})
+    return _load_in_memory(checkpoint, fewer, seed)
 
 
 def _check_build(cpu: bool) -> None:
@@ -139,7 +152,7 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(self, checkpoint: Path, settings: EngineSettings) -> None:
+    def __init__(self, checkpoint: Path, settings: EngineSettings, seed: int = 0) -> None:
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
@@ -151,8 +164,9 @@ class VllmEngine:
         self._context = context_tokens(config, settings.context_tokens)
         self._ends = end_ids(_generation_config(model, config), self._tokenizer)
         self._rows, self._policy = settings.rows, str(checkpoint)
+        self._seeds_per_draw = settings.seeds == "draw"
         self._gpus = 0 if settings.device == "cpu" else settings.tensor_parallel
-        arguments = _arguments(settings, self._context)
+        arguments = _arguments(settings, self._context) | {"seed": seed}
         self._thinks = self._tokenizer.get_vocab().keys() >= set(_THOUGHTS)
         if self._thinks:
             names = ("reasoning_start_str", "reasoning_end_str")
@@ -174,7 +188,7 @@ class VllmEngine:
 
     @property
     def unit_draws(self) -> None:
-        """Return None: a draw follows from its seed alone (on GPUs up to rounding; measured)."""
+        """Return None: a draw follows from its seed alone, or is random; each can be saved."""
         return None
 
     def usage(self) -> Usage:
@@ -234,7 +248,8 @@ class VllmEngine:
     def _enqueue(self, draw: Draw, decoding: Decoding, ends: Ends) -> tuple[str, str]:
         """Add a draw; return the number that its output carries, and vLLM's own name for it."""
         request, place, tokens = draw
-        params = sampling_params(decoding, request.seeds[place], ends)
+        seed = request.seeds[place] if self._seeds_per_draw else None
+        params = sampling_params(decoding, seed, ends)
         prompt = {"prompt_token_ids": tokens}
         (name,) = self._llm.enqueue(prompt, params, lora_request=self._adapter, use_tqdm=False)
         self._queued += 1
@@ -279,7 +294,7 @@ def _completion(draw: Draw, sampled: Any, text: str, stop_reason: str | None) ->
     )
 
 
-def sampling_params(decoding: Decoding, seed: int, ends: Ends) -> Any:
+def sampling_params(decoding: Decoding, seed: int | None, ends: Ends) -> Any:
     """Return the parameters of a draw, all of them: vLLM's defaults (16 tokens) decide nothing."""
     from vllm import SamplingParams
 
