@@ -171,6 +171,7 @@ def test_vllm_gets_the_tokens_that_training_has(
     engine.__dict__ |= {
         "_tokenizer": tokenizer, "_context": None, "_ends": (tokenizer.eos_token_id,), "_rows": 8,
         "_llm": recorder, "_adapter": None, "_queued": 0, "_thinks": False, "_policy": "",
+        "_seeds_per_draw": True,
     }  # fmt: skip
     stops = form_of(family).stops(TASK.stop)
     with pytest.raises(InterruptedError):
