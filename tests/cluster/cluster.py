@@ -230,7 +230,7 @@ class Cluster:
             return ""
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    def wait(self, what: str, ready: Callable[[], bool], seconds: float = 60) -> None:
+    def wait(self, what: str, ready: Callable[[], bool], seconds: float = 600) -> None:
         deadline = time.monotonic() + seconds
         while not ready():
             if time.monotonic() > deadline:
