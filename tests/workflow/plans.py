@@ -38,9 +38,7 @@ class PlanServer:
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
+        self._process.communicate()  # closes both pipes, and waits
 
 
 def _plan(root: str, arguments: list[str]) -> dict[str, Any]:
