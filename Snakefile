@@ -35,6 +35,10 @@ include: "rules/tracking.smk"
 include: "rules/images.smk"
 
 
+onstart:
+    follow_trainings()
+
+
 localrules:
     all,
     images,

@@ -312,7 +312,7 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[click.Cont
         command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from _commands(command, click.Context(command, context, name))
-        elif command:
+        elif command and not command.hidden:
             yield click.Context(command, context, name)
 
 

@@ -28,6 +28,7 @@ from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.loading import study_to_run
 from restem.study.urgency import Urgency
+from restem.tracking import follow
 
 with fail_readably():
     SITE = load_site()
@@ -177,3 +178,10 @@ def check_containers(graph):
 with fail_readably():
     let_seals_decide(check_containers)
 apply_patches(DRYRUN)
+
+
+def follow_trainings():
+    """Let MLflow see trainings while they run, where there is a server."""
+    if follow.is_wanted(STUDY.tracking):
+        settings = as_argument(slices.tracking(GRAPH, None))
+        follow.start(Path("results") / STUDY.study, settings)

@@ -193,6 +193,11 @@ def all_figures():
     return [f"<results>/figures/{name}.{kind}" for name in names for kind in kinds]
 
 
+def figures_to_show():
+    """List every figure as PNG."""
+    return [path for path in all_figures() if path.endswith(".png")]
+
+
 def figures_of_experiments():
     """List the figures of the experiments, as SVG for the page."""
     names = slices.figures_of_experiments(GRAPH)

@@ -6,7 +6,7 @@ rule publish_runs:
     input:
         policies=all_policies(),
         summary="<results>/summary.parquet",
-        tables=all_tables(),
+        files=[*all_tables(), *figures_to_show()],
     output:
         published="<results>/tracking/published.json",
     log:
@@ -19,7 +19,7 @@ rule publish_runs:
         "restem tracking"
         " --policies {input.policies:q}"
         " --summary {input.summary:q}"
-        " --tables {input.tables:q}"
+        " --files {input.files:q}"
         " --output {output.published:q}"
         " --settings {params.settings:q}"
         " --code {params.code} --environment {params.environment}"

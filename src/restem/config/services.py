@@ -20,9 +20,14 @@ class Images(Strict):
 
 
 class Tracking(Strict):
-    """Publication of every policy to MLflow, once its metrics exist."""
+    """Publication of every policy to MLflow."""
 
     enabled: bool = Field(default=True, description="Whether to publish to MLflow.")
+    live: bool | None = Field(
+        default=None,
+        description="Whether trainings are published while they run; null: where `uri` or "
+        "MLFLOW_TRACKING_URI names a server.",
+    )
     experiment: str = Field(
         default="restem",
         description="Name of the MLflow experiment.",

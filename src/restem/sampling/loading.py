@@ -52,3 +52,12 @@ def peak_memory_bytes(device: torch.device | str) -> int:
     if torch.device(device).type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def memory_in_use(device: torch.device) -> dict[str, float]:
+    """Return the memory in use [MB] under MLflow's names: of this process, and on its GPU."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    memory = {"system/process_memory_megabytes": pages * resource.getpagesize() / 1e6}
+    if device.type == "cuda":
+        memory["system/gpu_memory_megabytes"] = torch.cuda.memory_allocated(device) / 1e6
+    return memory

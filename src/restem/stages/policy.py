@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from restem.artifacts.progress import ProgressFile
 from restem.artifacts.store import Job
 from restem.artifacts.tables import HUMAN, KEPT, read_rows
 from restem.policies.manifest import read_policy, write_policy
@@ -70,7 +71,8 @@ def run(
         print(f"policy: halted, {reason}", flush=True)
         return
     m_step = importlib.import_module(f"restem.training.m_steps.{settings.m_step.kind}")
-    report = m_step.make(job, inputs, manifest) | _references(inputs.examples)
+    with ProgressFile(output).of(job.recipe):
+        report = m_step.make(job, inputs, manifest) | _references(inputs.examples)
     write_policy(output, job.provenance, report)
     shutil.rmtree(inputs.scratch, ignore_errors=True)
 

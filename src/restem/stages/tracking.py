@@ -1,86 +1,63 @@
-"""Stage tracking: tell MLflow about every policy, from artifacts, by one writer."""
+"""Stage tracking: tell MLflow about the study and every policy, from artifacts."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from restem.artifacts.digests import flatten
+from pydantic import Field
+
 from restem.artifacts.files import write_json
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
 from restem.config.services import Tracking
-from restem.policies.manifest import PolicyManifest, read_policy
+from restem.policies.manifest import read_policy
 from restem.stages.declaration import InputFile, InputFiles, OutputFile, stage
-from restem.tracking.publish import PolicyRun, publish
+from restem.tracking.policies import ADDRESS, address_of, finished, lineages
+from restem.tracking.publish import publish
+from restem.tracking.runs import ONLY, Run
 
-SHOWN = ("training", "reward", "validation", "seed", "source")
-ADDRESS = ("task", "model", "variant", "seed", "iteration")
+_READABLE = (".md", ".csv", ".png", ".html")
 
 
 class Settings(Strict):
-    """What this stage reads of the configuration."""
+    """What this stage reads of the configuration; methods: the settings of each variant."""
 
     study: str
     label: str
     tracking: Tracking
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
-@stage(lock="report", reuse=False)
+@stage(lock="report", reuse=False, help={"files": "Tables and figures of the study."})
 def run(
     job: Job,
     settings: Settings,
     policies: InputFiles,
     summary: InputFile,
-    tables: InputFiles = (),
+    files: InputFiles = (),
     *,
     output: OutputFile,
 ) -> None:
     """Publish every policy with its metrics to MLflow; a server that is down loses nothing."""
-    rows = read_rows(summary, "summary")
-    runs = [_run(read_policy(path), settings, rows, tables) for path in policies]
+    manifests = [read_policy(path) for path in policies]
+    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    own = ADDRESS[1:]  # the task of a row is the one that was evaluated
+    for row in read_rows(summary, "summary"):
+        rows.setdefault(tuple(row[name] for name in own), []).append(row)
+    estimates = {
+        manifest.path: rows.get(tuple(address_of(manifest.path)[name] for name in own), [])
+        for manifest in manifests
+    }
+    study = Run(
+        settings.study,
+        ONLY,
+        kind="study",
+        artifacts=[path for path in files if path.suffix in _READABLE],
+        tags={"note": settings.label},
+    )
+    runs = [study, *lineages(manifests, estimates)]
+    for manifest in manifests:
+        method = settings.methods.get(address_of(manifest.path)["variant"], {})
+        runs.append(finished(manifest, method, estimates[manifest.path], settings.label))
     publication = publish(settings.study, runs, settings.tracking, output.parent / "spool")
     result = {"waiting": publication.waiting, "trouble": publication.trouble}
-    write_json(output, {"runs": len(runs), **result})
-
-
-def _run(
-    policy: PolicyManifest,
-    settings: Settings,
-    rows: Sequence[Mapping[str, Any]],
-    tables: Sequence[Path],
-) -> PolicyRun:
-    *names, seed, iteration = folders = policy.path.parts[-6:-1]
-    numbers = int(seed.split("-")[1]), int(iteration.split("-")[1])
-    address = dict(zip(ADDRESS, (*names, *numbers), strict=True))
-    made_by = policy.provenance["settings"]
-    shown = {name: made_by[name] for name in SHOWN if name in made_by}
-    losses = policy.report.get("losses", [])
-    validations = policy.report.get("validations", [])
-    tags = {f"restem.{name}": str(value) for name, value in address.items()}
-    tags |= {"content": policy.content, "note": settings.label, "halted": policy.halted or ""}
-    return PolicyRun(
-        address="/".join(folders),
-        key=policy.content,
-        params={key: str(value) for key, value in flatten(shown).items()},
-        metrics=_metrics(rows, address),
-        curves={
-            "loss": list(enumerate(losses, start=1)),
-            "validation_reward": [(point["step"], point["reward"]) for point in validations],
-        },
-        artifacts=tables,
-        tags=tags,
-    )
-
-
-def _metrics(rows: Sequence[Mapping[str, Any]], address: Mapping[str, Any]) -> dict[str, float]:
-    """Name a policy's own estimates: quantity, task, split and decoding."""
-    names = ADDRESS[1:]  # the task of a row is the one that was evaluated
-    own_rows = (row for row in rows if all(row[name] == address[name] for name in names))
-    return {
-        f"{row['quantity'].replace('@', '_at_')}.{row['task']}.{row['split']}.{row['decoding']}": (
-            row["estimate"]
-        )
-        for row in own_rows
-        if row["estimate"] is not None
-    }
+    write_json(output, {"runs": len(manifests), **result})

@@ -11,6 +11,7 @@ from restem.accounts.sizes import stated_problems
 from restem.config.errors import nearest
 from restem.config.experiment import Experiment, Figure
 from restem.config.models import notes_on_data
+from restem.config.study import Study
 from restem.errors import RestemError
 from restem.study.addresses import BASE, Draws, Policy
 from restem.study.graph import StudyGraph
@@ -306,6 +307,25 @@ def page(graph: StudyGraph, wildcards: Any) -> Settings:
 
 
 def tracking(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return where runs are published."""
+    """Return where runs are published, and what MLflow is told about each variant's method."""
     where = graph.study.tracking.model_dump(mode="json", exclude_defaults=True)
-    return {"study": graph.study.study, "label": graph.label, "tracking": where}
+    methods = {name: _method(graph.study, name) for name in graph.study.variants}
+    return {
+        "study": graph.study.study,
+        "label": graph.label,
+        "tracking": where,
+        "methods": methods,
+    }
+
+
+def _method(study: Study, variant: str) -> Settings:
+    """Return the parameters of a variant's method that its training settings do not state."""
+    method = study.method_of(variant)
+    stated = method.model_dump(
+        mode="json", exclude_defaults=True, include={"e_step", "selection", "start", "m_step"}
+    )
+    stated["method"] = study.variants[variant].method
+    if method.e_step:
+        decoding = study.decodings[method.e_step.decoding]
+        stated["decoding"] = decoding.model_dump(mode="json", exclude_defaults=True)
+    return stated

@@ -100,4 +100,16 @@ def show_site() -> None:
     click.echo(load_site().model_dump_json(indent=2, exclude_none=True))
 
 
-COMMANDS = (prune, pin_artifact, unpin_artifact, adopt, status, site)
+@click.command(hidden=True)
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--settings", required=True, help="Those of the stage `tracking`.")
+@click.option("--until", type=int, help="The parent process that this one ends with.")
+def follow(results: Path, settings: str, until: int | None) -> None:
+    """Send to MLflow what trainings measure while they run; each run starts this by itself."""
+    from restem.stages.execution import from_argument
+    from restem.tracking.follow import follow as send
+
+    send(results, from_argument(settings), until)
+
+
+COMMANDS = (follow, prune, pin_artifact, unpin_artifact, adopt, status, site)

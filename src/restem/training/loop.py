@@ -30,13 +30,15 @@ def fine_tune(
     progress: Callable[[str], object],
     device: str = "cpu",
     store: StateStore | None = None,
+    record: Callable[..., object] = lambda **_: None,
 ) -> TrainingReport:
     """Fit the weights at `start` to the examples and save a checkpoint directory at `out`.
 
     validate: returns the reward of a model in evaluation mode. store: where the run saves its
-    state, and finds that of a run that was killed. The same arguments and thread count give the
-    same bytes on one CPU, killed or not; on a GPU they may differ. Under torchrun all processes
-    call this; the first one saves. Raises EmptyExamples, and RestemError if the loss is not finite.
+    state, and finds that of a run that was killed. record: is told the measurements of each step.
+    The same arguments and thread count give the same bytes on one CPU, killed or not; on a GPU they
+    may differ. Under torchrun all processes call this; the first one saves. Raises EmptyExamples,
+    and RestemError if the loss is not finite.
     """
     started = time.monotonic()
     with _reproducible(seed, threads), join_processes(device, settings.shard) as processes:
@@ -47,7 +49,7 @@ def fine_tune(
             processes.place(model)
         encoded, skipped = encode_examples(examples, tokenizer, settings, context_tokens(model))
         run = TrainingRun(
-            model, tokenizer, encoded, settings, seed, validate, progress, store, processes
+            model, tokenizer, encoded, settings, seed, validate, progress, record, store, processes
         )
         run.report.skipped = skipped
         run.train()

@@ -1,6 +1,7 @@
 """Take optimiser steps until the last one, or until the validation reward stops improving."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from restem.config.training import Training
 from restem.errors import RestemError
+from restem.sampling.loading import memory_in_use
 from restem.training.examples import Encoded
 from restem.training.flops import TrainingFlops
 from restem.training.loss import accumulate
@@ -46,6 +48,11 @@ class Tokens:
     prompt: int = 0
     target: int = 0
     padding: int = 0
+
+    @property
+    def computed(self) -> int:
+        """Return how many tokens went through the model, without padding."""
+        return self.prefix + self.prompt + self.target
 
 
 @dataclass
@@ -119,12 +126,13 @@ class TrainingRun:
         seed: int,
         validate: Validate,
         progress: Callable[[str], object],
+        record: Callable[..., object],
         store: StateStore | None,
         processes: Processes,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.settings, self.processes = settings, processes
-        self.validate, self.progress = validate, progress
+        self.validate, self.progress, self.record = validate, progress, record
         self.order = BatchOrder(examples, settings, seed)
         self.mass = step_mass(examples, settings.batch_size, settings.normalise)
         steps = settings.steps or settings.epochs_max * self.order.steps_per_epoch
@@ -174,6 +182,8 @@ class TrainingRun:
 
     def _step(self, batch: Sequence[Encoded]) -> None:
         settings, processes, weights = self.settings, self.processes, list(self.weights.values())
+        started, cpu_started = time.monotonic(), time.process_time()
+        computed = self.report.tokens.computed
         factor = rate_factor(settings, self.report.steps, self.report.steps_planned)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
@@ -196,6 +206,15 @@ class TrainingRun:
             self.report.kept_step = self.report.steps
         self.report.gradient_norms.append(norm.item())
         self.report.add_passes(step_packs, self.flops.step(step_packs), processes)
+        seconds = time.monotonic() - started
+        self._record(
+            loss=self.report.losses[-1],
+            gradient_norm=self.report.gradient_norms[-1],
+            learning_rate=settings.learning_rate * factor,
+            tokens_per_second=(self.report.tokens.computed - computed) / seconds,
+            **{"system/process_cpu_percent": 100 * (time.process_time() - cpu_started) / seconds},
+            **memory_in_use(self.model.device),
+        )
 
     def _accumulate(self, step_packs: Sequence[Pack]) -> float:
         device = self.model.device.type
@@ -225,6 +244,7 @@ class TrainingRun:
         report.validations.append(Validation(report.steps, reward, round(flops)))
         recent = report.losses[-20:]
         loss = f", loss {sum(recent) / len(recent):.4f}" if recent else ""
+        self._record(validation_reward=reward)
         self._print(
             f"step {report.steps} of {report.steps_planned}: validation reward {reward:.4f}{loss}"
         )
@@ -303,6 +323,10 @@ class TrainingRun:
             state = next(states, None)
         (differ,) = self.processes.any(_steps_of(state) != common_steps)
         return None if differ else state
+
+    def _record(self, **values: float) -> None:
+        if self.processes.rank == 0:
+            self.record(step=self.report.steps, **values)
 
     def _print(self, line: str) -> None:
         if self.processes.rank == 0:

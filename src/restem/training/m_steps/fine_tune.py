@@ -10,6 +10,7 @@ from typing import Any
 
 from restem.artifacts.digests import digest
 from restem.artifacts.files import read_json, write_json, write_text
+from restem.artifacts.progress import ProgressFile
 from restem.artifacts.seals import state_folder
 from restem.artifacts.store import Job
 from restem.errors import RestemError
@@ -76,6 +77,7 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
             lambda line: print(f"policy: {line}", flush=True),
             device(settings.engine.device),
             StateStore(inputs.scratch, key, inputs.save_seconds),
+            ProgressFile(inputs.output).add,
         )
     return asdict(report)
 

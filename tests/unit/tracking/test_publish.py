@@ -15,15 +15,18 @@ import pytest
 
 from restem.config.services import Tracking
 from restem.errors import RestemError
-from restem.tracking.publish import PolicyRun, publish, tracking_uri
+from restem.tracking import publish as publishing
+from restem.tracking.publish import publish, tracking_uri
+from restem.tracking.runs import ONLY, Run
 
 Client = Any
 
 
-def run(variant: str = "rest-em", iteration: int = 1, **changes: Any) -> PolicyRun:
-    default = PolicyRun(
+def run(variant: str = "rest-em", iteration: int = 1, **changes: Any) -> Run:
+    default = Run(
         f"sums/S/{variant}/seed-0/iter-{iteration}",
         key=f"key-{variant}-{iteration}",
+        parent=f"sums/S/{variant}/seed-0",
         params={"learning_rate": 0.001, "method": {"start": "base"}},
         metrics={"test/pass@8": 0.5},
         curves={"loss": [(1, 2.0), (2, 1.5)]},
@@ -67,29 +70,39 @@ def closed_port() -> int:
 
 
 def published(spool: Path) -> dict[str, Any]:
-    """Return the runs of the experiment by name, after checking that names are unique."""
-    server = client(tracking_uri(Tracking(), spool))
-    experiment = server.get_experiment_by_name("restem")
-    runs = server.search_runs([experiment.experiment_id])
+    """Return the present runs by name, after checking that names are unique."""
+    runs = [item for item in all_runs(spool) if "restem.superseded_by" not in item.data.tags]
     runs_by_name = {item.info.run_name: item for item in runs}
     assert len(runs_by_name) == len(runs)
     return runs_by_name
+
+
+def all_runs(spool: Path) -> list[Any]:
+    server = client(tracking_uri(Tracking(), spool))
+    experiment = server.get_experiment_by_name("restem")
+    return list(server.search_runs([experiment.experiment_id]))
 
 
 def spooled(spool: Path) -> int:
     return len(list(spool.glob("*.json")))
 
 
-def test_policies_are_nested_under_their_study(spool: Path) -> None:
+def test_policies_are_nested_under_lineages_and_these_under_their_study(spool: Path) -> None:
     publication = publish("demo", RUNS, Tracking(), spool)
     assert publication.outcomes == {"created": 3}
     assert (publication.waiting, spooled(spool)) == (0, 0)
     runs = published(spool)
-    parent = runs.pop("demo")
-    assert set(runs) == {item.address for item in RUNS}
-    for item in runs.values():
-        assert item.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert item.info.status == "FINISHED"
+    parents = {item.info.run_id: name for name, item in runs.items()}
+    nesting = {
+        name: parents.get(item.data.tags.get("mlflow.parentRunId")) for name, item in runs.items()
+    }
+    assert nesting == {
+        "demo": None,
+        "sums/S/base/seed-0": "demo",
+        "sums/S/rest-em/seed-0": "demo",
+        **{item.address: item.parent for item in RUNS},
+    }
+    assert all(runs[item.address].info.status == "FINISHED" for item in RUNS)
     second = runs["sums/S/rest-em/seed-0/iter-2"]
     assert second.data.metrics == {"test/pass_at_8": 0.5, "loss": 1.5}
     assert second.data.params == {"learning_rate": "0.001", "method": '{"start": "base"}'}
@@ -107,6 +120,31 @@ def test_curves_keep_their_steps(spool: Path) -> None:
     assert sorted((point.step, point.value) for point in history) == curve
 
 
+def test_a_run_starts_and_ends_when_its_job_did(spool: Path) -> None:
+    curve = [(1, 2.0, 1000.5), (2, 1.5, 1001.25)]
+    publish("demo", [run(curves={"loss": curve}, started=1000.0, ended=1002.0)], Tracking(), spool)
+    item = published(spool)["sums/S/rest-em/seed-0/iter-1"]
+    assert (item.info.start_time, item.info.end_time) == (1_000_000, 1_002_000)
+    server = client(tracking_uri(Tracking(), spool))
+    history = server.get_metric_history(item.info.run_id, "loss")
+    assert [point.timestamp for point in history] == [1_000_500, 1_001_250]
+
+
+def test_a_lineage_has_its_estimates_by_iteration(spool: Path) -> None:
+    lineage = Run(
+        "sums/S/rest-em/seed-0", ONLY, kind="lineage", curves={"accuracy": [(1, 0.5), (2, 0.75)]}
+    )
+    publish("demo", [*RUNS, lineage], Tracking(), spool)
+    runs = published(spool)
+    item = runs["sums/S/rest-em/seed-0"]
+    history = client(tracking_uri(Tracking(), spool)).get_metric_history(
+        item.info.run_id, "accuracy"
+    )
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.75)]
+    below = [i for i in runs.values() if i.data.tags.get("mlflow.parentRunId") == item.info.run_id]
+    assert len(below) == 2
+
+
 def test_publishing_twice_changes_nothing(spool: Path) -> None:
     publish("demo", RUNS, Tracking(), spool)
     before = {name: item.to_dictionary() for name, item in published(spool).items()}
@@ -115,24 +153,35 @@ def test_publishing_twice_changes_nothing(spool: Path) -> None:
     assert {name: item.to_dictionary() for name, item in published(spool).items()} == before
 
 
-def test_a_policy_whose_content_changed_is_updated(spool: Path) -> None:
+def test_a_policy_with_more_estimates_keeps_its_run(spool: Path) -> None:
     publish("demo", RUNS, Tracking(), spool)
-    changed = run(metrics={"test/pass@8": 0.75}, params={"learning_rate": 0.002})
-    publication = publish("demo", [RUNS[0], changed], Tracking(), spool)
+    before = published(spool)["sums/S/rest-em/seed-0/iter-1"].info.run_id
+    changed = run(metrics={"test/pass@8": 0.75}, params={**RUNS[1].params, "method": "RFT"})
+    more = run(metrics={"test/pass@8": 0.75, "test/pass@4": 0.5})
+    publication = publish("demo", [RUNS[0], more], Tracking(), spool)
     assert publication.outcomes == {"updated": 1, "unchanged": 1}
     item = published(spool)["sums/S/rest-em/seed-0/iter-1"]
+    assert item.info.run_id == before
     assert item.data.metrics["test/pass_at_8"] == 0.75
-    assert item.data.params == {"learning_rate": "0.002"}
+    assert item.data.metrics["test/pass_at_4"] == 0.5
+    publish("demo", [changed], Tracking(), spool)
+    item = published(spool)["sums/S/rest-em/seed-0/iter-1"]
+    assert item.info.run_id != before  # MLflow changes no parameters
+    assert item.data.params["method"] == "RFT"
 
 
-def test_a_policy_that_was_made_again_leaves_no_old_run(spool: Path) -> None:
+def test_the_run_of_a_policy_that_was_made_again_stays_and_is_marked(spool: Path) -> None:
     publish("demo", RUNS, Tracking(), spool)
     again = run(key="another content", metrics={"test/pass@8": 0.75})
     assert publish("demo", [again], Tracking(), spool).outcomes == {"updated": 1}
-    assert len(published(spool)) == 1 + len(RUNS)  # and names are unique
     item = published(spool)["sums/S/rest-em/seed-0/iter-1"]
     assert item.data.tags["restem.key"] == "another content"
     assert item.data.metrics["test/pass_at_8"] == 0.75
+    (old,) = [i for i in all_runs(spool) if "restem.superseded_by" in i.data.tags]
+    assert old.data.tags["restem.superseded_by"] == item.info.run_id
+    assert old.data.metrics["test/pass_at_8"] == 0.5
+    publish("demo", RUNS, Tracking(), spool)  # turned back
+    assert published(spool)["sums/S/rest-em/seed-0/iter-1"].info.run_id == old.info.run_id
 
 
 def test_of_a_policy_that_was_made_again_while_the_server_was_down_the_last_is_sent(
@@ -156,17 +205,19 @@ def test_the_longest_names_that_a_study_may_have_are_published(spool: Path) -> N
 def test_another_policy_of_the_study_keeps_its_run(spool: Path) -> None:
     publish("demo", RUNS, Tracking(), spool)
     publish("demo", [run("rest", key="key-rest-em-1")], Tracking(), spool)
-    assert set(published(spool)) == {"demo", "sums/S/rest/seed-0/iter-1"} | {
-        item.address for item in RUNS
-    }
+    assert {"sums/S/rest/seed-0/iter-1", *(i.address for i in RUNS)} < set(published(spool))
 
 
-def test_a_run_that_was_cut_short_is_replaced(spool: Path) -> None:
-    publish("demo", RUNS, Tracking(), spool)
+def test_a_run_that_was_cut_short_is_completed(spool: Path) -> None:
+    runs = [replace(item, ended=1000.0) for item in RUNS]
+    publish("demo", runs, Tracking(), spool)
     half = published(spool)["sums/S/rest-em/seed-0/iter-1"].info.run_id
     client(tracking_uri(Tracking(), spool)).delete_tag(half, "restem.digest")
-    assert publish("demo", RUNS, Tracking(), spool).outcomes == {"updated": 1, "unchanged": 2}
-    assert published(spool)["sums/S/rest-em/seed-0/iter-1"].info.run_id != half
+    assert publish("demo", runs, Tracking(), spool).outcomes == {"updated": 1, "unchanged": 2}
+    item = published(spool)["sums/S/rest-em/seed-0/iter-1"]
+    assert item.info.run_id == half
+    history = client(tracking_uri(Tracking(), spool)).get_metric_history(half, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.5)]
 
 
 def test_one_policy_under_two_addresses_is_two_runs(spool: Path) -> None:
@@ -189,7 +240,7 @@ def test_a_server_that_is_down_delays_nothing_and_loses_nothing(
     again = publish("demo", [], Tracking(), spool)
     assert again.outcomes == {"created": 3}
     assert spooled(spool) == 0
-    assert len(published(spool)) == 4
+    assert {item.address for item in RUNS} < set(published(spool))
 
 
 def test_a_server_that_never_answers_is_abandoned(
@@ -223,13 +274,22 @@ def test_two_studies_on_one_server_do_not_mix(spool: Path, monkeypatch: pytest.M
     assert not (other.parent / "mlflow.db").exists()
     server = client(tracking_uri(Tracking(), spool))
     runs = server.search_runs([server.get_experiment_by_name("restem").experiment_id])
-    parents = {item.info.run_id: item.info.run_name for item in runs}
-    nested = [(parents.get(item.data.tags.get("mlflow.parentRunId")), item) for item in runs]
-    assert sorted(item.info.run_name for study, item in nested if study == "demo") == [
-        "sums/S/base/seed-0/iter-0",
-        "sums/S/rest-em/seed-0/iter-1",
-    ]
-    assert [item.data.tags["of"] for study, item in nested if study == "other"] == ["other"]
+    by_id = {item.info.run_id: item for item in runs}
+    policies = [item for item in runs if item.data.tags["restem.kind"] == "policy"]
+    above = {
+        item.info.run_name + item.data.tags.get("of", ""): study_above(item, by_id)
+        for item in policies
+    }
+    assert above == {
+        "sums/S/base/seed-0/iter-0": "demo",
+        "sums/S/rest-em/seed-0/iter-1": "demo",
+        "sums/S/rest-em/seed-0/iter-1other": "other",
+    }
+
+
+def study_above(item: Any, by_id: dict[str, Any]) -> str:
+    lineage = by_id[item.data.tags["mlflow.parentRunId"]]
+    return str(by_id[lineage.data.tags["mlflow.parentRunId"]].info.run_name)
 
 
 def test_two_studies_in_one_spool_do_not_mix(spool: Path) -> None:
@@ -265,7 +325,8 @@ def test_a_damaged_spool_file_is_named(spool: Path) -> None:
     assert "demo--torn.json is damaged" in publication.line
 
 
-def test_there_is_one_writer_at_a_time(spool: Path) -> None:
+def test_there_is_one_writer_at_a_time(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "_WAIT_SECONDS", 0.0)
     spool.mkdir()
     with (spool / ".lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
