@@ -12,7 +12,7 @@ differ in content from those of an undisturbed run on one machine, and duplicate
 """
 
 import argparse
-import importlib.util
+import importlib
 import os
 import random
 import shutil
@@ -32,7 +32,6 @@ from restem.artifacts.tables import read_rows
 from restem.deployment.images import Image, verified
 
 ROOT = Path(__file__).parents[1]
-TESTS = ROOT / "tests"
 SEED = 20261121
 TRIES = 6
 FAULTS_A_STUDY = 9
@@ -41,16 +40,6 @@ PROFILE = ["--profile", "profiles/slurm-without-containers", "--jobs", "3", "--l
 PROFILE += ["--restem-slurm-init-seconds-before-status-checks", "2"]
 IN_IMAGE = ["--software-deployment-method", "apptainer", "--config", "images={torch: cpu}"]
 STARVED = ("make_base", "draw_samples", "select_examples", "make_policy", "summarise_metrics")
-
-
-def module(name: str, path: Path) -> Any:
-    """Load a module of the tests, which are not a package."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[name] = loaded
-    spec.loader.exec_module(loaded)
-    return loaded
 
 
 def contents(tree: Any) -> dict[str, str]:
@@ -148,9 +137,10 @@ def expected(planted: Any, folder: Path, config: Path | None) -> tuple[dict[str,
 
 def main(count: int, config: Path | None, image: bool) -> None:
     """Print how many studies ended with wrong results."""
-    trees = module("workflow_trees", TESTS / "workflow" / "conftest.py")
-    virtual = module("virtual_cluster", TESTS / "cluster" / "cluster.py")
-    kinds = module("virtual_faults", TESTS / "cluster" / "faults.py")
+    sys.path.insert(0, str(ROOT))
+    trees = importlib.import_module("tests.workflow.conftest")
+    virtual = importlib.import_module("tests.cluster.cluster")
+    kinds = importlib.import_module("tests.cluster.faults")
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         planted = trees.plant(Path(folder) / "planted")
         if image:

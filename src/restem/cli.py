@@ -16,7 +16,7 @@ import click
 from restem.errors import RestemError, of_system
 from restem.stages.declaration import load_stage, stage_names
 from restem.tools.commands import COMMANDS
-from restem.tools.parameters import FILE, FOLDER, POSITIVE, PROFILE, SHARE, ModelSize
+from restem.tools.parameters import FILE, FOLDER, POSITIVE, PROFILE, SHARE, ModelSize, Named
 from restem.tools.stage_commands import StageCommand, command_of
 
 EXISTING = click.Path(path_type=Path, exists=True)
@@ -258,6 +258,46 @@ def data(action: str, configfile: Path) -> None:
     from restem.tools import data as tool
 
     getattr(tool, f"{action}_data")(graph_of(configfile), click.echo)
+
+
+@cli.command()
+@click.option("--configfile", type=FILE, required=True, help="The study.")
+@click.option(
+    "--policies",
+    type=click.Choice(["last", "all", "none"]),
+    default="last",
+    show_default=True,
+    help="Policies of which iterations.",
+)
+@click.option(
+    "--license",
+    "licenses",
+    type=Named(),
+    multiple=True,
+    help="License of a model or a task of the study that you may pass on, such as gsm8k=mit.",
+)
+@click.option("--output", type=FOLDER, help="Folder to write everything to.")
+@click.option("--hub", help="Owner of the repositories on the Hugging Face hub.")
+@click.option("--private", is_flag=True, help="Make the repositories private.")
+@click.option("--send", is_flag=True, help="Upload; otherwise it is only shown.")
+def publish(
+    configfile: Path,
+    policies: Any,
+    licenses: list[tuple[str, str]],
+    output: Path | None,
+    hub: str | None,
+    private: bool,
+    send: bool,
+) -> None:
+    """Publish a study: policies with cards, completions with verdicts, tables and figures.
+
+    What has no license that lets everybody pass it on is left out, by name.
+    """
+    from restem.publication.publish import publish as text
+
+    if send and not hub:
+        raise click.UsageError("--send uploads to the hub: name the owner with --hub")
+    click.echo(text(configfile, policies, dict(licenses), output, hub, private, send))
 
 
 def graph_of(configfile: Path) -> Any:

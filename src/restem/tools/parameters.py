@@ -38,6 +38,19 @@ class ModelSize(click.ParamType[tuple[str, float]]):
         raise click.BadParameter(f"{value!r} is not like S=1.5e9: {expected}", ctx, param)
 
 
+class Named(click.ParamType[tuple[str, str]]):
+    """Read a name and its value, such as gsm8k=mit."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: str, param: Any, ctx: click.Context | None) -> tuple[str, str]:
+        """Return the name and the value."""
+        name, _, stated = value.partition("=")
+        if name and stated:
+            return name, stated
+        raise click.BadParameter(f"{value!r} is not like gsm8k=mit", ctx, param)
+
+
 SHARE = Finite(0, 1, min_open=True)
 POSITIVE = Finite(0, min_open=True)
 
