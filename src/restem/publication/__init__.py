@@ -1,0 +1,1 @@
+"""Publishing a study to others: policies, completions, verdicts, tables and figures, with cards."""

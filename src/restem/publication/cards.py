@@ -1,0 +1,231 @@
+"""The cards of what is published: what it is, how it was made, how sure, under which license."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from restem.artifacts.digests import flatten
+from restem.artifacts.files import write_text
+from restem.artifacts.tables import read_rows
+from restem.config.models import HubModel
+from restem.policies.manifest import read_policy
+from restem.publication.contents import ARCHIVE, DATASET, Contents
+from restem.study.addresses import Policy
+
+_PAPER: Final = """\
+```bibtex
+@article{singh2024beyond,
+  title   = {Beyond Human Data: Scaling Self-Training for Problem-Solving with Language Models},
+  author  = {Avi Singh and John D. Co-Reyes and Rishabh Agarwal and others},
+  journal = {Transactions on Machine Learning Research},
+  year    = {2024},
+  url     = {https://openreview.net/forum?id=lNAyUngGFK}
+}
+```"""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes cards; owner: of the repositories on the hub, if they go there."""
+
+    contents: Contents
+    configfile: Path
+    owner: str | None
+
+    def write(self, folder: Path) -> None:
+        """Write all cards into a folder in which the contents are laid out."""
+        summary = read_rows(self.contents.results / "summary.parquet", "summary")
+        for name, policy in self.contents.policies.items():
+            rows = [row for row in summary if _is_of(row, policy)]
+            write_text(folder / "models" / name / "README.md", self.of_policy(name, policy, rows))
+        write_text(folder / DATASET / "README.md", self.of_dataset())
+
+    def of_policy(self, name: str, policy: Policy, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Return the card of a policy; rows: its estimates."""
+        from huggingface_hub import EvalResult, ModelCardData
+
+        graph = self.contents.graph
+        source = graph.study.models[policy.model].source
+        stated = self.contents.license_of(policy)
+        known = stated in self.contents.licenses.known["open"]
+        metadata = ModelCardData(
+            base_model=source.id if isinstance(source, HubModel) else None,
+            license=stated if known else "other",
+            license_name=None if known else stated,
+            library_name="transformers",
+            pipeline_tag="text-generation",
+            tags=["restem", "self-training", policy.variant],
+            datasets=[f"{self.owner}/{self.contents.study}"] if self.owner else None,
+            model_name=name,
+            eval_results=[
+                EvalResult(
+                    task_type="text-generation",
+                    dataset_type=row["task"],
+                    dataset_name=f"{row['task']} ({row['split']})",
+                    dataset_split=row["split"],
+                    metric_type=row["quantity"],
+                    metric_name=f"{row['quantity']}, {row['decoding']}, {_interval(row)}",
+                    metric_value=row["estimate"],
+                )
+                for row in rows
+                if row["estimate"] is not None
+            ]
+            or None,
+        )
+        lines = [
+            f"# {name}",
+            "",
+            f"{graph.label.capitalize()}: {policy.model}, trained by the method "
+            f"{self._variant(policy).method} on {policy.task}, iteration {policy.iteration}, "
+            f"training seed {policy.seed}.",
+            "",
+            "## Results",
+            "",
+            *_results(rows),
+            "",
+            f"Shares of problems, with {100 * graph.study.metrics.confidence:g} % intervals. All "
+            f"tables and figures: {self._dataset()}.",
+            "",
+            "## How it was made",
+            "",
+            *self._recipe(policy),
+            "",
+            "## Reproduce it",
+            "",
+            *self._reproduction(f"results/{self.contents.study}/{policy.path}/policy.json"),
+            "",
+            "## Cite",
+            "",
+            "The software that made it, restem, has a `CITATION.cff`. The method:",
+            "",
+            _PAPER,
+        ]
+        return f"---\n{metadata.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n"
+
+    def of_dataset(self) -> str:
+        """Return the card of the completions, verdicts and tables."""
+        from huggingface_hub import DatasetCardData
+
+        study, graph = self.contents.study, self.contents.graph
+        licenses = {task: self.contents.licenses.of_data(task, graph.study) for task, _ in
+                    self.contents.problems}  # fmt: skip
+        same = set(licenses.values())
+        evaluated = sorted({(d.task, d.split, d.label) for d in self.contents.draws})
+        metadata = DatasetCardData(
+            license=str(same.pop()) if len(same) == 1 else "other",
+            pretty_name=study,
+            tags=["restem", "self-training"],
+            configs=[
+                {
+                    "config_name": "-".join(address),
+                    "data_files": f"completions/*/*/*/*/*/{'/'.join(address)}/*.parquet",
+                }
+                for address in evaluated
+            ],
+        )
+        lines = [
+            f"# Completions of the study {study}",
+            "",
+            f"{graph.study.description or study} Models: {graph.label}.",
+            "",
+            "- `completions/<policy>/<task>/<split>/<decoding>/`: every completion with its "
+            "verdict, its reward, and the answer that was read out of it.",
+            "- `problems/<task>/`: the problems, where their license allows it.",
+            f"- `{ARCHIVE}`: estimates, tables, claims, costs, figures and the page of the study. "
+            f"`restem redraw {ARCHIVE} --output folder` checks it and draws every figure again.",
+            "",
+            "## Licenses",
+            "",
+            "| texts of | license |",
+            "| :-- | :-- |",
+            *(f"| {task} | {known} |" for task, known in licenses.items()),
+            "",
+            *(f"Not in here: {line}.\n" for line in self.contents.left_out),
+            "## Reproduce it",
+            "",
+            *self._reproduction(),
+            "",
+            "## Cite",
+            "",
+            _PAPER,
+        ]
+        return f"---\n{metadata.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n"
+
+    def _variant(self, policy: Policy) -> Any:
+        return self.contents.graph.variant(policy)
+
+    def _dataset(self) -> str:
+        if self.owner is None:
+            return "the data set beside it"
+        name = f"{self.owner}/{self.contents.study}"
+        return f"the data set [{name}](https://huggingface.co/datasets/{name})"
+
+    def _recipe(self, policy: Policy) -> Iterator[str]:
+        """Yield the lineage and the settings of a policy."""
+        graph = self.contents.graph
+        manifest = read_policy(self.contents.results / policy.path / "policy.json")
+        provenance, report = manifest.provenance, manifest.report
+        source = graph.study.models[policy.model].source
+        yield f"- base model: {json.dumps(source.model_dump(mode='json'))}"
+        yield f"- starts from: `{graph.start(policy).path}`"
+        for drawn in graph.sources(policy):
+            yield f"- trained on completions of: `{drawn.draws.path}`"
+        data = graph.study.tasks[policy.task].data.source.model_dump(mode="json")
+        yield f"- problems: {json.dumps({k: v for k, v in data.items() if k != 'files'})}"
+        yield f"- examples: {report.get('examples')}; steps: {len(report.get('losses', []))}"
+        yield f"- recipe: `{provenance['key']}`, content: `{manifest.content}`"
+        yield f"- code: `{provenance['code']}`, environment: `{provenance['environment']}`"
+        yield "- settings:"
+        yield ""
+        yield "| key | value |"
+        yield "| :-- | :-- |"
+        for key, value in flatten(provenance["settings"]).items():
+            yield f"| {key} | {str(value).replace('|', '&#124;')} |"
+
+    def _reproduction(self, target: str = "") -> list[str]:
+        command = f"snakemake --cores 2 --configfile {self.configfile}"
+        return [
+            f"With restem at commit `{commit()}` and the study file `{self.configfile}`:",
+            "",
+            f"```bash\n{f'{command} {target}'.strip()}\n```",
+            "",
+            "`seal.json` beside each policy has the digests of everything that it was made from.",
+        ]
+
+
+def commit() -> str:
+    """Return the commit of this checkout, and whether it has changes."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def _is_of(row: Mapping[str, Any], policy: Policy) -> bool:
+    own = (policy.model, policy.variant, policy.iteration)
+    return (row["model"], row["variant"], row["iteration"]) == own and row["seed"] in (
+        None,
+        policy.seed,
+    )
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if row["low"] is None:
+        return "no interval"
+    return f"[{row['low']:.4f}, {row['high']:.4f}]"
+
+
+def _results(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "| task | split | decoding | quantity | estimate | interval | problems |"
+    yield "| :-- | :-- | :-- | :-- | --: | :-- | --: |"
+    for row in rows:
+        if row["estimate"] is not None:
+            yield (
+                f"| {row['task']} | {row['split']} | {row['decoding']} | {row['quantity']} "
+                f"| {row['estimate']:.4f} | {_interval(row)} | {row['problems']} |"
+            )
