@@ -16,7 +16,8 @@ from restem.artifacts.sharing import store as shared_store
 from restem.cli import fail_readably
 from restem.config.load import load_published
 from restem.deployment.containers import Containers, named_paths
-from restem.deployment.engines import choose, in_words, with_engines
+from restem.deployment import invocation
+from restem.deployment.engines import choose, in_words, slow_on_this_cpu, with_engines
 from restem.deployment.images import Image, configure_apptainer
 from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
@@ -40,6 +41,8 @@ with fail_readably():
     ENGINE = choose(SITE, workflow)
     if workflow.is_main_process:
         logger.info(in_words(STUDY, ENGINE))
+        if not invocation.is_remote() and (slow := slow_on_this_cpu(STUDY)):
+            logger.info(f"engine: {slow}")
     STUDY = with_engines(STUDY, ENGINE)
     PINNED = named_pins(Path("results") / STUDY.study)
     PUBLISHED = load_published(Path(workflow.basedir) / "config")

@@ -2,9 +2,11 @@
 
 It answers what `hf_hub_download` and `snapshot_download` ask: metadata and content of files (small
 ones directly, large ones by a redirect to another host, as files in LFS are), lists of files, and
-errors with the hub's codes. It has no Xet. The protocol is that of huggingface_hub 1.x and 2.x.
+errors with the hub's codes; and what `create_repo` and `upload_folder` ask. It has no Xet. The
+protocol is that of huggingface_hub 1.x and 2.x.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -20,6 +22,8 @@ TOKEN = "hf_of_the_stand_in"
 LFS_BYTES = 10_000  # files from this size on are redirected
 
 RESOLVE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)")
+BATCH = re.compile(r"/(?:datasets/)?([\w.-]+/[\w.-]+)\.git/info/lfs/objects/batch")
+UPLOAD = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)/(preupload|commit)/main")
 API = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)(?:/(revision|tree)/([^/?]+)(.*))?")
 
 
@@ -46,6 +50,7 @@ class Hub:
     breaks_off: bool = False
     status: int = 0  # of every answer, where not 0
     requests: list[tuple[str, str]] = field(default_factory=list)
+    large: dict[str, bytes] = field(default_factory=dict)  # uploaded content by sha256
     endpoint: str = ""
     storage: str = ""
 
@@ -69,8 +74,86 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(with_body=True)
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.fail(404, "EntryNotFound", "not part of the stand-in")
+        content, path = self.body(), unquote(urlsplit(self.path).path)
+        self.hub.requests.append(("POST", path))
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self.fail(401, "", "Invalid username or password.")
+        elif path == "/api/validate-yaml":
+            self.send_json({"warnings": [], "errors": []})
+        elif path == "/api/repos/create":
+            self.create(json.loads(content))
+        elif matched := BATCH.fullmatch(path):
+            self.take_large(json.loads(content))
+        elif matched := UPLOAD.fullmatch(path):
+            kind, name, what = matched.groups()
+            key = f"datasets/{name}" if kind == "datasets" else name
+            if what == "preupload":
+                self.choose_modes(json.loads(content))
+            else:
+                self.commit(key, content)
+        else:
+            self.fail(404, "EntryNotFound", "not part of the stand-in")
+
+    def do_PUT(self) -> None:
+        content = self.body()
+        self.hub.requests.append(("PUT", self.path))
+        self.hub.large[hashlib.sha256(content).hexdigest()] = content
+        self.send(200, b"", {"ETag": '"taken"'}, with_body=False)
+
+    def body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def create(self, asked: Mapping[str, Any]) -> None:
+        name = f"{asked['organization']}/{asked['name']}"
+        key = f"datasets/{name}" if asked.get("type") == "dataset" else name
+        if key in self.hub.repositories:
+            self.send_json({"url": f"{self.hub.endpoint}/{key}"}, 409)
+            return
+        self.hub.repositories[key] = Repository("0" * 40, {}, gated=bool(asked.get("private")))
+        self.send_json({"url": f"{self.hub.endpoint}/{key}"})
+
+    def choose_modes(self, asked: Mapping[str, Any]) -> None:
+        files = [
+            {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
+            for file in asked["files"]
+            for mode in ["lfs" if file["size"] >= LFS_BYTES else "regular"]
+        ]
+        self.send_json({"files": files})
+
+    def take_large(self, asked: Mapping[str, Any]) -> None:
+        objects = [
+            {**wanted, "actions": {"upload": {"href": f"{self.hub.storage}/put/{wanted['oid']}"}}}
+            if wanted["oid"] not in self.hub.large
+            else wanted
+            for wanted in asked["objects"]
+        ]
+        self.send_json({"transfer": "basic", "objects": objects})
+
+    def commit(self, key: str, content: bytes) -> None:
+        files = dict(self.hub.repositories[key].files)
+        for line in content.splitlines():
+            said = json.loads(line)
+            value = said["value"]
+            if said["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif said["key"] == "lfsFile":
+                files[value["path"]] = self.hub.large[value["oid"]]
+        names = json.dumps({f: hashlib.sha256(c).hexdigest() for f, c in sorted(files.items())})
+        commit = hashlib.sha1(names.encode()).hexdigest()
+        self.hub.repositories[key] = Repository(commit, files, self.hub.repositories[key].gated)
+        url = f"{self.hub.endpoint}/{key}/commit/{commit}"
+        self.send_json({"success": True, "commitOid": commit, "commitUrl": url})
+
+    def send_json(self, content: object, status: int = 200) -> None:
+        headers = {"Content-Type": "application/json"}
+        self.send(status, json.dumps(content).encode(), headers, with_body=True)
 
     def answer(self, with_body: bool) -> None:
         path = unquote(urlsplit(self.path).path)

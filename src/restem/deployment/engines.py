@@ -126,3 +126,39 @@ def in_words(study: Study, choice: Choice) -> str:
         models.setdefault((f"{engine.name}{seeds}", reason), []).append(name)
     parts = (f"{c} for {', '.join(names)} ({reason})" for (c, reason), names in models.items())
     return f"engine: {'; '.join(parts)}"
+
+
+def slow_on_this_cpu(study: Study) -> str | None:
+    """Say which models compute in bfloat16 where jobs have only a CPU without it, if any do.
+
+    Emulated, it took 4 to 7 times as long as float32 (SmolLM2-135M on a CPU with AVX2).
+    """
+    if gpu_is_visible() or cpu_has_bfloat16():
+        return None
+    names = [name for name, model in study.models.items() if model.engine.dtype == "bfloat16"]
+    trained = sorted(
+        {
+            model
+            for variant, stated in study.variants.items()
+            for model in study.models_on(stated.task, stated.models)
+            if study.training_of(variant, model).dtype == "bfloat16"
+        }
+    )
+    if not names and not trained:
+        return None
+    keys = [f"models.{name}.engine.dtype" for name in names]
+    keys += [f"training.dtype of {', '.join(trained)}"] if trained else []
+    return (
+        "this CPU has no bfloat16 and emulates it, several times slower than float32: "
+        f"{'; '.join(keys)}"
+    )
+
+
+def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether this CPU computes in bfloat16, or AVX-512 emulates it well; True if unknown."""
+    try:
+        words = set(cpuinfo.read_text().split())
+    except OSError:
+        return True
+    known = "avx" in words or "asimd" in words
+    return not known or bool(words & {"avx512f", "avx512_bf16", "amx_bf16", "bf16"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from restem.artifacts.digests import PACKAGE_ROOT
+from restem.deployment.engines import slow_on_this_cpu
 from restem.deployment.environments import DISTINCTIVE_PACKAGES
 from restem.doctor.findings import Findings, check, error, ok, skipped, warning
 from restem.doctor.folders import mounted_at
@@ -77,6 +78,17 @@ def _own_environment(family: str, package: str) -> Findings:
         yield ok(f"the environment of {package} is set up")
     else:
         yield error(f"the environment of {package} is not set up: {python}", f"make {family}")
+
+
+@check("machine")
+def has_the_types_of_numbers(subject: Subject) -> Findings:
+    """Look for bfloat16 on a CPU that has none; with a profile, jobs run on other machines."""
+    if subject.profile:
+        yield skipped("types of numbers: the jobs run on other machines")
+    elif slow := slow_on_this_cpu(subject.study):
+        yield warning(slow, "set it to float32, unless memory is short")
+    else:
+        yield ok("the study asks for no type of numbers that this machine emulates")
 
 
 @check("machine")

@@ -39,8 +39,8 @@ class Writer:
         """Write all cards into a folder in which the contents are laid out."""
         summary = read_rows(self.contents.results / "summary.parquet", "summary")
         for name, policy in self.contents.policies.items():
-            rows = [row for row in summary if _is_of(row, policy)]
-            write_text(folder / "models" / name / "README.md", self.of_policy(name, policy, rows))
+            card = self.of_policy(name, policy, _rows_of(summary, policy))
+            write_text(folder / "models" / name / "README.md", card)
         write_text(folder / DATASET / "README.md", self.of_dataset())
 
     def of_policy(self, name: str, policy: Policy, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -206,12 +206,10 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def _is_of(row: Mapping[str, Any], policy: Policy) -> bool:
-    own = (policy.model, policy.variant, policy.iteration)
-    return (row["model"], row["variant"], row["iteration"]) == own and row["seed"] in (
-        None,
-        policy.seed,
-    )
+def _rows_of(summary: Sequence[Mapping[str, Any]], policy: Policy) -> list[Mapping[str, Any]]:
+    """Return the estimates of a policy by itself, not those over several training seeds."""
+    own = (policy.model, policy.variant, policy.iteration, policy.seed)
+    return [r for r in summary if (r["model"], r["variant"], r["iteration"], r["seed"]) == own]
 
 
 def _interval(row: Mapping[str, Any]) -> str:

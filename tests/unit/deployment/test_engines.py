@@ -191,3 +191,34 @@ def test_seeds_of_the_engine_belong_to_vllm(name: Any) -> None:
     with pytest.raises(ValueError, match="seeds: engine belongs to vllm"):
         EngineChoice(name=name, seeds="engine")
     assert EngineChoice(name=name, seeds="draw").decided_seeds == "draw"
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [
+        ("flags : fpu fma avx avx2", False),
+        ("flags : avx avx2 avx512f", True),
+        ("flags : avx avx2 avx512f avx512_bf16 amx_bf16", True),
+        ("Features : fp asimd", False),
+        ("Features : fp asimd bf16", True),
+        ("isa : rv64imafdc", True),  # unknown: nothing is said
+    ],
+)
+def test_a_cpu_with_bfloat16_is_known_by_its_flags(flags: str, has: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    assert engines.cpu_has_bfloat16(tmp_path / "cpuinfo") is has
+    assert engines.cpu_has_bfloat16(tmp_path / "missing")
+
+
+def test_what_a_cpu_emulates_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "gpu_is_visible", lambda: False)
+    monkeypatch.setattr(engines, "cpu_has_bfloat16", lambda: False)
+    trained = {"task": "chain", "method": "rest-em"}
+    stated = {"models": {"S": {}, "H": {"source": HUB}}, "variants": {"em": trained}}
+    assert engines.slow_on_this_cpu(load_study(stated, CONFIG)) is None
+    stated["models"]["H"]["engine"] = {"dtype": "bfloat16"}
+    stated["models"]["S"] = {"training": {"dtype": "bfloat16"}}
+    said = engines.slow_on_this_cpu(load_study(stated, CONFIG))
+    assert said is not None and "models.H.engine.dtype; training.dtype of S" in said
+    monkeypatch.setattr(engines, "cpu_has_bfloat16", lambda: True)
+    assert engines.slow_on_this_cpu(load_study(stated, CONFIG)) is None
