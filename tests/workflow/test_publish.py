@@ -119,7 +119,24 @@ def test_completions_have_verdicts_and_cards_have_intervals(publish: Any, tmp_pa
     assert results["dataset"]["split"] == "test"
     assert len(results["metrics"]) == len({m["name"] for m in results["metrics"]})
     assert "snakemake --cores 2 --configfile study.yaml" in card
+    assert (out / "dataset/study.yaml").is_file()
     assert json.loads((out / "models" / MODEL / "seal.json").read_text())["key"] in card
+
+
+def test_the_crate_names_what_is_there(publish: Any, tmp_path: Path) -> None:
+    publish("--license", "T=mit", "--output", str(tmp_path / "out"))
+    folder = tmp_path / "out/dataset"
+    graph = json.loads((folder / "ro-crate-metadata.json").read_text())["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    assert len(entities) == len(graph)
+    parts = [part["@id"] for part in entities["./"]["hasPart"]]
+    assert all((folder / part).exists() and part in entities for part in parts)
+    assert {path.name for path in folder.iterdir()} == {
+        "ro-crate-metadata.json", *(part.rstrip("/") for part in parts)
+    }  # fmt: skip
+    run = entities["#run"]
+    assert run["startTime"] < run["endTime"]
+    assert {entity["@id"] for entity in run["result"]} < set(parts)
 
 
 def test_what_is_uploaded_comes_back_byte_for_byte(

@@ -12,7 +12,8 @@ from restem.artifacts.files import write_text
 from restem.artifacts.tables import read_rows
 from restem.config.models import HubModel
 from restem.policies.manifest import read_policy
-from restem.publication.contents import ARCHIVE, DATASET, Contents
+from restem.publication.contents import ARCHIVE, DATASET, STUDY_FILE, Contents
+from restem.publication.crate import write_crate
 from restem.study.addresses import Policy
 
 _PAPER: Final = """\
@@ -32,7 +33,6 @@ class Writer:
     """Writes cards; owner: of the repositories on the hub, if they go there."""
 
     contents: Contents
-    configfile: Path
     owner: str | None
 
     def write(self, folder: Path) -> None:
@@ -41,7 +41,18 @@ class Writer:
         for name, policy in self.contents.policies.items():
             card = self.of_policy(name, policy, _rows_of(summary, policy))
             write_text(folder / "models" / name / "README.md", card)
-        write_text(folder / DATASET / "README.md", self.of_dataset())
+        licenses = self._licenses_of_texts()
+        same = set(licenses.values())
+        of_all = same.pop() if len(same) == 1 else None
+        write_text(folder / DATASET / "README.md", self.of_dataset(licenses, of_all))
+        spdx = self.contents.licenses.known["open"].get(of_all)
+        write_crate(self.contents, folder / DATASET, spdx, commit())
+
+    def _licenses_of_texts(self) -> dict[str, str]:
+        """Return the license of each task whose problems are published."""
+        tasks = dict.fromkeys(task for task, _ in self.contents.problems)
+        study = self.contents.graph.study
+        return {task: str(self.contents.licenses.of_data(task, study)) for task in tasks}
 
     def of_policy(self, name: str, policy: Policy, rows: Sequence[Mapping[str, Any]]) -> str:
         """Return the card of a policy; rows: its estimates."""
@@ -105,17 +116,17 @@ class Writer:
         ]
         return f"---\n{metadata.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n"
 
-    def of_dataset(self) -> str:
-        """Return the card of the completions, verdicts and tables."""
+    def of_dataset(self, licenses: Mapping[str, str], of_all: str | None) -> str:
+        """Return the card of the completions, verdicts and tables.
+
+        licenses: of the texts of problems by task; of_all: the license, if it is one for all.
+        """
         from huggingface_hub import DatasetCardData
 
         study, graph = self.contents.study, self.contents.graph
-        licenses = {task: self.contents.licenses.of_data(task, graph.study) for task, _ in
-                    self.contents.problems}  # fmt: skip
-        same = set(licenses.values())
         evaluated = sorted({(d.task, d.split, d.label) for d in self.contents.draws})
         metadata = DatasetCardData(
-            license=str(same.pop()) if len(same) == 1 else "other",
+            license=of_all or "other",
             pretty_name=study,
             tags=["restem", "self-training"],
             configs=[
@@ -136,6 +147,7 @@ class Writer:
             "- `problems/<task>/`: the problems, where their license allows it.",
             f"- `{ARCHIVE}`: estimates, tables, claims, costs, figures and the page of the study. "
             f"`restem redraw {ARCHIVE} --output folder` checks it and draws every figure again.",
+            "- `ro-crate-metadata.json`: the same as an RO-Crate.",
             "",
             "## Licenses",
             "",
@@ -186,9 +198,9 @@ class Writer:
             yield f"| {key} | {str(value).replace('|', '&#124;')} |"
 
     def _reproduction(self, target: str = "") -> list[str]:
-        command = f"snakemake --cores 2 --configfile {self.configfile}"
+        command = f"snakemake --cores 2 --configfile {STUDY_FILE}"
         return [
-            f"With restem at commit `{commit()}` and the study file `{self.configfile}`:",
+            f"With restem at commit `{commit()}` and `{STUDY_FILE}` of the data set:",
             "",
             f"```bash\n{f'{command} {target}'.strip()}\n```",
             "",

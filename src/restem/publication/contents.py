@@ -26,6 +26,7 @@ Which = Literal["last", "all", "none"]
 
 DATASET: Final = "dataset"
 ARCHIVE: Final = "study.tar.gz"
+STUDY_FILE: Final = "study.yaml"
 _SAMPLES: Final = ("problem_id", "draw", "completion", "tokens", "finish_reason")
 _REWARDS: Final = ("problem_id", "draw", "verdict", "reward", "extracted")
 _PROBLEMS: Final = ("id", "question", "answer", "subject", "level")
@@ -40,6 +41,7 @@ class Contents:
     """
 
     graph: StudyGraph
+    configfile: Path
     results: Path
     licenses: Licenses
     policies: dict[str, Policy] = field(default_factory=dict)
@@ -57,13 +59,15 @@ class Contents:
         return self.licenses.of_model(policy.model, self.graph.study.models[policy.model])
 
 
-def contents(graph: StudyGraph, results: Path, licenses: Licenses, which: Which) -> Contents:
+def contents(
+    graph: StudyGraph, configfile: Path, results: Path, licenses: Licenses, which: Which
+) -> Contents:
     """Find what can be published. Raises RestemError if the study has no results."""
     if not (results / "summary.parquet").is_file():
         raise RestemError(
             "there are no results to publish", str(results), "run the study first: snakemake"
         )
-    found = Contents(graph, results, licenses)
+    found = Contents(graph, configfile, results, licenses)
     for policy in graph.trained if which != "none" else ():
         if which == "all" or graph.is_last(policy):
             reason = _why_not(found, policy)
@@ -131,6 +135,7 @@ def lay_out(found: Contents, folder: Path) -> None:
         source = found.results / task / "problems" / f"{split}.parquet"
         pq.write_table(_without_metadata(pq.read_table(source, columns=list(_PROBLEMS))), target)
     archive(found.results, dataset / ARCHIVE)
+    shutil.copyfile(found.configfile, dataset / STUDY_FILE)
 
 
 def _lay_out_policy(source: Path, target: Path) -> None:

@@ -33,7 +33,7 @@ def publish(
     graph = StudyGraph(load_study(read_yaml(configfile), config, [configfile]))
     results = Path("results") / graph.study.study
     known = Licenses.of(graph.study, config, licenses)
-    found = contents(graph, results, known, which)
+    found = contents(graph, configfile, results, known, which)
     lines = [*_listed(found)]
     if folder is None and not (owner and send):
         to = f"--hub {owner} --send" if owner else "--output FOLDER, or --hub OWNER --send"
@@ -43,7 +43,7 @@ def publish(
     with tempfile.TemporaryDirectory(dir=results) as temporary:
         target = folder or Path(temporary)
         lay_out(found, target)
-        Writer(found, configfile, owner).write(target)
+        Writer(found, owner).write(target)
         if folder:
             lines.append(f"written to {folder}")
         if owner and send:
