@@ -36,7 +36,15 @@ include: "rules/images.smk"
 
 
 onstart:
-    follow_trainings()
+    begin_run()
+
+
+onsuccess:
+    end_run()
+
+
+onerror:
+    end_run()
 
 
 localrules:

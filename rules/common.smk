@@ -30,6 +30,7 @@ from restem.study.graph import StudyGraph
 from restem.study.loading import study_to_run
 from restem.study.urgency import Urgency
 from restem.tracking import follow
+from restem.warm import run as warm
 
 with fail_readably():
     SITE = load_site()
@@ -183,8 +184,15 @@ with fail_readably():
 apply_patches(DRYRUN)
 
 
-def follow_trainings():
-    """Let MLflow see trainings while they run, where there is a server."""
+def begin_run():
+    """Keep warm processes for jobs on this machine; let MLflow see trainings while they run."""
+    if not invocation.is_remote() and not CONTAINED:
+        warm.start()
     if follow.is_wanted(STUDY.tracking):
         settings = as_argument(slices.tracking(GRAPH, None))
         follow.start(Path("results") / STUDY.study, settings)
+
+
+def end_run():
+    """End the warm processes."""
+    warm.stop()
