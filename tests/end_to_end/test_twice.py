@@ -1,4 +1,7 @@
-"""The whole loop with the shipped tiny model, twice in two places: the same bytes come out."""
+"""The whole loop with the shipped tiny model, twice in two places: the same bytes come out.
+
+The jobs of one run start from warm processes, those of the other one start cold.
+"""
 
 import os
 import shutil
@@ -48,7 +51,7 @@ metrics: {ks: [1, 2, 4, 8]}
 def trees(shared: Path) -> list[Path]:
     """Return the results of two runs in two places, made once for all workers of the tests."""
     with ThreadPoolExecutor() as pool:
-        places = pool.map(lambda name: once(shared, name, run), ("twice-first", "twice-second"))
+        places = pool.map(lambda name: once(shared, name, run), ("twice-warm", "twice-cold"))
         return [place / "results/twice" for place in places]
 
 
@@ -60,6 +63,7 @@ def run(tree: Path) -> None:
     (tree / "twice.yaml").write_text(STUDY)
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     environment |= {"PYTHONPATH": str(tree / "src"), "HF_HUB_OFFLINE": "1"}
+    environment |= {"RESTEM_WARM": "no"} if tree.name == "twice-cold" else {}
     command = [str(BIN / "snakemake"), "--configfile", "twice.yaml", "--cores", "1"]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

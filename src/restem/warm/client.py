@@ -98,6 +98,7 @@ def _connected(folder: Path, family: str) -> socket.socket:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (connection := _connect(path)) is not None:
             return connection
+        path.unlink(missing_ok=True)  # one that has died leaves its socket
         if len(list(folder.glob("*-*"))) < _PROCESSES:
             process = _start(path, family)
             while process.poll() is None:

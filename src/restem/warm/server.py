@@ -4,6 +4,7 @@ It runs as a script, so that it loads no other module of restem: a fork reads th
 """
 
 import atexit
+import ctypes
 import gc
 import importlib
 import io
@@ -21,7 +22,16 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 DATA: Final = ("numpy", "pyarrow.compute", "pyarrow.parquet", "pydantic", "click", "yaml")
-PACKAGES: Final = {"data": DATA, "model": (*DATA, "torch", "transformers")}
+MODEL: Final = (
+    *DATA,
+    "torch._dynamo",
+    "transformers.generation.utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.llama.modeling_llama",
+)
+PACKAGES: Final = {"data": DATA, "model": MODEL}
+_PR_SET_PDEATHSIG: Final = 1
 _LOOK_SECONDS: Final = 0.5  # between two looks whether the run is still there
 
 
@@ -35,9 +45,9 @@ class Server:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
-        self._ended, wake_up = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._ended, self._wake_up = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake_up)
+        signal.set_wakeup_fd(self._wake_up)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._ended, selectors.EVENT_READ)
@@ -65,8 +75,9 @@ class Server:
         except (OSError, ValueError, EOFError):
             client.close()
             return
-        child = os.fork()
+        server, child = os.getpid(), os.fork()
         if child == 0:
+            die_with(server)
             self._close()
             client.close()
             become(request, streams)
@@ -83,6 +94,8 @@ class Server:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
+        os.close(self._ended)
+        os.close(self._wake_up)
         self._listener.close()
         for client in self._clients.values():
             client.close()
@@ -105,6 +118,13 @@ class Server:
             with suppress(OSError):
                 self._protocol.send(client, {"status": status})
             client.close()
+
+
+def die_with(parent: int) -> None:
+    """Let this process be killed when its parent ends: nobody could tell its client how it went."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def become(request: dict[str, Any], streams: list[int]) -> None:
