@@ -48,8 +48,10 @@ def differing_keys(
     Of long values only the part in which they begin to differ.
     """
     old, new = flatten(old), flatten(new)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
+    keys = sorted(old.keys() | new.keys())
+    inner = {key.rpartition(".")[0] for key in keys}  # one side may have nothing in it
+    for key in keys:
+        if key not in inner and old.get(key) != new.get(key):
             values = [json.dumps(values.get(key, "default")) for values in (old, new)]
             pairs = enumerate(zip(*values, strict=False))
             common = next((i for i, (a, b) in pairs if a != b), min(map(len, values)))

@@ -85,13 +85,21 @@ class StudyResults:
 
     @cached_property
     def _made(self) -> Mapping[str, Sequence[str]]:
-        """List by content the artifacts that hold it; policies that halted may have the same."""
+        """List by content the artifacts that hold it."""
         made: dict[str, list[str]] = defaultdict(list)
         for path, artifact in self.artifacts.items():
             for content in artifact.contents.values():
                 if content is not None:
                     made[content].append(path)
         return made
+
+    def _makers(self, content: str, reader: str) -> list[str]:
+        """Return who made an input: of equal contents, such as policies that halted, the nearest.
+
+        A seal has the contents of inputs and not their places, so that results can be moved.
+        """
+        shared = {p: len(os.path.commonpath([p, reader])) for p in self._made.get(content, ())}
+        return [path for path, length in shared.items() if length == max(shared.values())]
 
     def is_made(self, content: str) -> bool:
         """Tell whether a content was made by the study; else it is data from outside."""
@@ -106,9 +114,8 @@ class StudyResults:
                 continue
             found.add(path)
             inputs = self.artifacts[path].recipe.inputs.values()
-            for content in (content for of_name in inputs for content in of_name):
-                if makers := self._made.get(content):
-                    waiting.append(max(makers, key=lambda p: len(os.path.commonpath([p, path]))))
+            contents = {content for of_name in inputs for content in of_name}
+            waiting += [maker for content in contents for maker in self._makers(content, path)]
         return {path: artifact for path, artifact in self.artifacts.items() if path in found}
 
     def save(self, folder: Path) -> None:
