@@ -45,13 +45,13 @@ def _numbers(results: Path, evaluated: Sequence[Address]) -> list[str]:
     aliases = seal["settings"]["aliases"] if seal else ()
     places = {_place(address) for address in repeat(aliases, [dict(a) for a in evaluated])}
     numbers: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row["split"] != "test"):  # those of table.md first
         is_first = row["quantity"] in ("accuracy", "pass@1")
         if row["seed"] is None and is_first and _place(row) in places:
             name = f"{row['model']}/{row['variant']}/{row['iteration']}"
             value = "halted" if row["estimate"] is None else f"{100 * row['estimate']:.1f} %"
             numbers[name].append(f"{row['task']} {row['split']} {row['decoding']} {value}")
-    return [f"{name} ({_listed(of_name, _NUMBERS)})" for name, of_name in numbers.items()]
+    return [f"{name} ({_listed(of_name)})" for name, of_name in numbers.items()]
 
 
 def _place(address: Address) -> tuple[Any, ...]:
@@ -63,11 +63,14 @@ def _in_words(results: Path, policies: int, numbers: Sequence[str]) -> Iterator[
         yield f"It makes {policies} {'policy' if policies == 1 else 'policies'} again."
     if numbers:
         bundle = f"{results.name}-before.tar.gz"
-        yield f"It may replace these numbers of {results}/table.md:"
-        yield f"  {_listed(numbers, _POLICIES)}"
+        yield f"It may replace these numbers of {results}:"
+        yield from (f"  {text}" for text in numbers[:_POLICIES])
+        if (more := len(numbers) - _POLICIES) > 0:
+            yield f"  and those of {more} more policies"
         yield f"To keep them: restem archive {results} --output {bundle}"
         yield f"and after the run: restem compare {bundle} {results}"
 
 
-def _listed(texts: Sequence[str], count: int) -> str:
-    return ", ".join(texts[:count]) + f" and {len(texts) - count} more" * (len(texts) > count)
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - _NUMBERS
+    return ", ".join(texts[:_NUMBERS]) + f" and {more} more" * (more > 0)
