@@ -214,7 +214,7 @@ def _costs(costs: Sequence[Cost]) -> Section:
         values = [float(getattr(cost, field.name)) for cost in costs]
         ratio = f"{values[1] / values[0]:.2f}" if values[0] else "–"
         rows.append([COSTS[field.name], *map(amount, values), ratio])
-    return Section("Costs", texts, ("", "A", "B", "B / A"), "lrrr", rows)
+    return Section("Costs", texts, ("cost", "A", "B", "B / A"), "lrrr", rows)
 
 
 def _costs_by_variant(a: Side, b: Side) -> Iterator[Section]:

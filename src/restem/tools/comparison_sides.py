@@ -81,7 +81,8 @@ class Side:
 
     def cost_of_variant(self, variant: str) -> Cost:
         """Return the cost of a variant's results and of everything that they were made from."""
-        own = [path for place, path in self.evaluations.items() if variant in place]
+        index = (*WAY, *SELECTED).index("variant")
+        own = [path for place, path in self.evaluations.items() if place[index] == variant]
         return self.cost(self.study.upstream(own))
 
 

@@ -2,17 +2,18 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from restem.artifacts.seals import Recipe
 from restem.staleness.reasons import differing_keys
-from restem.tools.study_results import Artifact
+from restem.tools.study_results import POLICY_DEPTH, Artifact
 
 HEADERS: Final = ("stages", "what differs", "A", "B")
 OTHER_CONTENT: Final = "the content, though the recipe is the same"
 _NAMES: Final = ("model", "variant", "iteration", "train_task")  # of a policy: no settings of it
 _DIGITS: Final = 12  # of a digest
-_NAMED: Final = 6  # artifacts that a sentence names
+_NAMED: Final = 6  # policies that a sentence names
 
 Artifacts = Mapping[str, Artifact]
 IsMade = Callable[[str], bool]
@@ -41,10 +42,16 @@ def only_on_one(one: Artifacts, other: Artifacts) -> str | None:
     paths = [path for path in one if path not in other]
     if not paths:
         return None
-    policies = [path for path in paths if one[path].recipe.stage in ("policy", "base")]
-    named = ", ".join((policies or paths)[:_NAMED])
-    more = f" and {len(policies or paths) - _NAMED} more" * (len(policies or paths) > _NAMED)
-    return f"{in_words(Counter(one[path].recipe.stage for path in paths))} ({named}{more})"
+    places = list(dict.fromkeys(_place(next(iter(one[path].contents))) for path in paths))
+    more = f" and {len(places) - _NAMED} more" * (len(places) > _NAMED)
+    kinds = in_words(Counter(one[path].recipe.stage for path in paths))
+    return f"{kinds} ({', '.join(places[:_NAMED])}{more})"
+
+
+def _place(path: str) -> str:
+    """Return the policy that an artifact belongs to, or the artifact itself."""
+    parts = PurePosixPath(path).parts
+    return "/".join(parts[:POLICY_DEPTH]) if len(parts) > POLICY_DEPTH else path
 
 
 def in_words(counts: Counter[str]) -> str:

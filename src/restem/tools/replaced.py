@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,13 +63,19 @@ def _in_words(results: Path, policies: int, numbers: Sequence[str]) -> Iterator[
     if policies:
         yield f"It makes {policies} {'policy' if policies == 1 else 'policies'} again."
     if numbers:
-        bundle = f"{results.name}-before.tar.gz"
+        bundle = _unused(f"{results.name}-before")
         yield f"It may replace these numbers of {results}:"
         yield from (f"  {text}" for text in numbers[:_POLICIES])
         if (more := len(numbers) - _POLICIES) > 0:
             yield f"  and those of {more} more policies"
         yield f"To keep them: restem archive {results} --output {bundle}"
         yield f"and after the run: restem compare {bundle} {results}"
+
+
+def _unused(name: str) -> str:
+    """Return the name of an archive that does not exist yet: earlier ones are not written over."""
+    names = (f"{name}{f'-{number}' * (number > 1)}.tar.gz" for number in count(1))
+    return next(archive for archive in names if not Path(archive).exists())
 
 
 def _listed(texts: Sequence[str]) -> str:

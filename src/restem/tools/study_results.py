@@ -33,7 +33,7 @@ RECIPES: Final = "recipes.json"
 PROBLEMS: Final = "problems.json"
 SAVED: Final = (METRICS, COSTS, RECIPES, PROBLEMS)
 
-_POLICY_DEPTH: Final = 5  # task, model, variant, seed, iteration
+POLICY_DEPTH: Final = 5  # task, model, variant, seed, iteration
 _VERSION: Final = 1
 _WHOLE: Final = {"below_draw": 0, "below_problem": 0, "problems": 0}
 
@@ -233,7 +233,7 @@ def _costs(results: Path, artifacts: Mapping[str, Artifact]) -> dict[str, Cost]:
         if address is None or address in counted:
             continue
         if artifact.recipe.stage == "samples":
-            policy = Path(results, *PurePosixPath(path).parts[:_POLICY_DEPTH], "policy.json")
+            policy = Path(results, *PurePosixPath(path).parts[:POLICY_DEPTH], "policy.json")
             costs[address] += cost_of_samples(results / path, read_policy(policy).forward)
         else:
             costs[address] += cost_of_policy(results / path)

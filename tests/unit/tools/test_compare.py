@@ -98,7 +98,7 @@ def test_what_only_one_study_made_is_named(results: Path, other: Callable[..., P
     document = compare(str(results), str(other(gains={"rest-em": (0.8,)})))
     found = text(section(document, "Recipes"))
     assert "Only A has:" in found and "Only B has:" not in found
-    assert "sums/S/sft/seed-0/iter-1/policy.json" in found
+    assert "sums/S/rest-em/seed-0/iter-2, " in found and "sums/S/sft/seed-1/iter-1)" in found
 
 
 def test_names_of_variants_are_no_difference(results: Path) -> None:

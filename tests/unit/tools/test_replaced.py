@@ -55,6 +55,16 @@ def test_how_to_keep_them_is_a_command() -> None:
     assert "restem compare small-before.tar.gz results/small" in text
 
 
+def test_what_was_kept_before_is_not_written_over() -> None:
+    for number, suffix in enumerate(("", "-2"), 2):
+        archive = Path(f"small-before{suffix}.tar.gz")
+        archive.touch()
+        text = "\n".join(replaced(jobs("rest-em")))
+        assert f"--output small-before-{number}.tar.gz" in text
+    for archive in Path().glob("small-before*"):
+        archive.unlink()
+
+
 def test_the_list_is_bounded() -> None:
     lines = list(replaced(jobs("/")))
     assert "It makes 20 policies again." in lines
