@@ -64,7 +64,7 @@ def _between(
 ) -> Iterator[Difference]:
     a, b = first.recipe, second.recipe
     if a.key == b.key:
-        if list(first.contents.values()) != list(second.contents.values()):
+        if first.by_name != second.by_name:
             yield OTHER_CONTENT, "", ""
         return
     if a.stage != b.stage:

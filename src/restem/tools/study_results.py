@@ -21,6 +21,7 @@ from restem.artifacts.digests import digest
 from restem.artifacts.files import read_json, write_json
 from restem.artifacts.seals import Recipe, seals
 from restem.artifacts.tables import read_rows, read_table, table, write_table
+from restem.config.errors import validate
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
 from restem.policies.manifest import read_policy
@@ -45,6 +46,11 @@ class Artifact:
     recipe: Recipe
     contents: Mapping[str, str | None]
 
+    @property
+    def by_name(self) -> dict[str, str | None]:
+        """Return the contents by the names of files, which are the same for all policies."""
+        return {PurePosixPath(path).name: content for path, content in self.contents.items()}
+
 
 @dataclass(frozen=True)
 class StudyResults:
@@ -63,7 +69,7 @@ class StudyResults:
     @property
     def estimators(self) -> Metrics:
         """Return the settings of the study's estimates."""
-        return Metrics.model_validate(self._settings["metrics"])
+        return validate(Metrics, self._settings["metrics"], f"the settings of {SUMMARY}")
 
     @property
     def _settings(self) -> Mapping[str, Any]:
