@@ -17,7 +17,7 @@ from restem.pages.document import Document, Section
 from restem.pages.ledger import HEADERS as COSTS
 from restem.pages.ledger import amount
 from restem.statistics.comparison import HALTED, IDENTICAL, PAIRED, UNPAIRED, Comparison, Pair
-from restem.statistics.evaluation import BASE, Measured, Row, collect
+from restem.statistics.evaluation import BASE, Measured, Row, collect, fewest_seeds
 from restem.tools.comparison_sides import SELECTED, WAY, Side, read_side
 from restem.tools.recipe_differences import HEADERS, differences, only_on_one
 from restem.tools.study_results import Artifact
@@ -183,6 +183,12 @@ def _differences(a: Side, b: Side, comparisons: Sequence[tuple[Pair, Row]]) -> S
         "independently. Seeds are different trainings, unless the weights are the same.",
     ]
     rows = []
+    if any(
+        fewest_seeds([p.first, p.second]) == 1 and not p.same_evaluation for p, _ in comparisons
+    ):
+        texts.append(
+            "Where a policy has one training seed, the interval says nothing about another training."
+        )
     for pair, row in comparisons:
         names = dict.fromkeys((_name(pair.first), _name(pair.second)))
         way = " ".join(pair.first.address[name] for name in WAY)
