@@ -182,13 +182,10 @@ def _differences(a: Side, b: Side, comparisons: Sequence[tuple[Pair, Row]]) -> S
         "that are the same on both sides. unpaired: on all problems of each side, as if drawn "
         "independently. Seeds are different trainings, unless the weights are the same.",
     ]
+    pairs = [pair for pair, _ in comparisons if not pair.same_evaluation]
+    if any(fewest_seeds([pair.first, pair.second]) == 1 for pair in pairs):
+        texts.append("With one training seed, an interval says nothing about another training.")
     rows = []
-    if any(
-        fewest_seeds([p.first, p.second]) == 1 and not p.same_evaluation for p, _ in comparisons
-    ):
-        texts.append(
-            "Where a policy has one training seed, the interval says nothing about another training."
-        )
     for pair, row in comparisons:
         names = dict.fromkeys((_name(pair.first), _name(pair.second)))
         way = " ".join(pair.first.address[name] for name in WAY)

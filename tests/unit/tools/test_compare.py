@@ -161,10 +161,10 @@ def test_few_common_problems_are_not_enough_to_pair(
 
 def test_one_training_is_said_to_be_one(results: Path, other: Callable[..., Path]) -> None:
     several = section(compare(f"{results}:sft", f"{results}:rest-em"), "Estimates")
-    assert not any("one training seed" in text for text in several.texts)
+    assert not any("With one training seed" in text for text in several.texts)
     one = other(seeds=(0,))
     single = section(compare(f"{one}:sft", f"{one}:rest-em"), "Estimates")
-    assert any("one training seed" in text for text in single.texts)
+    assert any("With one training seed" in text for text in single.texts)
 
 
 # ---- costs ----
