@@ -113,8 +113,8 @@ def browse(study: Path, limit: int, **filters: str | None) -> None:
 
     Without options, list what can be chosen, with counts.
     """
-    from restem.tools.browse import Filters
     from restem.tools.browse import browse as texts
+    from restem.tools.completions import Filters
 
     shown = texts(study, Filters(**filters), limit)
     first = next(shown)  # an error is raised before there is a pager

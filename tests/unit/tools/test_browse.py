@@ -1,7 +1,9 @@
 """Completions are found by policy, verdict, decision and text, and shown without being obeyed."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -9,8 +11,9 @@ from click.testing import CliRunner
 from restem.artifacts.tables import read_rows
 from restem.cli import cli
 from restem.errors import RestemError
-from restem.tools import browse as browsing
-from restem.tools.browse import NOT_JUDGED, Filters, browse
+from restem.tools import completions
+from restem.tools.browse import browse
+from restem.tools.completions import NOT_JUDGED, Filters
 from tests.unit.tools.small_study import SmallStudy
 
 BASE = "pretrained/S/base/seed-0/iter-0"
@@ -91,21 +94,24 @@ def test_no_more_is_shown_than_asked_for(results: Path) -> None:
     assert "there are more" not in shown(results, limit=4, decoding="explore", problem="p001")
 
 
-def test_only_a_part_of_a_table_is_in_memory(
+def test_a_table_is_read_some_rows_at_a_time(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browsing, "_BATCH", 8)
+    monkeypatch.setattr(completions, "_BATCH", 8)
     sizes = []
-    batches = browsing._batches
+    batches = completions._batches
 
-    def measured(*arguments: object) -> object:
-        for rows in batches(*arguments):  # type: ignore[arg-type]
+    def measured(*arguments: Any) -> Iterator[Any]:
+        for rows in batches(*arguments):
             sizes.append(len(rows))
             yield rows
 
-    monkeypatch.setattr(browsing, "_batches", measured)
+    monkeypatch.setattr(completions, "_batches", measured)
     assert count(results, policy="S/base", decoding="explore") == 160
     assert max(sizes) <= 8 and sum(sizes) == 160
+    sizes.clear()
+    shown(results, limit=3, decoding="explore")
+    assert len(sizes) == 1  # the rest is not read at all
 
 
 def test_completions_without_a_verdict_are_found(results: Path, tmp_path: Path) -> None:
