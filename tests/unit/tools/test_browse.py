@@ -14,6 +14,7 @@ from restem.errors import RestemError
 from restem.tools import completions
 from restem.tools.browse import browse
 from restem.tools.completions import NOT_JUDGED, Filters
+from restem.tools.show import show
 from tests.unit.tools.small_study import SmallStudy
 
 BASE = "pretrained/S/base/seed-0/iter-0"
@@ -86,6 +87,11 @@ def test_control_characters_of_a_completion_are_shown_and_not_sent(results: Path
     text = shown(results, problem="p001", decoding="greedy")
     assert "so \\x1b[2J\\x1b]0;title\\x07 the answer \\u202e is" in text
     assert not set(text) & {"\x1b", "\x07", "\u202e", "\r"}
+
+
+def test_showing_an_artifact_sends_no_control_characters_either(results: Path) -> None:
+    text = show(results / EXPLORE / "samples/1-of-1.parquet", 2, None)
+    assert "\\x1b[2J" in text and "\x1b" not in text
 
 
 def test_no_more_is_shown_than_asked_for(results: Path) -> None:
