@@ -47,6 +47,8 @@ SLOW = (
     "unit/tasks/test_splits.py::test_real_splits",
     "unit/tasks/test_wheels.py",
     "unit/tools/test_archive.py",
+    "unit/tools/test_browse.py",
+    "unit/tools/test_compare.py",
     "unit/tools/test_grade.py",
     "unit/tools/test_plan.py",
     "unit/tracking",

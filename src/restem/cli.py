@@ -161,7 +161,7 @@ def new(name: str, output: Path | None, **choices: Any) -> None:
 @click.option("--rows", default=5, type=click.IntRange(1), help="Rows of a table to show.")
 @click.option("--problem", help="Show all rows of one problem.")
 def show(path: Path, rows: int, problem: str | None) -> None:
-    """Print an artifact: its content, a completion with its verdict, and its provenance."""
+    """Print an artifact: its content, some rows in full, and its provenance."""
     from restem.tools.show import show as text
 
     click.echo(text(path, rows, problem))
@@ -182,12 +182,17 @@ def plan(targets: tuple[str, ...], configfile: Path | None) -> None:
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--output", type=FILE, required=True, help="The archive, a .tar.gz.")
 def archive(results: Path, output: Path) -> None:
-    """Bundle the estimates of a study (results/<study>), so that figures rebuild anywhere."""
+    """Keep what a study (results/<study>) found: to compare it, share it, plot its figures again.
+
+    Estimates, results by problem, recipes, costs, tables, figures; neither completions nor weights.
+    """
     from restem.artifacts.digests import file_digest
     from restem.tools.archive import archive as pack
 
-    digests = pack(results, output)
+    digests, missing = pack(results, output)
     click.echo(f"{output}: {len(digests)} files, sha256 {file_digest(output)}")
+    if missing:
+        click.echo(missing)
 
 
 @cli.command()

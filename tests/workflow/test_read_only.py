@@ -18,6 +18,8 @@ LOOKING: dict[str, list[str]] = {
     "snakemake -n on SLURM": ["snakemake", "-n", "--profile", "slurm", *STUDY],
     "restem plan": ["restem", "plan", *STUDY],
     "restem show": ["restem", "show", POLICY],
+    "restem browse": ["restem", "browse", "results/tiny", "--decoding", "greedy"],
+    "restem compare": ["restem", "compare", "results/tiny", "results/tiny"],
     "restem forecast": ["restem", "forecast", "--parameters", "T=1e5", *STUDY],
     "restem prune": ["restem", "prune", *STUDY],
 }

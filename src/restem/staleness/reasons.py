@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from restem.artifacts.digests import code_digests, flatten
 from restem.stages.declaration import Stage
 
 NO_SEAL = "it has no readable seal"
+_SHOWN: Final = 60  # characters of a value
 
 
 def changes(
@@ -35,11 +36,28 @@ def changes(
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield every key of the settings that differs, and how."""
+    for key, before, after in differing_keys(old, new):
+        yield key, f"{before} -> {after}"
+
+
+def differing_keys(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield every key of the settings that differs, and both values as JSON.
+
+    Of long values only the part in which they begin to differ.
+    """
     old, new = flatten(old), flatten(new)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            before, after = (json.dumps(values.get(key, "default"))[:60] for values in (old, new))
-            yield key, f"{before} -> {after}"
+    keys = sorted(old.keys() | new.keys())
+    inner = {key.rpartition(".")[0] for key in keys}  # one side may have nothing in it
+    for key in keys:
+        if key not in inner and old.get(key) != new.get(key):
+            values = [json.dumps(values.get(key, "default")) for values in (old, new)]
+            pairs = enumerate(zip(*values, strict=False))
+            common = next((i for i, (a, b) in pairs if a != b), min(map(len, values)))
+            start = common - _SHOWN // 3 if common > _SHOWN // 2 else 0
+            before, after = (f"{'…' * bool(start)}{v[start : start + _SHOWN]}" for v in values)
+            yield key, before, after
 
 
 def _changed_modules(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:

@@ -13,8 +13,12 @@ ADDRESS = ("model", "variant", "seed", "iteration")
 
 def all_rows(aliases: Aliases, metrics: Sequence[Path]) -> list[dict[str, Any]]:
     """Read the results of every policy, repeated under each name that the study gives it."""
-    rows = [row for path in metrics for row in read_rows(path, "metrics")]
-    return rows + [
+    return repeat(aliases, [row for path in metrics for row in read_rows(path, "metrics")])
+
+
+def repeat(aliases: Aliases, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of every policy, repeated under each name that the study gives it."""
+    return [*rows] + [
         row | {name: other[name] for name in ADDRESS}
         for owner, other in aliases
         for row in rows

@@ -1,8 +1,10 @@
-"""Bundle what figures are made from, so that a laptop can plot them without running the study.
+"""Bundle what a study found, to keep it, to share it and to compare it with other results.
 
 An archive is a .tar.gz with a study's tables of estimates, claims and costs, its pages and figures,
-and a manifest: sha256 digests of the files, and the settings of every figure. Equal contents give
-equal bytes, because entries are sorted and have fixed times, owners and modes.
+its results by problem with all recipes (`restem.tools.study_results`), and a manifest: sha256
+digests of the files, and the settings of every figure. Completions and weights are not in it, so
+its size grows with policies and problems alone. Equal contents give equal bytes, because entries
+are sorted and have fixed times, owners and modes.
 """
 
 import gzip
@@ -10,6 +12,7 @@ import hashlib
 import io
 import json
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +21,7 @@ from typing import Any, Final
 from restem.artifacts.files import write_bytes
 from restem.artifacts.seals import read_seal
 from restem.errors import RestemError
+from restem.tools.study_results import SAVED, StudyResults, read_study
 
 MANIFEST: Final = "manifest.json"
 TABLES: Final = ("summary", "lifts", "breakdown", "claims", "ledger", "overlap", "false_positives")
@@ -30,10 +34,11 @@ FILES: Final = (
 FORMATS: Final = (".pdf", ".svg", ".png")
 
 
-def archive(results: Path, output: Path) -> dict[str, str]:
-    """Write the archive of a study; return the digests of its files.
+def archive(results: Path, output: Path) -> tuple[dict[str, str], str | None]:
+    """Write the archive of a study; return the digests of its files, and what cannot be in it.
 
-    results: the study's folder. Raises RestemError if it has no estimates.
+    results: the study's folder. Results by problem are left out where they are not those that the
+    estimates were made from. Raises RestemError if there are no estimates.
     """
     paths = [results / name for name in FILES if (results / name).is_file()]
     paths += sorted(path for path in results.glob("figures/*") if path.suffix in FORMATS)
@@ -42,11 +47,22 @@ def archive(results: Path, output: Path) -> dict[str, str]:
         raise RestemError(
             "there are no estimates to archive", str(results), "run the study first: snakemake all"
         )
+    missing = None
+    try:
+        files |= _saved(read_study(results))
+    except RestemError as problem:
+        missing = f"no results by problem, so restem compare cannot read it: {problem.what}"
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = {"study": results.name, "files": digests, "figures": list(_figures(results))}
     files[MANIFEST] = (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
     write_bytes(output, _packed(files))
-    return digests
+    return digests, missing
+
+
+def _saved(study: StudyResults) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory(prefix="restem-") as folder:
+        study.save(Path(folder))
+        return {name: Path(folder, name).read_bytes() for name in SAVED}
 
 
 def unpack(bundle: Path, output: Path) -> dict[str, Any]:

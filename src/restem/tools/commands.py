@@ -1,5 +1,6 @@
 """The commands that keep results and follow runs, and those of the site's settings."""
 
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -74,6 +75,52 @@ def status(targets: tuple[str, ...], configfile: Path | None, as_json: bool) -> 
     click.echo(json.dumps(found.as_json(), indent=2) if as_json else in_words(found))
 
 
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("--output", type=FILE, help="Also write it: .md for Markdown, .html for a page.")
+def compare(first: str, second: str, output: Path | None) -> None:
+    """Compare two studies: their recipes, the estimates (second minus first) and the costs.
+
+    Each is a folder results/<study> or an archive of one. A selection of policies may follow:
+    results/demo:rest-em, results/demo:S/rest-em/last.
+    """
+    from restem.pages.document import save, terminal
+    from restem.tools.compare import compare as document_of
+
+    if output and output.suffix not in (".md", ".html"):
+        raise click.BadParameter("name a file that ends in .md or .html", param_hint="--output")
+    document = document_of(first, second)
+    if output:
+        save(document, output)
+    click.echo(terminal(document))
+
+
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--policy", help="Who sampled: S/rest-em/seed-0/iter-1, or a part of it.")
+@click.option("--task", help="Task of the problems.")
+@click.option("--split", help="Split of the problems.")
+@click.option("--decoding", help="Decoding.")
+@click.option("--problem", help="Id of a problem.")
+@click.option("--verdict", help="Verdict: correct, incorrect ...")
+@click.option("--trained", help="A policy whose selection read them.")
+@click.option("--decision", help="Whether it was kept as an example, or why not.")
+@click.option("--search", help="A text in the completion, in any case of letters.")
+@click.option("--limit", default=20, type=click.IntRange(1), show_default=True, help="How many.")
+def browse(study: Path, limit: int, **filters: str | None) -> None:
+    """Look at completions with their problem, verdict, and why each was kept or dropped.
+
+    Without options, list what can be chosen, with counts.
+    """
+    from restem.tools.browse import browse as texts
+    from restem.tools.completions import Filters
+
+    shown = texts(study, Filters(**filters), limit)
+    first = next(shown)  # an error is raised before there is a pager
+    click.echo_via_pager(chain([first], shown))
+
+
 @click.group()
 def site() -> None:
     """Write and check the settings of a site: accounts, partitions, limits, shared folders."""
@@ -112,4 +159,4 @@ def follow(results: Path, settings: str, until: int | None) -> None:
     send(results, from_argument(settings), until)
 
 
-COMMANDS = (follow, prune, pin_artifact, unpin_artifact, adopt, status, site)
+COMMANDS = (prune, pin_artifact, unpin_artifact, adopt, status, compare, browse, follow, site)

@@ -16,6 +16,7 @@ from restem.artifacts.seals import read_seal, seals
 from restem.config.load import read_yaml
 from restem.errors import RestemError
 from restem.tools.dry_run import PlannedJob, dry_run
+from restem.tools.replaced import replaced
 
 NOT_MADE = "not made yet"
 UPSTREAM = "something upstream is stale"
@@ -49,7 +50,7 @@ def plan(targets: Sequence[str], configfile: Path | None) -> str:
     planned, warnings = dry_run(arguments)
     jobs = [_explain(job) for job in planned]
     lines = _summary(jobs, _median_runtimes(Path("results"))) if jobs else ["Nothing to be done."]
-    return "\n".join([*lines, *warnings])
+    return "\n".join([*lines, *replaced(planned), *warnings])
 
 
 def _explain(job: PlannedJob) -> StaleJob:

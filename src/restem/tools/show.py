@@ -11,7 +11,9 @@ from restem.artifacts.files import artifact_digest, read_json
 from restem.artifacts.pins import is_pinned
 from restem.artifacts.seals import HIDDEN, read_seal, state_path
 from restem.artifacts.tables import read_provenance, read_rows
+from restem.pages.document import visible
 from restem.policies.manifest import PolicyManifest, read_policy
+from restem.tools.rows import row_lines
 
 WIDTH = 100
 
@@ -19,10 +21,10 @@ WIDTH = 100
 def show(path: Path, rows: int, problem: str | None) -> str:
     """Return an artifact as text, with some of its rows; problem: the id whose rows are shown."""
     if path.suffix == ".parquet":
-        return "\n".join(_table(path, rows, problem))
+        return visible("\n".join(_table(path, rows, problem)))
     if path.name == "policy.json":
-        return "\n".join(_policy(path))
-    return path.read_text()
+        return visible("\n".join(_policy(path)))
+    return visible(path.read_text())
 
 
 def _table(path: Path, count: int, problem: str | None) -> Iterable[str]:
@@ -41,34 +43,11 @@ def _table(path: Path, count: int, problem: str | None) -> Iterable[str]:
         rows = [row for row in rows if row.get(id_column) == problem]
         count = len(rows)
         yield f"{count} rows of problem {problem}"
-    verdicts = _verdicts(path, kind)
     for row in rows[:count]:
         yield ""
-        yield from _row({**row, **verdicts.get((row.get("problem_id"), row.get("draw")), {})})
+        yield from row_lines(row)
     yield ""
     yield from _origin(path, provenance)
-
-
-def _verdicts(path: Path, kind: str) -> dict[Any, dict[str, Any]]:
-    """Return the verdicts on a table of samples, by problem and draw, if there are any."""
-    rewards = path.parent.parent / "rewards" / path.name
-    if kind != "samples" or not rewards.is_file():
-        return {}
-    columns = ("verdict", "extracted", "layer")
-    return {
-        (row["problem_id"], row["draw"]): {name: row[name] for name in columns}
-        for row in read_rows(rewards, "rewards")
-    }
-
-
-def _row(row: Mapping[str, Any]) -> Iterable[str]:
-    """Yield the short cells of a row in one line, then each long text in an indented block."""
-    short = {k: v for k, v in row.items() if not (isinstance(v, str) and len(v) > 40)}
-    yield "  ".join(f"{k}={v}" for k, v in short.items() if v is not None and v != [])
-    for name, text in row.items():
-        if name not in short:
-            yield f"  {name}:"
-            yield "\n".join(f"    | {line}" for line in text.splitlines())
 
 
 def _policy(path: Path) -> Iterable[str]:
