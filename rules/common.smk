@@ -186,8 +186,7 @@ apply_patches(DRYRUN)
 
 def begin_run():
     """Keep warm processes for jobs on this machine; let MLflow see trainings while they run."""
-    if not invocation.is_remote() and not CONTAINED:
-        warm.start()
+    warm.start(not invocation.is_remote() and not CONTAINED)
     if follow.is_wanted(STUDY.tracking):
         settings = as_argument(slices.tracking(GRAPH, None))
         follow.start(Path("results") / STUDY.study, settings)
