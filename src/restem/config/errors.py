@@ -124,7 +124,8 @@ def _unknown_key(key: str, blocks: Sequence[type[BaseModel]]) -> str:
     """Say what an unknown key is called now, or which known key is the most similar."""
     for block in blocks:
         if new_name := RENAMED.get(block.__name__, {}).get(key):
-            return f"this key is now called {new_name!r}"
+            meaning = block.model_fields[new_name].description or ""
+            return f"this key is now called {new_name!r}: {meaning[:1].lower()}{meaning[1:]}"
     return "unknown key" + nearest(key, [name for block in blocks for name in block.model_fields])
 
 

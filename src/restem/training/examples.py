@@ -147,8 +147,8 @@ def _wholes(
 ) -> list[list[int]]:
     """Return the tokens of each prompt with its target, as a policy that goes on writes them.
 
-    Tokenizers in the manner of GPT-2 write the empty line before the next question as two tokens,
-    but as one at the end of a text. A policy that learns the one never gets to the next question.
+    GPT-2-style tokenizers write the empty line before the next question as two tokens, but as one
+    at the end of a text. A policy that learns the one never gets to the next question.
     """
     texts = [start + example.target for start, example in zip(starts, examples, strict=True)]
     wholes = encode(tokenizer, texts, chat)
