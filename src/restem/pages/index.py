@@ -1,160 +1,236 @@
-"""The page of a study: figures, claims, costs and links, as plain HTML without scripts."""
+"""The page of a study: one HTML file that needs no server, no script and no other file.
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+It can be sent by mail. Its size is bounded: texts are shortened, tables cut and figures beyond
+`MOST_FIGURE_BYTES` named only, so that the whole stays below `LARGEST`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from restem.pages.ledger import HEADERS, SCOPES, cells_of_scope
+from restem.errors import RestemError
+from restem.figures import series
+from restem.pages import changes, estimates, records
+from restem.pages.elements import (
+    Cell,
+    details,
+    image,
+    interval,
+    paragraphs,
+    percent,
+    section,
+    table,
+    text,
+)
+from restem.pages.table import build
+from restem.statistics.evaluation import BASE
 
-_STYLE: Final = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-  color: #222; background: #fff; }
-nav a { margin-right: 1rem; }
-figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption { color: #555; font-size: .9rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; }
-th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #ddd; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.supported::before { content: "\\2713  "; } .contradicted::before { content: "\\2717  "; }
-.inconclusive::before { content: "?  "; } .untested::before { content: "\\2013  "; }
-.note { background: #fff6d6; padding: .5rem 1rem; }
-"""
+Row = Mapping[str, Any]
+LARGEST: Final = 12_000_000  # bytes of the page
+MOST_FIGURE_BYTES: Final = 6_000_000  # of the figures, before they are encoded
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure on the page; path: of the SVG, relative to the page."""
+    """A figure, the estimates that it is plotted from, and its SVG."""
 
     name: str
     title: str
     caption: str
-    path: str
-
-
-def html(
-    study: str,
-    description: str,
-    label: str,
-    figures: Sequence[Figure],
-    claims: Mapping[str, Mapping[str, Any]],
-    findings: Sequence[Mapping[str, Any]],
-    ledger: Sequence[Mapping[str, Any]],
-    methods: str,
-    sharing: Mapping[str, Mapping[str, int]],
-    more: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> str:
-    """Write the whole page.
-
-    label: what the models are; methods: the table of methods in Markdown; sharing: by kind of work,
-    the number of runs with and without sharing; more: further files to link to; notes: what else
-    is known of the models.
-    """
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(study)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
-        f"<h1>{escape(study)}</h1>\n<p>{escape(description)}</p>",
-        f'<p class="note">Models: {escape(label)}.</p>',
-        *(f'<p class="note">{escape(note)}</p>' for note in notes),
-        '<nav><a href="#claims">Claims</a><a href="#figures">Figures</a>'
-        '<a href="#methods">Methods</a><a href="#cost">Cost</a><a href="#files">Files</a></nav>',
-        '<h2 id="claims">Claims</h2>',
-        _claims(claims, findings),
-        '<h2 id="figures">Figures</h2>',
-        *map(_figure, figures),
-        '<h2 id="methods">Methods by property</h2>',
-        _markdown_table(methods),
-        '<h2 id="cost">What it cost</h2>',
-        _sharing(sharing),
-        *(_costs(scope, title, ledger) for scope, title in SCOPES.items()),
-        '<h2 id="files">Files</h2>',
-        _files(more),
-        "</body>\n</html>\n",
-    ]
-    return "\n".join(parts)
-
-
-def _figure(figure: Figure) -> str:
-    others = " ".join(
-        f'<a href="{escape(figure.path.removesuffix("svg") + kind)}">{kind.upper()}</a>'
-        for kind in ("svg", "pdf", "png")
-    )
-    return (
-        f'<figure id="{escape(figure.name)}"><h3>{escape(figure.name)}: {escape(figure.title)}</h3>'
-        f'<img src="{escape(figure.path)}" alt="{escape(figure.title)}">'
-        f"<figcaption>{escape(figure.caption)} {others}</figcaption></figure>"
-    )
-
-
-def _claims(claims: Mapping[str, Mapping[str, Any]], findings: Sequence[Mapping[str, Any]]) -> str:
-    rows = []
-    for row in findings:
-        claim = claims[row["claim"]]
-        finding = str(row["reason"])
-        if row["estimate"] is not None:
-            finding = (
-                f"{row['contrast']}, k = {row['k']}: {100 * row['estimate']:+.1f} points "
-                f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}], n = {row['problems']}, "
-                f"seeds = {row['seeds']}"
-            )
-        says = f"{claim['says']} ({claim['where']})"
-        verdict = _Cell(row["verdict"], row["verdict"])
-        rows.append([_Cell(row["claim"]), verdict, _Cell(says), _Cell(finding)])
-    return _table(["claim", "verdict", "the paper says", "found"], rows)
-
-
-def _costs(scope: str, title: str, ledger: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        [_Cell(name), *(_Cell(amounts, "number") for amounts in costs)]
-        for name, *costs in cells_of_scope(ledger, scope)
-    ]
-    if not rows:
-        return ""
-    return f"<h3>{escape(title)}</h3>\n" + _table(["name", *HEADERS.values()], rows)
-
-
-def _sharing(sharing: Mapping[str, Mapping[str, int]]) -> str:
-    rows = [
-        [_Cell(name), *(_Cell(str(counts[key]), "number") for key in ("by itself", "shared"))]
-        for name, counts in sharing.items()
-    ]
-    return _table(["work", "every variant by itself", "done, shared"], rows)
-
-
-def _files(more: Sequence[str]) -> str:
-    links = ("summary.parquet", "lifts.parquet", "claims.parquet", "claims.md", "ledger.parquet")
-    items = "".join(
-        f'<li><a href="{name}">{name}</a></li>' for name in (*links, "ledger.md", *more)
-    )
-    return f"<ul>{items}</ul>"
+    rows: Sequence[Row]
+    svg: bytes
 
 
 @dataclass(frozen=True)
-class _Cell:
-    text: str
-    kind: str = ""
+class Content:
+    """Everything that a page shows.
+
+    facts: what was asked, by heading. main: by trained task, its main method. claims: by id.
+    splits: (task, split, number of problems). methods: the table of methods in Markdown. origin:
+    how the study can be made again, see `restem.deployment.origin`.
+    """
+
+    study: str
+    description: str
+    label: str
+    train_task: str
+    references: Sequence[str]
+    confidence: float
+    facts: Sequence[tuple[str, Sequence[str]]]
+    main: Mapping[str, str]
+    summary: Sequence[Row]
+    lifts: Sequence[Row]
+    ledger: Sequence[Row]
+    overlap: Sequence[Row]
+    splits: Sequence[tuple[str, str, int]]
+    figures: Sequence[Figure] = ()
+    compared: Sequence[Row] = ()
+    changes: Sequence[Row] = ()
+    claims: Mapping[str, Row] = field(default_factory=dict)
+    findings: Sequence[Row] = ()
+    sharing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    methods: str = ""
+    notes: Sequence[str] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _table(headers: Iterable[str], rows: Iterable[Iterable[_Cell]]) -> str:
-    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f'<td class="{cell.kind}">{escape(cell.text)}</td>' if cell.kind
-            else f"<td>{escape(cell.text)}</td>"
-            for cell in row
-        )
-        + "</tr>"
-        for row in rows
-    )  # fmt: skip
-    return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
+def html(content: Content) -> str:
+    """Write the whole page."""
+    figures = _figures(content)
+    sections = {
+        "asked": ("What was asked", _asked(content)),
+        "result": ("Main result", _headlines(content) + (figures[0] if figures else "")),
+        "table": ("Results", _results(content)),
+        "changes": ("Problems that changed", _changes(content)),
+        "claims": ("Claims of the paper", records.claims(content.claims, content.findings)),
+        "figures": ("More figures", "\n".join(figures[1:])),
+        "costs": ("Costs", records.costs(content.ledger, content.sharing)),
+        "data": ("Data", records.data(content.splits, content.overlap)),
+        "again": ("How to make it again", records.origin(content.origin, content.study)),
+    }
+    if content.methods:
+        methods = details("Methods by property", records.markdown_table(content.methods))
+        sections["asked"] = (sections["asked"][0], sections["asked"][1] + methods)
+    shown = {name: part for name, part in sections.items() if part[1]}
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in shown.items())
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{text(content.study)} – restem</title>\n<style>{_style()}</style>\n</head>",
+            f"<body>\n<header><h1>{text(content.study)}</h1>",
+            paragraphs(content.description, kind="lead"),
+            f'<p class="label">Models: {text(content.label)}</p>\n</header>',
+            f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>',
+            *(section(name, title, part) for name, (title, part) in shown.items()),
+            "</main>\n</body>\n</html>\n",
+        ]
+    )
 
 
-def _markdown_table(text: str) -> str:
-    """Convert the table in a Markdown text to HTML."""
-    lines = [line.strip("| \n").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    if len(lines) < 3:
+def _style() -> str:
+    return Path(__file__).with_name("style.css").read_text().strip()
+
+
+def _asked(content: Content) -> str:
+    parts = []
+    for heading, lines in content.facts:
+        items = "".join(f"<li>{text(line, 400)}</li>" for line in lines[:_FACTS])
+        rest = "".join(f"<li>{text(line, 400)}</li>" for line in lines[_FACTS : 20 * _FACTS])
+        more = details(f"{len(lines) - _FACTS} more", f"<ul>{rest}</ul>") if rest else ""
+        parts.append(f"<div><dt>{text(heading)}</dt><dd><ul>{items}</ul>{more}</dd></div>")
+    return paragraphs(*content.notes, kind="note") + f'<dl class="facts">{"".join(parts)}</dl>'
+
+
+_FACTS: Final = 8  # of one kind are in sight
+
+
+def _headlines(content: Content) -> str:
+    """Say in a sentence for each task and model what its main method reached."""
+    said = []
+    for task, variant in content.main.items():
+        rows = [row for row in series.over_seeds(content.summary) if _is_test(row, task)]
+        for model in series.names(rows, "model"):
+            own = [row for row in rows if (row["model"], row["variant"]) == (model, variant)]
+            if sentence := _headline(content, own):
+                said.append(sentence)
+    shown, rest = said[:6], said[6:200]
+    more = details(f"{len(rest)} more", f"<ul>{''.join(rest)}</ul>") if rest else ""
+    return f'<ul class="headlines">{"".join(shown)}</ul>{more}' if said else ""
+
+
+def _is_test(row: Row, task: str) -> bool:
+    return (row["task"], row["split"]) == (task, "test") and row["quantity"] in _HEADLINES
+
+
+_HEADLINES: Final = ("accuracy", "pass@1")
+
+
+def _headline(content: Content, rows: Sequence[Row]) -> str:
+    """Write the last estimate of a method, greedy if there is one, and its lift over the base."""
+    estimated = [row for row in rows if row["estimate"] is not None]
+    if not estimated:
         return ""
-    return _table(lines[0], ([_Cell(cell) for cell in line] for line in lines[2:]))
+    last = max(estimated, key=lambda row: (row["quantity"] == "accuracy", row["iteration"]))
+    same = ("task", "split", "model", "variant", "iteration", "decoding", "quantity")
+    lifts = [
+        row
+        for row in content.lifts
+        if row["reference"] == BASE and all(row[name] == last[name] for name in same)
+    ]
+    gained = ""
+    if lifts and lifts[0]["estimate"] is not None:
+        [lift, *_] = lifts
+        gained = (
+            f": <b>{percent(lift['estimate'], signed=True)} points</b> over the base model "
+            f"{interval(lift['low'], lift['high'], signed=True)}"
+        )
+    name = f"{last['variant']}, iteration {last['iteration']}"
+    return (
+        f"<li>{text(name)} solves <b>{percent(last['estimate'])} %</b> "
+        f"{interval(last['low'], last['high'])} of {last['problems']:,} test problems of "
+        f"{text(last['task'])} ({text(last['model'])}, {text(last['decoding'])})"
+        f"{gained}.</li>"
+    )
+
+
+def _figures(content: Content) -> list[str]:
+    room, parts = MOST_FIGURE_BYTES, []
+    for place, figure in enumerate(content.figures):
+        alternative = estimates.in_words(figure.rows, figure.title)
+        room -= len(figure.svg)
+        shown = image(figure.svg, alternative) if room >= 0 else paragraphs(
+            f"The page has no room for this figure: see figures/{figure.name}.svg."
+        )  # fmt: skip
+        values = estimates.values(figure.rows, figure.title, content.confidence)
+        kind = "main" if place == 0 else "more"
+        beside = values if place == 0 else details("Values", values)
+        heading = "" if place == 0 else f"<h3>{text(figure.name)}: {text(figure.title)}</h3>"
+        caption = f"<figcaption>{text(figure.caption)}</figcaption>" if figure.caption else ""
+        parts.append(
+            f'{heading}<div class="{kind}"><figure id="figure-{text(figure.name)}">{shown}'
+            f"{caption}</figure>{beside}</div>"
+        )
+    return parts
+
+
+def _results(content: Content) -> str:
+    try:
+        results = build(
+            content.summary,
+            content.lifts,
+            content.label,
+            train_task=content.train_task,
+            references=content.references,
+            confidence=content.confidence,
+        )
+    except RestemError:
+        return ""  # nothing was tested on the task that was trained on
+    names = {0, 1, len(results.headers) - 1}
+    rows = [
+        [Cell(cell, "" if place in names else "number") for place, cell in enumerate(row)]
+        for row in results.rows
+    ]
+    return table(results.title, results.headers, rows, heads=3) + paragraphs(
+        results.caption, kind="quiet"
+    )
+
+
+def _changes(content: Content) -> str:
+    if not content.compared:
+        return ""
+    intro = (
+        "Base model and last policy of each task's main method, which is its first variant that is "
+        "no reference, on the test problems of its first seed. Shown of each kind are the first "
+        "problems in the order of the SHA-256 digests of their ids; nobody has chosen them. "
+        "changes.parquet lists all."
+    )
+    names = ("task", "model", "variant", "seed", "iteration", "decoding")
+    parts = [
+        changes.comparison(
+            pair, [row for row in content.changes if all(row[n] == pair[n] for n in names)]
+        )
+        for pair in content.compared
+    ]
+    return "\n".join([paragraphs(intro, kind="quiet"), *parts])
