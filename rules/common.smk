@@ -120,9 +120,10 @@ def origin_of_study(wildcards):
     """Return as JSON how the study is made again; a record, on which nothing depends."""
     samples = load_stage("samples")
     bases = [draws for draws in GRAPH.evaluations() if draws.policy.variant == BASE]
-    families = {load_stage(name).lock for name in stage_names()}
+    run = [name for name in stage_names() if name != "recheck" or RECHECKED]
+    families = {load_stage(name).lock for name in run}
     families |= {samples.family(GRAPH.samples_settings(draws)) for draws in bases}
-    code = digest_of_code(tuple(f"restem.stages.{name}" for name in stage_names()))
+    code = digest_of_code(tuple(f"restem.stages.{name}" for name in run))
     locks = {family: digest_of_lock(family) for family in sorted(families)}
     return as_argument(origin(workflow, code, locks))
 

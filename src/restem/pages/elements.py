@@ -53,9 +53,9 @@ def _visible(letter: str) -> str:
     return f'<span class="code">U+{ord(letter):04X}</span>'
 
 
-def passage(content: object, longest: int = LONGEST) -> str:
+def passage(content: str, longest: int = LONGEST) -> str:
     """Show a text of somebody else as it is, line by line, in a direction of its own."""
-    return f'<pre dir="auto">{text(content, longest)}</pre>'
+    return f'<pre dir="auto">{text(content.strip(), longest)}</pre>'
 
 
 def paragraphs(*contents: str, kind: str = "") -> str:
@@ -131,11 +131,11 @@ def number(content: str) -> Cell:
     return Cell(content, "number")
 
 
-def image(svg: bytes, alternative: str) -> str:
+def image(svg: bytes, title: str, alternative: str) -> str:
     """Show an SVG that is a part of the page; alternative: what it says, in words and numbers."""
     content = base64.b64encode(svg).decode()
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="figure">'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{text(title, 200)}">'
         f'<img src="data:image/svg+xml;base64,{content}" alt="{text(alternative, 1200)}"></div>'
     )
 

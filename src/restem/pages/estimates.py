@@ -37,13 +37,17 @@ def values(rows: Sequence[series.Row], title: str, confidence: float) -> str:
     caption = f"{title}, %, with {100 * confidence:g} % intervals" + (f" ({same})" if same else "")
     cells = [
         [
-            *(Cell(str(row[name] if row[name] is not None else "–")) for name in shown),
+            *(_cell(name, row[name]) for name in shown),
             number(percent(row["estimate"])),
             number(_interval(row)),
         ]
         for row in _ordered(rows)
     ]
     return table(caption, [*shown, "estimate", "interval"], cells, heads=len(shown))
+
+
+def _cell(column: str, value: Any) -> Cell:
+    return Cell("–" if value is None else str(value), "number" if column == "iteration" else "")
 
 
 def _is_column(rows: Sequence[series.Row], name: str) -> bool:

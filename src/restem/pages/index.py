@@ -29,6 +29,9 @@ from restem.statistics.evaluation import BASE
 Row = Mapping[str, Any]
 LARGEST: Final = 12_000_000  # bytes of the page
 MOST_FIGURE_BYTES: Final = 6_000_000  # of the figures, before they are encoded
+_IN_SIGHT: Final = 4  # facts that are not folded away
+_LINES: Final = 6  # of a list that are in sight
+_MOST_LINES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def html(content: Content) -> str:
         "table": ("Results", _results(content)),
         "changes": ("Problems that changed", _changes(content)),
         "claims": ("Claims of the paper", records.claims(content.claims, content.findings)),
-        "figures": ("More figures", "\n".join(figures[1:])),
+        "figures": ("More figures", _grid(figures[1:])),
         "costs": ("Costs", records.costs(content.ledger, content.sharing)),
         "data": ("Data", records.data(content.splits, content.overlap)),
         "again": ("How to make it again", records.origin(content.origin, content.study)),
@@ -114,64 +117,76 @@ def _style() -> str:
 
 
 def _asked(content: Content) -> str:
-    parts = []
-    for heading, lines in content.facts:
-        items = "".join(f"<li>{text(line, 400)}</li>" for line in lines[:_FACTS])
-        rest = "".join(f"<li>{text(line, 400)}</li>" for line in lines[_FACTS : 20 * _FACTS])
-        more = details(f"{len(lines) - _FACTS} more", f"<ul>{rest}</ul>") if rest else ""
-        parts.append(f"<div><dt>{text(heading)}</dt><dd><ul>{items}</ul>{more}</dd></div>")
-    return paragraphs(*content.notes, kind="note") + f'<dl class="facts">{"".join(parts)}</dl>'
+    """Show what was asked; what few readers look for is folded away."""
+    blocks = [_fact(heading, lines) for heading, lines in content.facts]
+    first, rest = blocks[:_IN_SIGHT], blocks[_IN_SIGHT:]
+    folded = ", ".join(heading.lower() for heading, _ in content.facts[_IN_SIGHT:]).capitalize()
+    return "\n".join(
+        [
+            paragraphs(*content.notes, kind="note"),
+            f'<dl class="facts">{"".join(first)}</dl>',
+            details(folded, f'<dl class="facts">{"".join(rest)}</dl>' if rest else ""),
+        ]
+    )
 
 
-_FACTS: Final = 8  # of one kind are in sight
+def _fact(heading: str, lines: Sequence[str]) -> str:
+    items = list(map(_named, lines[:_MOST_LINES]))
+    more = details(f"{len(items) - _LINES} more", f"<ul>{''.join(items[_LINES:])}</ul>")
+    more = more if len(items) > _LINES else ""
+    inside = f"<ul>{''.join(items[:_LINES])}</ul>{more}"
+    return f"<div><dt>{text(heading)}</dt><dd>{inside}</dd></div>"
+
+
+def _named(line: str) -> str:
+    """Write a line of which the part before a colon is a name."""
+    name, colon, rest = line.partition(": ")
+    start = f"<b>{text(name, 200)}</b>: " if colon else text(name, 200)
+    return f"<li>{start}{text(rest, 400)}</li>"
 
 
 def _headlines(content: Content) -> str:
-    """Say in a sentence for each task and model what its main method reached."""
+    """Say in a sentence for each task and model what its main method reached, transfer included."""
     said = []
     for task, variant in content.main.items():
-        rows = [row for row in series.over_seeds(content.summary) if _is_test(row, task)]
+        rows = [
+            row
+            for row in series.over_seeds(content.summary)
+            if (row["split"], row["variant"]) == ("test", variant)
+            and row["quantity"] in ("accuracy", "pass@1")
+            and row["estimate"] is not None
+        ]
         for model in series.names(rows, "model"):
-            own = [row for row in rows if (row["model"], row["variant"]) == (model, variant)]
-            if sentence := _headline(content, own):
-                said.append(sentence)
-    shown, rest = said[:6], said[6:200]
-    more = details(f"{len(rest)} more", f"<ul>{''.join(rest)}</ul>") if rest else ""
+            for on in series.names(rows, "task", task):
+                own = [row for row in rows if (row["model"], row["task"]) == (model, on)]
+                said += [_headline(content, own, task)] if own else []
+    shown, rest = said[:_LINES], said[_LINES:_MOST_LINES]
+    more = details(f"{len(rest)} more", f"<ul>{''.join(rest)}</ul>" if rest else "")
     return f'<ul class="headlines">{"".join(shown)}</ul>{more}' if said else ""
 
 
-def _is_test(row: Row, task: str) -> bool:
-    return (row["task"], row["split"]) == (task, "test") and row["quantity"] in _HEADLINES
-
-
-_HEADLINES: Final = ("accuracy", "pass@1")
-
-
-def _headline(content: Content, rows: Sequence[Row]) -> str:
+def _headline(content: Content, rows: Sequence[Row], trained_on: str) -> str:
     """Write the last estimate of a method, greedy if there is one, and its lift over the base."""
-    estimated = [row for row in rows if row["estimate"] is not None]
-    if not estimated:
-        return ""
-    last = max(estimated, key=lambda row: (row["quantity"] == "accuracy", row["iteration"]))
+    last = max(rows, key=lambda row: (row["quantity"] == "accuracy", row["iteration"]))
     same = ("task", "split", "model", "variant", "iteration", "decoding", "quantity")
     lifts = [
         row
         for row in content.lifts
-        if row["reference"] == BASE and all(row[name] == last[name] for name in same)
+        if row["reference"] == BASE
+        and row["estimate"] is not None
+        and all(row[name] == last[name] for name in same)
     ]
-    gained = ""
-    if lifts and lifts[0]["estimate"] is not None:
-        [lift, *_] = lifts
-        gained = (
-            f": <b>{percent(lift['estimate'], signed=True)} points</b> over the base model "
-            f"{interval(lift['low'], lift['high'], signed=True)}"
-        )
-    name = f"{last['variant']}, iteration {last['iteration']}"
+    gained = "".join(
+        f"; <b>{percent(lift['estimate'], signed=True)} points</b> over the base model "
+        f"{interval(lift['low'], lift['high'], signed=True)}"
+        for lift in lifts[:1]
+    )
+    task = last["task"] if last["task"] == trained_on else f"{last['task']} (transfer)"
+    how = f"{last['model']}, iteration {last['iteration']}, {last['decoding']}; {content.label}"
     return (
-        f"<li>{text(name)} solves <b>{percent(last['estimate'])} %</b> "
+        f"<li><b>{text(last['variant'])}</b> solves <b>{percent(last['estimate'])} %</b> "
         f"{interval(last['low'], last['high'])} of {last['problems']:,} test problems of "
-        f"{text(last['task'])} ({text(last['model'])}, {text(last['decoding'])})"
-        f"{gained}.</li>"
+        f'{text(task)}{gained}. <span class="quiet">{text(how)}</span></li>'
     )
 
 
@@ -180,19 +195,24 @@ def _figures(content: Content) -> list[str]:
     for place, figure in enumerate(content.figures):
         alternative = estimates.in_words(figure.rows, figure.title)
         room -= len(figure.svg)
-        shown = image(figure.svg, alternative) if room >= 0 else paragraphs(
+        shown = image(figure.svg, figure.title, alternative) if room >= 0 else paragraphs(
             f"The page has no room for this figure: see figures/{figure.name}.svg."
         )  # fmt: skip
         values = estimates.values(figure.rows, figure.title, content.confidence)
         kind = "main" if place == 0 else "more"
         beside = values if place == 0 else details("Values", values)
-        heading = "" if place == 0 else f"<h3>{text(figure.name)}: {text(figure.title)}</h3>"
+        heading = "" if place == 0 else f"<h3>{text(figure.title)}</h3>"
         caption = f"<figcaption>{text(figure.caption)}</figcaption>" if figure.caption else ""
         parts.append(
-            f'{heading}<div class="{kind}"><figure id="figure-{text(figure.name)}">{shown}'
+            f'<div class="{kind}">{heading}<figure id="figure-{text(figure.name)}">{shown}'
             f"{caption}</figure>{beside}</div>"
         )
     return parts
+
+
+def _grid(figures: Sequence[str]) -> str:
+    joined = "\n".join(figures)
+    return f'<div class="grid">{joined}</div>' if figures else ""
 
 
 def _results(content: Content) -> str:

@@ -68,6 +68,8 @@ def costs(ledger: Sequence[Row], sharing: Mapping[str, Mapping[str, int]]) -> st
         rows: list[Cells] = [
             [name, *map(number, amounts)] for name, *amounts in cells_of_scope(ledger, scope)
         ]
+        if len(rows) < 2 and scope != "study":
+            continue  # the sum of nothing
         shown = table(title, ["name", *HEADERS.values()], rows)
         parts.append(shown if scope == "study" else details(title.partition(":")[0], shown))
     shared: list[Cells] = [
@@ -75,7 +77,12 @@ def costs(ledger: Sequence[Row], sharing: Mapping[str, Mapping[str, int]]) -> st
         for name, counts in sharing.items()
     ]
     headers = ["work", "every variant by itself", "done, shared"]
-    return "\n".join([*parts, details("What was shared", table("Runs", headers, shared))])
+    about = (
+        "FLOPs: of matrix products, attention included. Alone: what a name would cost by itself. "
+        "Shared: its part, where what several names use is divided among them."
+    )
+    runs = details("What was shared", table("Runs", headers, shared))
+    return "\n".join([*parts, runs, paragraphs(about, kind="quiet")])
 
 
 def data(splits: Sequence[tuple[str, str, int]], overlap: Sequence[Row]) -> str:
@@ -111,8 +118,8 @@ def origin(stated: Mapping[str, Any], study: str) -> str:
     return "\n".join(
         [
             passage(stated["command"]),
-            table("What it was made with: commit, and SHA-256 digests that ignore comments",
-                  ["of", "is"], code),
+            table("What it was made with; SHA-256 digests do not count comments",
+                  ["of", "commit or digest"], code),
             paragraphs(
                 f"results/{study} holds what this page is made from: table.md, table.csv, "
                 "figures/ (PDF, SVG, PNG) and every table of estimates. Each artifact has a seal "

@@ -71,7 +71,7 @@ def run(
     claims: InputFiles = (),
     methods: InputFiles = (),
     *,
-    origin: Annotated[str, Resource()] = "",
+    origin: Annotated[str, Resource] = "",
     output: OutputFile,
 ) -> None:
     """Write the page of a study."""

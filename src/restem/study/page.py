@@ -50,7 +50,7 @@ def _figure(name: str, stated: Figure, experiment: Experiment | None) -> PageFig
         kept["decoding"] = decodings
     if stated.table == "breakdown" and (kind := named.get("KIND") or named.get("kind")):
         kept["kind"] = [kind]
-    title = experiment.title if experiment else name.replace("_", " ").capitalize()
+    title = f"{name}: {experiment.title}" if experiment else name.replace("_", " ").capitalize()
     caption = experiment.caption if experiment else ""
     return PageFigure(name, title, caption, stated.table, kept, needs.quantity(stated.options))
 
