@@ -17,6 +17,9 @@ pathvars:
     draws=constrained(DRAWS),
 
 
+report: "rules/captions/study.rst"
+
+
 # Used with --software-deployment-method apptainer; the code itself comes from the checkout.
 container: image_of_family("data")
 

@@ -28,6 +28,7 @@ from restem.study import slices
 from restem.study.addresses import BASE, Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.loading import study_to_run
+from restem.study.page import figures_of_page
 from restem.study.urgency import Urgency
 
 with fail_readably():
@@ -46,6 +47,10 @@ with fail_readably():
     GRAPH = StudyGraph(STUDY, PUBLISHED, PINNED)
     URGENCY = Urgency(GRAPH)
     RECHECKED = slices.rechecked(GRAPH)
+
+# What captions of `snakemake --report` read; the study itself has been loaded.
+config.update(study=STUDY.study, description=STUDY.description, label=GRAPH.label)
+config.update(main_figure="".join(f"{f.name}.png" for f in figures_of_page(GRAPH)[:1]))
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"
 

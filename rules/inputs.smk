@@ -8,7 +8,6 @@ from restem.errors import RestemError
 from restem.policies.sources import load_source
 from restem.tasks.registry import load_task
 from restem.study.comparisons import comparisons
-from restem.study.page import figures_of_page
 from restem.study.sharing import any_problems_left, parts, policies_of
 from restem.tasks.splits import input_files
 
