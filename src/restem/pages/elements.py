@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 LONGEST: Final = 2_000  # characters of one text; of a longer one, beginning and end are shown
 MOST_ROWS: Final = 200  # of one table
-_JOINERS: Final = "\u200c\u200d"  # between letters of Persian, and in emoji
+_KEPT: Final = "\n\t\u200c\u200d"  # white space; joiners of Persian letters and of emoji
 _HIDDEN: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # categories that show nothing
 
 
@@ -30,27 +30,38 @@ Row: TypeAlias = Sequence[Cell | str]
 
 def text(content: object, longest: int = LONGEST) -> str:
     """Escape a text, shorten it in the middle, and make visible what a reader would not see."""
-    shown = str(content)
-    if len(shown) <= longest:
-        return _escaped(shown)
+    head, left_out, tail = _shortened(str(content), longest)
+    gap = f'<span class="gap"> […&nbsp;{left_out:,} characters left out&nbsp;…] </span>'
+    return f"{_escaped(head)}{gap if left_out else ''}{_escaped(tail)}"
+
+
+def plain(content: object, longest: int = LONGEST) -> str:
+    """Write a text as the value of an attribute or as a title, where no element may stand."""
+    head, left_out, tail = _shortened(str(content), longest)
+    shown = f"{head}{' … ' if left_out else ''}{tail}"
+    return "".join(f"U+{ord(c):04X}" if _is_hidden(c) else c for c in escape(shown))
+
+
+def _shortened(content: str, longest: int) -> tuple[str, int, str]:
+    """Return the beginning of a text, how many characters are left out of it, and its end."""
+    if len(content) <= longest:
+        return content, 0, ""
     head, tail = longest * 2 // 3, longest // 3
-    left_out = f"{len(shown) - head - tail:,} characters left out"
-    return (
-        f'{_escaped(shown[:head])}<span class="gap"> […&nbsp;{left_out}&nbsp;…] </span>'
-        f"{_escaped(shown[-tail:])}"
-    )
+    return content[:head], len(content) - head - tail, content[-tail:]
 
 
 def _escaped(shown: str) -> str:
-    return "".join(map(_visible, escape(shown.replace("\r\n", "\n"))))
+    return "".join(
+        f'<span class="code">U+{ord(letter):04X}</span>' if _is_hidden(letter) else letter
+        for letter in escape(shown.replace("\r\n", "\n"))
+    )
 
 
-def _visible(letter: str) -> str:
-    if letter in "\n\t" or letter in _JOINERS or letter.isprintable() or letter == "\u00a0":
-        return letter
-    if unicodedata.category(letter) not in _HIDDEN:
-        return letter
-    return f'<span class="code">U+{ord(letter):04X}</span>'
+def _is_hidden(letter: str) -> bool:
+    """Tell whether a character shows nothing, or turns the text around it."""
+    if letter.isprintable() or letter in _KEPT:
+        return False
+    return unicodedata.category(letter) in _HIDDEN
 
 
 def passage(content: str, longest: int = LONGEST) -> str:
@@ -102,7 +113,7 @@ def table(caption: str, headers: Sequence[str], rows: Iterable[Row], heads: int 
     more = len(shown) - MOST_ROWS
     note = f"; {more:,} more rows are left out" if more > 0 else ""
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{text(caption, 200)}">'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{plain(caption, 200)}">'
         f"<table>\n<caption>{text(caption)}{note}</caption>\n<thead><tr>{titles}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
@@ -135,8 +146,8 @@ def image(svg: bytes, title: str, alternative: str) -> str:
     """Show an SVG that is a part of the page; alternative: what it says, in words and numbers."""
     content = base64.b64encode(svg).decode()
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{text(title, 200)}">'
-        f'<img src="data:image/svg+xml;base64,{content}" alt="{text(alternative, 1200)}"></div>'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{plain(title, 200)}">'
+        f'<img src="data:image/svg+xml;base64,{content}" alt="{plain(alternative, 1200)}"></div>'
     )
 
 

@@ -19,6 +19,7 @@ from restem.pages.elements import (
     interval,
     paragraphs,
     percent,
+    plain,
     section,
     table,
     text,
@@ -29,6 +30,8 @@ from restem.statistics.evaluation import BASE
 Row = Mapping[str, Any]
 LARGEST: Final = 12_000_000  # bytes of the page
 MOST_FIGURE_BYTES: Final = 6_000_000  # of the figures, before they are encoded
+# Whatever a completion holds, a browser runs no script on this page and fetches nothing for it.
+_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _IN_SIGHT: Final = 4  # facts that are not folded away
 _LINES: Final = 6  # of a list that are in sight
 _MOST_LINES: Final = 200
@@ -100,8 +103,10 @@ def html(content: Content) -> str:
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{text(content.study)} – restem</title>\n<style>{_style()}</style>\n</head>",
+            f"<title>{plain(content.study, 200)} – restem</title>",
+            f"<style>{_style()}</style>\n</head>",
             f"<body>\n<header><h1>{text(content.study)}</h1>",
             paragraphs(content.description, kind="lead"),
             f'<p class="label">Models: {text(content.label)}</p>\n</header>',
@@ -204,7 +209,7 @@ def _figures(content: Content) -> list[str]:
         heading = "" if place == 0 else f"<h3>{text(figure.title)}</h3>"
         caption = f"<figcaption>{text(figure.caption)}</figcaption>" if figure.caption else ""
         parts.append(
-            f'<div class="{kind}">{heading}<figure id="figure-{text(figure.name)}">{shown}'
+            f'<div class="{kind}">{heading}<figure id="figure-{plain(figure.name)}">{shown}'
             f"{caption}</figure>{beside}</div>"
         )
     return parts
