@@ -30,7 +30,7 @@ def main_variants(graph: StudyGraph) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, variant in methods:
         found.setdefault(variant.task, name)
-    return {task: found[task] for task in dict.fromkeys(v.task for _, v in stated)}
+    return dict(sorted(found.items()))
 
 
 def comparisons(graph: StudyGraph) -> list[Comparison]:
@@ -45,7 +45,7 @@ def comparisons(graph: StudyGraph) -> list[Comparison]:
 def _all(graph: StudyGraph) -> Iterator[Comparison]:
     seed = graph.study.seeds[0]
     for task, name in main_variants(graph).items():
-        for model in graph.study.models_on(task, graph.study.variants[name].models):
+        for model in sorted(graph.study.models_on(task, graph.study.variants[name].models)):
             last = graph.last(name, model, seed)
             for evaluation in _evaluations(graph, last)[:1]:
                 before, after = (

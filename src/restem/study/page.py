@@ -73,10 +73,13 @@ def compared(graph: StudyGraph) -> dict[str, Any]:
 
 
 def facts(graph: StudyGraph) -> list[Fact]:
-    """Say what was asked: models, tasks, methods, seeds, decodings, evaluations."""
+    """Say what was asked: models, tasks, methods, seeds, decodings, evaluations.
+
+    By name, because the order of keys in a study means nothing.
+    """
     study = graph.study
     return [
-        ("Models", [_model(name, model) for name, model in study.models.items()]),
+        ("Models", [_model(name, model) for name, model in sorted(study.models.items())]),
         ("Tasks", list(_tasks(graph))),
         ("Methods", list(_variants(graph)) or ["none: base models only"]),
         ("Seeds", [", ".join(map(str, study.seeds))]),
@@ -102,7 +105,7 @@ def _model(name: str, model: Model) -> str:
 
 def _tasks(graph: StudyGraph) -> Iterator[str]:
     trained = {variant.task for variant in graph.study.variants.values()}
-    for name, block in graph.study.tasks.items():
+    for name, block in sorted(graph.study.tasks.items()):
         role = "trained on" if name in trained else "transfer"
         module = f"module {block.module}, " if block.module not in (None, name) else ""
         yield f"{name}: {module}{_source(block.data.source)}; {role}"
@@ -125,7 +128,7 @@ def _source(source: DataSource) -> str:
 
 def _variants(graph: StudyGraph) -> Iterator[str]:
     mains = set(main_variants(graph).values())
-    for name, variant in graph.study.variants.items():
+    for name, variant in sorted(graph.study.variants.items()):
         method = graph.study.method_of(name)
         count = graph.iterations(name)
         words = [f"method {variant.method}"] if variant.method != name else []
@@ -137,7 +140,7 @@ def _variants(graph: StudyGraph) -> Iterator[str]:
 
 
 def _decodings(graph: StudyGraph) -> Iterator[str]:
-    for name, decoding in graph.study.decodings.items():
+    for name, decoding in sorted(graph.study.decodings.items()):
         stated = decoding.model_dump(exclude_defaults=True, exclude={"draws", "temperature"})
         sampled = f"{decoding.draws} draws, temperature {decoding.temperature:g}"
         how = "greedy" if decoding.greedy else sampled

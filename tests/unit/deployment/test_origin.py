@@ -1,0 +1,71 @@
+"""How a run can be made again: commit and command, from what Snakemake and git say."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from restem.deployment.origin import command, origin
+
+
+def settings(**stated: Any) -> Any:
+    return SimpleNamespace(**{"configfiles": [], "config": {}, "config_args": [], **stated})
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    (folder / "a").write_text("1")
+    person = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for asked in (["init", "-q"], ["add", "a"], [*person, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", str(folder), *asked], check=True)
+    return folder
+
+
+def found(folder: Path) -> tuple[str, bool]:
+    workflow = SimpleNamespace(basedir=str(folder), config_settings=settings())
+    stated = origin(workflow, "digest", {"report": "lock"})
+    assert stated["code"] == "digest" and stated["locks"] == {"report": "lock"}
+    return stated["commit"], stated["dirty"]
+
+
+def test_the_commit_is_named_and_whether_it_is_all(clone: Path) -> None:
+    asked = ["git", "-C", str(clone), "rev-parse", "HEAD"]
+    commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    assert found(clone) == (commit, False)
+    (clone / "untracked").write_text("results")
+    assert found(clone) == (commit, False)
+    (clone / "a").write_text("2")
+    assert found(clone) == (commit, True)
+
+
+def test_asking_git_writes_nothing(clone: Path) -> None:
+    (clone / "a").touch()  # git would like to renew its index
+    before = (clone / ".git/index").stat().st_mtime_ns
+    assert found(clone)[1] is False
+    assert (clone / ".git/index").stat().st_mtime_ns == before
+
+
+def test_a_release_inside_somebody_elses_clone_has_no_commit(clone: Path, tmp_path: Path) -> None:
+    (clone / "restem").mkdir()
+    assert found(clone / "restem") == ("", False)
+    assert found(tmp_path) == ("", False)
+
+
+def test_without_git_there_is_no_commit(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert found(clone) == ("", False)
+
+
+def test_the_command_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(settings()) == "snakemake --cores all"
+    files = [tmp_path / "config/my study.yaml", Path("/elsewhere/more.yaml")]
+    assert command(settings(configfiles=files)) == (
+        "snakemake --cores all --configfile 'config/my study.yaml' /elsewhere/more.yaml"
+    )
+    changed = settings(config={"seeds": [5]}, config_args=["seeds=[5]"])
+    assert command(changed) == "snakemake --cores all --config 'seeds=[5]'"
