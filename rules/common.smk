@@ -21,11 +21,11 @@ from restem.deployment.images import Image, configure_apptainer
 from restem.deployment.origin import origin
 from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
-from restem.stages.declaration import load_stage, stage_names
+from restem.stages.declaration import load_stage
 from restem.stages.execution import as_argument
 from restem.staleness.snakemake import let_seals_decide
 from restem.study import slices
-from restem.study.addresses import BASE, Draws, Policy
+from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.loading import study_to_run
 from restem.study.page import figures_of_page
@@ -123,14 +123,7 @@ def stage(name):
 @cache
 def origin_of_study(wildcards):
     """Return as JSON how the study is made again; a record, on which nothing depends."""
-    samples = load_stage("samples")
-    bases = [draws for draws in GRAPH.evaluations() if draws.policy.variant == BASE]
-    run = [name for name in stage_names() if name != "recheck" or RECHECKED]
-    families = {load_stage(name).lock for name in run}
-    families |= {samples.family(GRAPH.samples_settings(draws)) for draws in bases}
-    code = digest_of_code(tuple(f"restem.stages.{name}" for name in run))
-    locks = {family: digest_of_lock(family) for family in sorted(families)}
-    return as_argument(origin(workflow, code, locks))
+    return as_argument(origin(workflow, GRAPH, ENVIRONMENTS))
 
 
 def cache_by_wildcards(function):

@@ -2,22 +2,35 @@
 
 import shlex
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from restem.artifacts.digests import code_digest, lock_digest
+from restem.stages.declaration import load_stage, stage_names
+from restem.study.addresses import BASE
+from restem.study.graph import StudyGraph
+
+_SAMPLING: Final = "samples"  # the stage whose environment is that of the study's engine
+_SECOND: Final = "recheck"  # the stage that only a study with second verdicts runs
 
 
-def origin(workflow: Any, code: str, locks: Mapping[str, str]) -> dict[str, Any]:
+def origin(workflow: Any, graph: StudyGraph, environments: Path) -> dict[str, Any]:
     """Return what the page of a study records of its run.
 
-    workflow: Snakemake's. code: digest of the code. locks: digest of each locked environment.
+    workflow: Snakemake's. environments: the folder of the lock files.
     """
     commit, dirty = _commit(Path(workflow.basedir))
+    names = set(stage_names())
+    if not graph.study.false_positives.sample:
+        names.remove(_SECOND)
+    bases = [draws for draws in graph.evaluations() if draws.policy.variant == BASE]
+    families = {load_stage(name).lock for name in names}
+    families |= {load_stage(_SAMPLING).family(graph.samples_settings(draws)) for draws in bases}
     return {
         "commit": commit,
         "dirty": dirty,
-        "code": code,
-        "locks": dict(locks),
+        "code": code_digest(f"restem.stages.{name}" for name in sorted(names)),
+        "locks": {name: lock_digest(environments / f"{name}.txt") for name in sorted(families)},
         "command": command(workflow.config_settings),
     }
 
