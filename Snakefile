@@ -49,6 +49,7 @@ localrules:
     sheets,
     write_sheet,
     count_costs,
+    sum_costs,
     find_changes,
     load_problems,  # may need the network, which compute nodes often lack
     plot_figure,
