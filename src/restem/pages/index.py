@@ -232,12 +232,14 @@ def _results(content: Content) -> str:
         )
     except RestemError:
         return ""  # nothing was tested on the task that was trained on
-    names = {0, 1, len(results.headers) - 1}
+    remarks = len(results.headers) - 1
+    shown = remarks + any(row[remarks] for row in results.rows)  # an empty column is left out
     rows = [
-        [Cell(cell, "" if place in names else "number") for place, cell in enumerate(row)]
+        [Cell(c, "" if place in (0, 1, remarks) else "number") for place, c in enumerate(row)]
         for row in results.rows
     ]
-    return table(results.title, results.headers, rows, heads=3) + paragraphs(
+    columns = [row[:shown] for row in rows]
+    return table(results.title, results.headers[:shown], columns, heads=3) + paragraphs(
         results.caption, kind="quiet"
     )
 

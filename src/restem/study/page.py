@@ -127,15 +127,17 @@ def _source(source: DataSource) -> str:
 
 
 def _variants(graph: StudyGraph) -> Iterator[str]:
+    """Describe the variants, main methods first."""
     mains = set(main_variants(graph).values())
-    for name, variant in sorted(graph.study.variants.items()):
+    stated = graph.study.variants.items()
+    for name, variant in sorted(stated, key=lambda item: (item[0] not in mains, item[0])):
         method = graph.study.method_of(name)
         count = graph.iterations(name)
-        words = [f"method {variant.method}"] if variant.method != name else []
+        words = ["main method"] if name in mains else []
+        words += [f"method {variant.method}"] if variant.method != name else []
         words += [f"trained on {variant.task}", f"{count} iteration{'s' if count > 1 else ''}"]
         words += ["changed from its preset"] if variant.changes else []
         words += ["reference"] if variant.reference else []
-        words += ["main method"] if name in mains else []
         yield f"{name}: {', '.join(words)}" + (f" ({method.paper})" if method.paper else "")
 
 

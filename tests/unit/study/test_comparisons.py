@@ -95,7 +95,10 @@ def test_facts_name_everything_that_was_asked(name: str) -> None:
         ("Methods", found.study.variants),
         ("Decodings", found.study.decodings),
     ):
-        assert [line.partition(": ")[0] for line in said[heading]] == sorted(names)
+        assert sorted(line.partition(": ")[0] for line in said[heading]) == sorted(names)
+    mains = [line for line in said["Methods"] if ": main method, " in line]
+    assert said["Methods"][: len(mains)] == mains
+    assert {line.partition(": ")[0] for line in mains} == set(main_variants(found).values())
     assert len(said["Evaluations"]) == len(found.study.evaluations)
 
 
