@@ -122,10 +122,13 @@ def costs(graph: StudyGraph, wildcards: Any) -> Settings:
 
 
 def ledger(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return what the ledger adds up: everything that cost something, and who used it."""
+    """Return what the ledger adds up: everything that cost something, and who used it.
+
+    Uses are sorted, so that the order of keys in a study changes nothing.
+    """
     listed = {
         scope: {
-            name: [use.model_dump(exclude_defaults=True) for use in uses]
+            name: sorted((use.model_dump(exclude_defaults=True) for use in uses), key=str)
             for name, uses in of_scope.items()
         }
         for scope, of_scope in groups(graph).items()

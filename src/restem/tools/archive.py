@@ -20,7 +20,10 @@ from restem.artifacts.seals import read_seal
 from restem.errors import RestemError
 
 MANIFEST: Final = "manifest.json"
-TABLES: Final = ("summary", "lifts", "breakdown", "claims", "ledger", "overlap", "false_positives")
+TABLES: Final = (
+    *("summary", "lifts", "breakdown", "changes", "claims", "ledger", "overlap"),
+    "false_positives",
+)
 PAGES: Final = ("claims", "ledger", "false_positives", "methods", "table")
 FILES: Final = (
     *(f"{name}.parquet" for name in TABLES),

@@ -12,6 +12,7 @@ from restem.pages.estimates import in_words, plotted, values
 from restem.pages.index import LARGEST, MOST_FIGURE_BYTES, Figure, html
 from restem.statistics.changes import BOTH, GAINED, LOST, NEITHER
 from tests.unit.pages.contents import DRAWING, ORIGIN, PAIR, changed, content, cost
+from tests.unit.summaries import row as estimated
 
 Row = dict[str, Any]
 VOID = {"meta", "img", "br"}
@@ -96,6 +97,22 @@ def test_what_is_the_same_in_all_rows_is_said_once(summary: list[Row]) -> None:
     shown = values(rows, "Accuracy", 0.95)
     assert "(task sums; split test; decoding greedy; quantity accuracy)" in shown
     assert "<th" in shown and ">split</th>" not in shown
+
+
+def test_groups_and_rates_have_values_too() -> None:
+    groups = [
+        estimated("rest-em", 0.5, kind="level", group=str(level), reference=None)
+        for level in (1, 2)
+    ]
+    shown = values(plotted(groups, {"kind": ["level"]}, "accuracy"), "By level", 0.95)
+    assert '<th scope="row">2</th><td class="number">50.0</td>' in shown
+    assert plotted(groups, {"kind": ["subject"]}, "accuracy") == []
+    rate = {"task": "sums", "model": "S", "variant": "rft", "iteration": 1, "check": "equations"}
+    rate |= {"estimate": None, "low": None, "high": None, "seed": None}
+    rates = [rate | {"origin": origin} for origin in ("first-try", "rationalised")]
+    shown = values(plotted(rates, {}, None), "Rates", 0.95)
+    assert '<th scope="row">first-try</th><td class="number">–</td>' in shown
+    assert in_words(rates, "Rates") == "Rates: no values."
 
 
 def test_changed_problems_stand_side_by_side_with_their_verdicts(page: str) -> None:

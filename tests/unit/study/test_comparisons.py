@@ -123,3 +123,15 @@ def test_figures_show_the_estimates_that_their_modules_select() -> None:
     assert {figure.table for figure in mini.values()} == {
         "summary", "breakdown", "false_positives",
     }  # fmt: skip
+
+
+def test_the_order_of_keys_changes_neither_page_nor_ledger() -> None:
+    def turned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: turned(item) for key, item in reversed(value.items())}
+        return value
+
+    found, other = graph(), graph(**turned(read_yaml(CONFIG / "demo.yaml")))
+    assert list(other.study.decodings) == list(reversed(found.study.decodings))
+    for name in ("page", "changes", "ledger"):
+        assert getattr(slices, name)(found, None) == getattr(slices, name)(other, None)
