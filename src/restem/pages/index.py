@@ -95,9 +95,6 @@ def html(content: Content) -> str:
         "data": ("Data", records.data(content.splits, content.overlap)),
         "again": ("How to make it again", records.origin(content.origin, content.study)),
     }
-    if content.methods:
-        methods = details("Methods by property", records.markdown_table(content.methods))
-        sections["asked"] = (sections["asked"][0], sections["asked"][1] + methods)
     shown = {name: part for name, part in sections.items() if part[1]}
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in shown.items())
     return "\n".join(
@@ -131,6 +128,7 @@ def _asked(content: Content) -> str:
             paragraphs(*content.notes, kind="note"),
             f'<dl class="facts">{"".join(first)}</dl>',
             details(folded, f'<dl class="facts">{"".join(rest)}</dl>' if rest else ""),
+            details("Methods by property", records.markdown_table(content.methods)),
         ]
     )
 

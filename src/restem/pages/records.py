@@ -24,7 +24,7 @@ _UNTESTED = "untested"
 def claims(stated: Mapping[str, Row], findings: Sequence[Row]) -> str:
     """Show the claims that this study tests; the others are folded away, with why."""
     tested = [row for row in findings if row["verdict"] != _UNTESTED]
-    untested = {row["claim"]: row["reason"] for row in findings if row["verdict"] == _UNTESTED}
+    untested = {row["claim"]: str(row["reason"]) for row in findings if row not in tested}
     verdicts = Counter({row["claim"]: row["verdict"] for row in tested}.values())
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     rows = [
@@ -32,18 +32,20 @@ def claims(stated: Mapping[str, Row], findings: Sequence[Row]) -> str:
         for row in tested
     ]
     headers = ["claim", "verdict", "the paper says", "found here"]
-    reasons = [[name, _says(stated, {"claim": name}), why] for name, why in untested.items()]
-    return "\n".join(
-        [
-            paragraphs(f"{counts or 'None'} of the claims that this study is about."),
-            table("Claims that this study tests", headers, rows),
-            details(
-                f"{len(untested)} claims are not tested here",
-                table("Claims that are not tested, and why", ["claim", "the paper says", "why"],
-                      reasons),
-            ),
-        ]
-    ) if findings else ""  # fmt: skip
+    shown = table("Claims that this study tests", headers, rows)
+    tally = paragraphs(f"{counts or 'None'} of the claims that this study is about.")
+    return "\n".join([tally, shown, _untested(stated, untested)]) if findings else ""
+
+
+def _untested(stated: Mapping[str, Row], reasons: Mapping[str, str]) -> str:
+    """Fold away the claims that are not tested under how many they are, and why most are."""
+    if not reasons:
+        return ""
+    [(often, _)] = Counter(reasons.values()).most_common(1)
+    headers = ["claim", "the paper says", "why"]
+    rows = [[name, _says(stated, {"claim": name}), why] for name, why in reasons.items()]
+    summary = f"{len(reasons)} claims are not tested here; the most frequent reason: {often}"
+    return details(summary, table("Claims that are not tested, and why", headers, rows))
 
 
 def _says(stated: Mapping[str, Row], row: Row) -> str:
