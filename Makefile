@@ -18,16 +18,16 @@ help:  ## list these targets
 demo: .venv/run  ## the demo studies: figures and tables, in minutes, on CPU
 	@snakemake --cores $(CORES) --quiet host reason rules
 	@cat results/demo/table.md
-	@echo "figures: results/demo/figures"
+	@echo "page: results/demo/index.html"
 	@if restem sandbox check >/dev/null 2>&1; then \
 	    snakemake --cores $(CORES) --quiet host reason rules --configfile config/programs.yaml && \
-	    cat results/programs/table.md && echo "figures: results/programs/figures"; \
+	    cat results/programs/table.md && echo "page: results/programs/index.html"; \
 	else echo "skipped: the study of programs, which needs bubblewrap; restem sandbox check says why"; fi
 
 real: .venv/reasoning-gym smollm2  ## a pretrained model that learns: SmolLM2-135M, one dataset, one seed
 	@snakemake --cores $(CORES) --quiet host reason rules --configfile config/smollm2.yaml
 	@cat results/smollm2/table.md
-	@echo "figures: results/smollm2/figures"
+	@echo "page: results/smollm2/index.html"
 
 real-all: .venv/reasoning-gym smollm2  ## the same with three datasets and three seeds, for a night
 	@snakemake --cores $(CORES) --quiet host reason rules \

@@ -17,6 +17,9 @@ pathvars:
     draws=constrained(DRAWS),
 
 
+report: "rules/captions/study.rst"
+
+
 # Used with --software-deployment-method apptainer; the code itself comes from the checkout.
 container: image_of_family("data")
 
@@ -58,6 +61,8 @@ localrules:
     sheets,
     write_sheet,
     count_costs,
+    sum_costs,
+    find_changes,
     load_problems,  # may need the network, which compute nodes often lack
     plot_figure,
     write_methods,

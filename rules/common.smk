@@ -19,6 +19,7 @@ from restem.deployment.containers import Containers, named_paths
 from restem.deployment import invocation
 from restem.deployment.engines import choose, in_words, slow_on_this_cpu, with_engines
 from restem.deployment.images import Image, configure_apptainer
+from restem.deployment.origin import origin
 from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
 from restem.stages.declaration import load_stage
@@ -28,6 +29,7 @@ from restem.study import slices
 from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph
 from restem.study.loading import study_to_run
+from restem.study.page import figures_of_page
 from restem.study.urgency import Urgency
 from restem.tracking import follow
 from restem.warm import run as warm
@@ -50,6 +52,10 @@ with fail_readably():
     GRAPH = StudyGraph(STUDY, PUBLISHED, PINNED)
     URGENCY = Urgency(GRAPH)
     RECHECKED = slices.rechecked(GRAPH)
+
+# What captions of `snakemake --report` read; the study itself has been loaded.
+config.update(study=STUDY.study, description=STUDY.description, label=GRAPH.label)
+config.update(main_figure="".join(f"{f.name}.png" for f in figures_of_page(GRAPH)[:1]))
 
 ENVIRONMENTS = Path(workflow.basedir) / "envs"
 
@@ -117,6 +123,12 @@ def stage(name):
     ) in functions:  # Snakemake would look at the signature again for every job
         overwrite_function_params(function, signature(function).parameters)
     return {function.__name__: function for function in functions}
+
+
+@cache
+def origin_of_study(wildcards):
+    """Return as JSON how the study is made again; a record, on which nothing depends."""
+    return as_argument(origin(workflow, GRAPH, ENVIRONMENTS))
 
 
 def cache_by_wildcards(function):

@@ -47,27 +47,71 @@ rule write_methods:
         " 2>&1 | tee {log:q}"
 
 
-rule write_page:
-    """Write the page that shows figures, claims and costs; it needs no server."""
+rule find_changes:
+    """Find which test problems the main methods gained and lost."""
     input:
-        figures=figures_of_experiments(),
-        claims="<results>/claims.parquet",
-        ledger="<results>/ledger.parquet",
-        methods="<results>/methods.md",
+        samples=compared("samples"),
+        rewards=compared("rewards"),
+        problems=compared_problems(),
     output:
-        page="<results>/index.html",
+        changes="<results>/changes.parquet",
+    log:
+        "<results>/changes.log",
+    benchmark:
+        "<results>/changes.tsv"
+    params:
+        **stage("changes"),
+    shell:
+        "restem changes"
+        " --samples {input.samples:q}"
+        " --rewards {input.rewards:q}"
+        " --problems {input.problems:q}"
+        " --output {output.changes:q}"
+        " --settings {params.settings:q}"
+        " --code {params.code} --environment {params.environment}"
+        " 2>&1 | tee {log:q}"
+
+
+rule write_page:
+    """Write the page of the study: one file that needs no server and no other file."""
+    input:
+        figures=shown_figures(),
+        tables=shown_tables(),
+        summary="<results>/summary.parquet",
+        lifts="<results>/lifts.parquet",
+        changes=changed_problems(),
+        claims=verdicts_on_claims(),
+        ledger="<results>/ledger.parquet",
+        overlap="<results>/overlap.parquet",
+        problems=all_problems(),
+        methods=methods_by_property(),
+    output:
+        page=report(
+            "<results>/index.html",
+            caption="captions/page.rst",
+            category="Study",
+            labels={"page": "everything on one page"},
+        ),
     log:
         "<results>/index.log",
     benchmark:
         "<results>/index.tsv"
     params:
         **stage("page"),
+        origin=origin_of_study,
     shell:
         "restem page"
         " --figures {input.figures:q}"
+        " --tables {input.tables:q}"
+        " --summary {input.summary:q}"
+        " --lifts {input.lifts:q}"
+        " --changes {input.changes:q}"
         " --claims {input.claims:q}"
         " --ledger {input.ledger:q}"
+        " --overlap {input.overlap:q}"
+        " --problems {input.problems:q}"
         " --methods {input.methods:q}"
+        " --origin {params.origin:q}"
         " --output {output.page:q}"
         " --settings {params.settings:q}"
         " --code {params.code} --environment {params.environment}"

@@ -7,6 +7,7 @@ nothing.
 from restem.errors import RestemError
 from restem.policies.sources import load_source
 from restem.tasks.registry import load_task
+from restem.study.comparisons import comparisons
 from restem.study.sharing import any_problems_left, parts, policies_of
 from restem.tasks.splits import input_files
 
@@ -199,18 +200,57 @@ def figures_to_show():
 
 
 def figures_of_experiments():
-    """List the figures of the experiments, as SVG for the page."""
+    """List the figures of the experiments, as SVG."""
     names = slices.figures_of_experiments(GRAPH)
     return [f"<results>/figures/{name}.svg" for name in names]
 
 
 def all_pages():
-    """List the pages on claims, cost and groups; only a study that asks for them has them."""
-    pages = ["claims.md", "ledger.md"] if STUDY.claims else []
+    """List the page of the study, and those on claims and groups where a study asks for them."""
+    pages = ["index.html", "ledger.md"]
+    pages += ["claims.md"] if STUDY.claims else []
     pages += ["breakdown.parquet"] if GRAPH.metrics.breakdowns else []
     pages += ["false_positives.md"] if RECHECKED else []
-    pages += ["index.html"] if STUDY.experiments and STUDY.claims else []
     return [f"<results>/{page}" for page in pages]
+
+
+def shown_figures():
+    """List the figures that the page of the study shows, as SVG."""
+    return [f"<results>/figures/{figure.name}.svg" for figure in figures_of_page(GRAPH)]
+
+
+def shown_tables():
+    """List the tables of estimates that the figures of the page are plotted from."""
+    names = dict.fromkeys(figure.table for figure in figures_of_page(GRAPH))
+    return [f"<results>/{name}.parquet" for name in names if name != "summary"]
+
+
+def verdicts_on_claims():
+    """List the verdicts on claims; only a study with claims has them."""
+    return ["<results>/claims.parquet"] if STUDY.claims else []
+
+
+def methods_by_property():
+    """List the table of methods; it belongs to the experiments of a paper."""
+    return ["<results>/methods.md"] if STUDY.experiments else []
+
+
+def changed_problems():
+    """List what has changed between base and trained policies; nothing where none is compared."""
+    return ["<results>/changes.parquet"] if comparisons(GRAPH) else []
+
+
+def compared(kind):
+    """List the shards of all completions that are compared problem by problem."""
+    pairs = [(pair.before, pair.after) for pair in comparisons(GRAPH)]
+    return [path for pair in pairs for draws in pair for path in sharded(kind, draws)]
+
+
+def compared_problems():
+    """List the splits that compared policies were asked."""
+    pairs = [pair.after for pair in comparisons(GRAPH)]
+    paths = [f"<results>/{d.task}/problems/{d.split}.parquet" for d in pairs]
+    return list(dict.fromkeys(paths))
 
 
 def table_of_false_positives():

@@ -36,6 +36,7 @@ SLOW = (
     "unit/deployment/test_snakemake_patches.py",
     "unit/figures/test_figures.py::test_two_processes_write_the_same_bytes",
     "unit/pages/test_browser.py",
+    "unit/pages/test_index.py::test_its_size_is_bounded_whatever_a_study_holds",
     "unit/sandbox",
     "unit/stages/test_architecture.py",
     "unit/stages/test_policy.py",

@@ -41,6 +41,7 @@ def test_every_shipped_study_resolves(clone: Any, study: str) -> None:
     done = dry_run(clone, "--configfile", f"config/{study}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "summarise_metrics" in done.stdout
+    assert re.search(r"write_page +1\b", done.stdout)
 
 
 @pytest.mark.parametrize("scale", PAPER)

@@ -87,10 +87,6 @@ def reorder_the_keys(tree: Any) -> None:
     path.write_text(yaml.safe_dump(turned(yaml.safe_load(path.read_text())), sort_keys=False))
 
 
-def describe_the_study_otherwise(tree: Any) -> None:
-    tree.configure(lambda study: study.update(description="Other words for the same."))
-
-
 def comment_the_locks(tree: Any) -> None:
     for path in (tree.root / "envs").glob("*.txt"):
         path.write_text(f"# locked by somebody\n\n{path.read_text()}")
@@ -129,7 +125,6 @@ CHANGES_NOTHING = [
     change_a_docstring,
     format_otherwise,
     reorder_the_keys,
-    describe_the_study_otherwise,
     comment_the_locks,
     change_another_experiment,
     change_an_unused_method,
@@ -176,7 +171,10 @@ def configured(**changes: Any) -> Change:
     return lambda tree: tree.configure(lambda study: merge(study, changes))
 
 
-REPORT = {"summarise_metrics", "plot_figure", "write_table", "publish_runs"}
+COSTS = {"count_costs", "sum_costs"}
+REPORT = {"summarise_metrics", "plot_figure", "write_table", "publish_runs", "find_changes"}
+REPORT |= {"write_page"} | COSTS
+OF_ALL = REPORT - {"count_costs", "find_changes"}  # what a new policy concerns
 DATA = {"load_problems", "measure_overlap", "verify_samples", "select_examples"}
 MODEL = {"make_base", "draw_samples", "make_policy"}
 ALL = REPORT | DATA | MODEL | {"count_correct"}
@@ -208,6 +206,9 @@ CONCERNS: dict[str, tuple[Change, set[str], set[str]]] = {
     "lock file: data": (lock("data"), {*DATA, "count_correct"}, {"make_base"}),
     "lock file: model": (lock("model"), MODEL, {"load_problems", "measure_overlap"}),
     "lock file: report": (lock("report"), REPORT, DATA | MODEL | {"count_correct"}),
+    "words about the study": (
+        configured(description="Other words for the same."), {"write_page"}, ALL - {"write_page"},
+    ),
     "another stage's configuration: metrics.ks": (
         configured(metrics={"ks": [1]}), {"summarise_metrics"}, ALL - REPORT,
     ),
@@ -303,7 +304,8 @@ def test_another_number_of_shards_draws_nothing(tree: Any) -> None:
 def test_another_seed_makes_only_what_is_new(tree: Any, whole: Any) -> None:
     configured(seeds=[0, 1])(tree)
     stale = tree.plan()
-    assert stale.jobs & whole.jobs == whole.of(REPORT)
+    charged = whole.of({"count_costs"}, within="/base/")  # it draws for the new seed, too
+    assert stale.jobs & whole.jobs == whole.of(OF_ALL) | charged
     assert {job for job in stale.jobs - whole.jobs if "seed-1" not in job.output} == set()
     assert stale.of({"make_policy"}, within="seed-1")
 
@@ -314,14 +316,15 @@ def test_another_variant_makes_only_what_is_new(tree: Any, whole: Any) -> None:
         variants={"sft-careful": {"method": "sft-careful", "task": "chain"}},
     )(tree)
     stale = tree.plan()
-    assert stale.jobs & whole.jobs == whole.of(REPORT)
+    assert stale.jobs & whole.jobs == whole.of(OF_ALL)
     assert {job for job in stale.jobs - whole.jobs if "sft-careful" not in job.output} == set()
 
 
 def test_a_longer_variant_shares_the_shorter_ones_iterations(tree: Any, whole: Any) -> None:
     configured(variants={"long": {"method": "rest-em", "task": "chain", "iterations": 3}})(tree)
     stale = tree.plan()
-    assert stale.jobs & whole.jobs == whole.of(REPORT)
+    charged = whole.of({"count_costs"}, within="/rest-em/seed-0/iter-2/")  # it draws for `long`
+    assert stale.jobs & whole.jobs == whole.of(OF_ALL) | charged
     fresh = {job.output for job in stale.of({"make_policy"})}
     assert fresh == {"results/tiny/chain/T/long/seed-0/iter-3/policy.json"}
 

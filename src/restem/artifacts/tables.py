@@ -78,6 +78,16 @@ SCHEMAS: dict[str, Any] = {
          "points": _FLOAT, "of": _FLOAT,  # means, where a human gives points
          "references": _TEXT},  # how many problems had a reference solution, if not all had one
     ),
+    "changes": _schema(  # see restem.statistics.changes; texts of chosen problems only
+        {"task": _TEXT, "split": _TEXT, "model": _TEXT, "variant": _TEXT, "seed": _INT,
+         "iteration": _INT, "decoding": _TEXT, "problem_id": _TEXT, "change": _TEXT,
+         "before_draws": _INT, "before_correct": _INT,
+         "after_draws": _INT, "after_correct": _INT},
+        {"place": _INT, "question": _TEXT, "answer": _TEXT,
+         **{f"{when}_{name}": kind for when in ("before", "after")
+            for name, kind in (("completion", _TEXT), ("extracted", _TEXT), ("verdict", _TEXT),
+                               ("tokens", _INT), ("finish_reason", _TEXT))}},
+    ),
     "summary": _schema(
         {**_ADDRESS, "quantity": _TEXT, "problems": _INT, "draws": _INT, "seeds": _INT},
         {"seed": _INT, "k": _INT, **_INTERVAL, "halted": _TEXT, "references": _TEXT},

@@ -14,8 +14,8 @@ _FILES: Final[Mapping[str, frozenset[str]]] = {
     "study": frozenset({"README", "mlflow"}),
     "tasks": frozenset(
         {
-            *("breakdown", "claims", "false_positives", "index", "ledger", "lifts", "methods"),
-            *("overlap", "summary", "table"),  # of the study
+            *("breakdown", "changes", "claims", "false_positives", "index", "ledger", "lifts"),
+            *("methods", "overlap", "summary", "table"),  # of the study
             *("costs", "examples", "policy", "recheck"),  # of a policy
         }
     ),

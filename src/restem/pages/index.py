@@ -1,160 +1,261 @@
-"""The page of a study: figures, claims, costs and links, as plain HTML without scripts."""
+"""The page of a study: one HTML file that needs no server, no script and no other file.
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+It can be sent by mail. Its size is bounded: texts are shortened, tables cut and figures beyond
+`MOST_FIGURE_BYTES` named only, so that the whole stays below `LARGEST`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from restem.pages.ledger import HEADERS, SCOPES, cells_of_scope
+from restem.errors import RestemError
+from restem.figures import series
+from restem.pages import changes, estimates, records
+from restem.pages.elements import (
+    Cell,
+    details,
+    image,
+    interval,
+    paragraphs,
+    percent,
+    plain,
+    section,
+    table,
+    text,
+)
+from restem.pages.table import build
+from restem.statistics.evaluation import BASE
 
-_STYLE: Final = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-  color: #222; background: #fff; }
-nav a { margin-right: 1rem; }
-figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption { color: #555; font-size: .9rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; }
-th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #ddd; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.supported::before { content: "\\2713  "; } .contradicted::before { content: "\\2717  "; }
-.inconclusive::before { content: "?  "; } .untested::before { content: "\\2013  "; }
-.note { background: #fff6d6; padding: .5rem 1rem; }
-"""
+Row = Mapping[str, Any]
+LARGEST: Final = 12_000_000  # bytes of the page
+MOST_FIGURE_BYTES: Final = 6_000_000  # of the figures, before they are encoded
+# Whatever a completion holds, a browser runs no script on this page and fetches nothing for it.
+_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_IN_SIGHT: Final = 4  # facts that are not folded away
+_LINES: Final = 6  # of a list that are in sight
+_MOST_LINES: Final = 200
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure on the page; path: of the SVG, relative to the page."""
+    """A figure, the estimates that it is plotted from, and its SVG."""
 
     name: str
     title: str
     caption: str
-    path: str
-
-
-def html(
-    study: str,
-    description: str,
-    label: str,
-    figures: Sequence[Figure],
-    claims: Mapping[str, Mapping[str, Any]],
-    findings: Sequence[Mapping[str, Any]],
-    ledger: Sequence[Mapping[str, Any]],
-    methods: str,
-    sharing: Mapping[str, Mapping[str, int]],
-    more: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> str:
-    """Write the whole page.
-
-    label: what the models are; methods: the table of methods in Markdown; sharing: by kind of work,
-    the number of runs with and without sharing; more: further files to link to; notes: what else
-    is known of the models.
-    """
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(study)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
-        f"<h1>{escape(study)}</h1>\n<p>{escape(description)}</p>",
-        f'<p class="note">Models: {escape(label)}.</p>',
-        *(f'<p class="note">{escape(note)}</p>' for note in notes),
-        '<nav><a href="#claims">Claims</a><a href="#figures">Figures</a>'
-        '<a href="#methods">Methods</a><a href="#cost">Cost</a><a href="#files">Files</a></nav>',
-        '<h2 id="claims">Claims</h2>',
-        _claims(claims, findings),
-        '<h2 id="figures">Figures</h2>',
-        *map(_figure, figures),
-        '<h2 id="methods">Methods by property</h2>',
-        _markdown_table(methods),
-        '<h2 id="cost">What it cost</h2>',
-        _sharing(sharing),
-        *(_costs(scope, title, ledger) for scope, title in SCOPES.items()),
-        '<h2 id="files">Files</h2>',
-        _files(more),
-        "</body>\n</html>\n",
-    ]
-    return "\n".join(parts)
-
-
-def _figure(figure: Figure) -> str:
-    others = " ".join(
-        f'<a href="{escape(figure.path.removesuffix("svg") + kind)}">{kind.upper()}</a>'
-        for kind in ("svg", "pdf", "png")
-    )
-    return (
-        f'<figure id="{escape(figure.name)}"><h3>{escape(figure.name)}: {escape(figure.title)}</h3>'
-        f'<img src="{escape(figure.path)}" alt="{escape(figure.title)}">'
-        f"<figcaption>{escape(figure.caption)} {others}</figcaption></figure>"
-    )
-
-
-def _claims(claims: Mapping[str, Mapping[str, Any]], findings: Sequence[Mapping[str, Any]]) -> str:
-    rows = []
-    for row in findings:
-        claim = claims[row["claim"]]
-        finding = str(row["reason"])
-        if row["estimate"] is not None:
-            finding = (
-                f"{row['contrast']}, k = {row['k']}: {100 * row['estimate']:+.1f} points "
-                f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}], n = {row['problems']}, "
-                f"seeds = {row['seeds']}"
-            )
-        says = f"{claim['says']} ({claim['where']})"
-        verdict = _Cell(row["verdict"], row["verdict"])
-        rows.append([_Cell(row["claim"]), verdict, _Cell(says), _Cell(finding)])
-    return _table(["claim", "verdict", "the paper says", "found"], rows)
-
-
-def _costs(scope: str, title: str, ledger: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        [_Cell(name), *(_Cell(amounts, "number") for amounts in costs)]
-        for name, *costs in cells_of_scope(ledger, scope)
-    ]
-    if not rows:
-        return ""
-    return f"<h3>{escape(title)}</h3>\n" + _table(["name", *HEADERS.values()], rows)
-
-
-def _sharing(sharing: Mapping[str, Mapping[str, int]]) -> str:
-    rows = [
-        [_Cell(name), *(_Cell(str(counts[key]), "number") for key in ("by itself", "shared"))]
-        for name, counts in sharing.items()
-    ]
-    return _table(["work", "every variant by itself", "done, shared"], rows)
-
-
-def _files(more: Sequence[str]) -> str:
-    links = ("summary.parquet", "lifts.parquet", "claims.parquet", "claims.md", "ledger.parquet")
-    items = "".join(
-        f'<li><a href="{name}">{name}</a></li>' for name in (*links, "ledger.md", *more)
-    )
-    return f"<ul>{items}</ul>"
+    rows: Sequence[Row]
+    svg: bytes
 
 
 @dataclass(frozen=True)
-class _Cell:
-    text: str
-    kind: str = ""
+class Content:
+    """Everything that a page shows.
+
+    facts: what was asked, by heading. main: by trained task, its main method. claims: by id.
+    splits: (task, split, number of problems). methods: the table of methods in Markdown. origin:
+    how the study can be made again, see `restem.deployment.origin`.
+    """
+
+    study: str
+    description: str
+    label: str
+    train_task: str
+    references: Sequence[str]
+    confidence: float
+    facts: Sequence[tuple[str, Sequence[str]]]
+    main: Mapping[str, str]
+    summary: Sequence[Row]
+    lifts: Sequence[Row]
+    ledger: Sequence[Row]
+    overlap: Sequence[Row]
+    splits: Sequence[tuple[str, str, int]]
+    figures: Sequence[Figure] = ()
+    compared: Sequence[Row] = ()
+    changes: Sequence[Row] = ()
+    claims: Mapping[str, Row] = field(default_factory=dict)
+    findings: Sequence[Row] = ()
+    sharing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    methods: str = ""
+    notes: Sequence[str] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _table(headers: Iterable[str], rows: Iterable[Iterable[_Cell]]) -> str:
-    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f'<td class="{cell.kind}">{escape(cell.text)}</td>' if cell.kind
-            else f"<td>{escape(cell.text)}</td>"
-            for cell in row
+def html(content: Content) -> str:
+    """Write the whole page."""
+    figures = _figures(content)
+    sections = {
+        "asked": ("What was asked", _asked(content)),
+        "result": ("Main result", _headlines(content) + (figures[0] if figures else "")),
+        "table": ("Results", _results(content)),
+        "changes": ("Problems that changed", _changes(content)),
+        "claims": ("Claims of the paper", records.claims(content.claims, content.findings)),
+        "figures": ("More figures", _grid(figures[1:])),
+        "costs": ("Costs", records.costs(content.ledger, content.sharing)),
+        "data": ("Data", records.data(content.splits, content.overlap)),
+        "again": ("How to make it again", records.origin(content.origin, content.study)),
+    }
+    shown = {name: part for name, part in sections.items() if part[1]}
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in shown.items())
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{plain(content.study, 200)} – restem</title>",
+            f"<style>{_style()}</style>\n</head>",
+            f"<body>\n<header><h1>{text(content.study)}</h1>",
+            paragraphs(content.description, kind="lead"),
+            f'<p class="label">Models: {text(content.label)}</p>\n</header>',
+            f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>',
+            *(section(name, title, part) for name, (title, part) in shown.items()),
+            "</main>\n</body>\n</html>\n",
+        ]
+    )
+
+
+def _style() -> str:
+    return Path(__file__).with_name("style.css").read_text().strip()
+
+
+def _asked(content: Content) -> str:
+    """Show what was asked; what few readers look for is folded away."""
+    blocks = [_fact(heading, lines) for heading, lines in content.facts]
+    first, rest = blocks[:_IN_SIGHT], blocks[_IN_SIGHT:]
+    folded = ", ".join(heading.lower() for heading, _ in content.facts[_IN_SIGHT:]).capitalize()
+    return "\n".join(
+        [
+            paragraphs(*content.notes, kind="note"),
+            f'<dl class="facts">{"".join(first)}</dl>',
+            details(folded, f'<dl class="facts">{"".join(rest)}</dl>' if rest else ""),
+            details("Methods by property", records.markdown_table(content.methods)),
+        ]
+    )
+
+
+def _fact(heading: str, lines: Sequence[str]) -> str:
+    items = list(map(_named, lines[:_MOST_LINES]))
+    more = details(f"{len(items) - _LINES} more", f"<ul>{''.join(items[_LINES:])}</ul>")
+    more = more if len(items) > _LINES else ""
+    inside = f"<ul>{''.join(items[:_LINES])}</ul>{more}"
+    return f"<div><dt>{text(heading)}</dt><dd>{inside}</dd></div>"
+
+
+def _named(line: str) -> str:
+    """Write a line of which the part before a colon is a name."""
+    name, colon, rest = line.partition(": ")
+    start = f"<b>{text(name, 200)}</b>: " if colon else text(name, 200)
+    return f"<li>{start}{text(rest, 400)}</li>"
+
+
+def _headlines(content: Content) -> str:
+    """Say in a sentence for each task and model what its main method reached, transfer included."""
+    said = []
+    for task, variant in content.main.items():
+        rows = [
+            row
+            for row in series.over_seeds(content.summary)
+            if (row["split"], row["variant"]) == ("test", variant)
+            and row["quantity"] in ("accuracy", "pass@1")
+            and row["estimate"] is not None
+        ]
+        for model in series.names(rows, "model"):
+            for on in series.names(rows, "task", task):
+                own = [row for row in rows if (row["model"], row["task"]) == (model, on)]
+                said += [_headline(content, own, task)] if own else []
+    shown, rest = said[:_LINES], said[_LINES:_MOST_LINES]
+    more = details(f"{len(rest)} more", f"<ul>{''.join(rest)}</ul>" if rest else "")
+    return f'<ul class="headlines">{"".join(shown)}</ul>{more}' if said else ""
+
+
+def _headline(content: Content, rows: Sequence[Row], trained_on: str) -> str:
+    """Write the last estimate of a method, greedy if there is one, and its lift over the base."""
+    last = max(rows, key=lambda row: (row["quantity"] == "accuracy", row["iteration"]))
+    same = ("task", "split", "model", "variant", "iteration", "decoding", "quantity")
+    lifts = [
+        row
+        for row in content.lifts
+        if row["reference"] == BASE
+        and row["estimate"] is not None
+        and all(row[name] == last[name] for name in same)
+    ]
+    gained = "".join(
+        f"; <b>{percent(lift['estimate'], signed=True)} points</b> over the base model "
+        f"{interval(lift['low'], lift['high'], signed=True)}"
+        for lift in lifts[:1]
+    )
+    task = last["task"] if last["task"] == trained_on else f"{last['task']} (transfer)"
+    how = f"{last['model']}, iteration {last['iteration']}, {last['decoding']}; {content.label}"
+    return (
+        f"<li><b>{text(last['variant'])}</b> solves <b>{percent(last['estimate'])} %</b> "
+        f"{interval(last['low'], last['high'])} of {last['problems']:,} test problems of "
+        f'{text(task)}{gained}. <span class="quiet">{text(how)}</span></li>'
+    )
+
+
+def _figures(content: Content) -> list[str]:
+    room, parts = MOST_FIGURE_BYTES, []
+    for place, figure in enumerate(content.figures):
+        alternative = estimates.in_words(figure.rows, figure.title)
+        room -= len(figure.svg)
+        shown = image(figure.svg, figure.title, alternative) if room >= 0 else paragraphs(
+            f"The page has no room for this figure: see figures/{figure.name}.svg."
+        )  # fmt: skip
+        values = estimates.values(figure.rows, figure.title, content.confidence)
+        kind = "main" if place == 0 else "more"
+        beside = values if place == 0 else details("Values", values)
+        heading = "" if place == 0 else f"<h3>{text(figure.title)}</h3>"
+        caption = f"<figcaption>{text(figure.caption)}</figcaption>" if figure.caption else ""
+        parts.append(
+            f'<div class="{kind}">{heading}<figure id="figure-{plain(figure.name)}">{shown}'
+            f"{caption}</figure>{beside}</div>"
         )
-        + "</tr>"
-        for row in rows
-    )  # fmt: skip
-    return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
+    return parts
 
 
-def _markdown_table(text: str) -> str:
-    """Convert the table in a Markdown text to HTML."""
-    lines = [line.strip("| \n").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    if len(lines) < 3:
+def _grid(figures: Sequence[str]) -> str:
+    joined = "\n".join(figures)
+    return f'<div class="grid">{joined}</div>' if figures else ""
+
+
+def _results(content: Content) -> str:
+    try:
+        results = build(
+            content.summary,
+            content.lifts,
+            content.label,
+            train_task=content.train_task,
+            references=content.references,
+            confidence=content.confidence,
+        )
+    except RestemError:
+        return ""  # nothing was tested on the task that was trained on
+    remarks = len(results.headers) - 1
+    shown = remarks + any(row[remarks] for row in results.rows)  # an empty column is left out
+    rows = [
+        [Cell(c, "" if place in (0, 1, remarks) else "number") for place, c in enumerate(row)]
+        for row in results.rows
+    ]
+    columns = [row[:shown] for row in rows]
+    return table(results.title, results.headers[:shown], columns, heads=3) + paragraphs(
+        results.caption, kind="quiet"
+    )
+
+
+def _changes(content: Content) -> str:
+    if not content.compared:
         return ""
-    return _table(lines[0], ([_Cell(cell) for cell in line] for line in lines[2:]))
+    intro = (
+        "Base model and last policy of each task's main method, which is its first variant that is "
+        "no reference, on the test problems of its first seed. Shown of each kind are the first "
+        "problems in the order of the SHA-256 digests of their ids; nobody has chosen them. "
+        "changes.parquet lists all."
+    )
+    names = ("task", "model", "variant", "seed", "iteration", "decoding")
+    parts = [
+        changes.comparison(
+            pair, [row for row in content.changes if all(row[n] == pair[n] for n in names)]
+        )
+        for pair in content.compared
+    ]
+    return "\n".join([paragraphs(intro, kind="quiet"), *parts])

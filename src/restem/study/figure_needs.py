@@ -189,16 +189,19 @@ def _bad_citations(graph: "StudyGraph", path: str, figure: Figure, needs: Needs)
             yield f"{path}.cited: task {task!r} is not defined{hint}"
 
 
+def kept_rows(experiment: Experiment, figure: Figure) -> dict[str, list[str]]:
+    """Return the values by column of the estimates that a figure of an experiment shows."""
+    variants = list(experiment.variants) if figure.variants is None else figure.variants
+    shown = {"task": figure.tasks, "variant": [BASE, *variants], "model": figure.models}
+    shown["decoding"] = figure.decodings
+    return {column: values for column, values in shown.items() if values is not None}
+
+
 def _is_shown(result: Result, figure: Figure, experiment: Experiment | None) -> bool:
-    variants = None
-    if experiment is not None:
-        stated = experiment.variants if figure.variants is None else figure.variants
-        variants = [BASE, *stated]
-    rules = (
-        *((figure.tasks, result.task), (figure.models, result.model)),
-        *((figure.decodings, result.decoding), (variants, result.variant)),
-    )
-    return all(admitted is None or value in admitted for admitted, value in rules)
+    kept = kept_rows(experiment or Experiment(title=""), figure)
+    if experiment is None:
+        del kept["variant"]
+    return all(getattr(result, column) in values for column, values in kept.items())
 
 
 def _bad_groups(graph: "StudyGraph", path: str, kind: Any) -> Iterator[str]:

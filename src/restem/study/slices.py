@@ -13,8 +13,11 @@ from restem.config.experiment import Experiment, Figure
 from restem.config.models import notes_on_data
 from restem.config.study import Study
 from restem.errors import RestemError
-from restem.study.addresses import BASE, Draws, Policy
+from restem.study.addresses import Draws, Policy
+from restem.study.comparisons import main_variants
+from restem.study.figure_needs import kept_rows
 from restem.study.graph import StudyGraph
+from restem.study.page import compared, facts, figures_of_page
 from restem.study.sharing import groups, last_names, parts, sharing
 from restem.tasks.registry import load_task
 
@@ -120,10 +123,13 @@ def costs(graph: StudyGraph, wildcards: Any) -> Settings:
 
 
 def ledger(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return what the ledger adds up: everything that cost something, and who used it."""
+    """Return what the ledger adds up: everything that cost something, and who used it.
+
+    Uses are sorted, so that the order of keys in a study changes nothing.
+    """
     listed = {
         scope: {
-            name: [use.model_dump(exclude_defaults=True) for use in uses]
+            name: sorted((use.model_dump(exclude_defaults=True) for use in uses), key=str)
             for name, uses in of_scope.items()
         }
         for scope, of_scope in groups(graph).items()
@@ -211,8 +217,6 @@ def figure(graph: StudyGraph, wildcards: Any) -> Settings:
 
 def _figure_of_experiment(graph: StudyGraph, experiment: Experiment, wanted: Figure) -> Settings:
     variants = list(experiment.variants) if wanted.variants is None else wanted.variants
-    shown = {"task": wanted.tasks, "variant": [BASE, *variants], "model": wanted.models}
-    shown["decoding"] = wanted.decodings
     train_task = wanted.trained_on or next(v.task for v in experiment.variants.values())
     tasks = {graph.module(task): task for task in graph.study.tasks}
     entries = [graph.published["entries"][key] for key in wanted.published]
@@ -229,7 +233,7 @@ def _figure_of_experiment(graph: StudyGraph, experiment: Experiment, wanted: Fig
         "train_task": train_task,
         "confidence": graph.study.metrics.confidence,
         "references": graph.study.references,
-        "kept": {column: values for column, values in shown.items() if values is not None},
+        "kept": kept_rows(experiment, wanted),
         "options": wanted.options | x_axis,
         "marks": marks,
         "unmarked": sum(e["task"] not in tasks for e in entries),
@@ -285,24 +289,25 @@ def methods(graph: StudyGraph, wildcards: Any) -> Settings:
     }
 
 
+def changes(graph: StudyGraph, wildcards: Any) -> Settings:
+    """Return whose solutions are compared, problem by problem."""
+    return compared(graph)
+
+
 def page(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return what the page of a study shows besides tables and figures."""
-    figures = [
-        {"name": name, "title": experiment.title, "caption": experiment.caption}
-        for name, (experiment, _) in figures_of_experiments(graph).items()
-    ]
-    more = ["false_positives.parquet", "false_positives.md"] if rechecked(graph) else []
+    """Return what the page of a study shows besides estimates, costs and solutions."""
     return {
+        **table(graph, wildcards),
         "study": graph.study.study,
         "description": graph.study.description,
-        "label": graph.label,
-        "figures": figures,
-        "claims": [claim.model_dump(mode="json") for claim in graph.study.tested_claims],
-        "confidence": graph.study.metrics.confidence,
-        "sharing": sharing(graph),
-        "seeds": len(graph.study.seeds),
-        "more": more,
+        "facts": facts(graph),
         "notes": notes_on_data(graph.study.models.values(), graph.published.get("families", {})),
+        "figures": [asdict(figure) for figure in figures_of_page(graph)],
+        "main": main_variants(graph),
+        "compared": compared(graph)["compared"],
+        "claims": [claim.model_dump(mode="json") for claim in graph.study.tested_claims],
+        "sharing": sharing(graph),
+        "splits": graph.splits(),
     }
 
 

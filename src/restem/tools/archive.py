@@ -24,7 +24,10 @@ from restem.errors import RestemError
 from restem.tools.study_results import SAVED, StudyResults, read_study
 
 MANIFEST: Final = "manifest.json"
-TABLES: Final = ("summary", "lifts", "breakdown", "claims", "ledger", "overlap", "false_positives")
+TABLES: Final = (
+    *("summary", "lifts", "breakdown", "changes", "claims", "ledger", "overlap"),
+    "false_positives",
+)
 PAGES: Final = ("claims", "ledger", "false_positives", "methods", "table")
 FILES: Final = (
     *(f"{name}.parquet" for name in TABLES),

@@ -14,7 +14,6 @@ from restem.config.claims import Claim
 from restem.config.load import load_published, load_study, presets
 from restem.config.method import Method
 from restem.errors import RestemError
-from restem.pages.index import Figure, html
 from restem.pages.methods import markdown, properties
 from restem.stages import figure
 from restem.statistics.evaluation import summarise
@@ -158,7 +157,8 @@ def test_marks_are_drawn_beside_the_same_task_only() -> None:
 
 
 def test_every_stage_understands_what_it_is_given(mini: StudyGraph) -> None:
-    for name in ("summary", "breakdown", "claims", "ledger", "table", "methods", "page"):
+    names = ("summary", "breakdown", "claims", "ledger", "table", "methods", "changes", "page")
+    for name in names:
         stage: Any = importlib.import_module(f"restem.stages.{name}")
         stage.Settings.model_validate(getattr(slices, name)(mini, None))
     for name in slices.figures_of_experiments(mini):
@@ -489,31 +489,6 @@ def test_the_table_has_every_preset_and_marks_what_is_cited(mini: StudyGraph) ->
     assert len(lines) == 2 + len(methods)
     assert text.count("(cited)") == len(settings["cited"]) + 1
     assert {line.count(" | ") for line in lines} == {7 + len(settings["cited"])}
-
-
-# ---- the page ----
-
-
-def test_the_page_shows_every_figure_and_claim_and_is_escaped(mini: StudyGraph) -> None:
-    settings = slices.page(mini, None)
-    claims = {c["id"]: c for c in settings["claims"]}
-    first = next(iter(claims))
-    findings = [
-        {"claim": first, "verdict": "untested", "reason": "<none>", "estimate": None}
-        | dict.fromkeys(("k", "contrast", "low", "high", "test"))
-        | {"problems": 0, "seeds": 0}
-    ]
-    figures = [
-        Figure(**known, path=f"figures/{known['name']}.svg") for known in settings["figures"]
-    ]
-    text = html(
-        "a & b", "", settings["label"], figures, claims, findings, [], "", settings["sharing"]
-    )
-    assert "a &amp; b" in text
-    assert "&lt;none&gt;" in text
-    assert text.count("<figure ") == len(figures)
-    assert "<script" not in text
-    assert "http" not in text
 
 
 def test_summaries_of_votes_are_made_where_they_are_asked_for(mini: StudyGraph) -> None:
