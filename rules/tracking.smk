@@ -6,6 +6,7 @@ rule publish_runs:
     input:
         policies=all_policies(),
         summary="<results>/summary.parquet",
+        changes=changed_problems(),
         files=[*all_tables(), *figures_to_show()],
     output:
         published="<results>/tracking/published.json",
@@ -19,6 +20,7 @@ rule publish_runs:
         "restem tracking"
         " --policies {input.policies:q}"
         " --summary {input.summary:q}"
+        " --changes {input.changes:q}"
         " --files {input.files:q}"
         " --output {output.published:q}"
         " --settings {params.settings:q}"

@@ -144,7 +144,7 @@ def test_a_server_that_was_away_all_along_gets_the_same_runs(serve: Callable[[st
     assert {step for step, _ in curves["learning_rate"]} == {step for step, _ in curves["loss"]}
     assert curves.keys() >= {"gradient_norm", "validation_reward", "accuracy.chain.test.greedy.low"}
     assert "model" in files and len(data) == 2
-    assert {"table.md", "accuracy_by_iteration.png"} <= set(up["tiny"][4])
+    assert {"table.md", "accuracy_by_iteration.png", "changed_problems.json"} <= set(up["tiny"][4])
     assert not any("superseded" in tag for run in up.values() for tag in run[2])
 
 

@@ -1,5 +1,7 @@
 """Stage tracking: tell MLflow about the study and every policy, from artifacts."""
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -15,7 +17,11 @@ from restem.tracking.policies import ADDRESS, address_of, finished, lineages
 from restem.tracking.publish import publish
 from restem.tracking.runs import ONLY, Run
 
-_READABLE = (".md", ".csv", ".png", ".html")
+_READABLE = (".md", ".csv", ".png")
+MLFLOW_TABLES = "mlflow.loggedArtifacts"
+_SAMPLES = "changed_problems.json"
+_SHOWN = ("model", "variant", "problem_id", "change", "question", "answer")
+_SIDES = ("completion", "extracted", "verdict")
 
 
 class Settings(Strict):
@@ -33,6 +39,7 @@ def run(
     settings: Settings,
     policies: InputFiles,
     summary: InputFile,
+    changes: InputFiles = (),
     files: InputFiles = (),
     *,
     output: OutputFile,
@@ -52,7 +59,8 @@ def run(
         ONLY,
         kind="study",
         artifacts=[path for path in files if path.suffix in _READABLE],
-        tags={"note": settings.label},
+        texts={_SAMPLES: _samples([r for path in changes for r in read_rows(path, "changes")])},
+        tags={"note": settings.label, MLFLOW_TABLES: _listed(_SAMPLES)},
     )
     runs = [study, *lineages(manifests, estimates)]
     for manifest in manifests:
@@ -61,3 +69,15 @@ def run(
     publication = publish(settings.study, runs, settings.tracking, output.parent / "spool")
     result = {"waiting": publication.waiting, "trouble": publication.trouble}
     write_json(output, {"runs": len(manifests), **result})
+
+
+def _samples(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return completions with verdicts, before and after training, as MLflow's tables have them."""
+    columns = [*_SHOWN, *(f"{when}_{name}" for when in ("before", "after") for name in _SIDES)]
+    data = [[row[name] for name in columns] for row in rows if row["place"] is not None]
+    return json.dumps({"columns": columns, "data": data})
+
+
+def _listed(path: str) -> str:
+    """Return the tag by which MLflow's page shows an artifact as a table."""
+    return json.dumps([{"path": path, "type": "table"}])
