@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -57,12 +58,11 @@ def _run_warm(folder: Path, family: str) -> NoReturn:
             "path": sys.path,
             "umask": _umask(),
         }
-        for number in _FORWARDED:
-            signal.signal(number, signal.SIG_IGN)  # until there is somebody to forward it to
         send(connection, request, [0, 1, 2])
-        child = receive(connection)[0]["child"]
-        for number in _FORWARDED:
-            signal.signal(number, lambda number, _: _forward(child, number))
+        with _held_back(_FORWARDED):  # until there is somebody to forward them to
+            child = receive(connection)[0]["child"]
+            for number in _FORWARDED:
+                signal.signal(number, lambda number, _: _forward(child, number))
         try:
             status = receive(connection)[0]["status"]
         except (OSError, ValueError, EOFError):
@@ -73,6 +73,15 @@ def _run_warm(folder: Path, family: str) -> NoReturn:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
+
+
+@contextmanager
+def _held_back(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _forward(child: int, number: int) -> None:
@@ -142,6 +151,14 @@ def _surroundings() -> str:
         Path("/proc/self/cgroup").read_text(),
     ]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:20]
+
+
+def since(process: int) -> str | None:
+    """Return when a process started, in a unit of the kernel's; None if there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
 
 
 def send(connection: socket.socket, message: object, descriptors: list[int] | None = None) -> None:

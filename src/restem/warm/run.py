@@ -9,7 +9,7 @@ from pathlib import Path
 
 from restem.deployment.engines import gpu_is_visible
 from restem.stages.declaration import load_stage, stage_names
-from restem.warm.client import RUN, VARIABLE
+from restem.warm.client import RUN, VARIABLE, since
 
 _WITH_MODELS = ("model", "training")  # families of locked packages with torch and transformers
 _OFF = "no"
@@ -28,7 +28,8 @@ def start(jobs_are_here: bool = True) -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="restem-warm-"))
     _folders.append(folder)
-    about = {"owner": os.getpid(), "stages": dict(_warm_stages())}
+    owner = {"process": os.getpid(), "since": since(os.getpid())}
+    about = {"owner": owner, "stages": dict(_warm_stages())}
     (folder / RUN).write_text(json.dumps(about))
     os.environ[VARIABLE] = str(folder)
 

@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, path: Path, protocol: Any) -> None:
         self._path, self._protocol = path, protocol
-        self._owner = int(json.loads((path.parent / protocol.RUN).read_text())["owner"])
+        self._owner = json.loads((path.parent / protocol.RUN).read_text())["owner"]
         self._clients: dict[int, socket.socket] = {}  # by the process that runs its job
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -66,7 +66,8 @@ class Server:
             self._collect()
 
     def _is_wanted(self) -> bool:
-        return self._path.exists() and Path(f"/proc/{self._owner}").exists()
+        since = self._protocol.since(self._owner["process"])
+        return self._path.exists() and since == self._owner["since"]
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()

@@ -18,7 +18,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 def started() -> dict[str, str]:
     run.start()
     about = json.loads((Path(os.environ[run.VARIABLE]) / "run.json").read_text())
-    assert about["owner"] == os.getpid()
+    assert about["owner"]["process"] == os.getpid()
     stages: dict[str, str] = about["stages"]
     return stages
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import restem.warm
+from restem.warm.client import since
 
 CLI = "import sys\ndef main():\n    exec(sys.argv[2], {'__name__': 'job'})\n"
 SERVER = "import os; print(os.getppid())"
@@ -35,7 +36,8 @@ class Jobs:
         server.write_text(server.read_text().replace('"model": MODEL', '"none": ()'))
         self.folder.mkdir()
         self.owner = subprocess.Popen(["sleep", "1000"])
-        about = {"owner": self.owner.pid, "stages": {"work": "none", "other": "none"}}
+        owner = {"process": self.owner.pid, "since": since(self.owner.pid)}
+        about = {"owner": owner, "stages": {"work": "none", "other": "none"}}
         (self.folder / "run.json").write_text(json.dumps(about))
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("COV")},
@@ -196,6 +198,18 @@ def test_sigterm_reaches_the_job_once(jobs: Jobs) -> None:
         os.killpg(process.pid, signal.SIGTERM)
         assert process.stdout.read() == "[1]\n"
     assert process.returncode == 143
+
+
+def test_a_signal_that_comes_early_is_not_lost(jobs: Jobs) -> None:
+    server = jobs.package / "warm/server.py"
+    slow = server.read_text().replace("child = os.fork()", "child = time.sleep(2) or os.fork()")
+    server.write_text(slow.replace("import types", "import time\nimport types"))
+    code = "import time; print('up', flush=True); time.sleep(1000)"
+    with jobs.start(code, start_new_session=True) as process:
+        wait_for(lambda: bool(list(jobs.folder.glob("none-*"))))
+        time.sleep(1)  # the client waits for the fork
+        process.terminate()
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_a_job_ends_with_its_client(jobs: Jobs) -> None:
