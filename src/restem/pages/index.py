@@ -32,6 +32,13 @@ LARGEST: Final = 12_000_000  # bytes of the page
 MOST_FIGURE_BYTES: Final = 6_000_000  # of the figures, before they are encoded
 # Whatever a completion holds, a browser runs no script on this page and fetches nothing for it.
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_ONE_SEED: Final = (
+    "One training seed: the intervals cover the choice of test problems, not how the results would "
+    "vary if the models were trained again."
+)
+_EMBEDDED: Final = "embedded"
+_TINY: Final = " – tiny, pretrained on procedural problems only: no evidence on language models"
+_REFERENCES: Final = 3  # that a headline compares with
 _IN_SIGHT: Final = 4  # facts that are not folded away
 _LINES: Final = 6  # of a list that are in sight
 _MOST_LINES: Final = 200
@@ -93,7 +100,10 @@ def html(content: Content) -> str:
         "figures": ("More figures", _grid(figures[1:])),
         "costs": ("Costs", records.costs(content.ledger, content.sharing)),
         "data": ("Data", records.data(content.splits, content.overlap)),
-        "again": ("How to make it again", records.origin(content.origin, content.study)),
+        "again": (
+            "How to make it again, and use it",
+            records.origin(content.origin, content.study, content.compared),
+        ),
     }
     shown = {name: part for name, part in sections.items() if part[1]}
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in shown.items())
@@ -106,7 +116,7 @@ def html(content: Content) -> str:
             f"<style>{_style()}</style>\n</head>",
             f"<body>\n<header><h1>{text(content.study)}</h1>",
             paragraphs(content.description, kind="lead"),
-            f'<p class="label">Models: {text(content.label)}</p>\n</header>',
+            f'<p class="label">Models: {text(content.label)}{_caution(content)}</p>\n</header>',
             f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>',
             *(section(name, title, part) for name, (title, part) in shown.items()),
             "</main>\n</body>\n</html>\n",
@@ -116,6 +126,10 @@ def html(content: Content) -> str:
 
 def _style() -> str:
     return Path(__file__).with_name("style.css").read_text().strip()
+
+
+def _caution(content: Content) -> str:
+    return _TINY if content.label.startswith(_EMBEDDED) else ""
 
 
 def _asked(content: Content) -> str:
@@ -163,26 +177,28 @@ def _headlines(content: Content) -> str:
             for on in series.names(rows, "task", task):
                 own = [row for row in rows if (row["model"], row["task"]) == (model, on)]
                 said += [_headline(content, own, task)] if own else []
+    seeds = max((row["seeds"] for row in content.summary), default=0)
+    note = paragraphs(_ONE_SEED, kind="quiet") if seeds == 1 and said else ""
     shown, rest = said[:_LINES], said[_LINES:_MOST_LINES]
     more = details(f"{len(rest)} more", f"<ul>{''.join(rest)}</ul>" if rest else "")
-    return f'<ul class="headlines">{"".join(shown)}</ul>{more}' if said else ""
+    return f'<ul class="headlines">{"".join(shown)}</ul>{more}{note}' if said else ""
 
 
 def _headline(content: Content, rows: Sequence[Row], trained_on: str) -> str:
-    """Write the last estimate of a method, greedy if there is one, and its lift over the base."""
+    """Write the last estimate of a method, greedy if there is one, and what it gained on others."""
     last = max(rows, key=lambda row: (row["quantity"] == "accuracy", row["iteration"]))
     same = ("task", "split", "model", "variant", "iteration", "decoding", "quantity")
-    lifts = [
-        row
+    lifts = {
+        row["reference"]: row
         for row in content.lifts
-        if row["reference"] == BASE
-        and row["estimate"] is not None
-        and all(row[name] == last[name] for name in same)
-    ]
+        if row["estimate"] is not None and all(row[name] == last[name] for name in same)
+    }
     gained = "".join(
-        f"; <b>{percent(lift['estimate'], signed=True)} points</b> over the base model "
-        f"{interval(lift['low'], lift['high'], signed=True)}"
-        for lift in lifts[:1]
+        f"; <b>{percent(lifts[name]['estimate'], signed=True)} points</b> against "
+        f"{'the base model' if name == BASE else text(name)} "
+        f"{interval(lifts[name]['low'], lifts[name]['high'], signed=True)}"
+        for name in (BASE, *content.references[:_REFERENCES])
+        if name in lifts
     )
     task = last["task"] if last["task"] == trained_on else f"{last['task']} (transfer)"
     how = f"{last['model']}, iteration {last['iteration']}, {last['decoding']}; {content.label}"
@@ -247,9 +263,9 @@ def _changes(content: Content) -> str:
         return ""
     intro = (
         "Base model and last policy of each task's main method, which is its first variant that is "
-        "no reference, on the test problems of its first seed. Shown of each kind are the first "
-        "problems in the order of the SHA-256 digests of their ids; nobody has chosen them. "
-        "changes.parquet lists all."
+        "no reference, on the test problems of its first seed. Correct means that the verifier "
+        "accepted the final answer, whatever the steps before it. The problems shown are a fixed "
+        "arbitrary selection, not chosen by anybody; changes.parquet lists all."
     )
     names = ("task", "model", "variant", "seed", "iteration", "decoding")
     parts = [

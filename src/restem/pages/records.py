@@ -1,7 +1,7 @@
 """The parts of a study's page that record: verdicts on claims, costs, data, and how it was made."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from restem.pages.elements import (
@@ -68,7 +68,8 @@ def costs(ledger: Sequence[Row], sharing: Mapping[str, Mapping[str, int]]) -> st
     parts = []
     for scope, title in SCOPES.items():
         rows: list[Cells] = [
-            [name, *map(number, amounts)] for name, *amounts in cells_of_scope(ledger, scope)
+            [name, *(number(_once(a)) for a in amounts)]
+            for name, *amounts in cells_of_scope(ledger, scope)
         ]
         if len(rows) < 2 and scope != "study":
             continue  # the sum of nothing
@@ -85,6 +86,12 @@ def costs(ledger: Sequence[Row], sharing: Mapping[str, Mapping[str, int]]) -> st
     )
     runs = details("What was shared", table("Runs", headers, shared))
     return "\n".join([*parts, runs, paragraphs(about, kind="quiet")])
+
+
+def _once(amount: str) -> str:
+    """Write what something costs alone and shared once, where nothing is shared."""
+    alone, _, shared = amount.partition(" / ")
+    return alone if alone == shared else amount
 
 
 def data(splits: Sequence[tuple[str, str, int]], overlap: Sequence[Row]) -> str:
@@ -106,8 +113,8 @@ def data(splits: Sequence[tuple[str, str, int]], overlap: Sequence[Row]) -> str:
     )  # fmt: skip
 
 
-def origin(stated: Mapping[str, Any], study: str) -> str:
-    """Say how the study can be made again: code, locked environments, command."""
+def origin(stated: Mapping[str, Any], study: str, policies: Sequence[Row]) -> str:
+    """Say how the study can be made again: code, environments, command; and where policies are."""
     if not stated:
         return ""
     commit, dirty = stated["commit"], stated["dirty"]
@@ -128,8 +135,24 @@ def origin(stated: Mapping[str, Any], study: str) -> str:
                 "with the digests of its settings, code, environment and inputs.",
                 kind="quiet",
             ),
+            *_weights(study, policies),
         ]
     )  # fmt: skip
+
+
+def _weights(study: str, policies: Sequence[Row]) -> Iterator[str]:
+    if policies:
+        names = ("task", "model", "variant", "seed", "iteration")
+        places = [
+            "results/{}/{}/{}/{}/seed-{}/iter-{}/checkpoint".format(study, *(p[n] for n in names))
+            for p in policies
+        ]
+        yield paragraphs(
+            "The weights of the policies above are in these folders, unless they were pruned. "
+            "transformers and vLLM load them by their path; restem publish makes them ready for "
+            "others."
+        )
+        yield passage("\n".join(places))
 
 
 def markdown_table(content: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
+from restem.artifacts.tables import HUMAN
 from restem.config.data import DataSource
 from restem.config.experiment import Experiment, Figure
 from restem.config.models import EmbeddedModel, HubModel, LocalModel, Model
@@ -82,7 +83,7 @@ def facts(graph: StudyGraph) -> list[Fact]:
         ("Models", [_model(name, model) for name, model in sorted(study.models.items())]),
         ("Tasks", list(_tasks(graph))),
         ("Methods", list(_variants(graph)) or ["none: base models only"]),
-        ("Seeds", [", ".join(map(str, study.seeds))]),
+        ("Training seeds", [f"{len(study.seeds)} ({', '.join(map(str, study.seeds))})"]),
         ("Decodings", list(_decodings(graph))),
         ("Evaluations", list(_evaluations(graph))),
     ]
@@ -135,10 +136,22 @@ def _variants(graph: StudyGraph) -> Iterator[str]:
         count = graph.iterations(name)
         words = ["main method"] if name in mains else []
         words += [f"method {variant.method}"] if variant.method != name else []
-        words += [f"trained on {variant.task}", f"{count} iteration{'s' if count > 1 else ''}"]
+        kinds = " and ".join(_trained_on(graph, name))
+        words += [f"trained on {kinds} of {variant.task}"]
+        words += [f"{count} iteration{'s' if count > 1 else ''}"]
         words += ["changed from its preset"] if variant.changes else []
         words += ["reference"] if variant.reference else []
         yield f"{name}: {', '.join(words)}" + (f" ({method.paper})" if method.paper else "")
+
+
+def _trained_on(graph: StudyGraph, variant: str) -> Iterator[str]:
+    """Name the kinds of solutions that a variant is trained on."""
+    selection = graph.study.method_of(variant).selection
+    if selection.model_data:
+        yield "sampled completions"
+    if selection.human:
+        task = graph.study.tasks[graph.study.variants[variant].task]
+        yield f"{task.human if selection.human == HUMAN else selection.human} solutions"
 
 
 def _decodings(graph: StudyGraph) -> Iterator[str]:

@@ -12,6 +12,7 @@ from restem.pages.estimates import in_words, plotted, values
 from restem.pages.index import LARGEST, MOST_FIGURE_BYTES, Figure, html
 from restem.statistics.changes import BOTH, GAINED, LOST, NEITHER
 from tests.unit.pages.contents import DRAWING, ORIGIN, PAIR, changed, content, cost
+from tests.unit.summaries import REFERENCES
 from tests.unit.summaries import row as estimated
 
 Row = dict[str, Any]
@@ -66,7 +67,7 @@ def test_it_says_what_was_asked_and_what_came_out(page: str) -> None:
     assert re.search(
         r"<b>rest-em</b> solves <b>\d+\.\d %</b> \[.*of 80 test problems of sums", page
     )
-    assert re.search(r"<b>[+-]\d+\.\d points</b> over the base model \[", page)
+    assert re.search(r"<b>[+-]\d+\.\d points</b> against the base model \[", page)
     assert "clocks (transfer)" in page  # what is lost elsewhere is no secret
     assert "snakemake --cores all --configfile config/sums.yaml" in page
     assert f"{'c' * 40}, with changes that were not committed" in page
@@ -322,3 +323,20 @@ def test_several_policies_are_compared_one_by_one(summary: list[Row], lift_rows:
     first, second = page.split('id="changes"')[1].split("</section>")[0].split("<h3>")[1:]
     assert first.startswith("sums · S: base → rest-em, iteration 3") and ">a</h4>" in first
     assert second.startswith("sums · L: base → rest-em, iteration 3") and ">b</h4>" in second
+
+
+def test_the_main_result_is_compared_with_references_and_says_what_is_not_known(
+    summary: list[Row], lift_rows: list[Row]
+) -> None:
+    page = html(content(summary, lift_rows))
+    result = page[page.index('id="result"') : page.index('id="table"')]
+    assert re.search(rf"points</b> against {REFERENCES[0]} \[", result)
+    assert "One training seed" not in result
+    one = [{**row, "seeds": 1} for row in summary]
+    assert "One training seed" in html(content(one, lift_rows))
+    assert "no evidence on language models" in page
+    assert "no evidence on language models" not in html(content(summary, lift_rows, label="OLMo"))
+
+
+def test_it_says_where_the_weights_are(page: str) -> None:
+    assert "results/sums/sums/S/rest-em/seed-0/iter-3/checkpoint" in page
