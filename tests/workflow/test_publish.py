@@ -112,6 +112,8 @@ def test_completions_have_verdicts_and_cards_have_intervals(publish: Any, tmp_pa
     assert len(table) == 3
     assert {row["variant"] for row in table} == {"sft-terse"}
     assert all(row["verdict"] and row["completion"] is not None for row in table)
+    weights = out / "models" / MODEL / "model.safetensors"
+    assert weights.stat().st_nlink == 1  # what is edited there is not the study's
     card = (out / "models" / MODEL / "README.md").read_text()
     metadata = next(yaml.safe_load_all(card.split("---")[1]))
     assert metadata["license"] == "mit"

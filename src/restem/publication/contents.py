@@ -7,6 +7,7 @@ and `dataset` for all completions, their verdicts, the problems and the archive 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from restem.artifacts.seals import HIDDEN, state_path
+from restem.artifacts.seals import state_path
 from restem.errors import RestemError
 from restem.policies.manifest import CHECKPOINT, read_policy, verify_checkpoint
 from restem.publication.licenses import Licenses
@@ -118,10 +119,13 @@ def _shards(results: Path, draws: Draws, kind: str) -> list[Path]:
     return sorted((results / draws.path / kind).glob("*.parquet"))
 
 
-def lay_out(found: Contents, folder: Path) -> None:
-    """Write everything but the cards. Raises RestemError if weights differ from their manifest."""
+def lay_out(found: Contents, folder: Path, link: bool) -> None:
+    """Write everything but the cards. Raises RestemError if weights differ from their manifest.
+
+    link: whether weights may be hard links to those of the study, as nobody edits them there.
+    """
     for name, policy in found.policies.items():
-        _lay_out_policy(found.results / policy.path, folder / "models" / name)
+        _lay_out_policy(found.results / policy.path, folder / "models" / name, link)
     dataset = folder / DATASET
     for draws in found.draws:
         target = dataset / "completions" / f"{draws.path}.parquet"
@@ -138,19 +142,20 @@ def lay_out(found: Contents, folder: Path) -> None:
     shutil.copyfile(found.configfile, dataset / STUDY_FILE)
 
 
-def _lay_out_policy(source: Path, target: Path) -> None:
+def _lay_out_policy(source: Path, target: Path, link: bool) -> None:
     """Link or copy a checkpoint, its manifest and its seal."""
     verify_checkpoint(read_policy(source / "policy.json"))
     target.mkdir(parents=True)
     seal = state_path(source / "policy.json", "seal.json")
     files = {path: path.name for path in (source / CHECKPOINT).iterdir() if path.is_file()}
     for path, name in {**files, source / "policy.json": "policy.json", seal: "seal.json"}.items():
-        if name == "README.md" or path.name == HIDDEN:
+        if name == "README.md":
             continue  # the card is written anew
-        try:
-            os.link(path, target / name)
-        except OSError:
-            shutil.copyfile(path, target / name)
+        if link:
+            with suppress(OSError):
+                os.link(path, target / name)
+                continue
+        shutil.copyfile(path, target / name)
 
 
 def _completions(results: Path, draws: Draws) -> Iterator[pa.Table]:

@@ -42,7 +42,7 @@ def publish(
         raise RestemError("the folder is not empty", str(folder), "name a new one")
     with tempfile.TemporaryDirectory(dir=results) as temporary:
         target = folder or Path(temporary)
-        lay_out(found, target)
+        lay_out(found, target, link=folder is None)
         Writer(found, owner).write(target)
         if folder:
             lines.append(f"written to {folder}")
