@@ -3,8 +3,10 @@
 import getpass
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +80,27 @@ def _own_environment(family: str, package: str) -> Findings:
         yield ok(f"the environment of {package} is set up")
     else:
         yield error(f"the environment of {package} is not set up: {python}", f"make {family}")
+
+
+@check("machine")
+def has_compiled_packages(subject: Subject) -> Findings:
+    """Look whether torch is compiled, or will be by the first job; else every job compiles it."""
+    if subject.profile and subject.profile.is_contained:
+        yield skipped("compiled packages: the jobs run in images, which hold them")
+        return
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.cached is None or torch.origin is None:
+        return  # that it is missing is said elsewhere
+    if Path(torch.cached).is_file():
+        yield ok("torch is compiled")
+    elif sys.dont_write_bytecode or not os.access(Path(torch.origin).parent, os.W_OK):
+        yield warning(
+            "torch is not compiled, and no job may write what it compiles: each compiles it again, "
+            "for ten seconds or more",
+            "unset PYTHONDONTWRITEBYTECODE, or have the packages compiled: python -m compileall",
+        )
+    else:
+        yield ok("torch will be compiled by the first job")
 
 
 @check("machine")

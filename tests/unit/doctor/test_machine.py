@@ -56,6 +56,22 @@ def test_an_engine_with_an_environment_of_its_own_needs_it(
     assert "the environment of vllm is set up" in lines(diagnosed(engine)["machine"], "ok")
 
 
+def test_packages_that_every_job_compiles_again_are_a_warning(
+    diagnosed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spec = SimpleNamespace(cached=str(tmp_path / "torch.pyc"), origin=str(tmp_path / "torch.py"))
+    found = machine.importlib.util.find_spec
+    monkeypatch.setattr(
+        machine.importlib.util, "find_spec", lambda name: spec if name == "torch" else found(name)
+    )
+    monkeypatch.setattr(machine.sys, "dont_write_bytecode", False)
+    assert "torch will be compiled by the first job" in lines(diagnosed()["machine"], "ok")
+    monkeypatch.setattr(machine.sys, "dont_write_bytecode", True)
+    assert "each compiles it again" in str(lines(diagnosed()["machine"], "warning"))
+    (tmp_path / "torch.pyc").touch()
+    assert "torch is compiled" in lines(diagnosed()["machine"], "ok")
+
+
 # ---- memory and disk ----
 
 
