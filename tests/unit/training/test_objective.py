@@ -29,7 +29,16 @@ def training_run(model: Any, examples: Sequence[Encoded], **settings: Any) -> Tr
     chosen = Training(stop="epochs", epochs_max=1, batch_size=16, **settings)
     processes = Processes("cpu")
     return TrainingRun(
-        model, None, examples, chosen, 0, lambda *_: 0.0, lambda _: None, None, processes
+        model,
+        None,
+        examples,
+        chosen,
+        0,
+        lambda *_: 0.0,
+        lambda _: None,
+        lambda **_: None,
+        None,
+        processes,
     )
 
 
