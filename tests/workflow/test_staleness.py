@@ -188,7 +188,8 @@ CONCERNS: dict[str, tuple[Change, set[str], set[str]]] = {
     "logic of stages/summary.py": (logic("stages/summary.py"), {"summarise_metrics"}, ALL - REPORT),
     "logic of stages/policy.py": (logic("stages/policy.py"), {"make_policy"}, {"make_base"}),
     "logic of one figure": (
-        logic("figures/accuracy_by_iteration.py"), {"plot_figure"}, ALL - {"plot_figure"},
+        logic("figures/accuracy_by_iteration.py"), {"plot_figure"},
+        ALL - {"plot_figure", "write_page", "publish_runs"},
     ),
     "logic of the task": (
         logic("tasks/chain.py"), {*DATA - {"measure_overlap"}, "draw_samples", "make_policy"},
