@@ -45,11 +45,13 @@ STARVED = ("make_base", "draw_samples", "select_examples", "make_policy", "summa
 def contents(tree: Any) -> dict[str, str]:
     """Return the content digest of every artifact, table and figure.
 
-    MLflow's copies are left out, because they lie in folders with random names.
+    MLflow's copies are left out, because they lie in folders with random names, and costs, which
+    state seconds.
     """
     kinds = ("*.parquet", "policy.json", "table.md", "table.csv", "*.svg", "*.pdf", "*.png")
     files = (f for kind in kinds for f in tree.results.rglob(kind))
-    kept = (f for f in files if not {".restem", "tracking"} & set(f.parts))
+    left_out = {".restem", "tracking", "costs.parquet", "ledger.parquet"}
+    kept = (f for f in files if not left_out & set(f.parts))
     return {str(f.relative_to(tree.results)): artifact_digest(f) for f in kept}
 
 

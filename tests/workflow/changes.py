@@ -154,12 +154,16 @@ def change_a_shell_command(tree: Any, chance: random.Random) -> None:
     tree.edit("rules/samples.smk", "--shard {wildcards.shard}", "--shard 1-of-2")
 
 
+def of_results(tree: Any) -> list[Path]:
+    return [path for path in artifacts(tree) if path.is_relative_to(tree.results)]
+
+
 def delete_an_artifact(tree: Any, chance: random.Random) -> None:
-    chance.choice(sorted(p for p in artifacts(tree) if p.is_relative_to(tree.results))).unlink()
+    chance.choice(of_results(tree)).unlink()
 
 
 def edit_an_artifact(tree: Any, chance: random.Random) -> None:
-    path = chance.choice(artifacts(tree))
+    path = chance.choice(of_results(tree))
     content = path.read_bytes()
     path.unlink()  # not in place: the kept copy would change too, and one of the trees has none
     path.write_bytes(content + b"X" if chance.random() < 0.5 else content[: len(content) // 2])

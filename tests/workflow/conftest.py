@@ -296,7 +296,9 @@ def killed(shared: Path, planted: Tree, finished: Tree) -> Path:
         length = float((finished.root / "seconds").read_text())
         for number in range(KILLS):
             process = tree.start("--cores", "2")
-            time.sleep(chance.uniform(0.1, 0.4) * length)
+            while not list(tree.results.rglob("*.seal.json")):  # a kill before that shows nothing
+                time.sleep(0.1)
+            time.sleep(chance.uniform(0.0, 0.3) * length)
             os.kill(process.pid, signal.SIGKILL)  # jobs that it started go on as orphans
             process.wait()
             if number % 2 == 0:  # the others are still at work when the next run begins

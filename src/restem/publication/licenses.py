@@ -20,7 +20,7 @@ class Licenses:
 
     @classmethod
     def of(cls, study: Study, config: Path, stated: Mapping[str, str]) -> "Licenses":
-        """Read config/licenses.yaml. Raises RestemError if a stated name is not of the study."""
+        """Read the licenses in config. Raises RestemError if a stated name is not of the study."""
         for name in stated:
             if name not in study.models and name not in study.tasks:
                 raise RestemError(
@@ -28,7 +28,7 @@ class Licenses:
                     f"--license {name}={stated[name]}",
                     f"models: {', '.join(study.models)}; tasks: {', '.join(study.tasks)}",
                 )
-        return cls(read_yaml(config / "licenses.yaml"), stated)
+        return cls(read_yaml(config / "publication/licenses.yaml"), stated)
 
     def of_model(self, name: str, model: Model) -> str | None:
         """Return the license of a base model, if it is known."""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -230,7 +231,7 @@ def _costs(results: Path, artifacts: Mapping[str, Artifact]) -> dict[str, Cost]:
     contents = {c for a in artifacts.values() for c in a.contents.values()}
     for path, artifact in artifacts.items():
         recipe = artifact.recipe
-        if recipe.stage == "costs" and contents.issuperset(*recipe.inputs.values()):
+        if recipe.stage == "costs" and contents.issuperset(chain(*recipe.inputs.values())):
             for name, _, cost in read_costs(results / path):
                 costs[name] += cost
     counted = set(costs)

@@ -25,7 +25,8 @@ HUB = f"Qwen/Qwen2.5-1.5B@{'a' * 40}"
 
 @pytest.fixture(autouse=True)
 def large_machine_and_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away SLURM, give as much disk as anybody wants, and a hub that has everything."""
+    """Take away SLURM, give a CPU and as much disk as anybody wants, and a hub with everything."""
+    monkeypatch.setattr("restem.deployment.engines.cpu_has_bfloat16", lambda: True)
     monkeypatch.setattr("restem.doctor.diagnosis.shutil.which", lambda name: None)
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e15))
     monkeypatch.setattr("restem.sandbox.probe.require_walls", lambda: None)
