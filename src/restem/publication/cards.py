@@ -104,17 +104,9 @@ class Writer:
             "",
             *self._recipe(policy),
             "",
-            "## Reproduce it",
-            "",
             *self._reproduction(f"results/{self.contents.study}/{policy.path}/policy.json"),
-            "",
-            "## Cite",
-            "",
-            "The software that made it, restem, has a `CITATION.cff`. The method:",
-            "",
-            _PAPER,
         ]
-        return f"---\n{metadata.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n"
+        return _card(metadata, lines)
 
     def of_dataset(self, licenses: Mapping[str, str], of_all: str | None) -> str:
         """Return the card of the completions, verdicts and tables.
@@ -156,15 +148,9 @@ class Writer:
             *(f"| {task} | {known} |" for task, known in licenses.items()),
             "",
             *(f"Not in here: {line}.\n" for line in self.contents.left_out),
-            "## Reproduce it",
-            "",
             *self._reproduction(),
-            "",
-            "## Cite",
-            "",
-            _PAPER,
         ]
-        return f"---\n{metadata.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n"
+        return _card(metadata, lines)
 
     def _variant(self, policy: Policy) -> Any:
         return self.contents.graph.variant(policy)
@@ -200,12 +186,21 @@ class Writer:
     def _reproduction(self, target: str = "") -> list[str]:
         command = f"snakemake --cores 2 --configfile {STUDY_FILE}"
         return [
+            "## Reproduce it",
+            "",
             f"With restem at commit `{commit()}` and `{STUDY_FILE}` of the data set:",
             "",
             f"```bash\n{f'{command} {target}'.strip()}\n```",
             "",
             "`seal.json` beside each policy has the digests of everything that it was made from.",
         ]
+
+
+def _card(metadata: Any, lines: Sequence[str]) -> str:
+    """Return a card of the hub, which ends in how to cite."""
+    cite = "The software that made it, restem, has a `CITATION.cff`. The method:"
+    text = "\n".join([*lines, "", "## Cite", "", cite, "", _PAPER])
+    return f"---\n{metadata.to_yaml()}\n---\n\n{text}\n"
 
 
 def commit() -> str:
