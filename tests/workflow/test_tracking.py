@@ -100,7 +100,9 @@ def tracked(shared: Path, finished: Any) -> Path:
         up.configure(lambda study: change(study, address))
         with server(folder / "server-up", address):
             up.make("policies")  # nothing is published by this target
+            deadline = time.monotonic() + 300
             while (run := runs(address).get(SFT)) is None or run.info.status != "FINISHED":
+                assert time.monotonic() < deadline, (up.results / "tracking/follow.log").read_text()
                 time.sleep(0.5)  # what follows the trainings ends soon after the run
             (folder / "followed").write_text(json.dumps([run.data.params, run.data.metrics]))
             up.make()

@@ -151,12 +151,13 @@ def show_site() -> None:
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--settings", required=True, help="Those of the stage `tracking`.")
 @click.option("--until", type=int, help="The parent process that this one ends with.")
-def follow(results: Path, settings: str, until: int | None) -> None:
+@click.option("--since", type=float, default=0.0, help="When the run began.")
+def follow(results: Path, settings: str, until: int | None, since: float) -> None:
     """Send to MLflow what trainings measure while they run; each run starts this by itself."""
     from restem.stages.execution import from_argument
     from restem.tracking.follow import follow as send
 
-    send(results, from_argument(settings), until)
+    send(results, from_argument(settings), until, since)
 
 
 COMMANDS = (prune, pin_artifact, unpin_artifact, adopt, status, compare, browse, follow, site)

@@ -38,7 +38,7 @@ def start(results: Path, settings: str) -> None:
     log = results / "tracking" / "follow.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "restem.cli", "follow", str(results)]
-    command += ["--settings", settings, "--until", str(os.getpid())]
+    command += ["--settings", settings, "--until", str(os.getpid()), "--since", str(time.time())]
     with log.open("w") as stream:
         subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
@@ -46,14 +46,16 @@ def start(results: Path, settings: str) -> None:
 
 
 class Follower:
-    """Sends what the jobs of a study have recorded since the last time."""
+    """Sends what the jobs of a study have recorded since the last time, at first since a moment."""
 
-    def __init__(self, study: str, label: str, settings: Tracking, results: Path) -> None:
+    def __init__(
+        self, study: str, label: str, settings: Tracking, results: Path, since: float
+    ) -> None:
         self._study, self._label, self._settings = study, label, settings
         self._results, self._spool = results, results / "tracking" / "spool"
         self._seen: dict[Path, tuple[int, int]] = {}
         self._sent: dict[Path, float] = {}
-        self._started = time.time()
+        self._since = since
         self._trouble = ""
 
     def run(self, is_alive: Callable[[], bool], seconds: float = _SECONDS) -> None:
@@ -91,7 +93,7 @@ class Follower:
         for output, path in progress_files(self._results):
             status = path.stat()
             stamp = (status.st_mtime_ns, status.st_size)
-            is_old = path not in self._seen and status.st_mtime < self._started
+            is_old = path not in self._seen and status.st_mtime < self._since
             if output.name == _POLICY and not is_old and self._seen.get(path) != stamp:
                 changed[path] = (output, stamp)
         return changed
@@ -102,8 +104,12 @@ def _latest(progress: Progress) -> float:
     return max((curve[-1][2] for curve in progress.curves.values()), default=0.0)
 
 
-def follow(results: Path, settings: Mapping[str, Any], until: int | None) -> None:
-    """Follow the trainings of a study; until: the parent process that it ends with."""
+def follow(results: Path, settings: Mapping[str, Any], until: int | None, since: float) -> None:
+    """Follow the trainings of a study.
+
+    until: the parent process that it ends with; since: when the run began, in seconds since the
+    epoch: jobs that ended before are left alone.
+    """
     tracking = Tracking.model_validate(settings["tracking"])
-    follower = Follower(settings["study"], settings["label"], tracking, results)
+    follower = Follower(settings["study"], settings["label"], tracking, results, since)
     follower.run(lambda: until is None or os.getppid() == until)

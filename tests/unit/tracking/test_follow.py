@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def runs(results: Path) -> dict[str, Any]:
 
 
 def follower(results: Path, **settings: Any) -> Follower:
-    return Follower("demo", "a tiny model", Tracking(**settings), results)
+    return Follower("demo", "a tiny model", Tracking(**settings), results, time.time() - 10)
 
 
 def test_a_run_appears_when_its_job_starts_and_grows(results: Path) -> None:
