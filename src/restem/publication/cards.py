@@ -10,11 +10,14 @@ from typing import Any, Final
 from restem.artifacts.digests import flatten
 from restem.artifacts.files import write_text
 from restem.artifacts.tables import read_rows
-from restem.config.models import HubModel
+from restem.config.models import EmbeddedModel, HubModel
 from restem.policies.manifest import read_policy
 from restem.publication.contents import ARCHIVE, DATASET, STUDY_FILE, Contents
 from restem.publication.crate import write_crate
+from restem.sampling.prompts import Prompts
 from restem.study.addresses import Policy
+from restem.tasks.problem import read_problems
+from restem.tasks.registry import load_task
 
 _PAPER: Final = """\
 ```bibtex
@@ -97,8 +100,13 @@ class Writer:
             "",
             *_results(rows),
             "",
-            f"Shares of problems, with {100 * graph.study.metrics.confidence:g} % intervals. All "
-            f"tables and figures: {self._dataset()}.",
+            f"Shares of problems, with {100 * graph.study.metrics.confidence:g} % intervals, which "
+            "cover the choice of problems. Correct means that the verifier accepted the final "
+            f"answer. Comparisons, costs, tables and figures: {self._dataset()}.",
+            "",
+            "## How to prompt it",
+            "",
+            *self._prompt(policy),
             "",
             "## How it was made",
             "",
@@ -141,6 +149,10 @@ class Writer:
             f"`restem redraw {ARCHIVE} --output folder` checks it and draws every figure again.",
             "- `ro-crate-metadata.json`: the same as an RO-Crate.",
             "",
+            "## Results",
+            "",
+            *self._table(),
+            "",
             "## Licenses",
             "",
             "| texts of | license |",
@@ -155,6 +167,35 @@ class Writer:
     def _variant(self, policy: Policy) -> Any:
         return self.contents.graph.variant(policy)
 
+    def _table(self) -> Iterator[str]:
+        """Yield the table of results, and what it cannot show."""
+        path = self.contents.results / "table.md"
+        if path.is_file():
+            yield path.read_text().strip().removeprefix("### ")
+        if len(self.contents.graph.study.seeds) == 1:
+            yield ""
+            yield "One training seed: intervals do not say how another training would come out."
+
+    def _prompt(self, policy: Policy) -> Iterator[str]:
+        """Yield a prompt in full, if the texts may be published."""
+        graph = self.contents.graph
+        if graph.study.models[policy.model].prompt == "chat":
+            yield "With the chat template of its tokenizer."
+            return
+        folder = self.contents.results / policy.task / "problems"
+        published = {split for task, split in self.contents.problems if task == policy.task}
+        if not {"shots", "test"} <= published:
+            yield "As `study.yaml` says; the texts of its prompts are not published."
+            return
+        task = load_task(graph.module(policy.task))
+        stored = read_policy(self.contents.results / policy.path / "policy.json")
+        shots = read_problems(folder / "shots.parquet")
+        form = Prompts("base", task, shots, stored.checkpoint).form(stored.own_prompt(policy.task))
+        problem = read_problems(folder / "test.parquet")[0]
+        yield f"This is the whole prompt of {problem.id}. A completion ends at one of {task.stop}."
+        yield ""
+        yield f"````text\n{form.prefix}{form.prompt(task.question(problem.question))}\n````"
+
     def _dataset(self) -> str:
         if self.owner is None:
             return "the data set beside it"
@@ -167,7 +208,13 @@ class Writer:
         manifest = read_policy(self.contents.results / policy.path / "policy.json")
         provenance, report = manifest.provenance, manifest.report
         source = graph.study.models[policy.model].source
-        yield f"- base model: {json.dumps(source.model_dump(mode='json'))}"
+        what = json.dumps(source.model_dump(mode="json"))
+        if isinstance(source, EmbeddedModel):
+            what = (
+                f"embedded model {source.size}: a tiny Llama that is part of restem, pretrained on "
+            )
+            what += "procedural problems; no evidence on language models"
+        yield f"- base model: {what}"
         yield f"- starts from: `{graph.start(policy).path}`"
         for drawn in graph.sources(policy):
             yield f"- trained on completions of: `{drawn.draws.path}`"
@@ -192,7 +239,8 @@ class Writer:
             "",
             f"```bash\n{f'{command} {target}'.strip()}\n```",
             "",
-            "`seal.json` beside each policy has the digests of everything that it was made from.",
+            "`seal.json` beside each policy has the digests of everything that it was made from, and "
+            "of its files; only `README.md` was written anew when it was published.",
         ]
 
 

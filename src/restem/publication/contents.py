@@ -83,8 +83,12 @@ def contents(
             found.left_out.append(f"{draws.path}: not sampled yet")
     for task, split in graph.splits():
         if licenses.is_open(task, licenses.of_data(task, graph.study)):
-            if (results / task / "problems" / f"{split}.parquet").is_file():
-                found.problems.append((task, split))
+            found.problems += [
+                (task, name)
+                for name in (split, "shots")
+                if (task, name) not in found.problems
+                and (results / task / "problems" / f"{name}.parquet").is_file()
+            ]
         else:
             found.left_out.append(
                 f"texts of {task}/problems/{split}: no license that lets everybody pass them on is "
