@@ -121,6 +121,10 @@ def test_completions_have_verdicts_and_cards_have_intervals(publish: Any, tmp_pa
     assert results["dataset"]["split"] == "test"
     assert len(results["metrics"]) == len({m["name"] for m in results["metrics"]})
     assert "snakemake --cores 2 --configfile study.yaml" in card
+    prompt = card.split("````text\n")[1].split("\n````")[0]
+    assert prompt.count("Problem: ") == 2 and prompt.endswith("Solution:")  # one worked example
+    assert (out / "dataset/problems/chain/shots.parquet").is_file()
+    assert "One training seed" in (out / "dataset/README.md").read_text()
     assert (out / "dataset/study.yaml").is_file()
     assert json.loads((out / "models" / MODEL / "seal.json").read_text())["key"] in card
 

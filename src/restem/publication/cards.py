@@ -192,7 +192,8 @@ class Writer:
         shots = read_problems(folder / "shots.parquet")
         form = Prompts("base", task, shots, stored.checkpoint).form(stored.own_prompt(policy.task))
         problem = read_problems(folder / "test.parquet")[0]
-        yield f"This is the whole prompt of {problem.id}. A completion ends at one of {task.stop}."
+        ends = " or ".join(map(repr, task.stop))
+        yield f"This is the whole prompt of {problem.id}; a completion ends at {ends}."
         yield ""
         yield f"````text\n{form.prefix}{form.prompt(task.question(problem.question))}\n````"
 
@@ -239,8 +240,8 @@ class Writer:
             "",
             f"```bash\n{f'{command} {target}'.strip()}\n```",
             "",
-            "`seal.json` beside each policy has the digests of everything that it was made from, and "
-            "of its files; only `README.md` was written anew when it was published.",
+            "`seal.json` beside each policy has the digests of everything that it was made from, "
+            "and of its files; only `README.md` was written anew when it was published.",
         ]
 
 
