@@ -295,7 +295,11 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 def command_reference(cli: click.Group) -> str:
     """Return docs/reference/commands.md: every command, its arguments and its options."""
-    commands = list(_commands(cli, click.Context(cli, info_name="restem", show_default=True)))
+    commands = list(
+        _commands(
+            cli, click.Context(cli, info_name="restem", show_default=True, **cli.context_settings)
+        )
+    )
     stages = [command for command in commands if "settings" in _options(command)]
     tools = [command for command in commands if command not in stages]
     common = "\n".join(_options(stages[0])[name] for name in _COMMON)
