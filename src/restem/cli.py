@@ -300,8 +300,8 @@ def publish(
     """
     from restem.publication.publish import publish as text
 
-    if send and not hub:
-        raise click.UsageError("--send uploads to the hub: name the owner with --hub")
+    if (send or private) and not hub:
+        raise click.UsageError("--send and --private are for the hub: name the owner with --hub")
     click.echo(text(configfile, policies, dict(licenses), output, hub, private, send))
 
 

@@ -85,6 +85,23 @@ def test_damaged_weights_are_not_published(study: Any, publish: Any, tmp_path: P
     assert done.returncode == 1 and "model.safetensors" in done.stderr
 
 
+def test_a_truncated_table_is_named_and_leaves_nothing_behind(
+    study: Any, publish: Any, tmp_path: Path
+) -> None:
+    table = study.results / SFT / "chain/test/greedy/seed-0/samples/1-of-1.parquet"
+    content = table.read_bytes()
+    table.unlink()
+    table.write_bytes(content[:900])
+    (tmp_path / ".out.partial/models").mkdir(parents=True)  # of a run that was killed
+    done = publish("--license", "T=mit", "--output", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert "the table is damaged" in done.stderr and str(SFT) in done.stderr
+    assert not (tmp_path / "out").exists() and not (tmp_path / ".out.partial").exists()
+    table.write_bytes(content)
+    assert publish("--license", "T=mit", "--output", str(tmp_path / "out")).returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset", "models"]
+
+
 def test_a_stranger_draws_every_figure_from_what_was_published(
     study: Any, publish: Any, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from restem.artifacts.seals import state_path
+from restem.artifacts.tables import read_table
 from restem.errors import RestemError
 from restem.policies.manifest import CHECKPOINT, read_policy, verify_checkpoint
 from restem.publication.licenses import Licenses
@@ -66,7 +67,9 @@ def contents(
     """Find what can be published. Raises RestemError if the study has no results."""
     if not (results / "summary.parquet").is_file():
         raise RestemError(
-            "there are no results to publish", str(results), "run the study first: snakemake"
+            "there are no results to publish",
+            str(results),
+            f"run the study first: snakemake --configfile {configfile}",
         )
     found = Contents(graph, configfile, results, licenses)
     for policy in graph.trained if which != "none" else ():
@@ -124,9 +127,10 @@ def _shards(results: Path, draws: Draws, kind: str) -> list[Path]:
 
 
 def lay_out(found: Contents, folder: Path, link: bool) -> None:
-    """Write everything but the cards. Raises RestemError if weights differ from their manifest.
+    """Write everything but the cards.
 
     link: whether weights may be hard links to those of the study, as nobody edits them there.
+    Raises RestemError if weights differ from their manifest, or a table is damaged.
     """
     for name, policy in found.policies.items():
         _lay_out_policy(found.results / policy.path, folder / "models" / name, link)
@@ -141,7 +145,7 @@ def lay_out(found: Contents, folder: Path, link: bool) -> None:
         target = dataset / "problems" / task / f"{split}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
         source = found.results / task / "problems" / f"{split}.parquet"
-        pq.write_table(_without_metadata(pq.read_table(source, columns=list(_PROBLEMS))), target)
+        pq.write_table(read_table(source, "problems").select(_PROBLEMS), target)
     archive(found.results, dataset / ARCHIVE)
     shutil.copyfile(found.configfile, dataset / STUDY_FILE)
 
@@ -173,9 +177,9 @@ def _completions(results: Path, draws: Draws) -> Iterator[pa.Table]:
     }
     verdicts = {path.name: path for path in _shards(results, draws, "rewards")}
     for shard in _shards(results, draws, "samples"):
-        table = pq.read_table(shard, columns=list(_SAMPLES))
+        table = read_table(shard, "samples").select(_SAMPLES)
         if shard.name in verdicts:
-            judged = pq.read_table(verdicts[shard.name], columns=list(_REWARDS))
+            judged = read_table(verdicts[shard.name], "rewards").select(_REWARDS)
             table = table.join(judged, keys=["problem_id", "draw"], join_type="left outer")
         order = [("problem_id", "ascending"), ("draw", "ascending")]
         columns = {name: [value] * len(table) for name, value in about.items()}
@@ -194,7 +198,3 @@ def _schema() -> pa.Schema:
         "finish_reason": text, "verdict": text, "reward": pa.float64(), "extracted": text,
     }  # fmt: skip
     return pa.schema(list(columns.items()))
-
-
-def _without_metadata(table: pa.Table) -> pa.Table:
-    return table.replace_schema_metadata(None)

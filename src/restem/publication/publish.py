@@ -1,6 +1,6 @@
 """Publish a study: to a folder, or to the Hugging Face hub; first it is only said what would go."""
 
-import tempfile
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,15 +40,26 @@ def publish(
         return "\n".join([*lines, f"Nothing was written; to publish it: {to}"])
     if folder and folder.exists() and any(folder.iterdir()):
         raise RestemError("the folder is not empty", str(folder), "name a new one")
-    with tempfile.TemporaryDirectory(dir=results) as temporary:
-        target = folder or Path(temporary)
-        lay_out(found, target, link=folder is None)
-        Writer(found, owner).write(target)
+    staging = _staging(folder or results / "published")
+    try:
+        lay_out(found, staging, link=folder is None)
+        Writer(found, owner).write(staging)
         if folder:
+            staging.rename(folder)
             lines.append(f"written to {folder}")
         if owner and send:
-            lines += _upload(target, found.study, owner, private)
+            lines += _upload(folder or staging, found.study, owner, private)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
     return "\n".join(lines)
+
+
+def _staging(folder: Path) -> Path:
+    """Return an empty folder beside another; one that a kill left is taken away."""
+    staging = folder.absolute().with_name(f".{folder.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    return staging
 
 
 def _listed(found: Contents) -> list[str]:
