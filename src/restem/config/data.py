@@ -52,6 +52,11 @@ class ReasoningGymSource(GeneratedSource):
         "defaults), such as chain_sum: {max_terms: 2, max_digits: 2}.",
         min_length=1,
     )
+    level: str | None = Field(
+        default=None,
+        description="A whole number in the library's metadata that becomes the level of a problem, "
+        "for metrics.breakdowns; for example num_digits or num_terms.",
+    )
     version: str = Field(
         default="0.1.25",
         description="Version of the package reasoning-gym; another one may make other problems.",

@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from restem.config.data import DataSource, ReasoningGymSource
@@ -53,7 +53,20 @@ def load(reader: Reader, split: str) -> list[Problem]:
     count = reader.counts.get(split)
     wanted = _in_turns(source.datasets, SHOTS if count is None else count)
     rows = _in_a_process([wanted, source.seed, split]) if wanted else []
-    return [_problem(row, split) for row in rows]
+    if source.level and rows:
+        _check_levels(source.level, rows)
+    return [_problem(row, split, source.level) for row in rows]
+
+
+def _check_levels(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise RestemError if the metadata of no problem has this number."""
+    if not any(name in row["numbers"] for row in rows):
+        numbers = sorted({number for row in rows for number in row["numbers"]})
+        raise RestemError(
+            f"the metadata of these problems has no whole number called {name!r}",
+            "source.level",
+            f"name one of {', '.join(numbers)}" if numbers else "leave it out",
+        )
 
 
 def _in_turns(datasets: Mapping[str, Mapping[str, Any]], count: int) -> list[tuple[str, str, int]]:
@@ -67,7 +80,7 @@ def _in_turns(datasets: Mapping[str, Mapping[str, Any]], count: int) -> list[tup
     ]
 
 
-def _problem(row: Mapping[str, Any], split: str) -> Problem:
+def _problem(row: Mapping[str, Any], split: str, level: str | None) -> Problem:
     answer = row["answer"]
     kind = SHOT if split == "shots" else "human"
     return Problem(
@@ -75,6 +88,7 @@ def _problem(row: Mapping[str, Any], split: str) -> Problem:
         question=row["question"],
         answer=row["gold"],
         subject=row["dataset"],
+        level=row["numbers"].get(level),
         solutions={} if answer is None else {kind: stated(answer)},
     )
 
@@ -140,6 +154,11 @@ def generate(
             "question": entry["question"],
             "answer": entry["answer"],
             "gold": gold(name, parameters, seed, index, entry["answer"]),
+            "numbers": {
+                key: number
+                for key, number in entry["metadata"].items()
+                if type(number) is int and key != "source_index"
+            },
         }
 
 

@@ -112,6 +112,21 @@ def test_datasets_take_turns_and_are_the_subjects() -> None:
     assert sorted(subjects.count(name) for name in set(subjects)) == [2, 3, 3]
 
 
+def test_a_number_of_the_metadata_becomes_the_level() -> None:
+    source = {"kind": "reasoning_gym", "datasets": {**SUMS, "gcd": {}}, "level": "num_digits"}
+    counts = {"train": 0, "validation": 0, "test": 20, "shots": 0}
+    stated = TaskData.model_validate({"source": source, **counts})
+    made = load_split(TASK, stated, "test").problems
+    assert {p.level for p in made if p.subject == "gcd"} == {None}
+    sums = [p for p in made if p.subject == "chain_sum"]
+    assert {p.level for p in sums} == {1, 2}
+    for problem in sums:
+        assert problem.level == max(len(n) for n in re.findall(r"\d+", problem.question))
+    source["level"] = "digits"
+    with pytest.raises(RestemError, match=r"(?s)'digits'.*one of num_digits, num_terms, result"):
+        load_split(TASK, TaskData.model_validate({"source": source, **counts}), "test")
+
+
 def test_prompts_and_hints_state_answers_and_not_recipes() -> None:
     shots = problems(SUMS, "shots", shots=2)
     prompt = few_shot_prefix(TASK, shots)
