@@ -1,13 +1,15 @@
 """What the page of a study says of the study, and which figures it shows with which values."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from restem.artifacts.tables import HUMAN
-from restem.config.data import DataSource
+from restem.config.data import DataSource, ReasoningGymSource
 from restem.config.experiment import Experiment, Figure
 from restem.config.models import EmbeddedModel, HubModel, LocalModel, Model
+from restem.config.training import Training
 from restem.study.comparisons import SPLIT, comparisons, main_variants
 from restem.study.figure_needs import figure_needs, kept_rows
 from restem.study.graph import StudyGraph
@@ -74,7 +76,7 @@ def compared(graph: StudyGraph) -> dict[str, Any]:
 
 
 def facts(graph: StudyGraph) -> list[Fact]:
-    """Say what was asked: models, tasks, methods, seeds, decodings, evaluations.
+    """Say what was asked: models, tasks, methods, training, seeds, decodings, evaluations.
 
     By name, because the order of keys in a study means nothing.
     """
@@ -83,6 +85,7 @@ def facts(graph: StudyGraph) -> list[Fact]:
         ("Models", [_model(name, model) for name, model in sorted(study.models.items())]),
         ("Tasks", list(_tasks(graph))),
         ("Methods", list(_variants(graph)) or ["none: base models only"]),
+        *([("Training", list(_training(graph)))] if study.variants else []),
         ("Training seeds", [f"{len(study.seeds)} ({', '.join(map(str, study.seeds))})"]),
         ("Decodings", list(_decodings(graph))),
         ("Evaluations", list(_evaluations(graph))),
@@ -124,7 +127,16 @@ def _source(source: DataSource) -> str:
         "hub": "Hugging Face hub",
         "package": "Python package",
     }
-    return " ".join(filter(None, (kinds[source.kind], named, version)))
+    words = " ".join(filter(None, (kinds[source.kind], named, version)))
+    datasets = source.datasets if isinstance(source, ReasoningGymSource) else {}
+    return words + "".join(
+        f"; {dataset} ({_listed(parameters)})" if parameters else f"; {dataset}"
+        for dataset, parameters in sorted(datasets.items())
+    )
+
+
+def _listed(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parameters.items())
 
 
 def _variants(graph: StudyGraph) -> Iterator[str]:
@@ -142,6 +154,32 @@ def _variants(graph: StudyGraph) -> Iterator[str]:
         words += ["changed from its preset"] if variant.changes else []
         words += ["reference"] if variant.reference else []
         yield f"{name}: {', '.join(words)}" + (f" ({method.paper})" if method.paper else "")
+
+
+def _training(graph: StudyGraph) -> Iterator[str]:
+    """Describe the settings of fine-tuning, with the variants and models that they are for."""
+    described = defaultdict[str, dict[str, list[str]]](lambda: defaultdict(list))
+    for model, variant in sorted({(p.model, p.variant) for p in graph.stated if p.iteration}):
+        if graph.study.method_of(variant).m_step.kind == "fine_tune":
+            how = _fine_tuning(graph.study.training_of(variant, model))
+            described[how][model].append(variant)
+    for how, by_model in described.items():
+        who = "; ".join(f"{', '.join(names)} of {model}" for model, names in by_model.items())
+        yield f"{how}: {who}"
+
+
+def _fine_tuning(training: Training) -> str:
+    early = training.stop == "validation_reward"
+    length = f"{training.steps} steps" if training.steps else f"{training.epochs_max} epochs"
+    return ", ".join(
+        [
+            f"LoRA of rank {training.lora.rank}" if training.lora else "all weights",
+            f"learning rate {training.learning_rate:g} ({training.schedule})",
+            f"batches of {training.batch_size}",
+            f"at most {length}, early stopping by validation reward" if early else length,
+            training.dtype,
+        ]
+    )
 
 
 def _trained_on(graph: StudyGraph, variant: str) -> Iterator[str]:

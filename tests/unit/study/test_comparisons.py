@@ -102,6 +102,22 @@ def test_facts_name_everything_that_was_asked(name: str) -> None:
     assert len(said["Evaluations"]) == len(found.study.evaluations)
 
 
+def test_facts_state_the_training_of_each_variant_and_the_datasets_of_each_task() -> None:
+    said = dict(facts(graph("smollm2.yaml")))
+    settings = "all weights, learning rate 5e-05 (constant), batches of 64, "
+    stopped = "early stopping by validation reward, bfloat16"
+    assert said["Training"] == [
+        f"{settings}at most 2 epochs, {stopped}: rest-em of SmolLM2-135M",
+        f"{settings}2 epochs, bfloat16: rft, ssd of SmolLM2-135M",
+        f"{settings}at most 8 epochs, {stopped}: sft of SmolLM2-135M",
+    ]
+    [sums] = [line for line in said["Tasks"] if line.startswith("sums: ")]
+    assert "reasoning-gym 0.1.25; chain_sum (min terms 2, max terms 2, max digits 2)" in sums
+    trained = dict(facts(graph("paper/mini.yaml")))["Training"]
+    assert len(trained) > 1 and all(line.startswith("all weights, ") for line in trained)
+    assert "Training" not in dict(facts(graph(variants={})))
+
+
 def test_embedded_models_are_called_that_everywhere() -> None:
     settings = slices.page(graph("paper/mini.yaml"), None)
     models = dict(settings["facts"])["Models"]
