@@ -1,6 +1,7 @@
 """Who uses which artifact: what a policy, a variant or an experiment costs, alone and shared."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from restem.accounts.costs import Use
 from restem.config.experiment import Experiment
@@ -72,6 +73,7 @@ def looked_at(graph: StudyGraph, policy: Policy) -> list[Use]:
     return uses
 
 
+@lru_cache(maxsize=1)
 def parts(graph: StudyGraph) -> dict[str, list[Use]]:
     """Return the uses of parts of completions, by the completions' address; each once."""
     by_path: dict[str, list[Use]] = {}

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import re
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from restem.accounts.costs import Use
 from restem.config.claims import Claim
 from restem.config.load import load_published, load_study, presets
 from restem.config.method import Method
@@ -17,7 +19,9 @@ from restem.errors import RestemError
 from restem.pages.methods import markdown, properties
 from restem.stages import figure
 from restem.statistics.evaluation import summarise
+from restem.study import sharing as uses
 from restem.study import slices
+from restem.study.addresses import Policy
 from restem.study.graph import StudyGraph
 from restem.study.sharing import groups, policies_of, sharing
 
@@ -203,6 +207,20 @@ def test_the_ledger_knows_everything_that_it_sums_once(mini: StudyGraph) -> None
     assert used == set(known)
     assert len(known) == len(set(known))
     assert set(groups["experiment"]) == set(mini.study.experiments)
+
+
+def test_listing_all_costs_looks_at_each_policy_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, looked = walk("mini"), Counter[Policy]()
+    look = uses.looked_at
+
+    def count(found: StudyGraph, policy: Policy) -> list[Use]:
+        looked[policy] += 1
+        return look(found, policy)
+
+    monkeypatch.setattr(uses, "looked_at", count)
+    for policy in policies_of(graph):
+        slices.costs(graph, SimpleNamespace(**vars(policy)))
+    assert looked == Counter(graph.trained)
 
 
 def used_draws(graph: StudyGraph, name: str) -> dict[str, tuple[int | None, float]]:
