@@ -109,7 +109,7 @@ def test_facts_state_the_training_of_each_variant_and_the_datasets_of_each_task(
     assert said["Training"] == [
         f"{settings}at most 2 epochs, {stopped}: rest-em of SmolLM2-135M",
         f"{settings}2 epochs, bfloat16: rft, ssd of SmolLM2-135M",
-        f"{settings}at most 8 epochs, {stopped}: sft of SmolLM2-135M",
+        f"{settings}at most 6 epochs, {stopped}: sft of SmolLM2-135M",
     ]
     [sums] = [line for line in said["Tasks"] if line.startswith("sums: ")]
     assert "reasoning-gym 0.1.25; chain_sum (min terms 2, max terms 2, max digits 2)" in sums
