@@ -8,11 +8,13 @@ same artifact.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 from restem.errors import RestemError
 
 SCHEMA_VERSION = 1
+_ROWS_AT_ONCE: Final = 65_536  # of a table that is read piece by piece
 KEPT = "kept"  # the decision of an example that is trained on
 HUMAN = "human"  # begins the source of an example that is a reference solution
 ALONE = "alone"  # the charge of the ledger that says what a name would cost by itself
@@ -146,7 +149,10 @@ def write_table(path: Path, kind: str, content: pa.Table, provenance: Mapping[st
     meta = {"schema": kind, "version": SCHEMA_VERSION, "content": content_digest(content)}
     metadata = {"restem": json.dumps({**meta, **provenance}, sort_keys=True)}
     with replace_atomically(path) as temporary:
-        pq.write_table(content.replace_schema_metadata(metadata), temporary, compression="zstd")
+        pq.write_table(
+            content.replace_schema_metadata(metadata), temporary,
+            compression="zstd", row_group_size=_ROWS_AT_ONCE,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -166,15 +172,30 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_table(path: Path, kind: str) -> pa.Table:
-    """Read a table of one kind. Raises RestemError if it is missing, damaged or another kind."""
+def read_table(path: Path, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table of one kind, or some of its columns; memory is taken for these only.
+
+    All columns are checked. Raises RestemError if the table is missing, damaged or another kind.
+    """
     if not path.is_file():
         raise RestemError("the table is missing", str(path), "run the rule that makes it")
     try:
-        content = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            return _checked(file, path, kind, columns)
     except (pa.ArrowInvalid, OSError) as problem:
         raise _damaged(path, str(problem)) from problem
-    meta = _provenance(content.schema.metadata, path)
+
+
+def read_rows(path: Path, kind: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Read a table of one kind, or some of its columns, as a list of rows."""
+    rows: list[dict[str, Any]] = read_table(path, kind, columns).to_pylist()
+    return rows
+
+
+def _checked(
+    file: pq.ParquetFile, path: Path, kind: str, columns: Sequence[str] | None
+) -> pa.Table:
+    meta = _provenance(file.schema_arrow.metadata, path)
     if meta.get("schema") != kind or meta.get("version") != SCHEMA_VERSION:
         raise RestemError(
             f"this is not a {kind} table of version {SCHEMA_VERSION} but "
@@ -182,19 +203,23 @@ def read_table(path: Path, kind: str) -> pa.Table:
             str(path),
             "pass the file that the rule names, or delete it and let the workflow make it again",
         )
-    content = content.replace_schema_metadata(None)
-    if not content.schema.equals(SCHEMAS[kind]):
-        raise _damaged(path, f"its columns differ from the schema of {kind}: {content.schema}")
+    schema = file.schema_arrow.remove_metadata()
+    if not schema.equals(SCHEMAS[kind]):
+        raise _damaged(path, f"its columns differ from the schema of {kind}: {schema}")
+    content = file.read(columns).replace_schema_metadata(None)
+
     _refuse_nulls(content, kind, str(path))
-    if content_digest(content) != meta.get("content"):
+
+    def chunks_of(name: str) -> Iterator[pa.Array]:
+        if name in content.schema.names:
+            yield from content[name].chunks
+        else:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[name]):
+                yield batch.column(0)
+
+    if _digest_of(chunks_of, SCHEMAS[kind]) != meta.get("content"):
         raise _damaged(path, "its rows are not those that were written")
     return content
-
-
-def read_rows(path: Path, kind: str) -> list[dict[str, Any]]:
-    """Read a table of one kind as a list of rows."""
-    rows: list[dict[str, Any]] = read_table(path, kind).to_pylist()
-    return rows
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -207,31 +232,66 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 def content_digest(content: pa.Table) -> str:
     """Return the sha256 of a table's column names and values, independent of its memory layout."""
-    hasher = hashlib.sha256(json.dumps(content.schema.names).encode())
-    for column in content.columns:
-        _update(hasher, column.combine_chunks())
+    return _digest_of(lambda name: content[name].chunks, content.schema)
+
+
+def _digest_of(chunks_of: Callable[[str], Iterable[pa.Array]], schema: pa.Schema) -> str:
+    """Return the sha256 of columns that are read piece by piece, texts twice."""
+    hasher = hashlib.sha256(json.dumps(schema.names).encode())
+    for field in schema:
+        _update(hasher, partial(chunks_of, field.name), field.type)
     return hasher.hexdigest()
 
 
-def _update(hasher: Any, values: Any) -> None:
+def _update(hasher: Any, chunks: Callable[[], Iterable[pa.Array]], kind: pa.DataType) -> None:
     """Hash which values are missing, then lengths and contents, level by level."""
-    if isinstance(values, pa.ChunkedArray):
-        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
-    hasher.update(values.is_null().to_numpy(zero_copy_only=False).tobytes())
-    if pa.types.is_list(values.type):
-        hasher.update(values.value_lengths().fill_null(0).to_numpy().tobytes())
-        _update(hasher, values.flatten())
-    elif pa.types.is_struct(values.type):
-        for part in values.flatten():
-            _update(hasher, part)
-    elif pa.types.is_string(values.type):
-        filled = values.fill_null("")
-        hasher.update(pc.binary_length(filled).to_numpy().tobytes())
-        hasher.update("".join(filled.to_pylist()).encode())
+    if pa.types.is_list(kind):
+        parts = list(chunks())
+        _update_each(hasher, parts, pa.Array.is_null)
+        _update_each(hasher, parts, lambda chunk: chunk.value_lengths().fill_null(0))
+        _update(hasher, lambda: [chunk.flatten() for chunk in parts], kind.value_type)
+    elif pa.types.is_struct(kind):
+        parts = list(chunks())
+        _update_each(hasher, parts, pa.Array.is_null)
+        members = zip(*(chunk.flatten() for chunk in parts), strict=True)
+        for field, member in zip(kind, members, strict=False):
+            _update(hasher, partial(list, member), field.type)
+    elif pa.types.is_string(kind):
+        lengths = []
+        for chunk in chunks():
+            hasher.update(_bytes(chunk.is_null()))
+            lengths.append(_bytes(pc.binary_length(chunk.fill_null(""))))
+        hasher.update(b"".join(lengths))
+        for chunk in chunks():
+            hasher.update(_text_bytes(chunk.fill_null("")))
     else:
-        if pa.types.is_boolean(values.type):
-            values = values.cast(pa.int8())
-        hasher.update(values.fill_null(0).to_numpy().tobytes())
+        values = []
+        for chunk in chunks():
+            hasher.update(_bytes(chunk.is_null()))
+            numbers = chunk.cast(pa.int8()) if pa.types.is_boolean(kind) else chunk
+            values.append(_bytes(numbers.fill_null(0)))
+        hasher.update(b"".join(values))
+
+
+def _update_each(
+    hasher: Any, chunks: Iterable[pa.Array], of: Callable[[pa.Array], pa.Array]
+) -> None:
+    for chunk in chunks:
+        hasher.update(_bytes(of(chunk)))
+
+
+def _bytes(values: pa.Array) -> bytes:
+    content: bytes = values.to_numpy(zero_copy_only=False).tobytes()
+    return content
+
+
+def _text_bytes(values: pa.StringArray) -> memoryview | bytes:
+    """Return the texts of an array, one after the other, without a copy."""
+    if not len(values):
+        return b""
+    _, offsets, content = values.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[values.offset : values.offset + len(values) + 1]
+    return memoryview(content or b"")[ends[0] : ends[-1]]
 
 
 def _provenance(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str, Any]:
@@ -248,7 +308,8 @@ def _provenance(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str,
 
 def _refuse_nulls(content: pa.Table, kind: str, where: str) -> None:
     for field in SCHEMAS[kind]:
-        if not field.nullable and content[field.name].null_count:
+        required = not field.nullable and field.name in content.schema.names
+        if required and content[field.name].null_count:
             row = content[field.name].is_null().to_pylist().index(True)
             raise RestemError(
                 f"a required cell in column {field.name!r} of a {kind} table is empty",

@@ -22,6 +22,8 @@ from restem.tasks.task import Task, few_shot_prefix
 NO_DRAW = -1
 WITHOUT_SOLUTION = "no reference solution"
 REFERENCE = "reference"
+_COMPLETION = ("problem_id", "draw", "completion", "finish_reason")
+_VERDICT = ("problem_id", "draw", "verdict", "reward", "fraction", "extracted")
 
 
 class Settings(Strict):
@@ -102,7 +104,7 @@ def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Candidate]:
     completions = {
         (row["problem_id"], row["draw"]): (row["completion"], row["finish_reason"] == "length")
         for path in samples
-        for row in read_rows(path, "samples")
+        for row in read_rows(path, "samples", _COMPLETION)
     }
     drawn = [
         Candidate(
@@ -116,7 +118,7 @@ def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Candidate]:
             cut_off=found[1],
         )
         for path in rewards
-        for row in read_rows(path, "rewards")
+        for row in read_rows(path, "rewards", _VERDICT)
         if (found := completions.pop((row["problem_id"], row["draw"]), None)) is not None
     ]
     if completions:

@@ -3,11 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from restem.artifacts.store import Job
-from restem.artifacts.tables import read_rows, table, write_table
+from restem.artifacts.tables import read_rows, read_table, table, write_table
 from restem.config.base import Strict, VerifierModule
 from restem.config.reward import Reward
 from restem.errors import RestemError
@@ -56,13 +57,18 @@ def run(
     halted = manifest.halted
     all_problems = read_problems(problems)
     if halted:
-        rows = [_row(address, None, [], {}, halted, None)]
+        rows = [_row(address, None, _count([], Drawn({}, [], None), None), halted)]
     else:
-        drawn = {_key(r): r for path in samples for r in read_rows(path, "samples")}
-        verdicts = _by_problem(rewards)
-        _close_counts(all_problems, drawn, verdicts, output)
-        with _equality(settings) as same:
-            rows = [_row(address, p, verdicts[p.id], drawn, None, same) for p in all_problems]
+        if len(samples) != len(rewards):
+            raise _not_closed(f"{len(samples)} shards drawn, {len(rewards)} verified", output)
+        with _equality(settings) as same:  # one shard at a time: texts take memory
+            pairs = zip(samples, rewards, strict=True)
+            counts = [_counts(Drawn.read(drawn), _verdicts(v), same, output) for drawn, v in pairs]
+        of_problem = {name: count for shard in counts for name, count in shard.items()}
+        if of_problem.keys() != {problem.id for problem in all_problems}:
+            known = f"{len(all_problems)} problems, verdicts for {len(of_problem)}"
+            raise _not_closed(known, output)
+        rows = [_row(address, p, of_problem[p.id], None) for p in all_problems]
     rows = [row | {"references": manifest.references} for row in rows]
     write_table(output, "metrics", table("metrics", rows), job.provenance)
     correct, draws = (sum(row[name] for row in rows) for name in ("correct", "draws"))
@@ -81,59 +87,93 @@ def _equality(settings: Settings) -> Iterator[Same | None]:
         yield lambda pairs: [verdict.verdict == "correct" for verdict in compare(pairs)]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The completions of a shard: the place of each by problem and draw, tokens and texts."""
+
+    places: Mapping[tuple[str, int], int]
+    tokens: Sequence[int]
+    texts: Any
+
+    @classmethod
+    def read(cls, samples: Path) -> "Drawn":
+        """Read the completions of one file."""
+        content = read_table(samples, "samples", ("problem_id", "draw", "tokens", "completion"))
+        ids, draws = (content[name].to_pylist() for name in ("problem_id", "draw"))
+        places = {key: place for place, key in enumerate(zip(ids, draws, strict=True))}
+        return cls(places, content["tokens"].to_pylist(), content["completion"])
+
+
+def _verdicts(rewards: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the verdicts of one file by problem."""
+    columns = ("problem_id", "draw", "verdict", "extracted", "fraction", "of")
+    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in read_rows(rewards, "rewards", columns):
+        grouped[row["problem_id"]].append(row)
+    return grouped
+
+
+def _counts(
+    drawn: Drawn,
+    verdicts: Mapping[str, Sequence[Mapping[str, Any]]],
+    same: Same | None,
+    output: Path,
+) -> dict[str, dict[str, Any]]:
+    """Count the completions of a shard by problem, if each has one verdict and no verdict none."""
+    judged = {_key(row) for rows in verdicts.values() for row in rows}
+    if judged != drawn.places.keys():
+        known = f"{len(drawn.places)} completions, {len(judged)} verdicts"
+        raise _not_closed(f"{known} for {len(verdicts)} problems", output)
+    return {problem: _count(rows, drawn, same) for problem, rows in verdicts.items()}
+
+
 def _key(row: Mapping[str, Any]) -> tuple[str, int]:
     return row["problem_id"], row["draw"]
 
 
-def _by_problem(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
-    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for path in paths:
-        for row in read_rows(path, "rewards"):
-            grouped[row["problem_id"]].append(row)
-    return grouped
+def _not_closed(counts: str, output: Path) -> RestemError:
+    return RestemError(
+        f"the counts do not close: {counts}",
+        str(output),
+        "delete the samples and rewards folders beside it and run snakemake again",
+    )
 
 
-def _close_counts(
-    all_problems: Sequence[Problem],
-    drawn: Mapping[tuple[str, int], Mapping[str, Any]],
-    verdicts: Mapping[str, Sequence[Mapping[str, Any]]],
-    output: Path,
-) -> None:
-    """Refuse verdicts without a completion, completions without a verdict, problems without."""
-    judged = {_key(row) for rows in verdicts.values() for row in rows}
-    if judged != set(drawn) or {problem.id for problem in all_problems} != set(verdicts):
-        raise RestemError(
-            f"the counts do not close: {len(all_problems)} problems, {len(drawn)} completions, "
-            f"{len(judged)} verdicts for {len(verdicts)} problems",
-            str(output),
-            "delete the samples and rewards folders beside it and run snakemake again",
-        )
+def _count(
+    verdicts: Sequence[Mapping[str, Any]], drawn: Drawn, same: Same | None
+) -> dict[str, Any]:
+    counts = Counter(row["verdict"] for row in verdicts)
+    places = [drawn.places[_key(row)] for row in verdicts]
+    lengths = [drawn.tokens[place] for place in places]
+    correct = [
+        drawn.texts[place].as_py()
+        for row, place in zip(verdicts, places, strict=True)
+        if row["verdict"] == "correct"
+    ]
+    return {
+        "draws": len(verdicts),
+        "correct": counts["correct"],
+        "unextractable": counts["unextractable"],
+        "completion_tokens_mean": sum(lengths) / len(lengths) if lengths else 0.0,
+        "solutions": to_cell(solution_counts(correct)) if len(verdicts) > 1 else None,
+        **_ballot(verdicts, same),
+        **_points(verdicts),
+    }
 
 
 def _row(
     address: Mapping[str, Any],
     problem: Problem | None,
-    verdicts: Sequence[Mapping[str, Any]],
-    drawn: Mapping[tuple[str, int], Mapping[str, Any]],
+    counts: Mapping[str, Any],
     halted: str | None,
-    same: Same | None,
 ) -> dict[str, Any]:
-    counts = Counter(row["verdict"] for row in verdicts)
-    lengths = [drawn[_key(row)]["tokens"] for row in verdicts]
-    correct = [drawn[_key(row)]["completion"] for row in verdicts if row["verdict"] == "correct"]
     return {
         **address,
         "problem_id": problem.id if problem else "",
         "subject": problem.subject if problem else "",
         "level": problem.level if problem else None,
-        "draws": len(verdicts),
-        "correct": counts["correct"],
-        "unextractable": counts["unextractable"],
-        "completion_tokens_mean": sum(lengths) / len(lengths) if lengths else 0.0,
         "halted": halted,
-        "solutions": to_cell(solution_counts(correct)) if len(verdicts) > 1 else None,
-        **_ballot(verdicts, same),
-        **_points(verdicts),
+        **counts,
     }
 
 

@@ -127,8 +127,8 @@ def _cases(
     """Pair every chosen solution with its text, its verdict and the gold answer."""
     gold = {problem.id: problem.answer for problem in read_problems(problems)}
     names = [f"{name}:{age}" if age else name for name, age in settings.sources]
-    texts = dict(_sought(chosen, names, samples, "samples"))
-    judged = dict(_sought(chosen, names, rewards, "rewards"))
+    texts = dict(_sought(chosen, names, samples, "samples", "completion"))
+    judged = dict(_sought(chosen, names, rewards, "rewards", "extracted", "verdict"))
     for address, (origin, kept) in chosen.items():
         answer = gold.get(address[0])
         if address not in texts or address not in judged or answer is None:
@@ -149,11 +149,12 @@ def _sought(
     names: Sequence[str],
     paths: Sequence[Path],
     kind: str,
+    *columns: str,
 ) -> Iterator[tuple[tuple[str, str, int], dict[str, Any]]]:
-    """Yield the chosen rows of all shards with their address."""
+    """Yield columns of the chosen rows of all shards, with their address."""
     count = len(paths) // max(len(names), 1)
     for place, path in enumerate(paths):
-        for row in read_rows(path, kind):
+        for row in read_rows(path, kind, ("problem_id", "draw", *columns)):
             address = (row["problem_id"], names[place // count], row["draw"])
             if address in chosen:
                 yield address, row

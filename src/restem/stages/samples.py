@@ -166,7 +166,8 @@ def unsolved(
 
     draws: number of draws of the first try that count; it may hold more for another variant.
     """
-    rows = (row for path in first_try for row in read_rows(path, "rewards"))
+    columns = ("problem_id", "draw", "verdict")
+    rows = (row for path in first_try for row in read_rows(path, "rewards", columns))
     tried = (row for row in rows if draws is None or row["draw"] < draws)
     solved = {row["problem_id"] for row in tried if row["verdict"] == "correct"}
     return [problem for problem in problems if problem.id not in solved]

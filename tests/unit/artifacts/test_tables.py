@@ -51,6 +51,8 @@ def example(kind: str, count: int = 3) -> list[dict[str, Any]]:
     def cell(field: Any, row: int) -> Any:
         if pa.types.is_list(field.type):
             return [{"source": "human", "text": f"solution {i}"} for i in range(row)]
+        if pa.types.is_boolean(field.type):
+            return row % 2 == 1
         return f"{field.name} {row}" if pa.types.is_string(field.type) else row
 
     return [{field.name: cell(field, row) for field in SCHEMAS[kind]} for row in range(count)]
@@ -239,6 +241,33 @@ def test_an_edited_table_is_refused(tmp_path: Path) -> None:
         return content.set_column(place, content.schema.field(place), [[1.0, 1.0, 1.0]])
 
     assert "rows are not those" in refused(rewritten(written(tmp_path), all_correct))
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_some_columns_are_those_of_the_whole_table(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_ROWS_AT_ONCE", 2)  # of five: several pieces
+    path = tmp_path / "a.parquet"
+    write_table(path, kind, table(kind, example(kind, 5)), {})
+    rows, names = read_rows(path, kind), SCHEMAS[kind].names[::2]
+    assert read_rows(path, kind, names) == [{name: row[name] for name in names} for row in rows]
+
+
+@pytest.mark.parametrize("column", ["completion", "tokens", "stop_reason"])
+def test_an_edit_in_a_column_that_is_not_read_is_noticed(
+    column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_ROWS_AT_ONCE", 2)
+    path, rows = tmp_path / "a.parquet", example("samples", 5)
+    write_table(path, "samples", table("samples", rows), {})
+    written = pq.read_table(path)
+    place = written.schema.get_field_index(column)
+    cells = written[column].to_pylist()
+    edited = pa.array([*cells[:4], cells[0]], written.schema.field(column).type)
+    pq.write_table(written.set_column(place, written.schema.field(column), edited), path)
+    with pytest.raises(RestemError, match="not those that were written"):
+        read_table(path, "samples", ["problem_id", "draw"])
 
 
 def test_a_shortened_table_is_refused(tmp_path: Path) -> None:

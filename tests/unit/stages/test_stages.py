@@ -15,7 +15,7 @@ from restem.artifacts.tables import KEPT, read_provenance, read_rows, table, wri
 from restem.errors import RestemError
 from restem.policies.manifest import read_policy, write_policy
 from restem.selection.decide import CUT_OFF
-from restem.stages import examples
+from restem.stages import examples, metrics
 from restem.stages import policy as policies
 from restem.stages.samples import of_window, unsolved
 from restem.tasks.problem import SHOT, Problem, to_row
@@ -76,6 +76,57 @@ def select(folder: Path, settings: dict[str, Any], *drawn: tuple[Path, Path]) ->
 
 def kept(rows: list[Any]) -> list[tuple[str, str, int]]:
     return [(r["problem_id"], r["source"], r["draw"]) for r in rows if r["decision"] == KEPT]
+
+
+# ---- counting, one shard at a time ----
+
+
+def count(folder: Path, *drawn: tuple[Path, Path]) -> list[Any]:
+    problems = write_problems(folder / "problems", PROBLEMS)
+    write_policy(folder / "policy.json", {}, {}, halted=None)
+    address = {
+        **{"task": "chain", "split": "test", "decoding": "greedy", "train_task": "chain"},
+        **{"model": "S", "variant": "v", "seed": 0, "iteration": 1, "greedy": False},
+    }
+    samples, rewards = (list(paths) for paths in zip(*drawn, strict=True))
+    metrics.run(
+        job("metrics", address), metrics.Settings(**address), samples, rewards, problems,
+        folder / "policy.json", output=folder / "metrics",
+    )  # fmt: skip
+    return read_rows(folder / "metrics", "metrics")
+
+
+VERDICTS = {(f"p{i}", draw): float(draw < i) for i in range(4) for draw in range(3)}
+
+
+def test_counts_do_not_depend_on_the_shards(tmp_path: Path) -> None:
+    whole = count(tmp_path, write_drawn(tmp_path, "s", VERDICTS))
+    assert [(row["problem_id"], row["correct"]) for row in whole] == [
+        ("p0", 0), ("p1", 1), ("p2", 2), ("p3", 3),
+    ]  # fmt: skip
+    halves: list[tuple[Any, Any]] = []
+    for odd in (True, False):
+        half = {key: r for key, r in VERDICTS.items() if (int(key[0][1]) % 2 == 1) == odd}
+        folder = tmp_path / str(odd)
+        folder.mkdir()
+        halves.append(write_drawn(folder, "s", half))
+    assert count(tmp_path, *halves) == whole
+
+
+def test_counts_that_do_not_close_are_refused(tmp_path: Path) -> None:
+    samples, rewards = write_drawn(tmp_path, "s", VERDICTS)
+    fewer = {key: reward for key, reward in VERDICTS.items() if key != ("p2", 1)}
+    fewer_samples, fewer_rewards = write_drawn(tmp_path, "fewer", fewer)
+    for pair in ((fewer_samples, rewards), (samples, fewer_rewards)):
+        with pytest.raises(RestemError, match=r"do not close: 1\d completions, 1\d verdicts"):
+            count(tmp_path, pair)
+    without = {key: reward for key, reward in VERDICTS.items() if key[0] != "p2"}
+    with pytest.raises(RestemError, match="do not close: 4 problems, verdicts for 3"):
+        count(tmp_path, write_drawn(tmp_path, "without", without))
+    others = {key: reward for key, reward in VERDICTS.items() if key[0] == "p2"}
+    one, other = write_drawn(tmp_path, "a", others), write_drawn(tmp_path, "b", without)
+    with pytest.raises(RestemError, match="do not close"):
+        count(tmp_path, (one[0], other[1]), (other[0], one[1]))
 
 
 # ---- STaR: the hint is in the question, never in the example ----
