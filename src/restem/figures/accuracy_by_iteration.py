@@ -30,6 +30,7 @@ def plot(
     label: str,
     *,
     train_task: str | None = None,
+    trained: Collection[str] = (),
     references: Collection[str] = (),
     split: str = "test",
     quantity: str = "accuracy",
@@ -39,8 +40,9 @@ def plot(
 ) -> Figure:
     """Plot one panel per task: a line per model and method, a level per reference variant.
 
-    train_task: the task that was trained on; the others are labelled as transfer. Small dots are
-    single training seeds. Raises RestemError if the summary has nothing to plot.
+    train_task: the task that comes first. trained: all tasks that some policy was trained on; the
+    others are labelled as transfer. Small dots are single training seeds. Raises RestemError if the
+    summary has nothing to plot.
     """
     rows = series.select(summary, [split], quantity)
     curves, levels = _curves(rows, references), _levels(rows, references)
@@ -54,7 +56,7 @@ def plot(
         for place, line in enumerate(curves):
             _plot_curve(axes, of_task, line, 0.07 * (place - (len(curves) - 1) / 2))
         style.plot_marks(axes, marks, task)
-        role = "trained on" if task == train_task else "transfer"
+        role = "trained on" if task in {train_task, *trained} else "transfer"
         title = task if train_task is None else f"{task} · {role}"
         style.label_panel(axes, title, series.sizes(series.over_seeds(of_task)))
         style.percent_axis(axes, f"{split} {series.with_decoding(quantity)}")

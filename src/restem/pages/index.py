@@ -24,7 +24,7 @@ from restem.pages.elements import (
     table,
     text,
 )
-from restem.pages.table import build
+from restem.pages.table import Table, build_each
 from restem.statistics.evaluation import BASE
 
 Row = Mapping[str, Any]
@@ -59,15 +59,16 @@ class Figure:
 class Content:
     """Everything that a page shows.
 
-    facts: what was asked, by heading. main: by trained task, its main method. claims: by id.
-    splits: (task, split, number of problems). methods: the table of methods in Markdown. origin:
-    how the study can be made again, see `restem.deployment.origin`.
+    facts: what was asked, by heading. trained: variants by the task that they are trained on.
+    main: by trained task, its main method. claims: by id. splits: (task, split, number of
+    problems). methods: the table of methods in Markdown. origin: how the study can be made again,
+    see `restem.deployment.origin`.
     """
 
     study: str
     description: str
     label: str
-    train_task: str
+    trained: Mapping[str, Sequence[str]]
     references: Sequence[str]
     confidence: float
     facts: Sequence[tuple[str, Sequence[str]]]
@@ -236,16 +237,20 @@ def _grid(figures: Sequence[str]) -> str:
 
 def _results(content: Content) -> str:
     try:
-        results = build(
+        results = build_each(
             content.summary,
             content.lifts,
             content.label,
-            train_task=content.train_task,
+            trained=content.trained,
             references=content.references,
             confidence=content.confidence,
         )
     except RestemError:
-        return ""  # nothing was tested on the task that was trained on
+        return ""  # nothing was tested on a task that was trained on
+    return "\n".join(map(_table, results))
+
+
+def _table(results: Table) -> str:
     remarks = len(results.headers) - 1
     shown = remarks + any(row[remarks] for row in results.rows)  # an empty column is left out
     rows = [

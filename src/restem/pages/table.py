@@ -53,6 +53,35 @@ class _Column:
         return {name: row.get(end) for name, end in zip(names, ends, strict=True)}
 
 
+def build_each(
+    summary: Sequence[series.Row],
+    lifts: Sequence[series.Row],
+    label: str,
+    *,
+    trained: Mapping[str, Collection[str]],
+    **more: Any,
+) -> list[Table]:
+    """Lay out a table for each task that was trained on: its policies and their base models.
+
+    trained: the variants by task. Raises RestemError if no task has test results.
+    """
+    tables = []
+    for task, variants in trained.items():
+        shown = {BASE, *variants}
+        models = {r["model"] for r in summary if r["task"] == task and r["variant"] in shown}
+        own, gained = (
+            [r for r in rows if r["variant"] in shown and r["model"] in models]
+            for rows in (summary, lifts)
+        )
+        try:
+            tables.append(build(own, gained, label, train_task=task, **more))
+        except RestemError as nothing:
+            reason = nothing
+    if not tables:
+        raise reason
+    return tables
+
+
 def build(
     summary: Sequence[series.Row],
     lifts: Sequence[series.Row],
@@ -65,8 +94,8 @@ def build(
     """Lay out every policy's test results on the task it was trained on and on all other tasks.
 
     references: variants over which lifts are shown, besides the base model. A quantity that was
-    measured with several decodings has a column for each. Raises RestemError if no policy has test
-    results on the task that was trained on.
+    measured with several decodings has a column for each. Raises RestemError if no policy has
+    test results on the task that was trained on.
     """
     rows = [row for row in series.over_seeds(summary) if row["split"] == _SPLIT]
     greedy = [row for row in rows if row["quantity"] == "accuracy"]
@@ -97,7 +126,9 @@ def build(
         ),
         headers=("model", "variant", "iteration", *(c.header for c in columns), "remarks"),
         rows=tuple(_texts(address, columns, reasons.get(address)) for address in ordered),
-        records=tuple(_record(a, columns, reasons.get(a), label) for a in ordered),
+        records=tuple(
+            {"trained_on": train_task} | _record(a, columns, reasons.get(a), label) for a in ordered
+        ),
     )
 
 
@@ -110,12 +141,14 @@ def markdown(table: Table) -> str:
     return f"### {table.title}\n\n{md.table(lines[0], alignment, lines[1:])}\n\n{table.caption}\n"
 
 
-def csv_text(table: Table) -> str:
-    """Render the table as CSV with a column for every number; missing numbers are empty."""
+def csv_text(tables: Sequence[Table]) -> str:
+    """Render tables as one CSV with a column for every number; missing numbers are empty."""
+    records = [record for table in tables for record in table.records]
+    names = dict.fromkeys(name for record in records for name in record)
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(table.records[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, list(names), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(table.records)
+    writer.writerows(records)
     return stream.getvalue()
 
 
@@ -129,9 +162,9 @@ def terminal(table: Table) -> str:
     return "\n".join([table.title, "", text[0], rule, *text[1:], rule, *caption, ""])
 
 
-def save(table: Table, stem: Path) -> list[Path]:
-    """Write the table as <stem>.md and <stem>.csv."""
-    texts = {".md": markdown(table), ".csv": csv_text(table)}
+def save(tables: Sequence[Table], stem: Path) -> list[Path]:
+    """Write tables as <stem>.md and <stem>.csv."""
+    texts = {".md": "\n".join(map(markdown, tables)), ".csv": csv_text(tables)}
     paths = [stem.with_name(stem.name + suffix) for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)
@@ -173,7 +206,8 @@ def _passes(sampled: Sequence[series.Row]) -> Iterator[_Column]:
     for in_header, in_name, rows in _by_decoding(sampled):
         for k in sorted({1, max(row["k"] for row in rows)}):
             estimates = {_address(row): row for row in rows if row["k"] == k}
-            yield _Column(f"pass@{k}{in_header}", f"pass_at_{k}{in_name}", estimates, _percent)
+            name = f"pass_at_{k}{in_name}"
+            yield _Column(f"pass@{k}{in_header}", name, estimates, _with_interval)
 
 
 def _lifts(
@@ -201,10 +235,6 @@ def _record(
     for column in columns:
         record |= column.record(address)
     return {**record, "halted": reason, "note": label}
-
-
-def _percent(row: series.Row) -> str:
-    return f"{100 * row['estimate']:.1f}"
 
 
 def _with_interval(row: series.Row) -> str:

@@ -19,13 +19,15 @@ class Settings(Strict):
 
     kept: the wanted values by column; options: more arguments of the module's function; marks:
     numbers that a paper states, for tasks of this study; unmarked: how many were left out because
-    they are of another task; cited: by task, numbers that others published.
+    they are of another task; cited: by task, numbers that others published. train_task: the task
+    that comes first; trained: the variants by the task that they are trained on.
     """
 
     figure: FigureModule
     table: Literal["summary", "breakdown", "false_positives"] = "summary"
     label: str
     train_task: str
+    trained: dict[str, list[str]] = Field(default_factory=dict)
     confidence: float
     references: list[str]
     kept: dict[str, list[str]] = Field(default_factory=dict)

@@ -36,7 +36,7 @@ class Settings(Strict):
     study: str
     description: str
     label: str
-    train_task: str
+    trained: dict[str, list[str]]
     references: list[str]
     confidence: float
     facts: list[tuple[str, list[str]]]

@@ -8,10 +8,10 @@ from restem.stages.declaration import InputFile, OutputFiles, stage
 
 
 class Settings(Strict):
-    """The label of the table, the task that was trained on, and the reference variants."""
+    """The label, the variants by the task that they are trained on, and the reference variants."""
 
     label: str
-    train_task: str
+    trained: dict[str, list[str]]
     references: list[str]
     confidence: float
 
@@ -20,9 +20,9 @@ class Settings(Strict):
 def run(
     job: Job, settings: Settings, summary: InputFile, lifts: InputFile, *, output: OutputFiles
 ) -> None:
-    """Write the table of results as Markdown and CSV, and print it."""
-    results = table.build(
+    """Write a table of results for each trained task as Markdown and CSV, and print it."""
+    results = table.build_each(
         read_rows(summary, "summary"), read_rows(lifts, "lifts"), **dict(settings)
     )
     table.save(results, output[0].with_suffix(""))
-    print(table.terminal(results), flush=True)
+    print("\n".join(map(table.terminal, results)), flush=True)

@@ -207,7 +207,8 @@ def figure(graph: StudyGraph, wildcards: Any) -> Settings:
     if name in of_experiments:
         return _figure_of_experiment(graph, *of_experiments[name])
     if name in graph.study.figures:
-        return {"figure": name, **table(graph, wildcards)}
+        settings = table(graph, wildcards)
+        return {"figure": name, "train_task": next(iter(settings["trained"])), **settings}
     raise RestemError(
         f"no figure {name!r}{nearest(name, [*of_experiments, *graph.study.figures])}",
         f"study {graph.study.study}",
@@ -265,12 +266,14 @@ def _x_axis(graph: StudyGraph, variants: list[str], key: str, task: str) -> Sett
 
 
 def table(graph: StudyGraph, wildcards: Any) -> Settings:
-    """Return what every presentation reads: label, trained task, references, confidence."""
-    trained = [variant.task for variant in graph.study.variants.values()]
-    train_task = (trained or [graph.study.evaluations[0].task])[0]
+    """Return what every presentation reads: label, trained tasks, references, confidence."""
+    trained: dict[str, list[str]] = {}
+    for name, variant in graph.study.variants.items():
+        trained.setdefault(variant.task, []).append(name)
+    trained = trained or {graph.study.evaluations[0].task: []}
     return {
         "label": graph.label,
-        "train_task": train_task,
+        "trained": {task: sorted(names) for task, names in trained.items()},
         "references": graph.study.references,
         "confidence": graph.study.metrics.confidence,
     }

@@ -55,7 +55,7 @@ def content(summary: list[Row], lifts: list[Row], **more: Any) -> Content:
         "study": "sums",
         "description": "A study of sums.",
         "label": "embedded model",
-        "train_task": "sums",
+        "trained": {"sums": ["rest-em", *REFERENCES]},
         "references": REFERENCES,
         "confidence": 0.95,
         "facts": [("Models", ["S: an embedded model"]), ("Seeds", ["0, 1, 2"])],

@@ -9,7 +9,15 @@ import pytest
 
 from restem.errors import RestemError
 from restem.figures import series
-from restem.pages.table import Table, build, csv_text, markdown, save, terminal
+from restem.pages.table import (
+    Table,
+    build,
+    build_each,
+    csv_text,
+    markdown,
+    save,
+    terminal,
+)
 from restem.statistics.evaluation import summarise
 from tests.unit.summaries import REFERENCES, SETTINGS
 
@@ -43,7 +51,7 @@ def test_there_is_one_row_per_policy_from_base_to_method(report: Table) -> None:
 def test_csv_holds_the_numbers_of_the_summary(
     report: Table, summary: list[Row], lift_rows: list[Row]
 ) -> None:
-    record = list(csv.DictReader(io.StringIO(csv_text(report))))[-1]
+    record = list(csv.DictReader(io.StringIO(csv_text([report]))))[-1]
     for name, row in {
         "accuracy": cell(summary, "accuracy"),
         "transfer_clocks": cell(summary, "accuracy", "clocks"),
@@ -87,7 +95,7 @@ def test_halted_policies_are_marked(damaged: list[Row], damaged_lifts: list[Row]
         ("S", "rest-em", "2"): "halted: 1 of 3 seeds: no examples left",
         ("S", "rest-em", "3"): "halted: no examples left",
     }
-    halted = list(csv.DictReader(io.StringIO(csv_text(report))))[-1]
+    halted = list(csv.DictReader(io.StringIO(csv_text([report]))))[-1]
     assert (halted["accuracy"], halted["halted"]) == ("", "no examples left")
 
 
@@ -153,9 +161,28 @@ def test_empty_or_foreign_summaries_are_refused(summary: list[Row]) -> None:
         build(summary, [], LABEL, train_task="moons")
 
 
+def test_each_trained_task_has_a_table_with_its_policies(
+    summary: list[Row], lift_rows: list[Row]
+) -> None:
+    names = {"rest-em": "clocks-rest-em", "sft-terse": "clocks-sft"}
+    renamed = [row | {"variant": names.get(row["variant"], row["variant"])} for row in summary]
+    trained = {"sums": ["sft-careful"], "clocks": list(names.values()), "moons": ["other"]}
+    sums, clocks = build_each(renamed, lift_rows, LABEL, trained=trained, references=REFERENCES)
+    assert "trained on sums" in sums.title and "trained on clocks" in clocks.title
+    assert {row[1] for row in sums.rows} == {"base", "sft-careful"}
+    assert {row[1] for row in clocks.rows} == {"base", "clocks-rest-em", "clocks-sft"}
+    assert "clocks accuracy" in clocks.headers and "sums (transfer)" in clocks.headers
+    records = list(csv.DictReader(io.StringIO(csv_text([sums, clocks]))))
+    assert [r["trained_on"] for r in records] == ["sums"] * len(sums.rows) + ["clocks"] * len(
+        clocks.rows
+    )
+    with pytest.raises(RestemError, match="no policy was evaluated on moons"):
+        build_each(renamed, lift_rows, LABEL, trained={"moons": ["other"]})
+
+
 def test_saving_twice_writes_the_same_bytes(report: Table, tmp_path: Path) -> None:
-    first = [path.read_bytes() for path in save(report, tmp_path / "table")]
-    assert first == [path.read_bytes() for path in save(report, tmp_path / "table")]
+    first = [path.read_bytes() for path in save([report], tmp_path / "table")]
+    assert first == [path.read_bytes() for path in save([report], tmp_path / "table")]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.md"]
 
 
