@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from restem.artifacts.digests import digest
 from restem.artifacts.files import artifact_digest, write_json
@@ -130,11 +131,15 @@ class SmallStudy:
             address = {"task": "sums", "split": "test", "decoding": decoding, "model": "S",
                        "variant": policy[1], "seed": policy[2], "iteration": policy[3],
                        "greedy": draws == 1}  # fmt: skip
-            drawn = {(row["problem_id"], row["draw"]): row for row in samples}
+            drawn = metrics_stage.Drawn(
+                {(row["problem_id"], row["draw"]): place for place, row in enumerate(samples)},
+                [row["tokens"] for row in samples],
+                pa.array(row["completion"] for row in samples),
+            )
             rows = [
                 metrics_stage._row(
-                    address, Problem(f"p{i:03}", "", ""), rewards[i * draws : (i + 1) * draws],
-                    drawn, None, None,
+                    address, Problem(f"p{i:03}", "", ""),
+                    metrics_stage._count(rewards[i * draws : (i + 1) * draws], drawn, None), None,
                 ) | {"references": None}
                 for i in range(self.problems)
             ]  # fmt: skip
