@@ -28,10 +28,10 @@ def markdown(
     rows = [(o.claim.id, o.verdict, *_together(o), worded(o, confidence)) for o in outcomes]
     headers = ("claim", "verdict", "p", "family-wise", "finding")
     parts = [
-        f"# Claims of the paper, tested on: {label}\n",
+        f"# Claims, tested on: {label}\n",
         f"{len(outcomes)} claims: {verdicts}. Each is a test whose words are made from the "
-        "numbers. They were written before any result was seen, but for what was changed or added "
-        "since, as the head of `config/paper/claims.yaml` lists.\n",
+        "numbers. Those of `config/paper/claims.yaml` were written before any result was seen, but "
+        "for what its head lists.\n",
         _family(outcomes, confidence),
         table(headers, "llrll", rows),
         "",

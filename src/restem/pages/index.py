@@ -97,7 +97,7 @@ def html(content: Content) -> str:
         "result": ("Main result", _headlines(content) + (figures[0] if figures else "")),
         "table": ("Results", _results(content)),
         "changes": ("Problems that changed", _changes(content)),
-        "claims": ("Claims of the paper", records.claims(content.claims, content.findings)),
+        "claims": ("Claims", records.claims(content.claims, content.findings)),
         "figures": ("More figures", _grid(figures[1:])),
         "costs": ("Costs", records.costs(content.ledger, content.sharing)),
         "data": ("Data", records.data(content.splits, content.overlap)),
