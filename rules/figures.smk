@@ -5,6 +5,7 @@ rule plot_figure:
     """Plot one figure in three formats."""
     input:
         estimates=estimates_of_figure,
+        ledger=ledger_of_figure,
     output:
         pdf="<results>/figures/{figure}.pdf",
         svg="<results>/figures/{figure}.svg",
@@ -23,6 +24,7 @@ rule plot_figure:
     shell:
         "restem figure"
         " --estimates {input.estimates:q}"
+        " --ledger {input.ledger:q}"
         " --output {output.pdf:q} {output.svg:q} {output.png:q}"
         " --settings {params.settings:q}"
         " --code {params.code} --environment {params.environment}"

@@ -8,6 +8,7 @@ from restem.errors import RestemError
 from restem.policies.sources import load_source
 from restem.tasks.registry import load_task
 from restem.study.comparisons import comparisons
+from restem.study.figure_needs import figure_needs
 from restem.study.sharing import any_problems_left, parts, policies_of
 from restem.tasks.splits import input_files
 
@@ -16,6 +17,12 @@ def estimates_of_figure(wildcards):
     """Return the table of estimates that a figure is plotted from."""
     settings = slices.figure(GRAPH, wildcards)
     return f"<results>/{settings.get('table', 'summary')}.parquet"
+
+
+def ledger_of_figure(wildcards):
+    """Return the ledger for a figure that shows costs; other figures do not wait for it."""
+    needs = figure_needs()[slices.figure(GRAPH, wildcards)["figure"]]
+    return ["<results>/ledger.parquet"] if "costs" in needs.options else []
 
 
 def data_files(wildcards):

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from restem.artifacts.store import Job
-from restem.artifacts.tables import read_rows
+from restem.artifacts.tables import ALONE, read_rows
 from restem.config.base import FigureModule, Strict
 from restem.errors import RestemError
-from restem.stages.declaration import InputFile, OutputFiles, stage
+from restem.stages.declaration import InputFile, InputFiles, OutputFiles, stage
 
 
 class Settings(Strict):
@@ -41,10 +41,18 @@ class Settings(Strict):
     lock="report",
     help={
         "estimates": "Summary, breakdown or false positives.",
+        "ledger": "What policies cost, for figures that show it.",
         "output": "The figure as PDF, SVG and PNG.",
     },
 )
-def run(job: Job, settings: Settings, estimates: InputFile, *, output: OutputFiles) -> None:
+def run(
+    job: Job,
+    settings: Settings,
+    estimates: InputFile,
+    ledger: InputFiles = (),
+    *,
+    output: OutputFiles,
+) -> None:
     """Plot one figure and save it as PDF, SVG and PNG."""
     from restem.figures.style import save
 
@@ -64,7 +72,7 @@ def run(job: Job, settings: Settings, estimates: InputFile, *, output: OutputFil
             "options of the experiment's figure",
             f"use some of {', '.join(parameters)}",
         )
-    offered = dict(settings) | settings.options
+    offered = dict(settings) | settings.options | {"costs": _flops_by_policy(ledger)}
     wanted = {name: value for name, value in offered.items() if name in parameters}
     save(module.plot(rows, **wanted), output[0].with_suffix(""))
     print(f"figure: {output[0].with_suffix('')}", flush=True)
@@ -72,3 +80,10 @@ def run(job: Job, settings: Settings, estimates: InputFile, *, output: OutputFil
 
 def _shown(row: Mapping[str, Any], kept: Mapping[str, list[str]]) -> bool:
     return all(row[column] in values for column, values in kept.items())
+
+
+def _flops_by_policy(ledger: InputFiles) -> dict[str, float]:
+    """Return what each policy cost by itself, in FLOPs, as its claims name it."""
+    rows = [row for path in ledger for row in read_rows(path, "ledger")]
+    policies = [row for row in rows if (row["scope"], row["charge"]) == ("policy", ALONE)]
+    return {row["name"]: row["flops"] for row in policies}

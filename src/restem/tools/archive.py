@@ -90,7 +90,9 @@ def commands(manifest: Mapping[str, Any], folder: Path) -> Iterator[list[str]]:
         outputs = [str(folder / output) for output in figure["outputs"]]
         settings = json.dumps(figure["settings"], sort_keys=True)
         estimates = str(folder / figure["input"])
-        yield ["figure", "--estimates", estimates, "--output", *outputs, "--settings", settings]
+        ledger = ["--ledger", str(folder / figure["ledger"])] if "ledger" in figure else []
+        yield ["figure", "--estimates", estimates, *ledger,
+               "--output", *outputs, "--settings", settings]  # fmt: skip
 
 
 def _read_files(bundle: Path) -> dict[str, bytes]:
@@ -107,12 +109,17 @@ def _manifest(content: bytes, bundle: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(content)
         figures = manifest["figures"]
-        names = [*manifest["files"], *(n for f in figures for n in (*f["outputs"], f["input"]))]
+        names = [*manifest["files"], *(n for f in figures for n in _named_by(f))]
     except (ValueError, KeyError, TypeError, IndexError) as problem:
         raise _refused("the archive has no readable manifest", str(bundle)) from problem
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
         raise _refused("the manifest names files outside the archive", str(bundle))
     return manifest
+
+
+def _named_by(figure: Mapping[str, Any]) -> list[str]:
+    ledger = [figure["ledger"]] if "ledger" in figure else []
+    return [*figure["outputs"], figure["input"], *ledger]
 
 
 def _refused(what: str, where: str) -> RestemError:
@@ -128,6 +135,7 @@ def _figures(results: Path) -> Iterator[dict[str, Any]]:
                 "settings": settings,
                 "outputs": [f"figures/{path.stem}{suffix}" for suffix in FORMATS],
                 "input": f"{settings.get('table', 'summary')}.parquet",
+                **({"ledger": "ledger.parquet"} if seal["inputs"].get("ledger") else {}),
             }
 
 

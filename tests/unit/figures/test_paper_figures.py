@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from restem.errors import RestemError
-from restem.figures import accuracy_by_iteration, by_group, by_share, comparison, false_positives
+from restem.figures import (
+    accuracy_by_iteration,
+    by_compute,
+    by_group,
+    by_share,
+    comparison,
+    false_positives,
+)
 from tests.unit.summaries import plotted, row, texts
 
 MARK = {"task": "math", "value": 0.4, "label": "PaLM 2-L"}
@@ -67,6 +74,27 @@ def test_shares_come_from_the_settings_whatever_the_variants_are_called() -> Non
 def test_shares_without_results_are_refused() -> None:
     with pytest.raises(RestemError, match="no variant of the figure has results"):
         by_share.plot([row("base", 0.2, 0)], "n", x=SHARES, x_label="share", title="t")
+
+
+COSTS = {"S/base/0": 0.0, "S/rest-em/1": 4e12, "S/rest-em/2": 9e12}
+COSTS |= {"S/half/1": 3e12, "S/sft/1": 5e12}
+
+
+def test_policies_stand_at_what_they_cost_and_references_are_one_line() -> None:
+    rows = [row("sft", 0.45), row("half", 0.35), row("base", 0.2, 0)]
+    rows += [row("rest-em", 0.5, 2), row("rest-em", 0.4, 1), row("uncounted", 0.9)]
+    figure = by_compute.plot(rows, "n", costs=COSTS, references=["sft", "half"])
+    lines = {line.get_gid(): line for line in figure.axes[0].lines}
+    assert list(lines["references"].get_xdata()) == [3e12, 5e12]
+    assert list(lines["references"].get_ydata()) == [0.35, 0.45]
+    assert list(lines["rest-em"].get_xdata()) == [4e12, 9e12]
+    assert "uncounted" not in lines
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_compute_without_costs_is_refused() -> None:
+    with pytest.raises(RestemError, match="no policy of the figure has a cost"):
+        by_compute.plot([row("rest-em", 0.5), row("base", 0.2, 0)], "n", costs={})
 
 
 def test_groups_are_in_the_order_of_difficulty_with_their_sizes() -> None:

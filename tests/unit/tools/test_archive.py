@@ -3,14 +3,16 @@
 import json
 import tarfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from restem.accounts.costs import Cost
 from restem.artifacts.seals import read_seal
-from restem.artifacts.tables import table, write_table
+from restem.artifacts.tables import ALONE, table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
 from restem.tools.archive import MANIFEST, archive, commands, unpack
@@ -34,11 +36,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ROW | {"variant": "rest-em", "iteration": 1, "estimate": 0.35},
     ]
     write_table(folder / "summary.parquet", "summary", table("summary", rows), {})
-    outputs = [str(folder / "figures" / f"F1.{kind}") for kind in ("pdf", "svg", "png")]
-    estimates = ["--estimates", str(folder / "summary.parquet")]
-    command = ["figure", *estimates, "--output", *outputs, "--settings", json.dumps(SETTINGS)]
-    result = CliRunner().invoke(cli, command, catch_exceptions=False)
-    assert result.exit_code == 0
+    spent = {name: float(amount) for name, amount in vars(Cost(flops=5e12)).items()}
+    cost = {"scope": "policy", "name": "S/rest-em/1", "charge": ALONE, **spent}
+    write_table(folder / "ledger.parquet", "ledger", table("ledger", [cost]), {})
+    ledger = ["--ledger", str(folder / "ledger.parquet")]
+    for name, module, more in (("F1", "comparison", []), ("X7", "by_compute", ledger)):
+        outputs = [str(folder / "figures" / f"{name}.{kind}") for kind in ("pdf", "svg", "png")]
+        estimates = ["--estimates", str(folder / "summary.parquet"), *more]
+        settings = json.dumps(SETTINGS | {"figure": module})
+        command = ["figure", *estimates, "--output", *outputs, "--settings", settings]
+        result = CliRunner().invoke(cli, command, catch_exceptions=False)
+        assert result.exit_code == 0
     return folder
 
 
@@ -51,14 +59,15 @@ def test_equal_results_give_equal_bytes(results: Path, tmp_path: Path) -> None:
 def test_figures_are_plotted_again_with_equal_bytes(results: Path, tmp_path: Path) -> None:
     archive(results, tmp_path / "a.tar.gz")
     manifest = unpack(tmp_path / "a.tar.gz", tmp_path / "elsewhere")
-    assert len(list(commands(manifest, tmp_path / "elsewhere"))) == 1
+    assert len(list(commands(manifest, tmp_path / "elsewhere"))) == 2
     command = ["redraw", str(tmp_path / "a.tar.gz"), "--output", str(tmp_path / "again")]
     result = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert result.exit_code == 0
-    for kind in ("pdf", "svg", "png"):
-        name = f"figures/F1.{kind}"
+    for stem, kind in product(("F1", "X7"), ("pdf", "svg", "png")):
+        name = f"figures/{stem}.{kind}"
         assert (tmp_path / "again" / name).read_bytes() == (results / name).read_bytes()
-    assert read_seal(tmp_path / "again/figures/F1.pdf") is not None  # plotted, not only unpacked
+    for stem in ("F1", "X7"):  # plotted, not only unpacked
+        assert read_seal(tmp_path / f"again/figures/{stem}.pdf") is not None
 
 
 def edited(results: Path, folder: Path, edit: Callable[[Path], object]) -> Path:
@@ -68,7 +77,7 @@ def edited(results: Path, folder: Path, edit: Callable[[Path], object]) -> Path:
         tar.extractall(folder / "x", filter="data")
     edit(folder / "x")
     with tarfile.open(folder / "b.tar.gz", "w:gz") as tar:
-        for name in (MANIFEST, "summary.parquet", "figures"):
+        for name in (MANIFEST, "summary.parquet", "ledger.parquet", "figures"):
             tar.add(folder / "x" / name, name)
     return folder / "b.tar.gz"
 
