@@ -6,74 +6,21 @@ computed that a mask would discard. The backward pass of a part needs only the c
 log-sum-exp (Dao et al. 2022, FlashAttention, section 3.1), so it is exact part by part.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
 from transformers import AttentionInterface
 
+from restem.training.kernels import Where, calls
+from restem.training.tree import Tree
+
 TREE_ATTENTION: Final = "restem_tree"
 # Arguments that change what attention computes; `tree_attention` does not implement them.
 _UNSUPPORTED: Final = ("s_aux", "position_bias", "head_mask")
-# Finite, so that a query whose keys are all masked gets weight 0, not NaN, when parts are combined.
-_MASKED: Final = -1e30
-# Up to so many pairs of query and key, torch's CPU kernel is slower backward in bfloat16 than in
-# float32, casts included: 0.53 against 0.07 ms at 18 x 18, 5.4 against 4.8 ms at 256 x 256.
-_FEW_PAIRS: Final = 256 * 256
-
-States = tuple[torch.Tensor, torch.Tensor]
 
 
 class UnknownAttentionError(Exception):
     """A layer's attention is not what tree attention computes."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Let queries [first, end) attend to keys [first, end); far: of the prefix that ran before."""
-
-    queries: tuple[int, int]
-    keys: tuple[int, int]
-    causal: bool = False
-    far: bool = False
-
-
-@dataclass(eq=False)
-class Tree:
-    """Who attends to whom in one row, and what its layers share.
-
-    parts: those with `causal` come first and cover every token once. positions: of the row's tokens
-    [tokens]. far: keys and values by layer, [1, heads, tokens, size], of a prefix that ran before.
-    kept: if given, filled with the row's own keys and values by layer. read_by: layers that used
-    the tree.
-    """
-
-    parts: tuple[Part, ...]
-    positions: torch.Tensor
-    far: Mapping[int, States] = field(default_factory=dict)
-    kept: dict[int, States] | None = None
-    read_by: set[int] = field(default_factory=set)
-    masks: dict[tuple[Part, int], torch.Tensor | None] = field(default_factory=dict)
-
-    def mask(self, part: Part, window: int | None) -> torch.Tensor | None:
-        """Return what to add to a part's scores [queries, keys] under a sliding window, if any."""
-        if window is None:
-            return None
-        if (part, window) not in self.masks:
-            self.masks[part, window] = self._window_mask(part, window)
-        return self.masks[part, window]
-
-    def _window_mask(self, part: Part, window: int) -> torch.Tensor | None:
-        queries = self.positions[slice(*part.queries)].unsqueeze(1)
-        own = self.positions[slice(*part.keys)]
-        keys = torch.arange(*part.keys, device=own.device) if part.far else own
-        hidden = queries - keys >= window
-        if not bool(hidden.any()):
-            return None
-        if part.causal:
-            hidden = hidden | (keys > queries)
-        return torch.zeros(hidden.shape, device=own.device).masked_fill_(hidden, _MASKED)
 
 
 def tree_attention(
@@ -109,7 +56,7 @@ def tree_attention(
 
 
 class _TreeAttention(torch.autograd.Function):
-    """Combine the outputs of the parts; see the module's text."""
+    """Combine the outputs of the calls; see the module's text."""
 
     @staticmethod
     def forward(
@@ -128,14 +75,16 @@ class _TreeAttention(torch.autograd.Function):
         out = torch.empty(query.shape, dtype=wide, device=query.device)
         lse = torch.empty(query.shape[:3], dtype=wide, device=query.device)
         with torch.autocast(query.device.type, enabled=False):
-            for part in tree.parts:
-                k, v = (far_key, far_value) if part.far else (key, value)
-                kernel = _Kernel(scale, cap, part.causal, tree.mask(part, window))
-                part_out, part_lse = kernel.forward(
-                    _cut(query, part.queries), _cut(k, part.keys), _cut(v, part.keys)
+            for call in calls(tree, query, scale, cap, window):
+                k, v = (far_key, far_value) if call.far else (key, value)
+                new, new_lse = call.kernel.forward(
+                    _cut(query, call.queries), _cut(k, call.keys), _cut(v, call.keys)
                 )
-                out_range, lse_range = _cut(out, part.queries), _cut(lse, part.queries)
-                _combine(out_range, lse_range, part_out, part_lse, first=part.causal)
+                if not call.first:
+                    old = _cut(out, call.queries), _cut(lse, call.queries)
+                    new, new_lse = _combined(*old, new, new_lse)
+                _put(out, call.queries, new)
+                _put(lse, call.queries, new_lse)
         out = out.to(query.dtype)
         ctx.save_for_backward(query, key, value, far_key, far_value, out, lse)
         ctx.tree, ctx.settings = tree, (scale, cap, window)
@@ -144,20 +93,20 @@ class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
         query, key, value, far_key, far_value, out, lse = ctx.saved_tensors
-        scale, cap, window = ctx.settings
         grad = grad.to(query.dtype)
         near = (key, value, _accumulator(key), _accumulator(value))
         far = (far_key, far_value, _accumulator(far_key), _accumulator(far_value))
         grad_query = torch.zeros(query.shape, dtype=lse.dtype, device=query.device)
         with torch.autocast(query.device.type, enabled=False):
-            for part in ctx.tree.parts:
-                k, v, grad_k, grad_v = (_cut(s, part.keys) for s in (far if part.far else near))
-                g, q, o, part_lse = (_cut(s, part.queries) for s in (grad, query, out, lse))
-                kernel = _Kernel(scale, cap, part.causal, ctx.tree.mask(part, window))
-                gradients = kernel.backward(g, q, k, v, o, part_lse)
-                targets = (_cut(grad_query, part.queries), grad_k, grad_v)
-                for target, gradient in zip(targets, gradients, strict=True):
-                    target.add_(gradient)
+            for call in calls(ctx.tree, query, *ctx.settings):
+                k, v, grad_k, grad_v = far if call.far else near
+                g, q, o, of_call = (_cut(s, call.queries) for s in (grad, query, out, lse))
+                of_q, of_k, of_v = call.kernel.backward(
+                    g, q, _cut(k, call.keys), _cut(v, call.keys), o, of_call
+                )
+                _add(grad_query, call.queries, of_q)
+                _add(grad_k, call.keys, of_k)
+                _add(grad_v, call.keys, of_v)
         cast = [None if s is None else s.to(query.dtype) for s in (*near[2:], *far[2:])]
         return grad_query.to(query.dtype), *cast, None, None, None, None
 
@@ -170,103 +119,35 @@ def _accumulator(states: torch.Tensor | None) -> torch.Tensor | None:
     return torch.zeros(states.shape, dtype=wide, device=states.device)
 
 
-def _cut(states: torch.Tensor | None, span: tuple[int, int]) -> Any:
-    return None if states is None else states[:, :, slice(*span)]
+def _cut(states: torch.Tensor | None, where: Where) -> Any:
+    """Return some tokens of states [1, heads, tokens, ...]; of a range, a view."""
+    if states is None:
+        return None
+    return states[:, :, where] if isinstance(where, slice) else states.index_select(2, where)
 
 
-def _combine(
-    out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: torch.Tensor, first: bool
-) -> None:
-    """Combine a part's output with that of the parts before it, in place."""
-    if first:
-        out.copy_(new)
-        lse.copy_(new_lse)
-        return
-    combined = torch.logaddexp(lse, new_lse)
-    out.mul_((lse - combined).exp_().unsqueeze(-1))
-    out.addcmul_(new.to(out.dtype), (new_lse - combined).exp_().unsqueeze(-1))
-    lse.copy_(combined)
+def _put(states: torch.Tensor, where: Where, new: torch.Tensor) -> None:
+    if isinstance(where, slice):
+        states[:, :, where].copy_(new)
+    else:
+        states.index_copy_(2, where, new.to(states.dtype))
 
 
-@dataclass(frozen=True)
-class _Kernel:
-    """Attention of one part: torch's fused CPU kernel where it can, else plain operations."""
-
-    scale: float
-    cap: float | None
-    causal: bool
-    mask: torch.Tensor | None
-
-    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> States:
-        """Return the part's output and log-sum-exp."""
-        if _can_fuse(q, self.cap):
-            out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-                q, k, v, 0.0, **self._fused_arguments(q)
-            )
-            return out, lse
-        scores = self._scores(_group_heads(q, k), k, q.shape[2])
-        lse = scores.logsumexp(-1, keepdim=True)
-        out = (scores - lse).exp_().to(v.dtype) @ v
-        return out.reshape(q.shape), lse.reshape(q.shape[:3])
-
-    def backward(
-        self,
-        grad: torch.Tensor,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        out: torch.Tensor,
-        lse: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
-        """Return the part's share of the gradients of q, k and v; out and lse are combined."""
-        if _can_fuse(q, self.cap):
-            if q.shape[2] * k.shape[2] <= _FEW_PAIRS:
-                grad, q, k, v, out = (s.to(lse.dtype) for s in (grad, q, k, v, out))
-            gradients: tuple[torch.Tensor, ...] = (
-                torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                    grad, q, k, v, out, lse, 0.0, **self._fused_arguments(q)
-                )
-            )
-            return gradients
-        queries, grads = _group_heads(q, k), _group_heads(grad, k)
-        scores = self._scores(queries, k, q.shape[2])
-        weights = (scores - lse.reshape(*scores.shape[:3], 1)).exp()
-        delta = (grad.to(lse.dtype) * out.to(lse.dtype)).sum(-1).reshape(*scores.shape[:3], 1)
-        slope = weights * ((grads @ v.mT).to(lse.dtype) - delta)
-        if self.cap is not None:
-            # Masked scores have weight 0, so the slope of the cap does not matter there.
-            slope = slope * (1 - (scores / self.cap).clamp(-1, 1) ** 2)
-        slope = (slope * self.scale).to(q.dtype)
-        weights = weights.to(q.dtype)
-        return (slope @ k).reshape(q.shape), slope.mT @ queries, weights.mT @ grads
-
-    def _fused_arguments(self, q: torch.Tensor) -> dict[str, Any]:
-        mask = None if self.mask is None else self.mask.to(q.dtype)[None, None]
-        return {"is_causal": self.causal and mask is None, "attn_mask": mask, "scale": self.scale}
-
-    def _scores(self, queries: torch.Tensor, k: torch.Tensor, count: int) -> torch.Tensor:
-        """Return scores [1, key heads, group x queries, keys] in at least single precision."""
-        wide = torch.promote_types(queries.dtype, torch.float32)
-        scores = (queries @ k.mT).to(wide) * self.scale
-        if self.cap is not None:
-            scores = self.cap * torch.tanh(scores / self.cap)
-        mask = self.mask
-        if mask is None and self.causal:
-            order = torch.arange(count, device=k.device)
-            mask = torch.zeros((count, count), device=k.device)
-            mask.masked_fill_(order > order.unsqueeze(1), _MASKED)
-        if mask is None:
-            return scores
-        return scores + mask.to(scores.dtype).repeat(scores.shape[2] // count, 1)
+def _add(states: torch.Tensor | None, where: Where, more: torch.Tensor) -> None:
+    assert states is not None
+    if isinstance(where, slice):
+        states[:, :, where].add_(more)
+    else:
+        states.index_add_(2, where, more.to(states.dtype))
 
 
-def _can_fuse(q: torch.Tensor, cap: float | None) -> bool:
-    return q.device.type == "cpu" and cap is None
-
-
-def _group_heads(states: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """Make query heads that share a key head more queries of that head."""
-    return states.reshape(1, k.shape[1], -1, states.shape[3])
+def _combined(
+    out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Combine a call's output and log-sum-exp with those of the calls before it."""
+    both = torch.logaddexp(lse, new_lse)
+    combined = out * (lse - both).exp_().unsqueeze(-1)
+    return combined.addcmul_(new.to(out.dtype), (new_lse - both).exp_().unsqueeze(-1)), both
 
 
 AttentionInterface.register(TREE_ATTENTION, tree_attention)

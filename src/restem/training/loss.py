@@ -19,8 +19,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from restem.errors import RestemError
-from restem.training.attention import TREE_ATTENTION, Part, States, Tree, UnknownAttentionError
+from restem.training.attention import TREE_ATTENTION, UnknownAttentionError
 from restem.training.packs import Pack, Pass
+from restem.training.tree import Part, States, Tree
 
 
 def accumulate(

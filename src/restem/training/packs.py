@@ -13,8 +13,8 @@ import torch
 
 from restem.config.training import Training
 from restem.sampling.tokens import shared_length
-from restem.training.attention import Part
 from restem.training.examples import Encoded
+from restem.training.tree import Part
 
 _PADDED_TO: Final = 1.25  # the longest row of a padded pass, as a multiple of the shortest
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from restem.config.training import Training
 from restem.errors import RestemError
 from restem.training import loss
-from restem.training.attention import Tree
 from restem.training.examples import Encoded
 from restem.training.loss import accumulate
 from restem.training.packs import loss_mass, packs
+from restem.training.tree import Tree
 
 NORMALISATIONS = ("token", "example")
 SIZES = {
@@ -162,7 +162,7 @@ def test_plain_attention_is_the_fused_one(
     """A GPU takes the plain path; it is the same arithmetic on any device."""
     model = random_model("gemma3, windows of 6", attn_implementation=implementation)
     fused = step(model, limit=30)
-    monkeypatch.setattr("restem.training.attention._can_fuse", lambda *_: False)
+    monkeypatch.setattr("restem.training.kernels._can_fuse", lambda *_: False)
     assert_equal(step(model, limit=30), fused)
     assert_equal(step(model), fused)
 

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from restem.config.training import Training
-from restem.training.attention import Part
 from restem.training.examples import Encoded
 from restem.training.loss import accumulate
 from restem.training.packs import idle, loss_mass, packs
+from restem.training.tree import Part
 
 EXAMPLES = [
     Encoded([1, 2, 3, 4], [5, 6, 7], 1.0),
