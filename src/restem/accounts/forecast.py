@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, cast
 
 from restem.accounts.costs import Cost, total
+from restem.accounts.measured import Measured
 from restem.accounts.sizes import Size, size_of
 from restem.config.data import Split
 from restem.config.errors import nearest
@@ -248,8 +249,8 @@ class Forecast:
         return replace(size, prefix=size.prefix / characters, question=size.question / characters)
 
 
-def markdown(forecast: Forecast) -> str:
-    """Return a forecast as Markdown, with its assumptions below the table."""
+def markdown(forecast: Forecast, measured: Measured | None = None) -> str:
+    """Return a forecast as Markdown, with what is measured and what is assumed below the table."""
     rows, assumptions = forecast.rows(), forecast.assumptions
     names = ("model", "work", "tables", *(name.replace("_", " ") for name in COLUMNS), "GPU-hours")
     table = [names, (":--", ":--", *["--:"] * (len(names) - 2))]
@@ -257,11 +258,25 @@ def markdown(forecast: Forecast) -> str:
         amounts = [amount(float(getattr(row.cost, name))) for name in COLUMNS]
         hours = amount(row.cost.gpu_seconds / HOUR)
         table.append((row.model, row.work, str(row.tables), *amounts, hours))
-    values = ", ".join(f"{f.name} {getattr(assumptions, f.name):g}" for f in fields(assumptions))
+    values = {f.name: getattr(assumptions, f.name) for f in fields(assumptions)}
+    known = measured.values if measured else {}
+    taken = [name for name, value in values.items() if known.get(name) == value]
+    assumed = ", ".join(f"{name} {values[name]:.4g}" for name in values if name not in taken)
     memory = ", ".join(f"{name} {size / 1e9:.3g} GB" for name, size in forecast.memory().items())
     lines = [f"# Estimated cost of {forecast.graph.study.study}\n"]
     lines += [f"| {' | '.join(cells)} |" for cells in table]
-    lines.append(f"\nAssumed: {values}.")
+    lines.append("")
+    if measured and taken:
+        lines.append(
+            f"Measured on {measured.gpu}: "
+            + ", ".join(
+                f"{name} {values[name]:.4g}"
+                + (f" ({measured.models[name]})" if name in measured.models else "")
+                for name in taken
+            )
+            + "."
+        )
+    lines.append(f"Assumed: {assumed}.")
     if unmeasured := forecast.unmeasured():
         lines.append(
             f"Not read, because the data is not on this machine: {', '.join(unmeasured)}. Numbers "

@@ -1,10 +1,12 @@
 """Stage examples: select what a policy is trained on, and record why the rest is not."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from restem.answers.normalise import canonical_answer
 from restem.artifacts.store import Job
@@ -53,24 +55,52 @@ def run(
 ) -> None:
     """Select training examples, and record why each other completion was dropped.
 
-    One row for each completion and each human solution. The shards are ordered by source.
+    One row for each completion and each human solution. The shards are ordered by source. Where
+    problems are selected independently of each other, one shard is in memory at a time.
     """
     task = load_task(settings.task)
     by_id = {problem.id: problem for problem in read_problems(problems)}
     prefix = few_shot_prefix(task, read_problems(shots))
-    drawn = _read(settings, samples, rewards)
-    allowed = _allowed(settings, list(by_id), drawn.pop(REFERENCE, None))
-    candidates = [candidate for group in drawn.values() for candidate in group]
-    rows = _model_rows(settings, task, by_id, prefix, candidates, allowed)
+    counts: Counter[str] = Counter()
+    solved, parts = set[str](), []
+    allowed = _allowed(settings, list(by_id), None)
+    for some_samples, some_rewards in _batches(settings, samples, rewards):
+        drawn = _read(settings, some_samples, some_rewards)
+        allowed = _allowed(settings, list(by_id), drawn.pop(REFERENCE, None))
+        candidates = [candidate for group in drawn.values() for candidate in group]
+        rows = _model_rows(settings, task, by_id, prefix, candidates, allowed)
+        parts.append(_counted(rows, counts, solved))
     if settings.selection.human is not None:
         usable = {name: problem for name, problem in by_id.items() if name in allowed}
-        rows += _human_rows(settings, task, usable, prefix)
-    counts = Counter(row["decision"] for row in rows)
-    provenance = {**job.provenance, "counts": dict(counts)}
-    write_table(output, "examples", table("examples", rows), provenance)
+        rows = _human_rows(settings, task, usable, prefix)
+        parts.append(_counted(rows, counts, solved))
+    content = pa.concat_tables(parts) if parts else table("examples", [])
+    write_table(output, "examples", content, {**job.provenance, "counts": dict(counts)})
     summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-    solved = len({row["problem_id"] for row in rows if row["decision"] == KEPT})
-    print(f"examples: {summary or 'none'}; from {solved} of {len(by_id)} problems", flush=True)
+    print(f"examples: {summary or 'none'}; from {len(solved)} of {len(by_id)} problems", flush=True)
+
+
+def _batches(
+    settings: Settings, samples: Sequence[Path], rewards: Sequence[Path]
+) -> Iterator[tuple[Sequence[Path], Sequence[Path]]]:
+    """Yield what has to be selected together: a shard, which has whole problems, or everything.
+
+    Several sources may divide their problems into shards differently.
+    """
+    selection = settings.selection
+    ranked = selection.top_share is not None or selection.weight == "control_variate"
+    sources = [name for name, _ in settings.sources]
+    if ranked or len(sources) > 1 or REFERENCE in sources or not samples:
+        yield samples, rewards
+    else:
+        yield from (([s], [r]) for s, r in zip(samples, rewards, strict=True))
+
+
+def _counted(rows: Sequence[dict[str, Any]], counts: Counter[str], solved: set[str]) -> pa.Table:
+    """Return rows as a table; add their decisions and the problems that they solve."""
+    counts.update(row["decision"] for row in rows)
+    solved.update(row["problem_id"] for row in rows if row["decision"] == KEPT)
+    return table("examples", rows)
 
 
 def _read(

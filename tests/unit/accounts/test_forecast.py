@@ -1,6 +1,7 @@
 """A forecast counts what a study samples and trains on, each artifact once."""
 
 import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,51 @@ def test_an_invalid_assumption_is_refused(option: str) -> None:
     result = CliRunner().invoke(cli, [*command, option])
     assert result.exit_code == 2
     assert option.split("=")[0] in result.output
+
+
+# ---- what make gpu measured ----
+
+GPU: dict[str, Any] = {
+    "hardware": {"device": "cuda", "name": "NVIDIA H100", "peak_flops": 1e15},
+    "training": {
+        "small, shared": {"tree": {"flops_per_second": 2e14, "parameters": 1_000}},
+        "small, alone": {"tree": {"flops_per_second": 9e14, "parameters": 1_000}},
+        "large, shared": {"tree": {"flops_per_second": 3e14, "parameters": 6_000}},
+        "broken, shared": {"tree": {"error": "out of memory"}},
+    },
+    "sampling": {"small": {"ours_tokens_per_second": {"mean": 1e10}, "parameters": 1_000}},
+}
+
+
+def forecast_with(folder: Path, content: Any, *options: str) -> Any:
+    (folder / "gpu.json").write_text(json.dumps(content))
+    command = ["forecast", "--configfile", str(CONFIG / "demo.yaml"), "--parameters", "S=5000"]
+    return CliRunner().invoke(cli, [*command, "--measured", str(folder / "gpu.json"), *options])
+
+
+def test_measured_speeds_replace_assumed_ones_and_are_named(tmp_path: Path) -> None:
+    text = forecast_with(tmp_path, GPU).output
+    measured = "Measured on NVIDIA H100: peak 1e+15, sampling 0.02 (small), training 0.3 (large)."
+    assert measured in text
+    assert "Assumed: length 0.5, solved 0.5, characters 3." in text
+    assert text.index(measured) < text.index("Assumed")
+
+
+def test_what_is_stated_counts_more_than_what_was_measured(tmp_path: Path) -> None:
+    text = forecast_with(tmp_path, GPU, "--training", "0.5").output
+    assert "Assumed: length 0.5, solved 0.5, characters 3, training 0.5." in text
+    assert "training 0.3" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GPU | {"hardware": {"device": "cpu", "name": "a CPU"}}, "it measured no GPU"),
+        ({}, "it lacks 'hardware'"),
+        ([], "does not hold a JSON object"),
+    ],
+)
+def test_a_file_without_a_gpu_is_refused(content: Any, message: str, tmp_path: Path) -> None:
+    result = forecast_with(tmp_path, content)
+    assert result.exit_code
+    assert message in str(result.exception) + result.output

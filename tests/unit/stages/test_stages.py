@@ -99,6 +99,35 @@ def count(folder: Path, *drawn: tuple[Path, Path]) -> list[Any]:
 VERDICTS = {(f"p{i}", draw): float(draw < i) for i in range(4) for draw in range(3)}
 
 
+def in_halves(folder: Path, rewards: dict[tuple[str, int], float]) -> list[tuple[Path, Path]]:
+    """Write two shards: the first half of the problems, and the other one."""
+    halves = []
+    for first in (True, False):
+        half = {key: r for key, r in rewards.items() if (key[0] in ("p0", "p1")) == first}
+        place = folder / ("first" if first else "second")
+        place.mkdir(exist_ok=True)
+        halves.append(write_drawn(place, "s", half))
+    return halves
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"selection": {"cap": 1}},
+        {"selection": {"cap": None, "top_share": 0.4, "threshold": None}},
+        {"selection": {"human": "careful"}},
+        {
+            "selection": {"model_data": False, "human": "careful"},
+            "sources": [["reference", 0]],
+        },
+    ],
+)
+def test_examples_do_not_depend_on_the_shards(settings: dict[str, Any], tmp_path: Path) -> None:
+    whole = select(tmp_path, settings, write_drawn(tmp_path, "s", VERDICTS))
+    assert kept(whole)
+    assert select(tmp_path, settings, *in_halves(tmp_path, VERDICTS)) == whole
+
+
 def test_counts_do_not_depend_on_the_shards(tmp_path: Path) -> None:
     whole = count(tmp_path, write_drawn(tmp_path, "s", VERDICTS))
     assert [(row["problem_id"], row["correct"]) for row in whole] == [
