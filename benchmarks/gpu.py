@@ -38,7 +38,7 @@ from typing import Any, Final
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".bench/training"
-LIMIT: Final = 240  # seconds for a process
+LIMITS: Final = {"cuda": 240, "cpu": 3600}  # seconds for a process; a CPU may be busy
 PEAKS: Final = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40": 181e12}  # dense bfloat16
 ROUNDS: Final = 3
 PACKAGES: Final = ("restem", "torch", "transformers", "vllm", "trl", "liger-kernel")
@@ -173,10 +173,11 @@ def commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
-def one(python: Path | str, device: str, *arguments: str, limit: int = LIMIT) -> dict[str, Any]:
+def one(python: Path | str, device: str, *arguments: str, times: int = 1) -> dict[str, Any]:
     """Run one measurement in a process of its own; return its result or its error."""
     command = [str(python), "-P", "-W", "ignore", __file__, "--device", device, "--one", *arguments]
     variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    limit = times * LIMITS[device]
     print(f"  {' '.join(arguments)} ...", end="", flush=True)
     try:
         done = subprocess.run(
@@ -392,7 +393,7 @@ def run_sampling(device: str) -> dict[str, Any]:
     python = sys.executable if _installed("vllm") else own
     if not Path(python).is_file():
         return {shape: {"missing": f"vLLM: make vllm{'-cpu' if device == 'cpu' else ''}"}}
-    return {shape: one(python, device, "sample", shape, limit=2 * LIMIT)}
+    return {shape: one(python, device, "sample", shape, times=2)}
 
 
 def random_tokenizer(vocabulary: int) -> Any:
