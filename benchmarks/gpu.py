@@ -55,7 +55,7 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
     },
     "toy": {
         "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 1_024,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 1_024,
         "tie_word_embeddings": True,
     },
 }  # fmt: skip
@@ -466,6 +466,7 @@ def sample(device: str, shape: str) -> dict[str, Any]:
             o / b for o, b in zip(speeds["ours"], speeds["bare"], strict=True)
         ),
         "parameters": parameters,
+        "engine": engine.version,
     }
 
 
