@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from restem.errors import RestemError
 from restem.figures import series, style
@@ -37,6 +38,7 @@ def plot(
     rows = series.select(summary, [split], quantity)
     figure, panels = style.task_panels(rows, train_task, in_one_row=True)
     lines = [*series.methods(rows, references), REFERENCES]
+    firsts = {panel.task: panel.model for panel in reversed(panels)}
     for panel in panels:
         whole = series.over_seeds(panel.rows)
         points = {line: _points(whole, line, references, costs) for line in lines}
@@ -51,9 +53,9 @@ def plot(
                 "run the evaluations of the experiment first",
             )
         style.label_panel(panel.axes, f"{panel.task} · {panel.model}", series.sizes(whole))
-        style.percent_axis(panel.axes, f"{split} {series.with_decoding(quantity)}")
-        panel.axes.set_xscale("log")
-        panel.axes.set_xlabel("training compute (FLOPs, log scale)")
+        if panel.model == firsts[panel.task]:  # the others share its axis
+            style.percent_axis(panel.axes, f"{split} {series.with_decoding(quantity)}")
+        _compute_axis(panel.axes)
     handles = [
         Line2D([], [], label=_named(line, rows, references), **_look(place))
         for place, line in enumerate(lines)
@@ -95,6 +97,20 @@ def _plot_line(
         if line != REFERENCES:
             axes.annotate(str(row["iteration"]), (x, row["estimate"]), xytext=(5, -8),
                           textcoords="offset points", fontsize=6, color=look["color"])  # fmt: skip
+
+
+def _compute_axis(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("training compute (FLOPs, log scale)")
+
+
+def _power_of_ten(value: float, _: object) -> str:
+    digit, exponent = f"{value:.0e}".split("e")
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if digit == "1" else f"${digit} \\times {power}$"
 
 
 def _look(place: int) -> dict[str, Any]:
