@@ -104,17 +104,17 @@ def main() -> None:
         return
     result = {"hardware": hardware(device), "versions": versions(), "commit": commit()}
     result["made"] = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())
+    name = re.sub(r"[^a-z0-9]+", "-", result["hardware"]["name"].lower()).strip("-")
+    folder = ROOT / "results" / ("reference/gpu" if device == "cuda" else "gpu")
+    output = arguments.output or folder / f"{name}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
     failed = []
     for part in arguments.parts:
         started = time.monotonic()
         result[part] = PARTS[part](device)
         failed += list(errors(part, result[part]))
         print(f"{part}: {time.monotonic() - started:.0f} s", flush=True)
-    name = re.sub(r"[^a-z0-9]+", "-", result["hardware"]["name"].lower()).strip("-")
-    folder = ROOT / "results" / ("reference/gpu" if device == "cuda" else "gpu")
-    output = arguments.output or folder / f"{name}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n")
+        output.write_text(json.dumps(result, indent=1) + "\n")  # a GPU may be lent for minutes
     print(f"written: {output}")
     for line in failed:
         print(f"failed: {line}")
@@ -144,10 +144,11 @@ def hardware(device: str) -> dict[str, Any]:
             "torch sees no GPU here; make gpu DEVICE=cpu tries the command without one"
         )
     properties = torch.cuda.get_device_properties(0)
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split("\n")[
-        0
-    ]
+    driver = None
+    if shutil.which("nvidia-smi"):
+        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+        driver = answer.stdout.partition("\n")[0]
     peak = next((peak for key, peak in PEAKS.items() if key in properties.name), None)
     return {
         "device": "cuda", "name": properties.name, "memory_bytes": properties.total_memory,
