@@ -16,6 +16,8 @@ from restem.sampling.tokens import shared_length
 from restem.training.examples import Encoded
 from restem.training.tree import Part
 
+# A prefix is shared if that spares this part of a step's tokens: each crossing costs a call too.
+_WORTH_SHARING: Final = 0.02
 _PADDED_TO: Final = 1.25  # the longest row of a padded pass, as a multiple of the shortest
 
 
@@ -177,10 +179,15 @@ class _RowBuilder:
 
 
 def _tree(examples: Sequence[Encoded], limit: int, separate_prefix: bool) -> Pack:
-    """Share a prefix and every prompt; the prefix runs by itself if one pass is too short."""
-    shared = shared_length([example.prompt for example in examples])
-    prefix = examples[0].prompt[:shared]
+    """Share a prefix and every prompt; the prefix runs by itself if one pass is too short.
+
+    Prompts that begin alike by a few tokens only, such as "Problem:", have no prefix.
+    """
     groups = _grouped(examples, lambda example: tuple(example.prompt))
+    shared = shared_length([example.prompt for example in examples])
+    if len(groups) > 1 and (len(groups) - 1) * shared < _WORTH_SHARING * _length(groups, 0):
+        shared = 0
+    prefix = examples[0].prompt[:shared]
     room = limit if separate_prefix else max(1, limit - shared)
     parts = list(_filled(groups, shared, room))
     fits = len(parts) == 1 and _length(parts[0], shared) + shared <= limit

@@ -89,3 +89,18 @@ def test_shares_sum_to_one() -> None:
         mass = loss_mass(EXAMPLES, settings.normalise)
         (pack,) = packs(EXAMPLES, settings, mass)
         assert sum(float(one_pass.shares.sum()) for one_pass in pack.passes) == pytest.approx(1)
+
+
+def test_a_beginning_of_a_few_tokens_is_not_worth_sharing() -> None:
+    """Each example then is one node, as in packing, and no crossing costs a call."""
+    examples = [Encoded([1, 2, *range(10 * i, 10 * i + 60)], [5] * 90, 1.0) for i in range(1, 6)]
+    step = {
+        layout: packs(examples, Training(layout=layout, pass_tokens=10_000), 1.0)
+        for layout in ("tree", "packed")
+    }
+    [tree], [packed] = (pack.passes for [pack] in step.values())
+    assert tree.parts == packed.parts
+    assert len(tree.parts) == len(examples)
+    shared = [Encoded([*range(60), i], [5] * 20, 1.0) for i in range(5)]
+    [pack] = packs(shared, Training(pass_tokens=10_000), 1.0)
+    assert pack.passes[0].prefix == 60
