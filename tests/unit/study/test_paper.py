@@ -107,7 +107,7 @@ def test_sharing_saves_what_it_says(mini: StudyGraph) -> None:
 
 def test_an_experiment_by_itself_needs_what_its_variants_and_their_ancestors_need() -> None:
     """F8L: four variants of one iteration, one model, one sampling run each, none shared."""
-    counts = sharing(walk("mini", experiments=["F8L"], claims=[]))
+    counts = sharing(walk("mini", experiments=["F8L"], claims=[], seeds=[0]))
     assert counts["fine-tunings"] == {"by itself": 4, "shared": 4}
     assert counts["sampling runs"] == {"by itself": 4, "shared": 1}
     assert counts["evaluations"] == {"by itself": 5, "shared": 5}

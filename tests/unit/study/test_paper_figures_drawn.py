@@ -49,7 +49,9 @@ def plot(graph: StudyGraph, name: str, estimates: dict[str, list[dict[str, Any]]
     kept = settings["kept"].items()
     rows = [r for r in estimates[settings["table"]] if all(r[c] in values for c, values in kept)]
     module = importlib.import_module(f"restem.figures.{settings['figure']}")
-    offered = settings | settings["options"]
+    names = [f"{row['model']}/{row['variant']}/{row['iteration']}" for row in estimates["summary"]]
+    costs = {name: 1e12 * place for place, name in enumerate(dict.fromkeys(names))}
+    offered = settings | settings["options"] | {"costs": costs}
     wanted = inspect.signature(module.plot).parameters
     return module.plot(rows, **{key: value for key, value in offered.items() if key in wanted})
 
