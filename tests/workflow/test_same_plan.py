@@ -44,8 +44,10 @@ def starts(finished: Any, killed: Path, shared: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def server(finished: Any) -> Iterator[PlanServer]:
-    server = PlanServer(finished.environment)
+def server(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlanServer]:
+    # Its forks end without cleaning up; what they leave lies among the files of this run.
+    temporary = {"TMPDIR": str(tmp_path_factory.mktemp("plans"))}
+    server = PlanServer(finished.environment | temporary)
     yield server
     server.close()
 
