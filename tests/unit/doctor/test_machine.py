@@ -2,6 +2,7 @@
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -210,8 +211,11 @@ def test_another_folder_than_a_clone_is_an_error(tmp_path: Path) -> None:
 
 
 def test_images_are_checked_where_the_profile_uses_them(
-    subject: Any, monkeypatch: pytest.MonkeyPatch
+    subject: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # Not those of this checkout, where an image may have been built.
+    absent = partial(SimpleNamespace, path=tmp_path / "absent.sif")
+    monkeypatch.setattr(images, "Image", lambda name, _: absent(name=name))
     outside = subject(profile={"executor": "restem-slurm"})
     assert "uses no container images" in lines(images.are_built(outside), "skipped")[0]
     inside = subject(profile={"software-deployment-method": ["apptainer"]})
