@@ -28,7 +28,7 @@ def read_measured(path: Path, parameters: float) -> Measured:
 
     Raises RestemError if it is no such file, or is of a machine without a known GPU.
     """
-    content = read_json(path)
+    content = read_json(path, "name a file that make gpu wrote")
     try:
         hardware, peak = content["hardware"], content["hardware"].get("peak_flops")
         if hardware["device"] != "cuda" or not peak:
