@@ -16,10 +16,10 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from restem.errors import RestemError
 from restem.training.attention import TREE_ATTENTION, UnknownAttentionError
+from restem.training.entropy import token_losses
 from restem.training.packs import Pack, Pass
 from restem.training.tree import Part, States, Tree
 
@@ -95,8 +95,7 @@ def _pass_loss(model: Any, one_pass: Pass, far: dict[int, States]) -> torch.Tens
             logits = _run(model, one_pass.ids, tree)
         else:
             logits = model(input_ids=one_pass.ids.to(device), use_cache=False).logits
-    wide = logits[0].to(torch.promote_types(logits.dtype, torch.float32))
-    losses = cross_entropy(wide, one_pass.labels.to(device), reduction="none")
+    losses = token_losses(logits.squeeze(0), one_pass.labels.to(device))
     return (one_pass.shares.to(device, losses.dtype) * losses).sum()
 
 

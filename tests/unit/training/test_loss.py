@@ -41,6 +41,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral, windows of 6": ("Mistral", {"sliding_window": 6}),
     "phi3": ("Phi3", {}),
     "olmo2": ("Olmo2", {}),
+    "granite, scaled logits": ("Granite", {"logits_scaling": 3.0}),
 }
 
 
