@@ -170,7 +170,16 @@ def ours(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
     assert not skipped
     processes = Processes("cpu")
     run = TrainingRun(
-        model, tokenizer, encoded, settings, 0, lambda *_: 0.0, lambda _: None, None, processes
+        model,
+        tokenizer,
+        encoded,
+        settings,
+        seed=0,
+        validate=lambda *_: 0.0,
+        progress=lambda _: None,
+        record=lambda **_: None,
+        store=None,
+        processes=processes,
     )
     start = time.process_time()
     with torch.random.fork_rng():
