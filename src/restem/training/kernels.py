@@ -7,14 +7,16 @@ a window that ends within an ancestor) is computed with plain operations in bloc
 that no more than `_BLOCK` scores exist at a time.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any, Final, Protocol
 
 import torch
 
-from restem.training.tree import MASKED, Part, States, Tree
+from restem.training.tree import MASKED, Mask, Part, States, Tree
 
 _BLOCK: Final = 2**25  # scores; 128 MB in single precision
 # Up to so many pairs of query and key, torch's CPU kernel is slower backward in bfloat16 than in
@@ -66,6 +68,9 @@ def calls(
     flash = _can_flash(states, cap)
     key = (scale, cap, window, flash)
     if key not in tree.calls:
+        reason = _unfit(states, cap)
+        if reason and states.device.type != "cpu":
+            _announce(reason)
         together = [p for p in tree.parts if flash and _is_plain(tree, p, window)]
         single = [part for part in tree.parts if part not in set(together)]
         tree.calls[key] = [
@@ -77,10 +82,27 @@ def calls(
 
 
 def _can_flash(states: torch.Tensor, cap: float | None) -> bool:
+    return _unfit(states, cap) is None
+
+
+def _unfit(states: torch.Tensor, cap: float | None) -> str | None:
+    """Return why FlashAttention cannot compute a layer; None if it can."""
     multiple, largest = _FLASH_HEAD
     size = states.shape[3]
-    fits = states.dtype in _FLASH_TYPES and size % multiple == 0 and size <= largest
-    return fits and cap is None and _has_flash(states.device)
+    if not _has_flash(states.device):
+        return "this device has none"
+    if cap is not None:
+        return "the model caps its scores"
+    if states.dtype not in _FLASH_TYPES:
+        return f"it has no {states.dtype}; set training.dtype: bfloat16".replace("torch.", "")
+    return None if size % multiple == 0 and size <= largest else f"heads have {size} numbers"
+
+
+@cache
+def _announce(reason: str) -> None:
+    """Say once, in the first process, that a GPU trains more slowly than it could."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"policy: attention in blocks of queries, not FlashAttention: {reason}", flush=True)
 
 
 def _has_flash(device: torch.device) -> bool:
@@ -210,7 +232,7 @@ class _Single:
     scale: float
     cap: float | None
     causal: bool
-    mask: torch.Tensor | None
+    mask: Mask | None
 
     def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> States:
         if _can_fuse(q, self.cap):
@@ -291,7 +313,7 @@ class _Single:
         return (slope @ k).reshape(q.shape), slope.mT @ queries, weights.mT @ grads
 
     def _fused_arguments(self, q: torch.Tensor) -> dict[str, Any]:
-        mask = None if self.mask is None else self.mask.to(q.dtype)[None, None]
+        mask = None if self.mask is None else self.mask.whole.to(q.dtype)[None, None]
         return {"is_causal": self.causal and mask is None, "attn_mask": mask, "scale": self.scale}
 
     def _scores(
@@ -305,7 +327,7 @@ class _Single:
         scores = (queries @ k.mT).to(wide) * self.scale
         if self.cap is not None:
             scores = self.cap * torch.tanh(scores / self.cap)
-        mask = None if self.mask is None else self.mask[first : first + count, : k.shape[2]]
+        mask = self.mask.block(first, first + count, k.shape[2]) if self.mask else None
         if mask is None and self.causal:
             rows = torch.arange(first, first + count, device=k.device).unsqueeze(1)
             hidden = torch.arange(k.shape[2], device=k.device) > rows

@@ -151,9 +151,14 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def test_no_scores_exist_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cap", [None, 50.0])
+def test_no_scores_exist_on_a_gpu(
+    cap: float | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Tensors without content (device meta) go through the operators' own shape rules."""
     monkeypatch.setattr(kernels, "_has_flash", lambda _: True)
+    monkeypatch.setattr(kernels, "_BLOCK", 2**16)
+    kernels._announce.cache_clear()
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # meta has none
     total = PREFIX + SOLUTIONS * LENGTH
     nodes = [(0, PREFIX)]
@@ -166,14 +171,36 @@ def test_no_scores_exist_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = torch.nn.Module()
     layer.layer_idx = 0  # type: ignore[assignment]
     with Largest() as seen:
-        out, _ = tree_attention(layer, query, key, value, None, 0.125, tree)
-        out.sum().backward()
-    assert {"_flash_attention_forward", "_flash_attention_backward"} <= seen.called
+        for _ in range(2):
+            out, _ = tree_attention(layer, query, key, value, None, 0.125, tree, softcap=cap)
+            out.sum().backward()
+    flash = {"_flash_attention_forward", "_flash_attention_backward"}
+    assert flash & seen.called == (set() if cap else flash)
     assert seen.numbers <= query.numel()  # scores of one head alone would be four times as many
+    line = "policy: attention in blocks of queries, not FlashAttention: the model caps its scores\n"
+    assert capsys.readouterr().out == (line if cap else "")
     assert query.grad is not None
     assert query.grad.shape == query.shape
     assert value.grad is not None
     assert value.grad.shape == value.shape
+
+
+@pytest.mark.parametrize("cap", [None, 50.0])
+def test_a_window_is_no_matrix_of_all_queries_and_keys(
+    cap: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "_can_fuse", lambda *_: False)
+    monkeypatch.setattr(kernels, "_BLOCK", 2**14)
+    nodes = [Part((0, 512), (0, 512), causal=True), Part((512, 768), (512, 768), causal=True)]
+    tree = Tree((*nodes, Part((512, 768), (0, 512))), torch.arange(768))
+    query, key, value = (torch.randn(1, 2, 768, 8, requires_grad=True) for _ in range(3))
+    layer = torch.nn.Module()
+    layer.layer_idx = 0  # type: ignore[assignment]
+    with Largest() as seen:
+        named: dict[str, Any] = {"sliding_window": 100, "softcap": cap}
+        tree_attention(layer, query, key, value, None, 0.125, tree, **named)[0].sum().backward()
+    assert all(tree.masks.values())
+    assert seen.numbers <= 2**14
 
 
 @pytest.mark.parametrize(
