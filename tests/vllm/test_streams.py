@@ -153,7 +153,7 @@ def test_kept_draws_stay_and_all_others_are_new(sample: Any, tmp_path: Path) -> 
     assert 6 <= len(kept) < 4 * PROBLEMS
     resumed = sample(tmp_path, 4, seeds="engine")
     assert kept.items() <= resumed.items()
-    more = sample(tmp_path, 8, seeds="engine")
+    more = sample(tmp_path, 8, replicas=2, seeds="engine")
     assert resumed.items() <= more.items()
     assert len(more) == len(set(more.values())) == 8 * PROBLEMS
     provenance = read_provenance(tmp_path / "samples.parquet")
