@@ -58,6 +58,12 @@ def policies_averaged_with(wildcards):
     return [f"<results>/{policy.path}/policy.json" for policy in others]
 
 
+def validation_problems_of(wildcards):
+    """Return the problems that an M-step measures its reward on; none if it measures none."""
+    validates = GRAPH.validations(Policy.of(wildcards)) > 0
+    return [f"<results>/{wildcards.task}/problems/validation.parquet"] if validates else []
+
+
 def checkpoints_read_by(wildcards):
     """List the checkpoints that an M-step reads; a pruned one has to be made again for it."""
     policy = Policy.of(wildcards)

@@ -8,7 +8,7 @@ rule make_policy:
         start=start_of_policy,
         averaged_with=policies_averaged_with,
         checkpoints=checkpoints_read_by,
-        validation="<results>/{task}/problems/validation.parquet",
+        validation=validation_problems_of,
         shots="<results>/{task}/problems/shots.parquet",
     output:
         policy="<trained>/policy.json",

@@ -170,14 +170,7 @@ class Forecast:
 
     def _cost_of_validation(self, policy: Policy) -> Cost:
         """Return the cost of all validations of an M-step."""
-        m_step, planned = (
-            self.graph.method(policy).m_step,
-            self._training(policy).validations_planned,
-        )
-        validations = {
-            "fine_tune": planned and planned + 1,
-            "prompt": m_step.candidates,
-        }.get(m_step.kind, 0)
+        validations = self.graph.validations(policy)
         size = self._size(policy.task, "validation")
         decoding = self.graph.study.validation
         tokens = self.assumptions.length * decoding.max_tokens

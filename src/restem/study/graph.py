@@ -113,6 +113,13 @@ class StudyGraph(PolicyGraph):
         interpolates = self.method(policy).m_step.kind == "interpolate"
         return [self.base(policy.model)] if interpolates else []
 
+    def validations(self, policy: Policy) -> int:
+        """Return how often an M-step measures the reward on the validation split, at most."""
+        m_step = self.method(policy).m_step
+        planned = self.study.training_of(policy.variant, policy.model).validations_planned
+        counts = {"fine_tune": planned and planned + 1, "prompt": m_step.candidates}
+        return counts.get(m_step.kind, 0)
+
     def weights_below(self, policy: Policy) -> list[Policy]:
         """List the policies whose weights are needed besides a policy's own: it is an adapter."""
         if policy.variant == BASE:

@@ -67,6 +67,7 @@ def fine_tune(
                 save_merged(adapted.to(saved), tokenizer, start, out)
             else:
                 save_alone(adapted, tokenizer, start, out)
+    run.report.validation_seconds = run.validation_seconds
     run.report.wall_seconds = time.monotonic() - started
     run.report.peak_memory_bytes = peak_memory_bytes(processes.device)
     return run.report

@@ -61,7 +61,8 @@ class TrainingReport:
 
     losses: of each step, per target token (`normalise: example`: per example). gradient_norms: of
     the step's objective (see `loss`), before clipping. flops: see `TrainingFlops`. kept_step: the
-    step whose weights were saved, 0 for the starting weights. peak_memory_bytes: of torch's
+    step whose weights were saved, 0 for the starting weights. wall_seconds, validation_seconds: of
+    the job that ended the fine-tuning, in all and for validations. peak_memory_bytes: of torch's
     allocations on a GPU, of the process on a CPU.
     """
 
@@ -77,6 +78,7 @@ class TrainingReport:
     passes: int = 0
     flops: int = 0
     wall_seconds: float = 0.0
+    validation_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
     @classmethod
@@ -146,6 +148,7 @@ class TrainingRun:
         self.best_weights: dict[str, torch.Tensor] = {}
         self.flops = TrainingFlops.of(model, settings)
         self.signals = Signals()
+        self.validation_seconds = 0.0
 
     def train(self) -> None:
         """Take the remaining steps; leave the weights to keep. Raises Interrupted on SIGTERM."""
@@ -232,6 +235,7 @@ class TrainingRun:
             )
 
     def _validate(self) -> None:
+        started = time.monotonic()
         self.model.eval()
         interrupting = self.processes.size == 1
         context = self.signals.interrupting() if interrupting else nullcontext()
@@ -240,6 +244,7 @@ class TrainingRun:
             flops = self.processes.from_first(lambda: getattr(self.validate, "flops", 0.0))
         self.model.train()
         report = self.report
+        self.validation_seconds += time.monotonic() - started
         best = max((v.reward for v in report.validations), default=-math.inf)
         report.validations.append(Validation(report.steps, reward, round(flops)))
         recent = report.losses[-20:]

@@ -71,7 +71,8 @@ class Inputs:
     def policy(self, folder: Path, training: dict[str, Any], **options: Any) -> list[str]:
         outputs = {"output": folder / "policy.json", "checkpoint": folder / "checkpoint"}
         settings = self.walk(training).policy_settings(POLICY)
-        return restem("policy", settings, **self.files, **outputs, **options)
+        files = {**self.files, **outputs, **options}
+        return restem("policy", settings, **{k: v for k, v in files.items() if v is not None})
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,8 @@ def test_terminated_and_given_again_it_makes_the_same_policy(
     seal = read_seal(tmp_path / "whole/policy.json")
     assert seal is not None
     assert seal["notes"]["peak_memory_bytes"] > 10**7
+    assert 0 < seal["notes"]["validation_seconds"] < seal["notes"]["wall_seconds"]
+    assert "_seconds" not in (tmp_path / "whole/policy.json").read_text()
 
     command = inputs.policy(tmp_path / "part", training, **{"save-seconds": 0})
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -114,6 +117,18 @@ def test_terminated_and_given_again_it_makes_the_same_policy(
     assert part.files == whole.files
     assert part.report == whole.report
     assert not state.exists()
+
+
+def test_validation_problems_are_needed_only_where_they_are_validated_on(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    never, stopping = {"stop": "epochs"}, {"stop": "validation_reward"}
+    result = done(inputs.policy(tmp_path / "never", never, validation=None))
+    assert result.returncode == 0, result.stderr
+    assert "0% of it in validations" in result.stdout
+    result = done(inputs.policy(tmp_path / "stopping", stopping, validation=None))
+    assert result.returncode == 1
+    assert "there is no validation problem to measure the reward on" in result.stderr
 
 
 def test_several_processes_make_one_policy(inputs: Inputs, tmp_path: Path) -> None:

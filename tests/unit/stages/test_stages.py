@@ -330,7 +330,7 @@ def prompted_policy(folder: Path, m_step: dict[str, Any], rows: list[Any], **mor
     output, checkpoint = folder / "new" / "policy.json", folder / "new" / "checkpoint"
     policies.run(
         job("policy", settings), policies.Settings.model_validate(settings), folder / "examples",
-        start, validation, folder / "no-shots", output=output, checkpoint=checkpoint,
+        start, folder / "no-shots", validation=[validation], output=output, checkpoint=checkpoint,
     )  # fmt: skip
     return read_policy(output)
 

@@ -194,6 +194,27 @@ def test_supervised_fine_tuning_draws_nothing() -> None:
     assert {draws.decoding for draws in study.sampled()} == {"greedy"}
 
 
+def test_the_number_of_validations_is_known_before_a_run() -> None:
+    methods = {
+        "fixed": {**STUDY["methods"]["rft"], "training": {"stop": "epochs"}},
+        "prompted": {
+            **STUDY["methods"]["rft"],
+            "m_step": {"kind": "prompt", "candidates": 5, "shots": 1},
+        },
+        "averaged": {
+            "m_step": {"kind": "interpolate"},
+            "initial": "sft",
+            "selection": {"model_data": False},
+        },
+    }
+    names = ("rest-em", *methods)
+    variants = {name: {"method": name, "task": "chain"} for name in (*names, "sft")}
+    variants["averaged"] |= {"sft": "sft"}
+    study = walk(methods={**STUDY["methods"], **methods}, variants=variants)
+    counts = {name: study.validations(at(name, 1)) for name in names}
+    assert counts == {"rest-em": 7, "fixed": 0, "prompted": 5, "averaged": 0}
+
+
 def test_selecting_human_solutions_needs_no_seed() -> None:
     study = walk(variants={"sft": variant("sft"), "em": variant("rest-em")})
     assert "seed" not in study.examples_settings(at("sft", 1))

@@ -100,7 +100,7 @@ class Loop:
         output = self.root / name / "policy.json"
         policy.run(
             job("policy", settings), policy.Settings.model_validate(settings), rows,
-            self.base.path, self.validation, self.shots,
+            self.base.path, self.shots, validation=[self.validation],
             output=output, checkpoint=output.parent / "checkpoint",
         )  # fmt: skip
         return read_policy(output)

@@ -67,7 +67,7 @@ def digests(path: Path) -> dict[str, str]:
 
 
 def lasting(report: TrainingReport) -> dict[str, Any]:
-    clock = ("wall_seconds", "peak_memory_bytes")
+    clock = ("wall_seconds", "validation_seconds", "peak_memory_bytes")
     return {k: v for k, v in dataclasses.asdict(report).items() if k not in clock}
 
 

@@ -11,6 +11,7 @@ from restem.config.method import MStep
 from restem.config.models import EngineSettings, PromptKind
 from restem.config.reward import Reward
 from restem.config.training import Training
+from restem.tasks.problem import Problem, read_problems
 
 
 class Settings(Strict):
@@ -38,6 +39,7 @@ class MStepInputs(Strict):
     """What an M-step reads, and where it puts the checkpoint.
 
     start, averaged_with: policy.json of the weights to start from, and of those to average with.
+    validation: problems to measure the reward on; none if that is never done.
     threads: of one process. save_seconds: time between two saves of the state of a fine-tuning.
     """
 
@@ -45,7 +47,7 @@ class MStepInputs(Strict):
     examples: Path
     start: Path
     averaged_with: tuple[Path, ...]
-    validation: Path
+    validation: tuple[Path, ...]
     shots: Path
     threads: int
     save_seconds: float
@@ -56,6 +58,10 @@ class MStepInputs(Strict):
     def scratch(self) -> Path:
         """Return an undeclared folder for the state of the M-step, which ends with the stage."""
         return state_folder(self.output) / "training"
+
+    def validation_problems(self) -> list[Problem]:
+        """Return the problems that the reward is measured on."""
+        return [problem for path in self.validation for problem in read_problems(path)]
 
     def kept(self) -> list[dict[str, Any]]:
         """Return the examples that were kept."""

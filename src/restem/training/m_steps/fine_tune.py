@@ -4,9 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from restem.artifacts.digests import digest
 from restem.artifacts.files import read_json, write_json, write_text
@@ -28,26 +29,34 @@ from restem.training.m_steps import MStepInputs
 from restem.training.state import StateStore
 from restem.training.validation import Validation, open_validation, require_problems
 
+_OF_THE_CLOCK: Final = ("wall_seconds", "validation_seconds", "peak_memory_bytes")
+
 
 def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]:
     """Put the checkpoint in its place; return the report of the fine-tuning."""
     verify_checkpoint(start)
     training = inputs.settings.training
     if training.validations_planned:
-        require_problems(read_problems(inputs.validation), str(inputs.validation))
+        require_problems(inputs.validation_problems(), ", ".join(map(str, inputs.validation)))
     # Another number of threads rounds differently: a state of one is no state of the other.
     key = digest([job.recipe.key, inputs.threads])
     report = trained(inputs, key) if training.processes == 1 else _launched(inputs, key)
     # What the clock decides is no part of the policy: equal work gives equal bytes.
-    job.notes |= {name: report.pop(name) for name in ("wall_seconds", "peak_memory_bytes")}
+    job.notes |= {name: report.pop(name) for name in _OF_THE_CLOCK}
     partial = _partial(inputs)
     write_card(partial, training.model_dump(exclude_defaults=True), report, job.provenance)
     shutil.rmtree(inputs.checkpoint, ignore_errors=True)  # Snakemake may have removed it
     partial.rename(inputs.checkpoint)
     rewards = [point["reward"] for point in report["validations"]]
     validated = f", validation reward {max(rewards):.3f}" if rewards else ""
-    print(f"policy: {len(report['losses'])} steps{validated}", flush=True)
+    print(f"policy: {len(report['losses'])} steps{validated}{_time(job.notes)}", flush=True)
     return report
+
+
+def _time(notes: Mapping[str, Any]) -> str:
+    """Say how long a fine-tuning took, and how much of that its validations."""
+    seconds = notes["wall_seconds"]
+    return f"; {seconds:.0f} s, {notes['validation_seconds'] / seconds:.0%} of it in validations"
 
 
 def _partial(inputs: MStepInputs) -> Path:
@@ -63,8 +72,7 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
     examples = in_form(inputs.kept(), form, task, settings.training.thoughts)
     partial = _partial(inputs)
     shutil.rmtree(partial, ignore_errors=True)
-    problems = read_problems(inputs.validation)
-    with open_validation(settings, problems, start.forward) as validation:
+    with open_validation(settings, inputs.validation_problems(), start.forward) as validation:
         validate = _Validate(validation, form, settings.engine.rows)
         report = fine_tune(
             start.checkpoint,

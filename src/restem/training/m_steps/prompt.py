@@ -20,7 +20,6 @@ from restem.policies.manifest import PolicyManifest, verify_checkpoint
 from restem.sampling.loading import load_engine
 from restem.sampling.prompts import Prompts
 from restem.selection.reward import derived_seed
-from restem.tasks.problem import read_problems
 from restem.tasks.registry import load_task
 from restem.training.m_steps import MStepInputs
 from restem.training.validation import open_validation, require_problems
@@ -40,8 +39,8 @@ def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]
     ]
     incumbent = start.own_prompt(settings.task)
     candidates = list(dict.fromkeys(([incumbent] if incumbent else []) + sampled))
-    problems = read_problems(inputs.validation)
-    require_problems(problems, str(inputs.validation))
+    problems = inputs.validation_problems()
+    require_problems(problems, ", ".join(map(str, inputs.validation)))
     keep_weights(start, inputs.checkpoint)
     engine = load_engine(start.checkpoint, settings.engine, inputs.threads)
     prompts = Prompts(settings.prompt, load_task(settings.task), [], start.checkpoint)
