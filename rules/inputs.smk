@@ -60,8 +60,9 @@ def policies_averaged_with(wildcards):
 
 def validation_problems_of(wildcards):
     """Return the problems that an M-step measures its reward on; none if it measures none."""
-    validates = GRAPH.validations(Policy.of(wildcards)) > 0
-    return [f"<results>/{wildcards.task}/problems/validation.parquet"] if validates else []
+    if not GRAPH.validations(Policy.of(wildcards)):
+        return []
+    return [f"<results>/{wildcards.task}/problems/validation.parquet"]
 
 
 def checkpoints_read_by(wildcards):

@@ -18,8 +18,11 @@ from restem.embedded import weights
 from restem.embedded.world import PROMPT, problems
 from restem.sampling.engine import Request
 from restem.sampling.loading import load_engine
+from restem.sampling.transformers.engine import TransformersEngine
 from restem.training import kernels
 from restem.training.attention import tree_attention
+from restem.training.examples import Example
+from restem.training.loop import fine_tune
 from restem.training.loss import accumulate
 from restem.training.packs import packs, step_mass
 from restem.training.tree import Part, Tree
@@ -94,6 +97,25 @@ def test_steps_have_the_gradients_of_the_cpu(family: str, layout: str) -> None:
     (loss, gradient), (near, rough) = results
     assert near == pytest.approx(loss, rel=1e-4)
     assert (rough - gradient).norm() / gradient.norm() < 1e-3
+
+
+def test_validations_compute_in_the_type_of_training_on_a_gpu(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    chosen = Training(dtype="bfloat16", epochs_max=1, validations=1)
+    halves: list[bool] = []
+    greedy = Decoding(draws=1, temperature=0, max_tokens=4)
+
+    def validate(model: Any, tokenizer: Any) -> float:
+        halves.append(torch.is_autocast_enabled(DEVICE))
+        engine = TransformersEngine(model, tokenizer, 8)
+        return float(len(drawn(engine, greedy, range(1))))
+
+    examples = [Example("", PROMPT["chain"].format(question="?"), " 1\n", 1.0)]
+    fine_tune(
+        checkpoint, examples, chosen, 0, 1, validate, tmp_path / "out", lambda _: None, DEVICE
+    )
+    assert halves == [DEVICE == "cuda"] * 2
 
 
 @pytest.fixture(scope="module")

@@ -162,6 +162,23 @@ def test_only_requested_draws_come(model: Any, tokenizer: Any) -> None:
     assert all(everything[address].text == c.text for address, c in completions.items())
 
 
+@pytest.mark.parametrize("prefix", ["", PREFIX])
+def test_under_autocast_it_draws_the_same_up_to_rounding(
+    model: Any, tokenizer: Any, prefix: str
+) -> None:
+    """As validations of a training in bfloat16 do on a GPU."""
+    short = RANDOM.model_copy(update={"max_tokens": 4})
+    engine = TransformersEngine(model, tokenizer, rows=5)
+    full = drawn(engine, requests(4, prefix), short)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = drawn(engine, requests(4, prefix), short)
+    equal = [draw for draw in full if full[draw].text == half[draw].text]
+    assert len(equal) > 0.8 * len(full)
+    assert any(half[draw].logprob != full[draw].logprob for draw in equal)
+    for draw in equal:
+        assert half[draw].logprob == pytest.approx(full[draw].logprob, abs=0.5)
+
+
 def test_prefixes_may_differ(model: Any, tokenizer: Any) -> None:
     others = [
         Request("other " + r.problem_id, "ff", r.prompt, r.draws, r.seeds) for r in requests(4)
