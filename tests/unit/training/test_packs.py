@@ -2,6 +2,7 @@ import random
 from typing import Any
 
 import pytest
+import torch
 
 from restem.config.training import Training
 from restem.training.examples import Encoded
@@ -94,13 +95,17 @@ def test_shares_sum_to_one() -> None:
 def test_a_beginning_of_a_few_tokens_is_not_worth_sharing() -> None:
     """Each example then is one node, as in packing, and no crossing costs a call."""
     examples = [Encoded([1, 2, *range(10 * i, 10 * i + 60)], [5] * 90, 1.0) for i in range(1, 6)]
-    step = {
-        layout: packs(examples, Training(layout=layout, pass_tokens=10_000), 1.0)
-        for layout in ("tree", "packed")
-    }
-    [tree], [packed] = (pack.passes for [pack] in step.values())
-    assert tree.parts == packed.parts
-    assert len(tree.parts) == len(examples)
+    for limit in (10_000, 300):
+        [tree], [packed] = (
+            packs(examples, Training(layout=layout, pass_tokens=limit), 1.0)
+            for layout in ("tree", "packed")
+        )
+        assert len(tree.passes) == len(packed.passes)
+        for ours, theirs in zip(tree.passes, packed.passes, strict=True):
+            assert ours.parts == theirs.parts
+            for name in ("ids", "positions", "sources", "labels", "shares"):
+                assert torch.equal(getattr(ours, name), getattr(theirs, name))
+        assert sum(len(one_pass.parts) for one_pass in tree.passes) == len(examples)
     shared = [Encoded([*range(60), i], [5] * 20, 1.0) for i in range(5)]
     [pack] = packs(shared, Training(pass_tokens=10_000), 1.0)
     assert pack.passes[0].prefix == 60
