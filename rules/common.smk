@@ -16,9 +16,9 @@ from restem.artifacts.sharing import store as shared_store
 from restem.cli import fail_readably
 from restem.config.load import load_published
 from restem.deployment.containers import Containers, named_paths
-from restem.deployment import invocation
+from restem.deployment import invocation, needs
 from restem.deployment.engines import choose, in_words, slow_on_this_cpu, with_engines
-from restem.deployment.images import Image, configure_apptainer
+from restem.deployment.images import configure_apptainer
 from restem.deployment.origin import origin
 from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
@@ -161,12 +161,17 @@ def image_of_family(family):
 
 
 def image_named(name):
-    return Image(name, Path(os.path.relpath(workflow.basedir)))
+    return needs.image(STUDY, name, Path(os.path.relpath(workflow.basedir)))
 
 
 def locks_of_image(wildcards):
     """List the locks that an image installs."""
     return image_named(wildcards.image).locks
+
+
+def command_of_image(wildcards):
+    """Return the command that builds an image."""
+    return image_named(wildcards.image).command
 
 
 def all_images():

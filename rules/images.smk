@@ -18,5 +18,7 @@ rule build_image:
         None
     resources:
         mem_mb=8000,  # without any, it would ask for all cores: a cluster's profile states none
+    params:
+        build=command_of_image,
     shell:
-        "restem images build {wildcards.image}" " 2>&1 | tee {log:q}"
+        "{params.build}" " 2>&1 | tee {log:q}"

@@ -262,15 +262,19 @@ def forecast(
 @cli.command()
 @click.argument("action", type=click.Choice(["list", "fetch", "check"]))
 @click.option("--configfile", type=FILE, required=True, help="The study.")
-def data(action: str, configfile: Path) -> None:
-    """List what a study reads, fetch it for jobs without a network, or check its content.
+@click.option("--profile", help="Snakemake profile of the run; its container images count too.")
+@click.option("--wheels", type=FOLDER, help="Folder for the wheels of the locks; else none.")
+def data(action: str, configfile: Path, profile: str | None, wheels: Path | None) -> None:
+    """List what a study needs, fetch it for jobs without a network, or check its content.
 
-    Data sets, few-shot prompts and models of the hub. `fetch` keeps what is complete, so it can be
-    run again; `check` compares rows and digests.
+    Data sets, few-shot prompts, models of the hub and packages; container images with a profile
+    that runs jobs in them. `fetch` keeps what is complete, so it can be run again; `check` compares
+    rows and digests.
     """
     from restem.tools import data as tool
 
-    getattr(tool, f"{action}_data")(graph_of(configfile), click.echo)
+    items = tool.needed(configfile, profile, wheels)
+    getattr(tool, f"{action}_data")(items, click.echo)
 
 
 @cli.command()
@@ -352,6 +356,7 @@ def sandbox() -> None:
 
 @images.command("build")
 @click.argument("name")
+@click.option("--with", "additions", multiple=True, help="Lock that it holds besides: smollm2.")
 @click.option("--mirror", help="Debian mirror to bootstrap from; this machine's own by default.")
 @click.option(
     "--wheels",
@@ -363,11 +368,17 @@ def sandbox() -> None:
     is_flag=True,
     help="Base it on Debian from the mirror, where no registry of containers can be reached.",
 )
-def build_image(name: str, mirror: str | None, wheels: Path | None, from_debian: bool) -> None:
+def build_image(
+    name: str,
+    additions: tuple[str, ...],
+    mirror: str | None,
+    wheels: Path | None,
+    from_debian: bool,
+) -> None:
     """Build one image of containers/ from its definition and the locks."""
     from restem.deployment.images import Image, build
 
-    image = Image(name, ROOT)
+    image = Image(name, ROOT, tuple(sorted(additions)))
     build(image, mirror, wheels, from_debian)
     click.echo(f"built {image.path}")
 

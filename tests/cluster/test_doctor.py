@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from restem.deployment.profile import Profile, find_profile
 from restem.deployment.site import Site
 from restem.doctor.cluster import grants
-from restem.doctor.profile import Profile, find_profile
 from restem.doctor.slurm import partitions
 from restem.doctor.subject import Place
 

@@ -16,7 +16,7 @@ from snakemake.logging import logger
 from restem.artifacts.container import image_in_use, image_label, in_words
 from restem.artifacts.seals import read_seal
 from restem.config.study import Study
-from restem.deployment import invocation
+from restem.deployment import invocation, needs
 from restem.deployment.environments import interpreter, is_here
 from restem.deployment.images import Image, verified
 from restem.errors import RestemError
@@ -31,7 +31,7 @@ class Containers:
     """The images of a study. root: of the clone. used: whether jobs run in them."""
 
     def __init__(self, study: Study, root: Path, used: bool) -> None:
-        self.images = study.images
+        self._study = study
         self.root = root
         self.used = used
         self._samples_with_vllm = any(m.engine.name == "vllm" for m in study.models.values())
@@ -39,7 +39,7 @@ class Containers:
 
     def path(self, family: str) -> str:
         """Return the path of the image that holds a family of locked packages."""
-        image = Image(self.images.of(family), self.root)
+        image = needs.image(self._study, self._study.images.of(family), self.root)
         path = str(image.path)
         self._by_path[path] = image
         return path

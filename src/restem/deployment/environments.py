@@ -77,19 +77,19 @@ def _check_image(family: str, planned: str | None) -> None:
             str(lock),
             "give the same snakemake command again; do not edit envs/ while a study runs",
         )
-    different = list(_different(lock.read_text()))
-    if different:
-        more = f" and {len(different) - _NAMED} more" if len(different) > _NAMED else ""
+    wrong = list(different(lock.read_text()))
+    if wrong:
+        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise RestemError(
             f"the image does not hold the packages of envs/{family}.txt: "
-            f"{', '.join(different[:_NAMED])}{more}",
+            f"{', '.join(wrong[:_NAMED])}{more}",
             where,
             "build an image that installs this lock (snakemake images), or correct `images` in the "
             "study",
         )
 
 
-def _different(lock: str) -> Iterator[str]:
+def different(lock: str) -> Iterator[str]:
     """Describe the packages that are not installed as a lock pins them; local versions count not.
 
     One version of torch has several builds, such as 2.13.0 and 2.13.0+cpu.

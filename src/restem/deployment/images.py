@@ -11,10 +11,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,13 @@ from typing import Any
 from restem.artifacts.digests import digest, file_digest, lock_digest
 from restem.artifacts.files import read_json, write_json
 from restem.artifacts.sharing import STORE
+from restem.deployment.wheels import collect, pins
 from restem.errors import RestemError
 
 FOLDER = Path("containers")
 LOCKS = re.compile(r"-r envs/([\w-]+\.txt)")
 CUDA_LOCKS = ("cuda.txt", "vllm.txt")  # images that install them hold torch's CUDA build
+PYTHON = re.compile(r"restem\.python (\S+)")  # its label
 HEADER = re.compile(r"^(?:\w+: .*\n)+", re.MULTILINE)  # of a definition: its base image
 DEBIAN = """Bootstrap: debootstrap
 OSVersion: bookworm
@@ -43,10 +44,14 @@ COMPRESSION = ("--mksquashfs-args", "-comp zstd -Xcompression-level 3")
 
 @dataclass(frozen=True)
 class Image:
-    """A container image: a definition in `containers/` that installs locks from `envs/`."""
+    """A container image: a definition in `containers/` that installs locks from `envs/`.
+
+    root: of the clone. additions: names of locks that it installs besides.
+    """
 
     name: str
     root: Path
+    additions: tuple[str, ...] = ()
 
     @property
     def definition(self) -> Path:
@@ -60,15 +65,39 @@ class Image:
         return path
 
     @property
+    def text(self) -> str:
+        """Return the text of the definition, which installs the additions too."""
+        text = self.definition.read_text()
+        added = [f"{name}.txt" for name in self.additions]
+        more = "".join(f" -r envs/{name}" for name in added if name not in LOCKS.findall(text))
+        return LOCKS.sub(lambda first: first[0] + more, text, count=1)
+
+    @property
     def locks(self) -> list[Path]:
-        """List the lock files that the definition installs."""
-        names = LOCKS.findall(self.definition.read_text())
-        return [self.root / "envs" / name for name in names]
+        """List the lock files that it installs. Raises RestemError when one does not exist."""
+        paths = [self.root / "envs" / name for name in LOCKS.findall(self.text)]
+        for path in paths:
+            if not path.is_file():
+                names = ", ".join(sorted(p.stem for p in path.parent.glob("*.txt")))
+                raise RestemError("there is no such lock", str(path), f"use one of: {names}")
+        return paths
+
+    @property
+    def command(self) -> str:
+        """Return the command that builds it."""
+        return " ".join(
+            ["restem images build", self.name, *(f"--with {n}" for n in self.additions)]
+        )
+
+    @property
+    def python(self) -> str:
+        """Return the version of its Python, such as 3.11."""
+        return "".join(PYTHON.findall(self.definition.read_text())[:1])
 
     @property
     def path(self) -> Path:
         """Return the path of the built image."""
-        lines = self.definition.read_text().splitlines()
+        lines = self.text.splitlines()
         definition = [line.rstrip() for line in lines if not line.startswith("#")]
         content = digest([definition, *(lock_digest(lock) for lock in self.locks)])
         return self.root / FOLDER / f"{self.name}-{content[:12]}.sif"
@@ -79,22 +108,22 @@ class Image:
         return self.path.with_suffix(".json")
 
 
-def verified(image: Image) -> str:
+def verified(image: Image, read: bool = False) -> str:
     """Return the sha256 of an image after comparing it with its record.
 
-    The content is read only when size or time differ from the record. Raises RestemError when the
-    image is missing or is not what was built.
+    The content is read only when size or time differ from the record, or if `read` says so. Raises
+    RestemError when the image is missing or is not what was built.
     """
     path = image.path
     if not (path.is_file() and image.record.is_file()):
         raise RestemError(
             "the image is not built",
             str(path),
-            f"build it: restem images build {image.name}",
+            f"build it: {image.command}",
         )
     record = read_json(image.record)
-    unchanged = [path.stat().st_size, path.stat().st_mtime_ns] == record["seen"]
-    if not unchanged and file_digest(path) != record["sha256"]:
+    seen = [path.stat().st_size, path.stat().st_mtime_ns]
+    if (read or seen != record["seen"]) and file_digest(path) != record["sha256"]:
         raise RestemError(
             "the image is not what was built", str(path), "delete it, then build it again"
         )
@@ -108,14 +137,16 @@ def build(image: Image, mirror: str | None, wheels: Path | None, from_debian: bo
     machine's apt. wheels: folder with the wheels of the locks; by default pip collects them.
     from_debian: use Debian from the mirror as the base image instead of the definition's own.
     """
-    definition = image.definition.read_text()
+    definition = image.text
     if from_debian and "debootstrap" not in definition:
         definition = HEADER.sub(DEBIAN, definition, count=1)
     _check_tools("debootstrap" in definition)
     for name in OF_JOBS:  # in a run in containers, they are set; a build has options of its own
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory(dir=image.path.parent, prefix=".build-") as folder:
-        wheels = wheels or _collect_wheels(image.locks, Path(folder) / "wheels")
+        if wheels is None:
+            wheels = Path(folder) / "wheels"
+            collect([line for lock in image.locks for line in pins(lock)], wheels, image.python)
         _check_torch(image, wheels)
         options = ["--fakeroot", *COMPRESSION, "--bind", f"{wheels.resolve()}:/mnt"]
         if "{{ MIRROR }}" in definition:
@@ -186,20 +217,6 @@ def _check_tools(bootstraps: bool) -> None:
 def _subuids() -> list[str]:
     path = Path("/etc/subuid")
     return path.read_text().splitlines() if path.is_file() else []
-
-
-def _collect_wheels(locks: Sequence[Path], folder: Path) -> Path:
-    """Collect the wheels of some locks with this machine's pip, from the index that it uses."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder)]
-    for lock in locks:
-        command += ["-r", str(lock)]
-    if subprocess.run(command, check=False).returncode:
-        raise RestemError(
-            "pip cannot collect the locked packages",
-            " ".join(str(lock) for lock in locks),
-            "read what pip printed above, or give --wheels a folder that was filled elsewhere",
-        )
-    return folder
 
 
 def _check_torch(image: Image, wheels: Path) -> None:

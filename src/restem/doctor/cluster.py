@@ -3,9 +3,9 @@
 import shutil
 from collections.abc import Mapping
 
+from restem.deployment.profile import Request
 from restem.deployment.site import Slurm, site_path
 from restem.doctor.findings import Finding, Findings, check, error, ok, skipped, warning
-from restem.doctor.profile import Request
 from restem.doctor.slurm import Nodes, Partition, accounts_of_user, partitions
 from restem.doctor.subject import Place, Subject
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from restem.config.load import load_families
 from restem.deployment.engines import with_engines
+from restem.deployment.profile import Profile, find_profile
 from restem.deployment.site import Site, load_site
 from restem.doctor.configuration import read_study
 from restem.doctor.findings import CHECKS, Finding, described
-from restem.doctor.profile import Profile, find_profile
 from restem.doctor.subject import Place, Subject
 from restem.errors import RestemError
 

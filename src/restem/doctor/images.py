@@ -2,7 +2,8 @@
 
 import shutil
 
-from restem.deployment.images import Image, verified
+from restem.deployment import needs
+from restem.deployment.images import verified
 from restem.doctor.findings import Findings, check, error, ok, skipped
 from restem.doctor.subject import Subject
 from restem.errors import RestemError
@@ -22,9 +23,7 @@ def are_built(subject: Subject) -> Findings:
             "load your site's module (site settings: modules), or install it: "
             "containers/install-apptainer.sh on Debian 12",
         )
-    names = {subject.study.images.of(family) for family in subject.lock_families}
-    for name in sorted(names):
-        image = Image(name, subject.root)
+    for image in needs.images(subject.graph, subject.root):
         try:
             digest = verified(image)
         except RestemError as problem:

@@ -20,7 +20,6 @@ from restem.pages.ledger import readable
 from restem.tools.new import Machine
 
 LOCKS: Final = PACKAGE_ROOT.parents[1] / "envs"
-SECOND_GRADER: Final = "second-grader"
 SHARE: Final = 0.9  # of memory that weights and optimiser may take; activations need some
 
 
@@ -30,12 +29,9 @@ def has_locked_packages(subject: Subject) -> Findings:
     if subject.profile and subject.profile.is_contained:
         yield skipped("packages: the jobs run in images, which hold the locked ones")
         return
-    families = subject.lock_families
-    if subject.study.false_positives.sample:
-        families = [*families, SECOND_GRADER]
     missing: dict[str, str] = {}
     others: dict[str, str] = {}
-    for family in families:
+    for family in subject.lock_families:
         if package := DISTINCTIVE_PACKAGES.get(family):
             yield from _own_environment(family, package)
             continue

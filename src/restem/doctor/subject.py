@@ -11,9 +11,9 @@ from restem.accounts.sizes import is_here
 from restem.config.models import Family
 from restem.config.study import Study
 from restem.deployment.engines import SAMPLING, Choice, choose_for
+from restem.deployment.needs import stage_locks
+from restem.deployment.profile import Profile
 from restem.deployment.site import Site
-from restem.doctor.profile import Profile
-from restem.stages.declaration import load_stage, stage_names
 from restem.study.graph import StudyGraph
 from restem.tasks.hub import UnreachableError
 from restem.tasks.registry import load_task
@@ -75,11 +75,7 @@ class Subject(Place):
     @cached_property
     def lock_families(self) -> list[str]:
         """List the families of locked packages that the stages of the study need."""
-        engines = {draws.policy.model: draws for draws in self.graph.sampled()}
-        sampled = (self.graph.samples_settings(draws) for draws in engines.values())
-        of_engines = {load_stage("samples").family(settings) for settings in sampled}
-        others = {load_stage(name).lock for name in stage_names()}
-        return sorted(of_engines | others | {"workflow"})
+        return stage_locks(self.graph)
 
     def loaded(self, task: str, split: str) -> LoadedSplit | None:
         """Return a split, None if its files are not on this machine.

@@ -1,21 +1,40 @@
-"""List, fetch and check what a study reads from elsewhere: what `restem data` does."""
+"""List, fetch and check what a study needs of the world outside: what `restem data` does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from restem.config.load import load_study, read_yaml
+from restem.deployment.engines import SAMPLING, choose_for, with_engines
+from restem.deployment.profile import find_profile
+from restem.deployment.site import load_site
 from restem.errors import RestemError
 from restem.pages.ledger import readable
 from restem.study.graph import StudyGraph
 from restem.tasks.hub import UnreachableError
-from restem.tools.data_items import Item, Items, ModelItem, is_here, items_of
+from restem.tools.data_items import Items, Needed, is_here, items_of
+from restem.tools.package_items import package_items
 
 Say = Callable[[str], None]
 Problems = list[tuple[str, RestemError]]  # with the place
 
 
-def list_data(graph: StudyGraph, say: Say) -> None:
-    """Say what a study reads: data sets, wheels and models, rows, sizes, and what is here."""
-    items, sizes = items_of(graph), Sizes()
-    rows: list[tuple[str, ...]] = [("source", "files", "here", "rows", "size", "read by")]
+def needed(study: Path, profile: str | None, wheels: Path | None) -> Items:
+    """List what a study needs: data, prompts, models, packages, wheels and images.
+
+    study: its file. profile: that of the run, whose jobs may need images. wheels: folder for them;
+    without it, none are listed.
+    """
+    found = find_profile(profile) if profile else None
+    resources = found.resources(SAMPLING) if found else {}
+    engine = choose_for(load_site(), resources, lambda: found is not None)
+    graph = StudyGraph(with_engines(load_study(read_yaml(study), Path("config")), engine))
+    return [*items_of(graph), *package_items(graph, found, wheels)]
+
+
+def list_data(items: Items, say: Say) -> None:
+    """Say what a study needs, with rows and sizes, and what of it is here."""
+    sizes = Sizes()
+    rows: list[tuple[str, ...]] = [("source", "files", "here", "rows", "size", "for")]
     rows += [_row(place, group, sizes) for place, group in _by_place(items).items()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -36,15 +55,15 @@ def _size(items: Items, sizes: "Sizes") -> str:
     return text if len(known) == len(items) else f"{text} + ?".removeprefix(" + ")
 
 
-def _by_place(items: Items) -> dict[str, Items]:
-    groups: dict[str, Items] = {}
+def _by_place(items: Items) -> Mapping[str, Items]:
+    groups: dict[str, list[Needed]] = {}
     for item in items:
         groups.setdefault(item.place, []).append(item)
     return groups
 
 
 def _summary(items: Items, sizes: "Sizes") -> str:
-    missing: Items = [item for item in items if not is_here(item)]
+    missing = [item for item in items if not is_here(item)]
     text = f"{len(items) - len(missing)} of {len(items)} files and models are here"
     return text + (f"; to fetch: {len(missing)}, {_size(missing, sizes)}" if missing else "")
 
@@ -56,14 +75,14 @@ class Sizes:
         self._known: dict[tuple[str, str], int | None] = {}
         self._reachable = True
 
-    def of(self, item: Item | ModelItem) -> int | None:
+    def of(self, item: Needed) -> int | None:
         """Return a size, None if it cannot be known."""
         key = (item.place, item.name)
         if key not in self._known:
             self._known[key] = item.size() if is_here(item) else self._ask(item)
         return self._known[key]
 
-    def _ask(self, item: Item | ModelItem) -> int | None:
+    def _ask(self, item: Needed) -> int | None:
         if self._reachable:
             try:
                 return item.size_elsewhere()
@@ -74,12 +93,13 @@ class Sizes:
         return None
 
 
-def fetch_data(graph: StudyGraph, say: Say) -> None:
-    """Download what is not here; a file that is complete is not downloaded again.
+def fetch_data(items: Items, say: Say) -> None:
+    """Download, collect or build what is not here; what is complete stays as it is.
 
-    Raises RestemError with everything that could not be had; without a network, at once.
+    Raises RestemError with everything that could not be had. Once the hub cannot be reached, it is
+    not asked again.
     """
-    items, sizes = items_of(graph), Sizes()
+    sizes, away = Sizes(), None
     problems: Problems = []
     say(_summary(items, sizes))
     for number, item in enumerate(items, start=1):
@@ -87,25 +107,27 @@ def fetch_data(graph: StudyGraph, say: Say) -> None:
         if is_here(item):
             say(f"{name}: here")
             continue
+        if away and item.is_of_hub:
+            problems.append((item.place, away))
+            continue
         size = sizes.of(item)
         say(f"{name}: fetching{'' if size is None else f' {readable(size)}'}")
         try:
             item.path(local_only=False)
-        except UnreachableError as problem:
-            raise problem from None
         except RestemError as problem:
+            away = problem if isinstance(problem, UnreachableError) else away
             problems.append((item.place, problem))
     _raise_all(problems, "cannot be fetched")
 
 
-def check_data(graph: StudyGraph, say: Say) -> None:
-    """Read every file of a study, and compare rows and digests with what is stated.
+def check_data(items: Items, say: Say) -> None:
+    """Read everything that a study needs, and compare rows and digests with what is stated.
 
-    Raises RestemError with every file that is missing, damaged or another.
+    Raises RestemError with everything that is missing, damaged or another.
     """
     problems: Problems = []
-    for place, items in _by_place(items_of(graph)).items():
-        for item in items:
+    for place, listed in _by_place(items).items():
+        for item in listed:
             try:
                 item.path()
                 for line in item.check():

@@ -1,8 +1,9 @@
 """What a study reads from elsewhere: files of data sets, wheels with prompts, and base models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from restem.config.data import DataSource, GeneratedSource, HubSource, PackageFiles, TaskData
 from restem.config.models import HubModel
@@ -14,6 +15,40 @@ from restem.tasks import hub
 from restem.tasks.registry import load_task
 from restem.tasks.sources import PROMPTS, Reader, locate, prompts_of
 from restem.tasks.splits import files_read
+
+
+class Needed(Protocol):
+    """What a study needs of the world outside: a file, a model, a package or an image.
+
+    place: where it comes from; several may share one. users: what it is for.
+    """
+
+    place: str
+    users: list[str]
+
+    @property
+    def name(self) -> str:
+        """Return which one of its place it is."""
+
+    @property
+    def rows(self) -> int | None:
+        """Return the rows of a file of data, None if they are unknown."""
+
+    @property
+    def is_of_hub(self) -> bool:
+        """Tell whether it is downloaded from the hub."""
+
+    def path(self, local_only: bool = True) -> Path:
+        """Return where it is. Raises RestemError if it is not here or cannot be had."""
+
+    def size(self) -> int:
+        """Return its size in bytes, if it is here."""
+
+    def size_elsewhere(self) -> int | None:
+        """Return its size before it is here, None if it cannot be known."""
+
+    def check(self) -> Iterator[str]:
+        """Read it, and describe it. Raises RestemError where it is not as stated."""
 
 
 @dataclass
@@ -29,6 +64,11 @@ class Item:
     file: str
     users: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+
+    @property
+    def is_of_hub(self) -> bool:
+        """Tell whether it is downloaded from the hub."""
+        return isinstance(self.source, HubSource) and not self.place.startswith("wheel ")
 
     @property
     def source(self) -> DataSource:
@@ -80,6 +120,7 @@ class ModelItem:
     users: list[str] = field(default_factory=list)
     name: str = ""
     rows: None = None
+    is_of_hub: bool = True
 
     def path(self, local_only: bool = True) -> Path:
         """Return its folder. Raises RestemError if it is not here or cannot be downloaded."""
@@ -99,10 +140,10 @@ class ModelItem:
         yield f"{len(weights)} files of weights, complete"
 
 
-Items = list[Item | ModelItem]
+Items = Sequence[Needed]
 
 
-def is_here(item: Item | ModelItem) -> bool:
+def is_here(item: Needed) -> bool:
     """Return whether an item is on this machine."""
     try:
         return item.path().exists()
@@ -110,7 +151,7 @@ def is_here(item: Item | ModelItem) -> bool:
         return False
 
 
-def items_of(graph: StudyGraph) -> Items:
+def items_of(graph: StudyGraph) -> list[Item | ModelItem]:
     """List what a study reads, in the order of its tasks and models; what several read, once."""
     files: dict[tuple[str, str], Item] = {}
     for task, split in _splits(graph):

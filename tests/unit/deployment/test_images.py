@@ -43,6 +43,18 @@ def test_an_unknown_image_is_an_error_that_lists_the_known_ones(clone: Path) -> 
         _ = Image("cpus", clone).path
 
 
+def test_a_lock_that_is_added_is_installed_and_gives_another_name(clone: Path) -> None:
+    plain, added = Image("train", clone), Image("train", clone, ("smollm2", "training"))
+    assert added.path != plain.path
+    assert [lock.stem for lock in added.locks].count("training") == 1
+    assert {lock.stem for lock in added.locks} - {lock.stem for lock in plain.locks} == {"smollm2"}
+    assert added.text.replace(" -r envs/smollm2.txt", "") == plain.text
+    with pytest.raises(RestemError, match="restem images build train --with smollm2"):
+        images.verified(Image("train", clone, ("smollm2",)))
+    with pytest.raises(RestemError, match="there is no such lock"):
+        _ = Image("train", clone, ("smolm2",)).path
+
+
 def test_an_image_that_is_not_built_is_an_error(clone: Path) -> None:
     with pytest.raises(RestemError, match="restem images build cpu"):
         images.verified(Image("cpu", clone))
@@ -92,9 +104,9 @@ def test_from_debian_changes_nothing_but_the_base(
     monkeypatch.setattr(images, "_spython", lambda: SimpleNamespace(build=build))
     monkeypatch.setattr(images, "_check_tools", lambda bootstraps: None)
     monkeypatch.setattr(images, "labels", lambda path: {})
-    image = Image(name, clone)
+    image = Image(name, clone, ("smollm2",))
     images.build(image, "http://mirror.invalid/debian", clone, from_debian=True)
-    own_definition = image.definition.read_text()
+    own_definition = image.text
     assert "Bootstrap: debootstrap" in build_arguments["definition"]
     assert "docker" not in build_arguments["definition"]
     for part in ("%post", "%environment", "%labels", "%test"):

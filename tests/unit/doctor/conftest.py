@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from restem.config.load import load_study
+from restem.deployment.profile import Profile
 from restem.deployment.site import Site
 from restem.doctor.diagnosis import Diagnosis, diagnose
 from restem.doctor.findings import Finding
-from restem.doctor.profile import Profile
 from restem.doctor.subject import Subject
 from tests.unit.study.test_checks import CONFIG, STUDY
 

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 
 from restem.cli import cli
 from restem.deployment.engines import with_engines
+from restem.deployment.profile import find_profile
 from restem.deployment.site import Site
 from restem.doctor import cluster, slurm
 from restem.doctor.diagnosis import diagnose, in_words, stops
 from restem.doctor.findings import error, ok, warning
-from restem.doctor.profile import find_profile
 from restem.errors import RestemError
 from tests.unit.doctor.conftest import ROOT, lines
 

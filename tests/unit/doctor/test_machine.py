@@ -35,6 +35,11 @@ def test_a_package_that_is_missing_or_another_is_named(
     assert "numpy 0.0 instead of " in lines(diagnosed()["machine"], "warning")[0]
 
 
+def test_the_second_grader_is_needed_where_a_study_asks_for_it(subject: Any) -> None:
+    assert "second-grader" not in subject().lock_families
+    assert "second-grader" in subject({"false_positives.sample": 10}).lock_families
+
+
 def test_a_build_of_a_version_is_that_version(
     monkeypatch: pytest.MonkeyPatch, diagnosed: Any
 ) -> None:
@@ -215,7 +220,7 @@ def test_images_are_checked_where_the_profile_uses_them(
 ) -> None:
     # Not those of this checkout, where an image may have been built.
     absent = partial(SimpleNamespace, path=tmp_path / "absent.sif")
-    monkeypatch.setattr(images, "Image", lambda name, _: absent(name=name))
+    monkeypatch.setattr(images.needs, "Image", lambda name, *_: absent(name=name))
     outside = subject(profile={"executor": "restem-slurm"})
     assert "uses no container images" in lines(images.are_built(outside), "skipped")[0]
     inside = subject(profile={"software-deployment-method": ["apptainer"]})
