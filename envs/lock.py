@@ -5,20 +5,27 @@
 installed. A line of an .in file that ends in `# alone` is locked without its requirements.
 
 One version of torch has several builds, and a site takes the one that its package index offers.
-Therefore a lock has no hashes, and packages that only the CUDA build needs are not in the common
-locks but in `cuda.txt`, which images for GPUs also install. `cuda.txt` and `vllm.txt` can be
-written only with an index that offers the CUDA build, such as PyPI. With any other index they stay
-as they are, and the command fails.
+Therefore packages that only the CUDA build needs are not in the common locks but in `cuda.txt`,
+which images for GPUs also install. `cuda.txt` and `vllm.txt` can be written only with an index that
+offers the CUDA build, such as PyPI. With any other index they stay as they are, and the command
+fails.
+
+Digests of files are not in the locks, whose content is part of recipes, but in `files.tsv`: of each
+file that Python 3.11 to 3.13 on Linux can install, as the index states it (`uv` asks). Those of
+torch are left out, because no one index has all of its builds. `hashed.py` reads them.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
+from hashed import FILES, PIN, package_of
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -26,6 +33,12 @@ HEADER = "# Written by envs/lock.py (make locks); edit {name}.in instead.\n"
 RESOLVED_ALONE = ("vllm-cpu", "cuda", "vllm")
 ON_GPUS = ("vllm", "cuda")
 CUDA = re.compile(r"nvidia-|cuda-|triton$")
+UNCHECKED = ("torch", "torchaudio", "torchvision")  # several builds
+WHEEL = re.compile(
+    r"-(?:(?:py2\.)?py3|cp31[123]|cp3\d+(?=-abi3-))[^-]*-[^-]+-"
+    r"(?:any|(?:.*manylinux.*|linux)_(?:x86_64|aarch64).*)\.whl$"
+)
+FILES_HEADER = "# Written by envs/lock.py (make locks): file, sha256, bytes\n"
 
 Metadata = dict[str, dict[str, Any]]
 """The metadata of packages, by name."""
@@ -99,8 +112,50 @@ def lock(paths: list[Path]) -> None:
         print(f"{path.stem}: {len(pins)} packages", flush=True)
 
 
+def write_files(folder: Path) -> None:
+    """Write the digests of the files of all locked versions; those that are known stay."""
+    locks = sorted(folder.glob("*.txt"))
+    pins = {(canonicalize_name(n), v) for lock in locks for n, v in PIN.findall(lock.read_text())}
+    target = folder / FILES.name
+    known = target.read_text().splitlines() if target.is_file() else []
+    lines = {line for line in known if line[0] != "#" and package_of(line.split("\t")[0]) in pins}
+    for lock in locks:  # two of them may pin different versions of a package
+        lines.update(
+            line for line in files_of_lock(lock) if package_of(line.split("\t")[0]) in pins
+        )
+    target.write_text(FILES_HEADER + "".join(f"{line}\n" for line in sorted(lines)))
+    print(f"{target.name}: {len(lines)} files", flush=True)
+
+
+def files_of_lock(lock: Path) -> list[str]:
+    """Return a line for each file of a lock's versions that can be installed here."""
+    with tempfile.TemporaryDirectory() as temporary:
+        output = Path(temporary, "pylock.toml")
+        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", str(lock), "--no-deps"]
+        command += ["--universal", "--python-version", "3.11", "--output-file", str(output)]
+        subprocess.run(
+            [*command, "--format", "pylock.toml"],
+            env={**os.environ, "UV_SYSTEM_CERTS": "1"},
+            check=True,
+        )
+        packages = tomllib.loads(output.read_text())["packages"]
+    return [line for p in packages if p["name"] not in UNCHECKED for line in lines_of(p)]
+
+
+def lines_of(package: dict[str, Any]) -> list[str]:
+    """Return a line for each wheel of a package, or for its source where there is no wheel."""
+    wheels = [file for file in package.get("wheels", []) if WHEEL.search(file_name(file))]
+    files = wheels or [package["sdist"]]
+    return [f"{file_name(f)}\t{f['hashes']['sha256']}\t{f['size']}" for f in files]
+
+
+def file_name(file: dict[str, Any]) -> str:
+    """Return the name of a file of the index."""
+    return str(file.get("name") or file["url"].rpartition("/")[2])
+
+
 def main(folder: Path, families: list[str]) -> None:
-    """Lock some families in a folder; by default all of them."""
+    """Lock some families in a folder, by default all of them, and list all files."""
     paths = sorted(folder.glob("*.in"))
     chosen = {path.stem for path in paths if not families or path.stem in families}
     together = [path for path in paths if path.stem not in RESOLVED_ALONE]
@@ -109,6 +164,7 @@ def main(folder: Path, families: list[str]) -> None:
     for name in RESOLVED_ALONE:
         if name in chosen:
             lock([folder / f"{name}.in"])
+    write_files(folder)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 from restem.artifacts.digests import digest, file_digest, lock_digest
 from restem.artifacts.files import read_json, write_json
 from restem.artifacts.sharing import STORE
-from restem.deployment.wheels import collect, pins
+from restem.deployment.wheels import altered, collect, pins
 from restem.errors import RestemError
 
 FOLDER = Path("containers")
@@ -147,6 +147,7 @@ def build(image: Image, mirror: str | None, wheels: Path | None, from_debian: bo
         if wheels is None:
             wheels = Path(folder) / "wheels"
             collect([line for lock in image.locks for line in pins(lock)], wheels, image.python)
+        _check_wheels(wheels)
         _check_torch(image, wheels)
         options = ["--fakeroot", *COMPRESSION, "--bind", f"{wheels.resolve()}:/mnt"]
         if "{{ MIRROR }}" in definition:
@@ -217,6 +218,16 @@ def _check_tools(bootstraps: bool) -> None:
 def _subuids() -> list[str]:
     path = Path("/etc/subuid")
     return path.read_text().splitlines() if path.is_file() else []
+
+
+def _check_wheels(folder: Path) -> None:
+    """Refuse wheels with other digests than envs/files.tsv lists."""
+    if wrong := altered(folder.glob("*.whl")):
+        raise RestemError(
+            f"{', '.join(wheel.name for wheel in wrong)}: not the digest in envs/files.tsv",
+            str(folder),
+            "delete what is damaged, then collect it again",
+        )
 
 
 def _check_torch(image: Image, wheels: Path) -> None:

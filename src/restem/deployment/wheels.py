@@ -1,23 +1,37 @@
-"""Collect the wheels of locked packages in a folder, for machines without a package index."""
+"""Collect the wheels of locked packages in a folder, for machines without a package index.
+
+`envs/files.tsv` lists the files of the locked versions with digests and sizes, except those of
+torch and its companions, which have several builds (envs/hashed.py).
+"""
 
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import (
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 
+from restem.artifacts.digests import PACKAGE_ROOT, file_digest
 from restem.errors import RestemError
 
 PIN: Final = re.compile(r"([\w.-]+)==([^\s;#\\]+)")
 HERE: Final = "{}.{}".format(*sys.version_info)
-_PIP: Final = (sys.executable, "-m", "pip")
+FILES: Final = PACKAGE_ROOT.parents[1] / "envs" / "files.tsv"
+HASHED: Final = FILES.parent / "hashed.py"  # pip, with digests
 _OPTIONS: Final = ("--quiet", "--disable-pip-version-check", "--no-deps")
 
 
@@ -31,7 +45,8 @@ def collect(pinned: Iterable[str], folder: Path, python: str = HERE) -> None:
     """Put the wheels of some pins into a folder, with the pip of this machine and its index.
 
     python: version of the Python that will install them. For that of this machine, packages without
-    a wheel are built. Raises RestemError if pip cannot; complete wheels only are in the folder.
+    a wheel are built. Raises RestemError if pip cannot, or gets other files than `envs/files.tsv`
+    lists; complete wheels only are in the folder.
     """
     lines = list(dict.fromkeys(pinned))
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,9 +55,9 @@ def collect(pinned: Iterable[str], folder: Path, python: str = HERE) -> None:
         requirements.write_text("\n".join(lines) + "\n")
         own = ["wheel", "--wheel-dir", str(made)]
         other = ["download", "--dest", str(made), "--python-version", python]
-        command = [*_PIP, *(own if python == HERE else [*other, "--only-binary", ":all:"])]
+        action = own if python == HERE else [*other, "--only-binary", ":all:"]
         done = subprocess.run(
-            [*command, *_OPTIONS, "--requirement", str(requirements)],
+            [sys.executable, str(HASHED), *action, *_OPTIONS, "-r", str(requirements)],
             stderr=subprocess.PIPE,
             text=True,
             check=False,
@@ -56,7 +71,7 @@ def collect(pinned: Iterable[str], folder: Path, python: str = HERE) -> None:
 def _refused(lines: Sequence[str], python: str, said: str) -> RestemError:
     sys.stderr.write(said)
     errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
-    reason = errors[-1].removeprefix("ERROR: ") if errors else "it failed"
+    reason = errors[-1].removeprefix("ERROR: ").partition(". ")[0] if errors else "it failed"
     what = lines[0] if len(lines) == 1 else f"{len(lines)} locked packages"
     return RestemError(
         f"pip cannot collect {what} for Python {python}: {reason}",
@@ -74,8 +89,46 @@ def find(pinned: Iterable[str], folder: Path) -> dict[str, Path | None]:
             name, version, _, _ = parse_wheel_filename(wheel.name)
             if zipfile.is_zipfile(wheel):
                 wheels[name, version.public] = wheel
-    found = {}
-    for pin in pinned:
-        [(name, version)] = PIN.findall(pin)
-        found[pin] = wheels.get((canonicalize_name(name), Version(version).public))
-    return found
+    return {pin: wheels.get(_key(pin)) for pin in pinned}
+
+
+def altered(wheels: Iterable[Path]) -> list[Path]:
+    """Return the wheels that are listed in `envs/files.tsv` with another digest."""
+    known = {file: digest for file, digest, _ in _files()}
+    listed = [wheel for wheel in wheels if wheel.name in known]
+    return [wheel for wheel in listed if file_digest(wheel) != known[wheel.name]]
+
+
+def size(pinned: Iterable[str], python: str) -> int | None:
+    """Return the size in bytes of what pip would take for some pins; None if one is not listed."""
+    version = [int(part) for part in python.split(".")]
+    tags = [*cpython_tags(version), *compatible_tags(version)]
+    ranks = {tag: rank for rank, tag in enumerate(tags)}
+    best: dict[tuple[str, str], tuple[int, int]] = {}
+    for file, _, file_size in _files():
+        key, rank = _ranked(file, ranks)
+        if rank is not None:
+            best[key] = min(best.get(key, (rank, int(file_size))), (rank, int(file_size)))
+    sizes = [best.get(_key(pin)) for pin in pinned]
+    return None if None in sizes else sum(size for _, size in filter(None, sizes))
+
+
+def _ranked(file: str, ranks: Mapping[Tag, int]) -> tuple[tuple[NormalizedName, str], int | None]:
+    """Return package and version of a file, and how well it suits; None if it does not."""
+    if not file.endswith(".whl"):
+        name, version = parse_sdist_filename(file)
+        return (name, version.public), len(ranks)
+    name, version, _, tags = parse_wheel_filename(file)
+    return (name, version.public), min((ranks[tag] for tag in tags if tag in ranks), default=None)
+
+
+def _key(pin: str) -> tuple[NormalizedName, str]:
+    [(name, version)] = PIN.findall(pin)
+    return canonicalize_name(name), Version(version).public
+
+
+@cache
+def _files() -> list[list[str]]:
+    """Return file, digest and size of what the locks may install."""
+    lines = FILES.read_text().splitlines()
+    return [line.split("\t") for line in lines if not line.startswith("#")]

@@ -45,7 +45,7 @@ class PackagesItem:
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def size_elsewhere(self) -> None:
-        """Return None: pip does not state sizes beforehand."""
+        """Return None: it is not known."""
 
     def check(self) -> Iterator[str]:
         """Compare what is installed with the lock."""
@@ -84,14 +84,17 @@ class WheelsItem:
         """Return their size in bytes, if they are here."""
         return sum(wheel.stat().st_size for wheel in self._files())
 
-    def size_elsewhere(self) -> None:
-        """Return None: pip does not state sizes beforehand."""
+    def size_elsewhere(self) -> int | None:
+        """Return the size of what is missing, None where it is not listed."""
+        found = wheels.find(self.pins, self.folder)
+        return wheels.size([pin for pin, wheel in found.items() if not wheel], self.python)
 
     def check(self) -> Iterator[str]:
-        """Read them. Raises RestemError if a file in one is damaged."""
+        """Read them. Raises RestemError if one is damaged, or not the one that was locked."""
         for wheel in self._files():
-            if damaged := _damaged(wheel):
-                raise RestemError(f"{damaged} is damaged", str(wheel), f"delete {wheel}")
+            damaged = _damaged(wheel) or ("the digest" if wheels.altered([wheel]) else None)
+            if damaged:
+                raise RestemError(f"{damaged} is wrong in {wheel.name}", str(wheel), "delete it")
         yield f"{self.name}: {len(self.pins)} wheels, readable"
 
     def _files(self) -> list[Path]:

@@ -128,7 +128,7 @@ def test_a_wheel_whose_content_was_altered_is_found(
     run("fetch", "outside", "w")
     wheel = next(Path("w/venv").glob("made_up*"))
     wheel.write_bytes(wheel.read_bytes().replace(b"Name: made_up", b"Name: made_um"))
-    with pytest.raises(RestemError, match="METADATA is damaged"):
+    with pytest.raises(RestemError, match="METADATA is wrong in made_up"):
         run("check", "outside", "w")
 
 

@@ -1,0 +1,109 @@
+"""pip takes only the files that were locked: envs/hashed.py."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from restem.artifacts.digests import file_digest
+from restem.deployment import wheels
+from restem.errors import RestemError
+from tests.unit.deployment.test_wheels import PINS, index
+
+__all__ = ["index"]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def script(index: Path, tmp_path: Path) -> Path:
+    """Return a copy of the script that knows one of the two wheels of the index."""
+    copy = shutil.copy(ROOT / "envs" / "hashed.py", tmp_path / "hashed.py")
+    wheel = index / "made_up-1.0-py3-none-any.whl"
+    list_files(tmp_path, wheel.name, file_digest(wheel))
+    (tmp_path / "lock.txt").write_text("# a lock\n" + "\n".join(PINS) + "\n")
+    return Path(copy)
+
+
+def list_files(folder: Path, name: str, *digests: str) -> None:
+    lines = [f"{name}\t{digest}\t1\n" for digest in digests]
+    (folder / "files.tsv").write_text("# file, sha256, bytes\n" + "".join(lines))
+
+
+def install(script: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Install the lock into a folder, as the Makefile does."""
+    target = script.parent / "installed"
+    options = ["--quiet", "--target", str(target), "-r", str(script.parent / "lock.txt")]
+    command = [sys.executable, str(script), "install", *options]
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def installed(script: Path) -> set[str]:
+    return {
+        path.name.partition("-")[0] for path in (script.parent / "installed").glob("*.dist-info")
+    }
+
+
+def test_what_was_locked_is_installed_and_so_is_a_build_that_has_no_digest(script: Path) -> None:
+    done = install(script)
+    assert done.returncode == 0, done.stderr
+    assert installed(script) == {"made_up", "another_one"}
+
+
+def test_an_altered_wheel_is_refused(script: Path, index: Path) -> None:
+    wheel = index / "made_up-1.0-py3-none-any.whl"
+    with wheel.open("ab") as stream:
+        stream.write(b"\0")
+    done = install(script)
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert installed(script) == set()
+    assert install(script, HASHES="no").returncode == 0  # an index that builds packages itself
+    assert installed(script) == {"made_up", "another_one"}
+
+
+def test_the_same_version_for_another_platform_is_admitted(script: Path, index: Path) -> None:
+    wheel = index / "made_up-1.0-py3-none-any.whl"
+    list_files(script.parent, wheel.name.replace("any", "linux_x86_64"), "0" * 64)
+    assert install(script).returncode != 0
+    list_files(script.parent, wheel.name, "0" * 64, file_digest(wheel))
+    assert install(script).returncode == 0
+
+
+def test_a_source_is_checked_unless_a_wheel_was_built_from_it_before(
+    script: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A wheel that was built on some machine has a digest of its own."""
+    list_files(script.parent, "made_up-1.0.tar.gz", "0" * 64)
+    assert install(script).returncode == 0
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
+    assert install(script, PIP_FIND_LINKS=str(tmp_path / "nowhere")).returncode != 0
+
+
+def test_collected_wheels_are_those_that_were_locked(
+    script: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "HASHED", script)
+    folder = tmp_path / "collected"
+    wheels.collect(PINS, folder)
+    [*found] = folder.iterdir()
+    monkeypatch.setattr(wheels, "FILES", script.parent / "files.tsv")
+    wheels._files.cache_clear()
+    assert wheels.altered(found) == []
+    wheel = index / "made_up-1.0-py3-none-any.whl"
+    with wheel.open("ab") as stream:
+        stream.write(b"\0")
+    assert wheels.altered(index.iterdir()) == [wheel]
+    wheels._files.cache_clear()
+    with pytest.raises(RestemError, match="THESE PACKAGES DO NOT MATCH THE HASHES"):
+        wheels.collect(PINS[:1], tmp_path / "others")
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_every_locked_version_has_digests_but_those_of_torch(python: str) -> None:
+    pins = {pin for lock in (ROOT / "envs").glob("*.txt") for pin in wheels.pins(lock)}
+    lacking = {pin.partition("==")[0] for pin in pins if wheels.size([pin], python) is None}
+    assert lacking == {"torch", "torchaudio", "torchvision"}
