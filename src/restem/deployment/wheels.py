@@ -44,28 +44,38 @@ def pins(lock: Path) -> list[str]:
 def collect(pinned: Iterable[str], folder: Path, python: str = HERE) -> None:
     """Put the wheels of some pins into a folder, with the pip of this machine and its index.
 
-    python: version of the Python that will install them. For that of this machine, packages without
-    a wheel are built. Raises RestemError if pip cannot, or gets other files than `envs/files.tsv`
-    lists; complete wheels only are in the folder.
+    python: version of the Python that will install them. Packages without a wheel are built, by
+    that of this machine. Raises RestemError if pip cannot, if a wheel that is built suits the
+    Python of this machine only and another is asked for, or if the index has other files than
+    `envs/files.tsv` lists; complete wheels only are in the folder.
     """
     lines = list(dict.fromkeys(pinned))
     folder.mkdir(parents=True, exist_ok=True)
+    sources = {package_of(file) for file, _, _ in _files() if not file.endswith(".whl")}
+    built = [line for line in lines if python == HERE or _key(line) in sources]
+    others = [line for line in lines if line not in built]
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        requirements, made = Path(temporary, "requirements.txt"), Path(temporary, "wheels")
-        requirements.write_text("\n".join(lines) + "\n")
-        own = ["wheel", "--wheel-dir", str(made)]
-        other = ["download", "--dest", str(made), "--python-version", python]
-        action = own if python == HERE else [*other, "--only-binary", ":all:"]
-        done = subprocess.run(
-            [sys.executable, str(HASHED), *action, *_OPTIONS, "-r", str(requirements)],
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise _refused(lines, python, done.stderr)
+        made = Path(temporary, "wheels")
+        if built:
+            _run_pip(["wheel", "--wheel-dir", str(made)], built, python)
+            bound = [w.name for w in made.iterdir() if not w.name.endswith("-none-any.whl")]
+            if bound and python != HERE:
+                raise _refused(built, python, f"ERROR: {bound[0]} is for Python {HERE} only\n")
+        if others:
+            options = ["--only-binary", ":all:", "--python-version", python, "--dest", str(made)]
+            _run_pip(["download", *options], others, python)
         for wheel in made.iterdir():
             wheel.replace(folder / wheel.name)
+
+
+def _run_pip(action: Sequence[str], lines: Sequence[str], python: str) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+        requirements.write("\n".join(lines) + "\n")
+        requirements.flush()
+        command = [sys.executable, str(HASHED), *action, *_OPTIONS, "-r", requirements.name]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise _refused(lines, python, done.stderr)
 
 
 def _refused(lines: Sequence[str], python: str, said: str) -> RestemError:
@@ -106,20 +116,26 @@ def size(pinned: Iterable[str], python: str) -> int | None:
     ranks = {tag: rank for rank, tag in enumerate(tags)}
     best: dict[tuple[str, str], tuple[int, int]] = {}
     for file, _, file_size in _files():
-        key, rank = _ranked(file, ranks)
+        key, rank = package_of(file), _rank(file, ranks)
         if rank is not None:
             best[key] = min(best.get(key, (rank, int(file_size))), (rank, int(file_size)))
     sizes = [best.get(_key(pin)) for pin in pinned]
     return None if None in sizes else sum(size for _, size in filter(None, sizes))
 
 
-def _ranked(file: str, ranks: Mapping[Tag, int]) -> tuple[tuple[NormalizedName, str], int | None]:
-    """Return package and version of a file, and how well it suits; None if it does not."""
+def package_of(file: str) -> tuple[NormalizedName, str]:
+    """Return package and version of a wheel or an archive of sources."""
+    parse = parse_wheel_filename if file.endswith(".whl") else parse_sdist_filename
+    name, version, *_ = parse(file)
+    return name, version.public
+
+
+def _rank(file: str, ranks: Mapping[Tag, int]) -> int | None:
+    """Return how well a file suits, from 0; None if it does not."""
     if not file.endswith(".whl"):
-        name, version = parse_sdist_filename(file)
-        return (name, version.public), len(ranks)
-    name, version, _, tags = parse_wheel_filename(file)
-    return (name, version.public), min((ranks[tag] for tag in tags if tag in ranks), default=None)
+        return len(ranks)
+    tags = parse_wheel_filename(file)[3]
+    return min((ranks[tag] for tag in tags if tag in ranks), default=None)
 
 
 def _key(pin: str) -> tuple[NormalizedName, str]:

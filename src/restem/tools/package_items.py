@@ -95,7 +95,7 @@ class WheelsItem:
             damaged = _damaged(wheel) or ("the digest" if wheels.altered([wheel]) else None)
             if damaged:
                 raise RestemError(f"{damaged} is wrong in {wheel.name}", str(wheel), "delete it")
-        yield f"{self.name}: {len(self.pins)} wheels, readable"
+        yield f"{self.name} ({len(self.pins)}): readable, as locked"
 
     def _files(self) -> list[Path]:
         return [wheel for wheel in wheels.find(self.pins, self.folder).values() if wheel]

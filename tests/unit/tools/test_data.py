@@ -114,7 +114,7 @@ def test_wheels_are_collected_by_environment_and_image_and_each_once(
     for path in index.iterdir():
         path.unlink()  # what is here is not collected again
     assert run("fetch", wheels="w").count(": here") == 6
-    assert "data: 1 wheels, readable" in run("check", wheels="w")
+    assert "data (1): readable, as locked" in run("check", wheels="w")
     next(Path("w/venv").glob("made_up*")).unlink()
     with pytest.raises(RestemError, match=r"made-up==1\.0 is not here"):
         run("check", wheels="w")
