@@ -11,7 +11,6 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -143,7 +142,6 @@ def _key(pin: str) -> tuple[NormalizedName, str]:
     return canonicalize_name(name), Version(version).public
 
 
-@cache
 def _files() -> list[list[str]]:
     """Return file, digest and size of what the locks may install."""
     lines = FILES.read_text().splitlines()
