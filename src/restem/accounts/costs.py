@@ -13,13 +13,14 @@ Its costs are therefore counted by cells, between the limits of its uses, and ev
 with its cells alone. Times, which are recorded of whole pools only, are divided like the FLOPs.
 """
 
-from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from restem.artifacts.seals import read_seal
@@ -27,6 +28,8 @@ from restem.artifacts.tables import ALONE, SHARED, SUM, read_rows, read_table
 from restem.config.base import Strict, share_of
 from restem.policies.flops import Forward
 from restem.policies.manifest import read_policy
+
+Numbers: TypeAlias = NDArray[Any]
 
 
 class Use(Strict):
@@ -102,50 +105,52 @@ def costs_by_cell(
     forward: of the policy; uses: of the table's address; problems: all of its split, in order;
     they may be missing where every use is of all problems.
     """
-    columns = read_table(path, "samples").select(["problem_id", "draw", "prompt_tokens", "tokens"])
-    rows = columns.to_pylist()
-    cell_of = _Cells(uses, problems, max((row["draw"] for row in rows), default=0) + 1)
-    first_draws: dict[str, int] = {}
-    for row in rows:
-        first = first_draws.setdefault(row["problem_id"], row["draw"])
-        first_draws[row["problem_id"]] = min(first, row["draw"])
-    counts: dict[Cell, Counter[str]] = defaultdict(Counter)
-    flops: dict[Cell, float] = defaultdict(float)
-    prompts: dict[Cell, float] = defaultdict(float)
-    for row in rows:
-        pays = row["draw"] == first_draws[row["problem_id"]]
-        counts[cell_of(row)] += Counter(
-            draws=1,
-            prompt=row["prompt_tokens"],
-            computed=row["prompt_tokens"] if pays else 0,
-            generated=row["tokens"],
-        )
-        flops[cell_of(row)] += forward.completion(row["prompt_tokens"], row["tokens"])
-        prompts[cell_of(row)] += forward.prompt(row["prompt_tokens"]) if pays else 0.0
+    rows = read_table(path, "samples", ("problem_id", "draw", "prompt_tokens", "tokens"))
+    if not rows.num_rows:
+        return {}
+    draw = rows["draw"].to_numpy()
+    prompt, generated = (rows[name].to_numpy() * 1.0 for name in ("prompt_tokens", "tokens"))
+    encoded = rows["problem_id"].combine_chunks().dictionary_encode()
+    names, problem = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    first = np.full(len(names), draw.max())
+    np.minimum.at(first, problem, draw)
+    computed = np.where(draw == first[problem], prompt, 0.0)  # the first draw pays for the prompt
+    limits = _limits(uses, problems, names, problem, draw)
+    unique, cell = np.unique(limits, axis=1, return_inverse=True)
+    cells = [Cell(*map(int, column)) for column in unique.T]
+    amounts = {"draws": np.ones(len(draw)), "prompt": prompt, "generated": generated}
+    amounts |= {"computed": computed, "sampling": forward.completion(prompt, generated)}
+    amounts |= {"prompts": forward.prompt(computed)}
+    sums = {name: np.bincount(cell, values, len(cells)) for name, values in amounts.items()}
+    counted = ("draws", "prompt", "generated", "computed")
+    counts = [Counter({n: int(sums[n][place]) for n in counted}) for place in range(len(cells))]
     times, usage = _recorded(path)
-    ordered = dict(sorted(counts.items()))
-    share = _count_as_engine(list(ordered.values()), usage)
-    for cell in ordered:
-        flops[cell] += share * prompts[cell]
-    return _divided(ordered, times, flops)
+    flops = sums["sampling"] + _count_as_engine(counts, usage) * sums["prompts"]
+    by_cell = dict(zip(cells, map(float, flops), strict=True))
+    return _divided(dict(zip(cells, counts, strict=True)), times, by_cell)
 
 
-class _Cells:
-    """Find the cell of a completion."""
+def _limits(
+    uses: Sequence[Use],
+    problems: Sequence[str],
+    names: Sequence[str],
+    problem: Numbers,
+    draw: Numbers,
+) -> Numbers:
+    """Return the limits of each completion's cell, shape (3, completions); see `Cell`.
 
-    def __init__(self, uses: Sequence[Use], problems: Sequence[str], draws: int) -> None:
-        self._positions = {name: place for place, name in enumerate(problems)}
-        self._count = len(problems)
-        self._draws = sorted({draws, *(u.draws for u in uses if u.draws is not None)})
-        firsts = {use.first_problems(self._count) for use in uses}
-        self._problems = sorted({self._count, *firsts})
-
-    def __call__(self, row: Mapping[str, Any]) -> Cell:
-        below_draw = self._draws[bisect_right(self._draws, row["draw"])]
-        if not self._count:
-            return Cell(below_draw)
-        place = bisect_right(self._problems, self._positions[row["problem_id"]])
-        return Cell(below_draw, self._problems[place], self._count)
+    names: of the problems of the table; problem, draw: of each completion, the place in it.
+    """
+    draws = np.array(sorted({int(draw.max()) + 1, *(u.draws for u in uses if u.draws is not None)}))
+    below_draw = draws[np.searchsorted(draws, draw, side="right")]
+    count = len(problems)
+    if not count:
+        return np.stack([below_draw, np.zeros_like(draw), np.zeros_like(draw)])
+    firsts = np.array(sorted({count, *(use.first_problems(count) for use in uses)}))
+    of_split = {name: place for place, name in enumerate(problems)}
+    position = np.array([of_split[name] for name in names])
+    below_problem = firsts[np.searchsorted(firsts, position, side="right")][problem]
+    return np.stack([below_draw, below_problem, np.full_like(below_draw, count)])
 
 
 def _count_as_engine(counts: Sequence[Counter[str]], usage: Mapping[str, Any]) -> float:

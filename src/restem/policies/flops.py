@@ -13,9 +13,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from restem.errors import RestemError
+
+Number: TypeAlias = Any  # a number, or an array of numbers
 
 _ADAPTER: Final = "adapter_config.json"  # names the folder of the whole model below it
 _NAMES: Final = {  # of Hugging Face configurations, and how older models spell them
@@ -60,17 +62,17 @@ class Forward:
         config = json.loads(stated.read_text()) if stated.is_file() else {}
         return cls.of_shapes(shapes, config.get("text_config", config))
 
-    def prompt(self, tokens: float) -> float:
-        """Return the operations of computing a prompt."""
+    def prompt(self, tokens: Number) -> Number:
+        """Return the operations of computing a prompt, or each of several."""
         return self.per_token * tokens + self.per_pair * causal(tokens)
 
-    def completion(self, prompt: float, tokens: float) -> float:
+    def completion(self, prompt: Number, tokens: Number) -> Number:
         """Return the operations of sampling some tokens after a prompt that is computed."""
         pairs = prompt * tokens + causal(tokens)
         return (self.per_token + self.per_target) * tokens + self.per_pair * pairs
 
 
-def causal(length: float) -> float:
+def causal(length: Number) -> Number:
     """Return the pairs of query and key in a text whose tokens see those before them."""
     return length * (length + 1) / 2
 

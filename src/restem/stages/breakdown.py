@@ -22,7 +22,7 @@ def run(job: Job, settings: Settings, metrics: InputFiles, *, output: OutputFile
     """Estimate every quantity in groups of problems; without groups the table is empty."""
     estimates = []
     if settings.metrics.breakdowns:
-        rows = all_rows(settings.aliases, metrics)
+        rows = list(all_rows(settings.aliases, metrics))
         estimates = break_down(rows, settings.metrics, settings.references)
     write_table(output, "breakdown", table("breakdown", estimates), job.provenance)
     print(f"breakdown: {len(estimates)} estimates in groups", flush=True)

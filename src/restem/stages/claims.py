@@ -42,7 +42,7 @@ def run(
 ) -> None:
     """Test the claims of the paper: effect, interval, verdict and compute."""
     rates = [row for path in false_positives for row in read_rows(path, "false_positives")]
-    rows = all_rows(settings.aliases, metrics)
+    rows = list(all_rows(settings.aliases, metrics))
     rechecked = [
         (address, read_rows(path, "recheck"))
         for path, addresses in zip(rechecks, settings.rechecked, strict=True)

@@ -45,7 +45,8 @@ def run(
     output: OutputFile,
 ) -> None:
     """Verify completions: one verdict each, from the task's verifier or from a filled sheet."""
-    sampled = [row for path in samples for row in read_rows(path, "samples")]
+    columns = None if settings.by_hand else ("problem_id", "draw", "completion")
+    sampled = [row for path in samples for row in read_rows(path, "samples", columns)]
     if settings.by_hand:
         rows = _graded_by_hand(sampled, problems, sheet[0], shard)
     else:

@@ -6,8 +6,7 @@ from restem.config.base import Strict
 from restem.config.metrics import Metrics
 from restem.stages.declaration import InputFiles, OutputFile, stage
 from restem.statistics.aliases import Address, all_rows
-from restem.statistics.evaluation import lifts as paired_lifts
-from restem.statistics.evaluation import summarise
+from restem.statistics.evaluation import collect, lifts_of, summary_of
 
 
 class Settings(Strict):
@@ -23,9 +22,9 @@ def run(
     job: Job, settings: Settings, metrics: InputFiles = (), *, output: OutputFile, lifts: OutputFile
 ) -> None:
     """Estimate every quantity and every lift, with intervals."""
-    rows = all_rows(settings.aliases, metrics)
-    summary = table("summary", summarise(rows, settings.metrics))
+    policies = collect(all_rows(settings.aliases, metrics), settings.metrics.ks)
+    summary = table("summary", summary_of(policies, settings.metrics))
     write_table(output, "summary", summary, job.provenance)
-    differences = table("lifts", paired_lifts(rows, settings.metrics, settings.references))
+    differences = table("lifts", lifts_of(policies, settings.metrics, settings.references))
     write_table(lifts, "lifts", differences, job.provenance)
     print(f"summary: {summary.num_rows} estimates of {len(metrics)} evaluations", flush=True)

@@ -7,6 +7,7 @@ Greedy decoding (temperature 0) gives the accuracy, and sampling gives pass@k. T
 which of the two a row is; the name of a decoding has no meaning here.
 """
 
+import sys
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -31,7 +32,7 @@ SCORE: Final = "score"  # points given by a human, as a share of the rubric's po
 _NO_ESTIMATE: Final[Row] = {"estimate": None, "low": None, "high": None}
 
 
-def summarise(results: Sequence[Mapping[str, Any]], settings: Metrics) -> list[Row]:
+def summarise(results: Iterable[Mapping[str, Any]], settings: Metrics) -> list[Row]:
     """Estimate every quantity of every policy: over all seeds (seed null), then for each seed.
 
     Greedy decoding gives `accuracy`, sampling gives `pass@k` for every k up to the number of draws,
@@ -39,17 +40,22 @@ def summarise(results: Sequence[Mapping[str, Any]], settings: Metrics) -> list[R
     a problem. A halted policy has null estimates and its reason.
     Raises RestemError for empty or contradictory results and for a k above all numbers of draws.
     """
+    return summary_of(collect(results, settings.ks), settings)
+
+
+def summary_of(policies: Sequence["Measured"], settings: Metrics) -> list[Row]:
+    """Return what `summarise` does, from results that `collect` has grouped."""
     bootstrap = Bootstrap(settings)
     return [
         _summary_row(part, seed, name, k, bootstrap)
-        for policy in collect(results, settings.ks)
+        for policy in policies
         for seed, part in parts(policy)
         for name, k in quantities(part, settings)
     ]
 
 
 def lifts(
-    results: Sequence[Mapping[str, Any]], settings: Metrics, references: Collection[str]
+    results: Iterable[Mapping[str, Any]], settings: Metrics, references: Collection[str]
 ) -> list[Row]:
     """Estimate the difference between each policy and the base model and each reference variant.
 
@@ -57,7 +63,13 @@ def lifts(
     decoding, over all seeds. The column `reference` names the variant that was subtracted, at its
     last iteration. Raises RestemError as `summarise` does.
     """
-    policies = collect(results, settings.ks)
+    return lifts_of(collect(results, settings.ks), settings, references)
+
+
+def lifts_of(
+    policies: Sequence["Measured"], settings: Metrics, references: Collection[str]
+) -> list[Row]:
+    """Return what `lifts` does, from results that `collect` has grouped."""
     bootstrap = Bootstrap(settings)
     return [
         _lift_row(policy, reference, name, k, bootstrap)
@@ -174,20 +186,20 @@ class Measured:
         return np.array(scores, np.float64).reshape(len(problems), len(self.seeds))
 
 
-def collect(results: Sequence[Mapping[str, Any]], ks: Sequence[int]) -> list[Measured]:
+def collect(results: Iterable[Mapping[str, Any]], ks: Sequence[int]) -> list[Measured]:
     """Group the rows by policy, decoding and split.
 
     Raises RestemError if they contradict each other, or if no decoding has enough draws for a k.
     """
-    if not results:
-        raise RestemError(
-            "there are no results to summarise", "the results table", "run the evaluations first"
-        )
     by_address: dict[tuple[Any, ...], Measured] = {}
     for row in results:
         key = tuple(row[name] for name in ADDRESS)
         address = dict(zip(ADDRESS, key, strict=True))
         _add(by_address.setdefault(key, Measured(address, row["greedy"])), row)
+    if not by_address:
+        raise RestemError(
+            "there are no results to summarise", "the results table", "run the evaluations first"
+        )
     policies = [by_address[key] for key in sorted(by_address)]
     for policy in policies:
         _check_seeds(policy)
@@ -291,7 +303,7 @@ def _check_counts(n: Ints, c: Ints, k: int) -> None:
 
 
 def _add(policy: Measured, row: Mapping[str, Any]) -> None:
-    seed, problem = row["seed"], row["problem_id"]
+    seed, problem = row["seed"], sys.intern(row["problem_id"])  # the same in many policies
     if policy.greedy != row["greedy"]:
         raise _contradiction(policy, "greedy and sampled rows under one decoding")
     policy.references = policy.references or row.get("references")

@@ -82,7 +82,7 @@ def rows_of(graph: StudyGraph, results: Path, plan: Plan) -> list[Row]:
             "run the study, or a smaller one with the same names, and name its folder: --results",
         )
     aliases = [(asdict(owner), asdict(alias)) for owner, alias in graph.aliases]
-    rows = all_rows(aliases, found)
+    rows = list(all_rows(aliases, found))
     by_claim: dict[str, list[Row]] = {}
     for claim, contrast, effect in effects(graph.study.tested_claims, rows, graph.study.metrics):
         row = _row(claim, contrast, effect, plan, graph.study.metrics.confidence)

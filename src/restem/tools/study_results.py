@@ -78,7 +78,7 @@ class StudyResults:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the results by problem, under every name that the study gives a policy."""
-        return repeat(self._settings["aliases"], self.metrics.to_pylist())
+        return list(repeat(self._settings["aliases"], self.metrics.to_pylist()))
 
     def evaluations(self) -> Iterator[tuple[dict[str, Any], str]]:
         """Yield the address of every evaluation, and the path of its metrics."""

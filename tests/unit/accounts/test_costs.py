@@ -1,11 +1,14 @@
 """Every use counts each of its artifacts once, and sums add up."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from restem.accounts.costs import (
     Cell,
@@ -187,3 +190,39 @@ def test_a_missing_input_is_named(tmp_path: Path) -> None:
     assert "input not found" in str(result.exception)
     assert "none.json" in str(result.exception)
     assert not (tmp_path / "c.parquet").exists()
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_each_completion_is_charged_in_the_cell_of_its_draw_and_problem(
+    data: st.DataObject,
+) -> None:
+    problems = data.draw(st.permutations("abcdef"))
+    small, large = st.integers(0, 3), st.integers(1, 10**6)
+    pairs = st.tuples(st.sampled_from("abcdef"), st.integers(0, 7))
+    drawn = data.draw(st.dictionaries(pairs, st.tuples(large, small), min_size=1))
+    uses = [
+        Use(path="s", draws=draws, problems=count)
+        for draws, count in data.draw(st.lists(st.tuples(st.integers(1, 8), st.integers(0, 6))))
+    ]
+    rows = [
+        {"problem_id": p, "draw": d, "seed": 0, "completion": "", "tokens": tokens, "logprob": 0.0}
+        | {"prompt_tokens": prompt, "finish_reason": "stop", "request": ""}
+        for (p, d), (prompt, tokens) in drawn.items()
+    ]
+    forward = Forward(14_000_000_000, 500_000, 300_000_000)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s"
+        write_table(path, "samples", table("samples", rows), {})
+        cells = costs_by_cell(path, forward, uses, problems)
+    for use in [*uses, Use(path="s")]:
+        used = total(cost for cell, cost in cells.items() if cell.is_in(use))
+        some = problems[: use.first_problems(6)]
+        seen = {k: v for k, v in drawn.items() if k[0] in some and k[1] < (use.draws or 8)}
+        firsts = {k for k in seen if k[1] == min(d for p, d in drawn if p == k[0])}
+        assert (used.draws, used.generated_tokens) == (len(seen), sum(t for _, t in seen.values()))
+        assert used.prompt_tokens == sum(seen[key][0] for key in firsts)
+        assert used.prompt_tokens + used.cached_tokens == sum(n for n, _ in seen.values())
+        sampling = sum(forward.completion(*amounts) for amounts in seen.values())
+        prompts = sum(forward.prompt(seen[key][0]) for key in firsts)
+        assert used.flops == pytest.approx(sampling + prompts, rel=1e-12)
