@@ -78,8 +78,8 @@ class Worker:
             for descriptor in files:
                 os.close(descriptor)
         try:
+            run.send(job)  # which waits in the channel until all walls are up
             run.wait_until_ready()
-            run.send(job)
             yield run
             run.finish()
         finally:

@@ -1,6 +1,7 @@
 import runpy
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -97,6 +98,30 @@ def sandbox_mounts() -> list[str]:
     return [
         line for line in lines if any(word in line for word in ("restem", "newroot", "oldroot"))
     ]
+
+
+def test_what_a_program_puts_into_shared_namespaces_is_gone_before_the_next(worker, limits):
+    leave = """
+        import os, socket
+        server = socket.socket(socket.AF_UNIX)
+        server.bind("\\0drop")
+        server.listen()
+        if os.fork() == 0:
+            while True:
+                connection, _ = server.accept()
+                connection.send(b"loot")
+        print("left")
+    """
+    find = """
+        import ctypes, socket
+        client = socket.socket(socket.AF_UNIX)
+        print(client.connect_ex("\\0drop") != 0)
+        libc = ctypes.CDLL(None)
+        print([libc.shmget(7, 4096, 0o1666), libc.msgget(7, 0o1666), libc.semget(7, 1, 0o1666)])
+    """
+    for _ in range(2):
+        assert run_script(worker, "", [dedent(leave)], "", limits) == "left\n"
+        assert run_script(worker, "", [dedent(find)], "", limits) == "True\n[-1, -1, -1]\n"
 
 
 def test_nothing_is_left_of_three_hundred_mixed_programs(workers):
