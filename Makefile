@@ -32,8 +32,7 @@ real: .venv/reasoning-gym smollm2  ## a pretrained model that learns: SmolLM2-13
 	@echo "page: results/smollm2/index.html"
 
 real-all: .venv/reasoning-gym smollm2  ## the same with two datasets, three seeds and claims: two hours
-	@snakemake --cores $(CORES) --quiet host reason rules \
-	    --configfile config/smollm2.yaml config/smollm2/all.yaml
+	@snakemake --cores $(CORES) --quiet host reason rules --configfile config/smollm2/all.yaml
 	@cat results/smollm2/table.md
 
 check: .venv/dev  ## style, types, contracts, schema, and the quick unit tests: two minutes

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from restem.config.base import merge
 from restem.config.contradictions import contradictions, unmeasured_claims
@@ -14,11 +14,13 @@ from restem.config.strict_yaml import read_yaml as read_yaml
 from restem.config.study import UNCHECKED, Study
 from restem.errors import RestemError
 
+DEMO: Final = "config/demo.yaml"
+
 
 def load_study(
     config: Mapping[str, Any], folder: Path, files: Iterable[Path] = (), checked: bool = True
 ) -> Study:
-    """Return the study that Snakemake's config states; without a `study`, the demo with changes.
+    """Return the study that Snakemake's config states, laid over the file that it extends.
 
     files: those that Snakemake read the config from. They are read again, because it keeps the
     last of two equal keys. checked: whether contradictions between valid keys are refused, too;
@@ -26,7 +28,7 @@ def load_study(
     """
     for file in files:
         read_yaml(Path(file))
-    stated = dict(config) if "study" in config else merge(read_yaml(folder / "demo.yaml"), config)
+    stated = in_full(config, folder)
     own_claims = is_own(stated)
     stated = with_sources(with_experiments(stated, folder), folder)
     methods = {**presets(folder / "methods"), **stated.get("methods", {})}
@@ -38,8 +40,31 @@ def load_study(
     return study
 
 
+def in_full(config: Mapping[str, Any], folder: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Lay a configuration over the file that it extends, mapping by mapping.
+
+    Without `extends` and `study`, that is the demo. folder: config/ of the clone. above: the files
+    that led here. Raises RestemError if a file extends itself, or one that cannot be read.
+    """
+    name = config.get("extends", None if "study" in config else DEMO)
+    if name is None:
+        return dict(config)
+    path = folder.parent / str(name)
+    if name in above or not isinstance(name, str):
+        chain = " -> ".join(map(str, (*above, name)))
+        raise RestemError(
+            "a study has to extend another file",
+            f"extends: {chain}",
+            "name a study file by its path from the root of the clone, and none that extends this",
+        )
+    return merge(in_full(read_yaml(path), folder, (*above, name)), config)
+
+
 def known_contradictions(study: Study, config: Mapping[str, Any]) -> list[str]:
-    """Describe the contradictions of a study that was loaded unchecked. config: what states it."""
+    """Describe the contradictions of a study that was loaded unchecked.
+
+    config: what states it, in full.
+    """
     return [*contradictions(study), *(unmeasured_claims(study) if is_own(config) else ())]
 
 

@@ -75,6 +75,12 @@ class Study(Strict):
     """Everything that one study runs and shows."""
 
     study: Name = Field(description="Name of the study; results are written to results/<study>.")
+    extends: str | None = Field(
+        default=None,
+        description="Study file that this one changes, by its path from the root of the clone. "
+        "Mappings are merged key by key; all else, lists included, is replaced. A file without "
+        "`extends` and `study` extends config/demo.yaml.",
+    )
     description: str = Field(default="", description="One sentence for readers of the results.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         default=[0],

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from restem.config.errors import ConfigurationError
-from restem.config.load import known_contradictions, load_study, read_yaml
+from restem.config.load import in_full, known_contradictions, load_study, read_yaml
 from restem.config.study import Study
 from restem.doctor.findings import Finding, Findings, check, described, error, ok, skipped
 from restem.doctor.subject import Subject
@@ -21,7 +21,7 @@ def read_study(path: Path, config: Path) -> tuple[Study | None, list[Finding]]:
     config: folder of the repository's configuration.
     """
     try:
-        stated = read_yaml(path)
+        stated = in_full(read_yaml(path), config)
         study = load_study(stated, config, checked=False)
         return study, list(from_lines(known_contradictions(study, stated)))
     except ConfigurationError as problem:

@@ -1,6 +1,7 @@
 """Configuration errors name all problems at once, with the place and the nearest valid key."""
 
 import copy
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -372,6 +373,41 @@ def test_keys_without_a_study_change_the_demo() -> None:
 
 def test_a_named_study_takes_nothing_from_the_demo() -> None:
     assert load(STUDY).tasks.keys() == {"chain"}
+
+
+def test_a_study_changes_the_file_that_it_extends(tmp_path: Path) -> None:
+    write_studies(
+        tmp_path,
+        first=STUDY,
+        second={"extends": "first.yaml", "seeds": [1, 2], "training": {"epochs_max": 2}},
+    )
+    changes = {"extends": "second.yaml", "study": "third", "training": {"batch_size": 4}}
+    study = load_study(changes, tmp_path / "config")
+    assert (study.study, study.seeds) == ("third", [1, 2])
+    assert (study.training.epochs_max, study.training.batch_size) == (2, 4)
+    alone = {**STUDY, "study": "third", "seeds": [1, 2]}
+    alone["training"] = STUDY.get("training", {}) | {"epochs_max": 2, "batch_size": 4}
+    assert load_study(alone, CONFIG).model_dump(exclude={"extends"}) == study.model_dump(
+        exclude={"extends"}
+    )
+
+
+def test_no_file_extends_itself_or_one_that_is_missing(tmp_path: Path) -> None:
+    write_studies(tmp_path, a={"extends": "b.yaml"}, b={"extends": "a.yaml"})
+    for name, expected in (
+        ("a.yaml", "a.yaml -> b.yaml -> a.yaml"),
+        ("nowhere.yaml", "nowhere.yaml"),
+        (["a.yaml"], r"\['a.yaml'\]"),
+    ):
+        with pytest.raises(RestemError, match=expected):
+            load_study({"extends": name}, tmp_path / "config")
+
+
+def write_studies(clone: Path, **studies: Any) -> None:
+    """Write studies and the configuration of the repository into an empty folder."""
+    (clone / "config").symlink_to(CONFIG)
+    for name, content in studies.items():
+        (clone / f"{name}.yaml").write_text(json.dumps(content))
 
 
 def test_a_study_may_replace_a_preset() -> None:

@@ -16,9 +16,9 @@ from tests.unit.doctor.conftest import ROOT, lines
 
 STUDIES = [
     path
-    for folder in ("config", "config/paper")
+    for folder in ("config", "config/paper", "config/smollm2")
     for path in sorted((ROOT / folder).glob("*.yaml"))
-    if "study" in read_yaml(path)
+    if read_yaml(path).keys() & {"study", "extends"}
 ]
 HUB = f"Qwen/Qwen2.5-1.5B@{'a' * 40}"
 
