@@ -31,13 +31,14 @@ def test_two_commands_lead_from_a_clone_to_a_figure_of_real_layouts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put_image(clone)
-    fetched = test_study.restem(clone, "data", "fetch", online=True)
-    assert "[16/16]" in fetched
+    clone.configure(lambda study: study.update(images={"torch": "cpu"}))
+    fetched = test_study.restem(clone, "data", "fetch", "--profile", "slurm", online=True)
+    assert f"[17/17] image cpu {cpu_image.path.name}: here" in fetched
     asked = len(hub.requests)
     for name, value in (("NET", "1"), ("NETWORK", "none")):
         monkeypatch.setenv(f"APPTAINER_{name}", value)
     clone.variables = {**clone.variables, "HF_HUB_OFFLINE": "1"}
-    told = submit(clone, FIGURE, "--config", "images={torch: cpu}", profile="slurm")
+    told = submit(clone, FIGURE, profile="slurm")
     assert "engine: transformers for T (the study says so)" in told
     assert (clone.root / FIGURE).is_file()
     assert len(hub.requests) == asked
