@@ -31,7 +31,8 @@ def test_two_commands_lead_from_a_clone_to_a_figure_of_real_layouts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put_image(clone)
-    clone.configure(lambda study: study.update(images={"torch": "cpu"}))
+    with (clone.root / "study.yaml").open("a") as study:
+        study.write("\nimages: {torch: cpu}\n")
     fetched = test_study.restem(clone, "data", "fetch", "--profile", "slurm", online=True)
     assert f"[17/17] image cpu {cpu_image.path.name}: here" in fetched
     asked = len(hub.requests)
