@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ with suppress(ModuleNotFoundError):  # the environment of vLLM has none, and its
     settings.register_profile("same", derandomize=True, database=None, deadline=None)
     if not os.environ.get("RESTEM_RANDOM"):
         settings.load_profile("same")
+
+LONGEST = ("end_to_end", "workflow/test_same_plan.py")  # minutes, in one piece
 
 # Left out of `make check`, for which two minutes have to be enough: each takes seconds.
 SLOW = (
@@ -85,17 +88,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def begin_with_the_longest(items: list[pytest.Item]) -> None:
-    """Let the last of xdist's workers begin with end_to_end, whose set-up is the longest of all.
+    """Let workers of xdist begin with the tests that take longest in one piece, one worker each.
 
-    At first, each worker gets a share of the list, in order. At the end of the first share, which
-    the tests on a cluster open, that set-up left the other workers without work for minutes.
+    At first each worker gets a share of the list, in order; the tests on a cluster open the first.
+    At the end of a share, these tests left the other workers without work for minutes.
     """
-    long = [item for item in items if item.path.is_relative_to(HERE / "end_to_end")]
-    others = [item for item in items if not item.path.is_relative_to(HERE / "end_to_end")]
-    start, left = 0, len(items)
-    for workers in range(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), 1, -1):
-        start, left = start + left // workers, left - left // workers
-    items[:] = [*others[:start], *long, *others[start:]]
+    longest = [[i for i in items if i.path.is_relative_to(HERE / place)] for place in LONGEST]
+    others = iter([item for item in items if not any(item in tests for tests in longest)])
+    ordered: list[pytest.Item] = []
+    for workers in range(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), 0, -1):
+        share = (len(items) - len(ordered)) // workers
+        first = longest.pop() if len(longest) == workers or (longest and ordered) else []
+        ordered += [*first, *islice(others, max(0, share - len(first)))]
+    items[:] = [*ordered, *chain.from_iterable(longest), *others]
 
 
 @pytest.fixture(autouse=True)
