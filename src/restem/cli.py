@@ -263,13 +263,13 @@ def forecast(
 @click.argument("action", type=click.Choice(["list", "fetch", "check"]))
 @click.option("--configfile", type=FILE, required=True, help="The study.")
 @click.option("--profile", help="Snakemake profile of the run; its container images count too.")
-@click.option("--wheels", type=FOLDER, help="Folder for the wheels of the locks; else none.")
+@click.option("--wheels", type=FOLDER, help="Folder for the wheels of the locks.")
 def data(action: str, configfile: Path, profile: str | None, wheels: Path | None) -> None:
     """List what a study needs, fetch it for jobs without a network, or check its content.
 
-    Data sets, few-shot prompts, models of the hub and packages; container images with a profile
-    that runs jobs in them. `fetch` keeps what is complete, so it can be run again; `check` compares
-    rows and digests.
+    That is data sets, few-shot prompts, models and Python packages; with a profile that runs jobs
+    in containers, the images too. `fetch` keeps what is complete, so it can be run again; `check`
+    compares rows and digests.
     """
     from restem.tools import data as tool
 
@@ -356,7 +356,7 @@ def sandbox() -> None:
 
 @images.command("build")
 @click.argument("name")
-@click.option("--with", "additions", multiple=True, help="Lock that it holds besides: smollm2.")
+@click.option("--with", "additions", multiple=True, help="A further lock, such as smollm2.")
 @click.option("--mirror", help="Debian mirror to bootstrap from; this machine's own by default.")
 @click.option(
     "--wheels",

@@ -44,7 +44,7 @@ def in_full(config: Mapping[str, Any], folder: Path, above: tuple[str, ...] = ()
     """Lay a configuration over the file that it extends, mapping by mapping.
 
     Without `extends` and `study`, that is the demo. folder: config/ of the clone. above: the files
-    that led here. Raises RestemError if a file extends itself, or one that cannot be read.
+    that led here. Raises RestemError if a file extends itself or a file that cannot be read.
     """
     name = config.get("extends", None if "study" in config else DEMO)
     if name is None:
@@ -53,9 +53,15 @@ def in_full(config: Mapping[str, Any], folder: Path, above: tuple[str, ...] = ()
     if name in above or not isinstance(name, str):
         chain = " -> ".join(map(str, (*above, name)))
         raise RestemError(
-            "a study has to extend another file",
+            "a study can extend only the path of another study",
             f"extends: {chain}",
             "name a study file by its path from the root of the clone, and none that extends this",
+        )
+    if not path.is_file():
+        raise RestemError(
+            "the study that this one extends does not exist",
+            str(path),
+            "correct `extends`: a path from the root of the clone, such as config/demo.yaml",
         )
     return merge(in_full(read_yaml(path), folder, (*above, name)), config)
 

@@ -46,7 +46,7 @@ COMPRESSION = ("--mksquashfs-args", "-comp zstd -Xcompression-level 3")
 class Image:
     """A container image: a definition in `containers/` that installs locks from `envs/`.
 
-    root: of the clone. additions: names of locks that it installs besides.
+    root: of the clone. additions: names of further locks that it installs.
     """
 
     name: str

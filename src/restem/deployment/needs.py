@@ -1,7 +1,8 @@
-"""What the jobs of a study need installed: locks of the stages, locks of its own, and images.
+"""Which locks and images the jobs of a study need.
 
-A study's own locks hold what only some studies read: models that Python packages ship, and
-reasoning-gym. They are installed beside the locks of the stages, in `.venv` and in the images.
+Every study needs the locks of its stages. Some studies also need locks for packages that they read:
+models that come in Python packages, and reasoning-gym. Those are installed as well, in `.venv` and
+in the images.
 """
 
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ SECOND_GRADER = "second-grader"
 class OwnLock:
     """A lock that only some studies need.
 
-    family: its name in envs/. users: tasks or models. also: a lock that it needs besides; stages:
-    those that import its packages.
+    family: its name in envs/. users: the tasks or models that need it. stages: those that import
+    its packages. also: further locks that these packages need.
     """
 
     family: str
@@ -47,7 +48,7 @@ def stage_locks(graph: StudyGraph) -> list[str]:
 
 
 def own_locks(study: Study, root: Path = Path()) -> list[OwnLock]:
-    """List the locks that this study needs besides. root: of the clone."""
+    """List the locks that this study needs and others may not. root: of the clone."""
     models: dict[str, list[str]] = {}
     for name, model in study.models.items():
         if isinstance(model.source, PackageModel):

@@ -1,4 +1,4 @@
-"""List, fetch and check what a study needs of the world outside: what `restem data` does."""
+"""List, fetch and check what a study needs from elsewhere: what `restem data` does."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -18,7 +18,7 @@ from restem.tasks.splits import files_read
 
 
 class Needed(Protocol):
-    """What a study needs of the world outside: a file, a model, a package or an image.
+    """What a study needs from elsewhere: a file, a model, a package or an image.
 
     place: where it comes from; several may share one. users: what it is for.
     """

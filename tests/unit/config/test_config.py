@@ -396,7 +396,8 @@ def test_no_file_extends_itself_or_one_that_is_missing(tmp_path: Path) -> None:
     write_studies(tmp_path, a={"extends": "b.yaml"}, b={"extends": "a.yaml"})
     for name, expected in (
         ("a.yaml", "a.yaml -> b.yaml -> a.yaml"),
-        ("nowhere.yaml", "nowhere.yaml"),
+        ("nowhere.yaml", "does not exist"),
+        ("config", "does not exist"),
         (["a.yaml"], r"\['a.yaml'\]"),
     ):
         with pytest.raises(RestemError, match=expected):
