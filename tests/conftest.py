@@ -22,6 +22,10 @@ NEEDS = {
     "unit/tasks/test_code_tasks.py": ("bwrap",),
 }
 
+# One thread for each worker, before torch is imported: on a busy machine the threads of OpenMP wait
+# for each other in loops, and the same tests took 20 times as long. Jobs set their own number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Property tests try the same inputs each time, so that a commit passes or fails by what it changed.
 # RESTEM_RANDOM=1 tries others.
 with suppress(ModuleNotFoundError):  # the environment of vLLM has none, and its tests need none

@@ -17,7 +17,7 @@ from restem.training import kernels
 from restem.training.attention import tree_attention
 from restem.training.packs import packs
 from restem.training.tree import Part, Tree
-from tests.unit.training.test_loss import EXAMPLES, SIZES, assert_equal, random_model, step
+from tests.unit.training.test_loss import EXAMPLES, FAMILIES, SIZES, assert_equal, random_model, step
 
 PREFIX, SOLUTIONS, LENGTH = 512, 8, 512
 
@@ -95,7 +95,7 @@ def flash(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return called
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma", "olmo2", "mistral, windows of 6"])
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("layout", ["tree", "packed"])
 @pytest.mark.parametrize("limit", [10_000, 40])
 def test_flash_attention_joined_gives_the_same_gradients(
