@@ -8,6 +8,7 @@ same artifact.
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -146,13 +147,48 @@ def table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 def write_table(path: Path, kind: str, content: pa.Table, provenance: Mapping[str, Any]) -> None:
     """Write a table with its provenance, atomically."""
-    meta = {"schema": kind, "version": SCHEMA_VERSION, "content": content_digest(content)}
-    metadata = {"restem": json.dumps({**meta, **provenance}, sort_keys=True)}
+    metadata = _metadata(kind, content_digest(content), provenance)
     with replace_atomically(path) as temporary:
         pq.write_table(
             content.replace_schema_metadata(metadata), temporary,
             compression="zstd", row_group_size=_ROWS_AT_ONCE,
         )  # fmt: skip
+
+
+def write_parts(
+    path: Path, kind: str, parts: Iterable[pa.Table], provenance: Mapping[str, Any]
+) -> None:
+    """Write a table as `write_table` does, with one of its parts in memory at a time.
+
+    The provenance is read after the last part, so it may hold counts that the parts add to. It has
+    a digest of whole columns; therefore the parts are first written to a file without a name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent) as unnamed:
+        with pq.ParquetWriter(unnamed, SCHEMAS[kind], compression="zstd") as writer:
+            for part in parts:
+                writer.write_table(part, row_group_size=_ROWS_AT_ONCE)
+        unnamed.seek(0)
+        with pq.ParquetFile(unnamed) as file:
+            digest = _digest_of(partial(_chunks, file), SCHEMAS[kind])
+            schema = SCHEMAS[kind].with_metadata(_metadata(kind, digest, provenance))
+            with (
+                replace_atomically(path) as temporary,
+                pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+            ):
+                for batch in file.iter_batches(_ROWS_AT_ONCE):
+                    writer.write_batch(batch)
+
+
+def _metadata(kind: str, digest: str, provenance: Mapping[str, Any]) -> dict[str, str]:
+    meta = {"schema": kind, "version": SCHEMA_VERSION, "content": digest}
+    return {"restem": json.dumps({**meta, **provenance}, sort_keys=True)}
+
+
+def _chunks(file: pq.ParquetFile, column: str) -> Iterator[pa.Array]:
+    """Yield a column of a file, piece by piece."""
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column]):
+        yield batch.column(0)
 
 
 @contextmanager
@@ -214,8 +250,7 @@ def _checked(
         if name in content.schema.names:
             yield from content[name].chunks
         else:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[name]):
-                yield batch.column(0)
+            yield from _chunks(file, name)
 
     if _digest_of(chunks_of, SCHEMAS[kind]) != meta.get("content"):
         raise _damaged(path, "its rows are not those that were written")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from restem.answers.normalise import canonical_answer
 from restem.artifacts.store import Job
-from restem.artifacts.tables import HUMAN, KEPT, read_rows, table, write_table
+from restem.artifacts.tables import HUMAN, KEPT, read_rows, table, write_parts
 from restem.config.base import Strict, TaskModule
 from restem.config.models import PromptKind
 from restem.config.selection import Selection
@@ -62,22 +62,37 @@ def run(
     by_id = {problem.id: problem for problem in read_problems(problems)}
     prefix = few_shot_prefix(task, read_problems(shots))
     counts: Counter[str] = Counter()
-    solved, parts = set[str](), []
+    solved = set[str]()
+
+    def parts() -> Iterator[pa.Table]:
+        for rows in _rows(settings, task, by_id, prefix, samples, rewards):
+            counts.update(row["decision"] for row in rows)
+            solved.update(row["problem_id"] for row in rows if row["decision"] == KEPT)
+            yield table("examples", rows)
+
+    write_parts(output, "examples", parts(), {**job.provenance, "counts": counts})
+    summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    print(f"examples: {summary or 'none'}; from {len(solved)} of {len(by_id)} problems", flush=True)
+
+
+def _rows(
+    settings: Settings,
+    task: Task,
+    by_id: Mapping[str, Problem],
+    prefix: str,
+    samples: Sequence[Path],
+    rewards: Sequence[Path],
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of what is selected together, then those of the reference solutions."""
     allowed = _allowed(settings, list(by_id), None)
     for some_samples, some_rewards in _batches(settings, samples, rewards):
         drawn = _read(settings, some_samples, some_rewards)
         allowed = _allowed(settings, list(by_id), drawn.pop(REFERENCE, None))
         candidates = [candidate for group in drawn.values() for candidate in group]
-        rows = _model_rows(settings, task, by_id, prefix, candidates, allowed)
-        parts.append(_counted(rows, counts, solved))
+        yield _model_rows(settings, task, by_id, prefix, candidates, allowed)
     if settings.selection.human is not None:
         usable = {name: problem for name, problem in by_id.items() if name in allowed}
-        rows = _human_rows(settings, task, usable, prefix)
-        parts.append(_counted(rows, counts, solved))
-    content = pa.concat_tables(parts) if parts else table("examples", [])
-    write_table(output, "examples", content, {**job.provenance, "counts": dict(counts)})
-    summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-    print(f"examples: {summary or 'none'}; from {len(solved)} of {len(by_id)} problems", flush=True)
+        yield _human_rows(settings, task, usable, prefix)
 
 
 def _batches(
@@ -94,13 +109,6 @@ def _batches(
         yield samples, rewards
     else:
         yield from (([s], [r]) for s, r in zip(samples, rewards, strict=True))
-
-
-def _counted(rows: Sequence[dict[str, Any]], counts: Counter[str], solved: set[str]) -> pa.Table:
-    """Return rows as a table; add their decisions and the problems that they solve."""
-    counts.update(row["decision"] for row in rows)
-    solved.update(row["problem_id"] for row in rows if row["decision"] == KEPT)
-    return table("examples", rows)
 
 
 def _read(

@@ -1,6 +1,7 @@
 """Tables are read as they were written; anything else is refused with the file's name."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from restem.artifacts.tables import (
     read_rows,
     read_table,
     table,
+    write_parts,
     write_table,
 )
 from restem.errors import RestemError
@@ -355,3 +357,39 @@ def test_numbers_that_are_none_are_refused_with_their_row(kind: str, value: floa
         with pytest.raises(RestemError, match=f"{name} is {value}") as caught:
             table(kind, rows)
         assert " 1" in caught.value.where
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=rows_of("examples", min_size=1, max_size=9), cuts=st.lists(st.integers(0, 9)))
+def test_a_table_in_parts_has_the_bytes_of_the_whole(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], cuts: list[int]
+) -> None:
+    whole, divided = (tmp_path_factory.mktemp("parts") / name for name in ("whole", "divided"))
+    ends = sorted(min(cut, len(rows)) for cut in cuts)
+    counts = {"parts": 0}
+
+    def parts() -> Iterator[pa.Table]:
+        for start, end in zip([0, *ends], [*ends, len(rows)], strict=True):
+            counts["parts"] += 1
+            yield table("examples", rows[start:end])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_ROWS_AT_ONCE", 2)
+        write_parts(divided, "examples", parts(), {"counts": counts})
+        write_table(whole, "examples", table("examples", rows), {"counts": counts})
+    assert divided.read_bytes() == whole.read_bytes()
+    assert read_provenance(divided)["counts"] == {"parts": len(ends) + 1}
+
+
+def test_parts_that_fail_leave_the_old_table(tmp_path: Path) -> None:
+    path = written(tmp_path, "examples")
+    before = path.read_bytes()
+
+    def parts() -> Iterator[pa.Table]:
+        yield table("examples", example("examples"))
+        raise RestemError("a shard is damaged", "shard 2", "make it again")
+
+    with pytest.raises(RestemError, match="a shard is damaged"):
+        write_parts(path, "examples", parts(), {})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

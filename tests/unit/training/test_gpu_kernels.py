@@ -17,7 +17,14 @@ from restem.training import kernels
 from restem.training.attention import tree_attention
 from restem.training.packs import packs
 from restem.training.tree import Part, Tree
-from tests.unit.training.test_loss import EXAMPLES, FAMILIES, SIZES, assert_equal, random_model, step
+from tests.unit.training.test_loss import (
+    EXAMPLES,
+    FAMILIES,
+    SIZES,
+    assert_equal,
+    random_model,
+    step,
+)
 
 PREFIX, SOLUTIONS, LENGTH = 512, 8, 512
 
