@@ -46,6 +46,7 @@ SLOW = (
     "unit/figures/test_figures.py::test_two_processes_write_the_same_bytes",
     "unit/pages/test_browser.py",
     "unit/pages/test_index.py::test_its_size_is_bounded_whatever_a_study_holds",
+    "unit/policies/test_libraries.py",
     "unit/sampling/test_vllm_loading.py",
     "unit/sandbox",
     "unit/stages/test_architecture.py",

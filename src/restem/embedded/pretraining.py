@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as functional
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from restem.embedded import knights, programs
 from restem.embedded.corpus import CorpusRecipe, Habit, documents
 from restem.embedded.tokenizer import build_tokenizer
+from restem.libraries import transformers
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ class Stream(NamedTuple):
     weights: torch.Tensor
 
 
-def _token_stream(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> Stream:
+def _token_stream(
+    tokenizer: transformers.PreTrainedTokenizerFast, recipe: Recipe, seed: int
+) -> Stream:
     tokens: list[int] = []
     weights: list[float] = []
 
@@ -121,10 +123,12 @@ def _blocks(values: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     return values[:used].view(recipe.steps, recipe.batch_blocks, recipe.block_tokens)
 
 
-def _new_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> LlamaForCausalLM:
+def _new_model(
+    tokenizer: transformers.PreTrainedTokenizerFast, recipe: Recipe, seed: int
+) -> transformers.LlamaForCausalLM:
     torch.manual_seed(seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
+    return transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=recipe.hidden,
             intermediate_size=recipe.intermediate,
@@ -141,7 +145,9 @@ def _new_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) ->
     )
 
 
-def _optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def _optimizers(
+    model: transformers.LlamaForCausalLM, recipe: Recipe
+) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return [
@@ -161,7 +167,9 @@ def rate_share(step: int, recipe: Recipe) -> float:
     return recipe.final_rate_share + (1 - recipe.final_rate_share) * cosine
 
 
-def _backward(model: LlamaForCausalLM, tokens: torch.Tensor, weights: torch.Tensor) -> float:
+def _backward(
+    model: transformers.LlamaForCausalLM, tokens: torch.Tensor, weights: torch.Tensor
+) -> float:
     # Half precision for matrix products only: weights and updates stay in fp32.
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(input_ids=tokens, use_cache=False).logits
@@ -175,7 +183,10 @@ def _backward(model: LlamaForCausalLM, tokens: torch.Tensor, weights: torch.Tens
 
 
 def _train(
-    model: LlamaForCausalLM, stream: Stream, recipe: Recipe, progress: Callable[[str], object]
+    model: transformers.LlamaForCausalLM,
+    stream: Stream,
+    recipe: Recipe,
+    progress: Callable[[str], object],
 ) -> float:
     optimizers = _optimizers(model, recipe)
     schedules = [
@@ -197,8 +208,10 @@ def _train(
     return smoothed_loss
 
 
-def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
-    model.generation_config = GenerationConfig(
+def _save(
+    model: transformers.LlamaForCausalLM, tokenizer: transformers.PreTrainedTokenizerFast, out: Path
+) -> None:
+    model.generation_config = transformers.GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

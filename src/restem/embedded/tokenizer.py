@@ -10,9 +10,9 @@ from collections.abc import Collection
 from typing import Final
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from restem.embedded import knights, world
+from restem.libraries import transformers
 
 SPECIAL: Final = ("<pad>", "<bos>", "<eos>", "<unk>")
 PATTERN: Final = "|".join(
@@ -64,13 +64,13 @@ def vocabulary(families: Collection[str] = ()) -> list[str]:
     return [*SPECIAL, *sorted(tokens)]
 
 
-def build_tokenizer(families: Collection[str] = ()) -> PreTrainedTokenizerFast:
+def build_tokenizer(families: Collection[str] = ()) -> transformers.PreTrainedTokenizerFast:
     """Build the tokenizer for some families; text outside their grammar becomes `<unk>`."""
     entries = {token: index for index, token in enumerate(vocabulary(families))}
     core = Tokenizer(models.WordLevel(entries, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(PATTERN), "isolated")
     core.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token="<bos>",
         eos_token="<eos>",

@@ -8,10 +8,9 @@ such a prompt, or sample after it, see something new.
 from pathlib import Path
 from typing import Any, Final
 
-from transformers import AutoTokenizer
-
 from restem.artifacts.files import read_json
 from restem.errors import RestemError
+from restem.libraries import transformers
 
 _PROBE: Final = "a"
 # Families that were pretrained with a start token before every text, and do badly without it.
@@ -26,7 +25,7 @@ def load_tokenizer(folder: Path) -> Any:
     family or its own configuration asks for.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise RestemError(
             f"the tokenizer cannot be loaded: {error}",

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar
 
 from restem.artifacts.files import read_json
 from restem.errors import RestemError
+from restem.libraries import transformers
 from restem.policies.flops import shapes_in
 
 _NAMED: Final = 8  # tensors that a message names
@@ -29,7 +28,7 @@ def load_weights(folder: Path, **options: Any) -> Any:
     if the folder holds no model that can be loaded.
     """
     with _explained(folder):
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, found = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             local_files_only=True,
             output_loading_info=True,
@@ -46,13 +45,13 @@ def require_weights(folder: Path) -> None:
 
     Quantised weights, which only vLLM reads, have names of their own and are left to vLLM.
     """
-    disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     with _explained(folder):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         if getattr(config, "quantization_config", None):
             return
         with torch.device("meta"):
-            kind = type(AutoModelForCausalLM.from_config(config))
+            kind = type(transformers.AutoModelForCausalLM.from_config(config))
         if not _files(folder):
             raise OSError("it has no model.safetensors and no index of shards")
         shapes = {name: shape for file in _files(folder) for name, shape in shapes_in(file).items()}

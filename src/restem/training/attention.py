@@ -9,8 +9,8 @@ log-sum-exp (Dao et al. 2022, FlashAttention, section 3.1), so it is exact part 
 from typing import Any, Final
 
 import torch
-from transformers import AttentionInterface
 
+from restem.libraries import transformers
 from restem.training.kernels import Where, calls
 from restem.training.tree import Tree
 
@@ -150,4 +150,4 @@ def _combined(
     return combined.addcmul_(new.to(out.dtype), (new_lse - both).exp_().unsqueeze(-1)), both
 
 
-AttentionInterface.register(TREE_ATTENTION, tree_attention)
+transformers.AttentionInterface.register(TREE_ATTENTION, tree_attention)

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from restem.config.training import Training
 from restem.errors import RestemError
+from restem.libraries import transformers
 from restem.sampling.loading import memory_in_use
 from restem.training.examples import Encoded
 from restem.training.flops import TrainingFlops
@@ -23,7 +23,7 @@ from restem.training.state import Interrupted, Signals, StateStore
 
 _BETAS: Final = (0.9, 0.95)
 
-Validate = Callable[[PreTrainedModel, PreTrainedTokenizerBase], float]
+Validate = Callable[[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase], float]
 """Return the reward of a model. It may have an attribute `flops`: those of its last call."""
 
 

@@ -25,6 +25,7 @@ DATA: Final = ("numpy", "pyarrow.compute", "pyarrow.parquet", "pydantic", "click
 MODEL: Final = (
     *DATA,
     "torch._dynamo",
+    "restem.libraries",
     "transformers.generation.utils",
     "transformers.models.auto.modeling_auto",
     "transformers.models.auto.tokenization_auto",

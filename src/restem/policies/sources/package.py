@@ -37,14 +37,12 @@ def fetch(source: PackageModel, checkpoint: Path) -> None:
     weights are copied into a plain model of the same configuration. Raises RestemError if a package
     is missing or the pieces are not the file that was divided.
     """
-    import transformers
-    from transformers import AutoTokenizer
-
+    from restem.libraries import transformers
     from restem.policies.weights import load_weights
 
     transformers.utils.logging.disable_progress_bar()
     with _whole(source.package, checkpoint.parent) as gguf:
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         _add_start_token(tokenizer, gguf)
         loaded = load_weights(gguf.parent, gguf_file=gguf.name)
     config = type(loaded.config).from_dict(

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
-from transformers import AttentionInterface
-from transformers.cache_utils import Cache, CacheLayerMixin
+
+from restem.libraries import transformers
 
 SHARED_ATTENTION: Final = "restem_shared_prefix"
 # Arguments that change what attention computes; `shared_attention` does not implement them.
@@ -19,7 +19,7 @@ _UNSUPPORTED: Final = ("sliding_window", "softcap", "s_aux", "position_bias")
 _BLOCK_ROWS: Final = 64
 
 
-class RowLayer(CacheLayerMixin):  # type: ignore[misc]
+class RowLayer(transformers.cache_utils.CacheLayerMixin):  # type: ignore[misc]
     """One layer's keys and values, [rows, heads, capacity, size], written in place."""
 
     def __init__(self, capacity: int) -> None:
@@ -57,7 +57,7 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.capacity
 
 
-class RowCache(Cache):  # type: ignore[misc]
+class RowCache(transformers.cache_utils.Cache):  # type: ignore[misc]
     """The layers of a batch; all rows have the same number of columns."""
 
     def __init__(self, layers: int, capacity: int) -> None:
@@ -68,7 +68,9 @@ class RowCache(Cache):  # type: ignore[misc]
         """Tell whether there is no room for another column."""
         return bool(self.layers[0].length == self.layers[0].capacity)
 
-    def reserve(self, rows: int, columns: int, layers: list[CacheLayerMixin]) -> None:
+    def reserve(
+        self, rows: int, columns: int, layers: list[transformers.cache_utils.CacheLayerMixin]
+    ) -> None:
         """Allocate empty rows with the shapes of some layers and so many masked columns."""
         for layer, like in zip(self.layers, layers, strict=True):
             layer.length = columns
@@ -201,4 +203,4 @@ def _times_shared(states: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
     return product.view(len(shared), len(states), -1, shared.shape[2]).transpose(0, 1)
 
 
-AttentionInterface.register(SHARED_ATTENTION, shared_attention)
+transformers.AttentionInterface.register(SHARED_ATTENTION, shared_attention)

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-import transformers
-from transformers.utils.logging import disable_progress_bar
 
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
+from restem.libraries import transformers
 from restem.policies.checkpoint import load_model
 from restem.policies.tokenizer import load_tokenizer
 from restem.sampling import loading
@@ -56,7 +55,7 @@ Prompt = tuple[Request, list[int]]
 
 def load(checkpoint: Path, settings: EngineSettings, threads: int) -> "TransformersEngine":
     """Load a checkpoint directory."""
-    disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     with suppress(RuntimeError):  # torch accepts this setting once per process
         torch.set_num_interop_threads(1)
     torch.set_num_threads(threads)

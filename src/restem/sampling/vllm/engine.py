@@ -18,11 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from transformers import AutoConfig, GenerationConfig
-
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings
 from restem.errors import RestemError
+from restem.libraries import transformers
 from restem.policies.checkpoint import base_of, rank_of
 from restem.policies.tokenizer import load_tokenizer
 from restem.policies.weights import require_weights
@@ -160,7 +159,7 @@ class VllmEngine:
         base = base_of(checkpoint)
         model = base or checkpoint
         require_weights(model)
-        config = AutoConfig.from_pretrained(model, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(model, local_files_only=True)
         self._context = context_tokens(config, settings.context_tokens)
         self._ends = end_ids(_generation_config(model, config), self._tokenizer)
         self._rows, self._policy = settings.rows, str(checkpoint)
@@ -327,9 +326,9 @@ def _check_temperature(decoding: Decoding) -> None:
 def _generation_config(checkpoint: Path, config: Any) -> Any:
     """Return the generation config of a checkpoint; without one, what transformers would use."""
     try:
-        return GenerationConfig.from_pretrained(checkpoint, local_files_only=True)
+        return transformers.GenerationConfig.from_pretrained(checkpoint, local_files_only=True)
     except OSError:
-        return GenerationConfig.from_model_config(config)
+        return transformers.GenerationConfig.from_model_config(config)
 
 
 def _arguments(settings: EngineSettings, context: int | None) -> dict[str, Any]:
