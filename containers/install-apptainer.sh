@@ -12,6 +12,8 @@ for program in debootstrap fakeroot mksquashfs newuidmap patchelf squashfuse; do
         squashfuse uidmap
     break
 done
+# Ordinary users mount images with it. udev lets them, but does not run everywhere.
+[ ! -c /dev/fuse ] || chmod a+rw /dev/fuse
 command -v apptainer >/dev/null && { apptainer --version; exit 0; }
 
 library=/usr/lib/apptainer-libc

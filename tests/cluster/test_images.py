@@ -1,7 +1,10 @@
 """The tiny study in a CPU image that the test builds, under a real SLURM and a real Apptainer."""
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,9 +34,29 @@ def check_its_sandbox(cpu_image: Image, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     configure_apptainer(ROOT)
-    check = ["python", "-m", "restem.cli", "sandbox", "check"]
-    inside = ["apptainer", "exec", "--bind", str(ROOT), "--env", f"PYTHONPATH={ROOT / 'src'}"]
-    done = subprocess.run([*inside, str(cpu_image.path), *check], capture_output=True, text=True)
+    command = sandbox_check(cpu_image.path, ROOT)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all walls hold" in done.stdout
+
+
+def sandbox_check(image: Path, root: Path) -> list[str]:
+    """Return the command that probes every wall in an image."""
+    inside = ["apptainer", "exec", "--bind", str(root), "--env", f"PYTHONPATH={root / 'src'}"]
+    return [*inside, str(image), "python", "-m", "restem.cli", "sandbox", "check"]
+
+
+def check_for_an_ordinary_user(cpu_image: Image) -> None:
+    """Probe the walls as somebody without any rights; the clone may be closed to him."""
+    ids = ("--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        shutil.copytree(ROOT / "src", home / "src")
+        image = Path(shutil.copy2(cpu_image.path, home))
+        shutil.chown(home, "nobody", "nogroup")
+        environment = {"HOME": folder, "USER": "nobody", "PATH": os.environ["PATH"]}
+        command = ["setpriv", *ids, *sandbox_check(image, home)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=home, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all walls hold" in done.stdout
 
@@ -59,6 +82,7 @@ def test_an_image_is_what_it_says_and_a_study_in_it_gives_the_same_bytes(
 ) -> None:
     check_what_it_says(cpu_image)  # one test, so that one worker builds
     check_its_sandbox(cpu_image, monkeypatch)
+    check_for_an_ordinary_user(cpu_image)
     told = submit(with_image, *IN_CPU_IMAGE, profile="slurm")
     assert "Activating singularity image" in told
     assert people_read(with_image) == people_read(finished)
