@@ -105,7 +105,7 @@ def stage(name):
     restem.staleness compares them with it.
     """
 
-    slice_of_stage = cache_by_wildcards(partial(getattr(slices, name), GRAPH))
+    slice_of_stage = slices_of(name)
 
     def settings(wildcards):
         return as_argument(slice_of_stage(wildcards))
@@ -144,12 +144,17 @@ def cache_by_wildcards(function):
     return cached
 
 
+@cache
+def slices_of(name):
+    """Return the function of wildcards that gives a stage its slice of the configuration."""
+    return cache_by_wildcards(partial(getattr(slices, name), GRAPH))
+
+
 def image_of(name):
     """Return a function that names the image of a stage's jobs, where images are used."""
 
     def path(wildcards):
-        settings = getattr(slices, name)(GRAPH, wildcards)
-        return image_of_family(load_stage(name).family(settings))
+        return image_of_family(load_stage(name).family(slices_of(name)(wildcards)))
 
     return path
 

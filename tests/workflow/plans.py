@@ -64,6 +64,7 @@ def main() -> None:
     """Answer requests, one line each, until the input ends."""
     import pyarrow.parquet  # noqa: F401
     import pydantic  # noqa: F401
+    import smart_open  # noqa: F401
     import snakemake.cli
     import snakemake.workflow  # noqa: F401
     import yaml  # noqa: F401

@@ -21,7 +21,7 @@ from tests.workflow.plans import PlanServer
 
 pytestmark = pytest.mark.workflow
 
-CASES = int(os.environ.get("RESTEM_CASES", "200"))
+CASES = int(os.environ.get("RESTEM_CASES", "100"))
 PARTS = 2  # so that two workers share the cases
 STATES_FOR_EACH = 4  # edited tree, so that its plan is made once for all of them
 

