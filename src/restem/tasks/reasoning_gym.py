@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from restem.config.data import DataSource, ReasoningGymSource
@@ -52,7 +53,7 @@ def load(reader: Reader, split: str) -> list[Problem]:
     check_installed(source.version)
     count = reader.counts.get(split)
     wanted = _in_turns(source.datasets, SHOTS if count is None else count)
-    rows = _in_a_process([wanted, source.seed, split]) if wanted else []
+    rows = _in_a_process(json.dumps([wanted, source.seed, split])) if wanted else []
     if source.level and rows:
         _check_levels(source.level, rows)
     return [_problem(row, split, source.level) for row in rows]
@@ -100,10 +101,11 @@ def stated(answer: str) -> str:
     return f"The answer is {answer}" + ("" if answer.endswith(".") else ".")
 
 
-def _in_a_process(request: list[Any]) -> list[dict[str, Any]]:
+@lru_cache(maxsize=16)  # of the splits of a study, which `restem doctor` reads again and again
+def _in_a_process(request: str) -> Sequence[Mapping[str, Any]]:
     """Return the rows that the library generates in a process with a fixed hash seed."""
     done = subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps(request)],
+        [sys.executable, "-m", __name__, request],
         env={**os.environ, **HASH_SEED, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
@@ -117,10 +119,11 @@ def _in_a_process(request: list[Any]) -> list[dict[str, Any]]:
             "choose other parameters, or leave a dataset out",
         )
     _, _, line = done.stdout.rpartition(_RESULT)  # the library may print something too
-    answer: dict[str, list[Any]] = json.loads(line.partition("\n")[0])
+    answer: dict[str, Any] = json.loads(line.partition("\n")[0])
     if "error" in answer:
         raise RestemError(*answer["error"])
-    return answer["rows"]
+    rows: list[dict[str, Any]] = answer["rows"]
+    return rows
 
 
 # ---- in the process of the library ----

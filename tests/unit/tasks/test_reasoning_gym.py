@@ -22,6 +22,7 @@ from restem.rewards.reasoning_gym import answer_in, check_arithmetic
 from restem.rewards.verifier import Attempt
 from restem.stages.declaration import load_stage
 from restem.study.policy_graph import PolicyGraph
+from restem.tasks import reasoning_gym as gym_tasks
 from restem.tasks.grading import Grader, open_grader
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task
@@ -102,8 +103,15 @@ def test_problems_do_not_depend_on_the_hash_seed(monkeypatch: pytest.MonkeyPatch
     made = []
     for seed in ("1", "2"):
         monkeypatch.setenv("PYTHONHASHSEED", seed)
+        gym_tasks._in_a_process.cache_clear()
         made.append(problems(sets, "test", test=6))
     assert made[0] == made[1]
+
+
+def test_a_split_is_generated_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = problems(SUMS, "test", test=5)
+    monkeypatch.setattr(gym_tasks.subprocess, "run", None)
+    assert problems(SUMS, "test", test=5) == first
 
 
 def test_datasets_take_turns_and_are_the_subjects() -> None:
