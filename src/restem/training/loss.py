@@ -115,6 +115,19 @@ def _run(model: Any, ids: torch.Tensor, tree: Tree) -> torch.Tensor:
     return logits
 
 
+def follows_trees(model: Any) -> bool:
+    """Tell whether a model's layers can attend along trees, by a pass over two tokens."""
+    whole = (0, 2)
+    ids = torch.zeros(1, 2, dtype=torch.long)
+    tree = Tree((Part(whole, whole, causal=True),), torch.arange(2, device=model.device))
+    try:
+        with torch.no_grad(), torch.random.fork_rng(), _tree_attention(model):
+            _run(model, ids, tree)
+    except RestemError:
+        return False
+    return True
+
+
 def _unsupported(model: Any) -> RestemError:
     return RestemError(
         "a layer's attention is not plain causal attention over a row of tokens",

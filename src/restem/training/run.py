@@ -15,7 +15,7 @@ from restem.libraries import transformers
 from restem.sampling.loading import memory_in_use
 from restem.training.examples import Encoded
 from restem.training.flops import TrainingFlops
-from restem.training.loss import accumulate
+from restem.training.loss import accumulate, follows_trees
 from restem.training.packs import Pack, loss_mass, packs, step_mass
 from restem.training.parallel import Processes
 from restem.training.schedule import BatchOrder, rate_factor, validation_steps
@@ -154,6 +154,7 @@ class TrainingRun:
         """Take the remaining steps; leave the weights to keep. Raises Interrupted on SIGTERM."""
         self._resume()
         self.model.train()
+        self._choose_layout()
         with self.signals.handled():
             try:
                 self._take_steps()
@@ -163,6 +164,18 @@ class TrainingRun:
         if self.best_weights:
             self._set_weights(self.best_weights)
         self.model.eval()
+
+    def _choose_layout(self) -> None:
+        """Leave attention to models whose layers cannot attend along trees, and say so."""
+        layout = self.settings.layout
+        with self._autocast():
+            if layout == "padded" or follows_trees(self.model):
+                return
+        self.progress(
+            f"layout padded instead of {layout}: attention in {type(self.model).__name__} "
+            "is not plain causal attention over a row of tokens"
+        )
+        self.settings = self.settings.model_copy(update={"layout": "padded"})
 
     def _take_steps(self) -> None:
         due = validation_steps(self.report.steps_planned, self.settings.validations_planned)

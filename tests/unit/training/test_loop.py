@@ -242,3 +242,24 @@ def test_a_tokenizer_without_a_pad_token_trains_to_the_same_weights(
     trained(tmp_path / "bare", tmp_path / "b", settings)
     first, second = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("layout", ["tree", "packed"])
+def test_a_model_whose_attention_trees_do_not_know_is_trained_on_padded_rows(
+    base: Path, tmp_path: Path, layout: str
+) -> None:
+    model, tokenizer = load_policy(base)
+    model.config.attention_dropout = 0.1
+    model.save_pretrained(tmp_path / "dropping")
+    tokenizer.save_pretrained(tmp_path / "dropping")
+    settings = Training(epochs_max=1, batch_size=8, validations=0, stop="epochs")
+    reports, said = [], []
+    for name in (layout, "padded"):
+        lines: list[str] = []
+        chosen = settings.model_copy(update={"layout": name})
+        start, out, rewards = tmp_path / "dropping", tmp_path / name, scripted([])
+        reports.append(fine_tune(start, EXAMPLES, chosen, 0, 1, rewards, out, lines.append))
+        said.append([line for line in lines if "layout padded instead" in line])
+    assert reports[0].losses == reports[1].losses
+    assert [len(lines) for lines in said] == [1, 0]
+    assert "LlamaForCausalLM" in said[0][0]
