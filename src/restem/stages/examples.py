@@ -64,13 +64,13 @@ def run(
     counts: Counter[str] = Counter()
     solved = set[str]()
 
-    def parts() -> Iterator[pa.Table]:
-        for rows in _rows(settings, task, by_id, prefix, samples, rewards):
-            counts.update(row["decision"] for row in rows)
-            solved.update(row["problem_id"] for row in rows if row["decision"] == KEPT)
-            yield table("examples", rows)
+    def counted(rows: Sequence[dict[str, Any]]) -> pa.Table:
+        counts.update(row["decision"] for row in rows)
+        solved.update(row["problem_id"] for row in rows if row["decision"] == KEPT)
+        return table("examples", rows)
 
-    write_parts(output, "examples", parts(), {**job.provenance, "counts": counts})
+    parts = map(counted, _rows(settings, task, by_id, prefix, samples, rewards))
+    write_parts(output, "examples", parts, {**job.provenance, "counts": counts})
     summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     print(f"examples: {summary or 'none'}; from {len(solved)} of {len(by_id)} problems", flush=True)
 
@@ -90,6 +90,7 @@ def _rows(
         allowed = _allowed(settings, list(by_id), drawn.pop(REFERENCE, None))
         candidates = [candidate for group in drawn.values() for candidate in group]
         yield _model_rows(settings, task, by_id, prefix, candidates, allowed)
+        del drawn, candidates  # before the next shard is read
     if settings.selection.human is not None:
         usable = {name: problem for name, problem in by_id.items() if name in allowed}
         yield _human_rows(settings, task, usable, prefix)
