@@ -3,9 +3,11 @@
 import ast
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -81,10 +83,20 @@ def digests_by(python: str, sources: list[str]) -> list[str]:
     return digests
 
 
+def installed(version: str) -> str | None:
+    """Return a Python of a version that runs; those of pyenv need not be on PATH."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))
+    for python in (shutil.which(f"python{version}"), *found):
+        if python and not subprocess.run([python, "--version"], capture_output=True).returncode:
+            return python
+    return None
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_other_pythons_on_this_machine_agree_on_all_code(version: str) -> None:
-    python = shutil.which(f"python{version}")
-    if not python or subprocess.run([python, "--version"], capture_output=True).returncode:
+    python = installed(version)
+    if python is None:
         pytest.skip(f"needs Python {version}")
     sources = [*SNIPPETS, *(path.read_text("utf-8") for path in SOURCES)]
     assert digests_by(python, sources) == [digest_of(source) for source in sources]
