@@ -31,15 +31,11 @@ models:
 decodings:
   greedy: {draws: 1, temperature: 0, max_tokens: 96}
   explore: {draws: 8, temperature: 0.7, top_k: 40, max_tokens: 96}
-methods:
-  sft-careful: {selection: {model_data: false, human: careful}}
 variants:
-  sft-careful: {method: sft-careful, task: chain, reference: true}
   rest-em: {method: rest-em, task: chain, iterations: 2}
 training: {learning_rate: 0.0004, epochs_max: 2, batch_size: 32}
 evaluations:
   - {task: chain, split: test, decoding: greedy}
-  - {task: chain, split: train, decoding: greedy}
   - {task: story, split: test, decoding: greedy}
   - {task: chain, split: test, decoding: explore}
   - {task: program, split: test, decoding: greedy, iterations: last}

@@ -124,7 +124,8 @@ def test_the_names_of_modules_are_found() -> None:
 def data_files() -> list[Path]:
     """List the files of this package that are no code; py.typed is a mark without content."""
     files = (path for path in PACKAGE_ROOT.rglob("*") if path.is_file())
-    return [f for f in files if f.suffix not in (".py", ".pyc") and f.name != "py.typed"]
+    mine = (path for path in files if path.parent.name != "__pycache__")
+    return [path for path in mine if path.suffix != ".py" and path.name != "py.typed"]
 
 
 def test_data_files_are_inputs_of_a_stage_or_in_the_code_of_who_names_them() -> None:

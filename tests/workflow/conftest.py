@@ -4,6 +4,7 @@ The model is a random Llama of two layers, so that a job costs little more than 
 random model solves nothing: ReST-EM halts, and SFT is the variant with trained policies.
 """
 
+import compileall
 import copy
 import os
 import random
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from restem.artifacts.digests import code_digests
+from restem.stages.declaration import stage_names
 from tests.conftest import once
 
 REPOSITORY = Path(__file__).parents[2]
@@ -250,6 +253,8 @@ def plant(root: Path) -> Tree:
             shutil.copytree(source, target, ignore=ignored)
         else:
             shutil.copy2(source, target)
+    compileall.compile_dir(root / "src", quiet=1)  # else each start of a copy compiles it again,
+    code_digests((f"restem.stages.{name}" for name in stage_names()), root / "src/restem")  # parses
     tree = Tree(root)
     tree.configure(lambda study: None)
     command = [sys.executable, "-c", MODEL, "models/T"]

@@ -11,22 +11,18 @@ Only changes of meaning change a digest. Comments, docstrings, formatting, the o
 version of Python that computes a digest do not count.
 """
 
-import ast
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.util import resolve_name
 from pathlib import Path
 
-from restem.artifacts.syntax import canonical_syntax, statements
+from restem.artifacts.sources import Source, Sources
 from restem.errors import RestemError
 
 PACKAGE = "restem"
 PACKAGE_ROOT = Path(__file__).parents[1]
-
-_FILE_NAME = re.compile(r"'([\w-]+(?:[/.][\w-]+)+)'")
 
 
 def canonical_json(value: object) -> str:
@@ -74,15 +70,16 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
         name = queue.pop()
         if name in digests:
             continue
-        source = _source(name, root)
-        if not source.is_file():
-            raise RestemError(f"module {name!r} not found", str(source), "correct the name")
-        stat = source.stat()
-        parsed = _parse(source, name, root, stat.st_mtime_ns, stat.st_size)
-        digests[name], imports, strings = parsed
-        queue.extend(imports)
-        for file in filter(Path.is_file, map(source.parent.joinpath, strings)):
+        path = _source(name, root)
+        if not path.is_file():
+            raise RestemError(f"module {name!r} not found", str(path), "correct the name")
+        stat = path.stat()
+        read = _read(path, name, root, stat.st_mtime_ns, stat.st_size)
+        digests[name] = read.digest
+        queue.extend(read.imports)
+        for file in filter(Path.is_file, map(path.parent.joinpath, read.files)):
             digests[f"{PACKAGE}/{file.relative_to(root).as_posix()}"] = file_digest(file)
+    _sources(root).keep()
     return digests
 
 
@@ -103,36 +100,21 @@ def _source(name: str, root: Path) -> Path:
 
 
 @cache
-def _parse(
-    source: Path, name: str, root: Path, mtime_ns: int, size: int
-) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Return a module's digest, its imports, and its strings that may be names of data files.
+def _sources(root: Path) -> Sources:
+    return Sources(root)
+
+
+@cache
+def _read(path: Path, name: str, root: Path, mtime_ns: int, size: int) -> Source:
+    """Return what is known of a module; of its imports, the modules and packages of this package.
 
     Time and size are there for the cache alone.
     """
-    tree = ast.parse(source.read_bytes(), filename=str(source))
-    imports = tuple(sorted(_imports(tree, name, root)))
-    text = canonical_syntax(tree)
-    strings = tuple(s for s in sorted(set(_FILE_NAME.findall(text))) if not s.endswith(".py"))
-    return hashlib.sha256(text.encode()).hexdigest(), imports, strings
-
-
-def _imports(tree: ast.AST, importer: str, root: Path) -> set[str]:
-    """Return the modules of this package that a tree imports, and the packages around them.
-
-    `from a import b` may import a module `a.b` or a name in `a`, so both are tried as modules.
-    """
-    is_package = _source(importer, root).name == "__init__.py"
-    package = importer if is_package else importer.rpartition(".")[0]
-    names: set[str] = set()
-    for node in statements(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = resolve_name("." * node.level + (node.module or ""), package)
-            names.update({base, *(f"{base}.{alias.name}" for alias in node.names)})
-    inside = {name for name in names if name.split(".")[0] == PACKAGE}
-    return {name for name in _with_packages(inside) if _source(name, root).is_file()}
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    source = _sources(root).read(path, package)
+    inside = _with_packages(other for other in source.imports if other.split(".")[0] == PACKAGE)
+    imports = tuple(sorted(other for other in inside if _source(other, root).is_file()))
+    return source._replace(imports=imports)
 
 
 def _with_packages(names: Iterable[str]) -> set[str]:

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -110,16 +111,25 @@ def altered(wheels: Iterable[Path]) -> list[Path]:
 
 def size(pinned: Iterable[str], python: str) -> int | None:
     """Return the size in bytes of what pip would take for some pins; None if one is not listed."""
+    known = _sizes(_files(), python)
+    sizes = [known.get(_key(pin)) for pin in pinned]
+    return None if None in sizes else sum(filter(None, sizes))
+
+
+@lru_cache(maxsize=1)
+def _sizes(
+    files: tuple[tuple[str, ...], ...], python: str
+) -> dict[tuple[NormalizedName, str], int]:
+    """Return the size of the file that suits best, by package and version."""
     version = [int(part) for part in python.split(".")]
     tags = [*cpython_tags(version), *compatible_tags(version)]
     ranks = {tag: rank for rank, tag in enumerate(tags)}
-    best: dict[tuple[str, str], tuple[int, int]] = {}
-    for file, _, file_size in _files():
+    best: dict[tuple[NormalizedName, str], tuple[int, int]] = {}
+    for file, _, file_size in files:
         key, rank = package_of(file), _rank(file, ranks)
         if rank is not None:
             best[key] = min(best.get(key, (rank, int(file_size))), (rank, int(file_size)))
-    sizes = [best.get(_key(pin)) for pin in pinned]
-    return None if None in sizes else sum(size for _, size in filter(None, sizes))
+    return {key: file_size for key, (_, file_size) in best.items()}
 
 
 def package_of(file: str) -> tuple[NormalizedName, str]:
@@ -142,7 +152,7 @@ def _key(pin: str) -> tuple[NormalizedName, str]:
     return canonicalize_name(name), Version(version).public
 
 
-def _files() -> list[list[str]]:
+def _files() -> tuple[tuple[str, ...], ...]:
     """Return file, digest and size of what the locks may install."""
     lines = FILES.read_text().splitlines()
-    return [line.split("\t") for line in lines if not line.startswith("#")]
+    return tuple(tuple(line.split("\t")) for line in lines if not line.startswith("#"))
