@@ -357,7 +357,6 @@ class StudyGraph(PolicyGraph):
         """Return what the M-step reads."""
         method = self.method(policy)
         training = self.study.training_of(policy.variant, policy.model)
-        decoding = self.study.validation
         stated = training.model_dump(mode="json", exclude_defaults=True)
         if steps := self.steps(policy):
             stated["steps"] = steps
@@ -365,16 +364,21 @@ class StudyGraph(PolicyGraph):
         fitted = {"m_step": m_step} if m_step else {"training": stated}
         return (
             fitted
-            | _as_selected(method)
+            | (self._validation(policy) if self.validations(policy) else {})
             | self._prompt(policy)
             | {
-                **self.rewards_settings(policy.task, "validation"),
+                "task": self.module(policy.task),
                 "engine": self._engine(policy.model),
-                "validation": decoding.model_dump(mode="json", exclude_defaults=True)
-                | {"draws": decoding.draws},
                 "seed": policy.seed,
             }
         )
+
+    def _validation(self, policy: Policy) -> dict[str, Any]:
+        """Return how the reward on the validation split is measured."""
+        decoding = self.study.validation
+        drawn = decoding.model_dump(mode="json", exclude_defaults=True) | {"draws": decoding.draws}
+        judged = self.rewards_settings(policy.task, "validation")
+        return judged | _as_selected(self.method(policy)) | {"validation": drawn}
 
     def steps(self, policy: Policy) -> int | None:
         """Return the optimiser steps that a method fixes for a policy; None: training decides."""

@@ -10,6 +10,7 @@ import pytest
 
 from restem.config.study import Study
 from restem.errors import RestemError
+from restem.stages.declaration import load_stage
 from restem.study import slices as slices_of
 from restem.study.graph import Draws, Policy, StudyGraph
 from restem.study.slices import rechecked
@@ -38,6 +39,8 @@ STUDY: dict[str, Any] = {
     "variants": {"rest-em": {"method": "rest-em", "task": "chain"}},
     "evaluations": [{"task": "chain", "split": "test", "decoding": "greedy"}],
 }
+
+FIXED = {"stop": "epochs"}  # nothing is ever validated
 
 
 def walk(**changes: Any) -> StudyGraph:
@@ -196,7 +199,7 @@ def test_supervised_fine_tuning_draws_nothing() -> None:
 
 def test_the_number_of_validations_is_known_before_a_run() -> None:
     methods = {
-        "fixed": {**STUDY["methods"]["rft"], "training": {"stop": "epochs"}},
+        "fixed": {**STUDY["methods"]["rft"], "training": FIXED},
         "prompted": {
             **STUDY["methods"]["rft"],
             "m_step": {"kind": "prompt", "candidates": 5, "shots": 1},
@@ -316,6 +319,30 @@ def test_a_key_is_in_the_slice_of_those_that_read_it_and_of_no_other(
     path: str, value: Any, stages: set[str]
 ) -> None:
     assert changed(**merged(path, value)) == stages
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("decodings.greedy.max_tokens", 9), ("tasks.chain.reward.extraction", "flexible")],
+)
+def test_what_validations_read_is_read_by_policies_that_validate_only(
+    path: str, value: Any
+) -> None:
+    methods = {**STUDY["methods"], "fixed": {**STUDY["methods"]["rft"], "training": FIXED}}
+    stated = {"methods": methods, "variants": {"em": variant("rest-em"), "fixed": variant("fixed")}}
+    before, after = walk(**stated), walk(**stated | merged(path, value))
+    for policy in before.trained:
+        same = before.policy_settings(policy) == after.policy_settings(policy)
+        assert same == (policy.variant == "fixed")
+    judged = {
+        name: any(m.startswith("restem.rewards") for m in modules_of(before, at(name, 1)))
+        for name in ("em", "fixed")
+    }
+    assert judged == {"em": True, "fixed": False}
+
+
+def modules_of(study: StudyGraph, policy: Policy) -> list[str]:
+    return load_stage("policy").modules(study.policy_settings(policy))
 
 
 def test_a_split_reads_no_other_splits_number() -> None:

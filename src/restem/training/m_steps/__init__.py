@@ -17,16 +17,17 @@ from restem.tasks.problem import Problem, read_problems
 class Settings(Strict):
     """What the stage `policy` reads of the configuration; training: only to fine-tune.
 
-    graded, flip: of selection's reward, for that of validation. A reward that is noisy in selection
-    is as noisy here: nobody who trains with it has a better one to stop by. prompt: the form of
-    prompts and targets.
+    validation, verifier, reward: how validations draw and judge. An M-step that never validates has
+    none of them, so none of them makes its policy stale. graded, flip: of selection's reward, for
+    that of validation. A reward that is noisy in selection is as noisy here: nobody who trains with
+    it has a better one to stop by. prompt: the form of prompts and targets.
     """
 
     task: TaskModule
-    verifier: VerifierModule
-    reward: Reward
+    verifier: VerifierModule = ""
+    reward: Reward = Reward()
     engine: EngineSettings
-    validation: Decoding
+    validation: Decoding | None = None
     prompt: PromptKind = "base"
     graded: bool = False
     flip: float = 0.0

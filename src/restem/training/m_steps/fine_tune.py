@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -72,7 +73,11 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
     examples = in_form(inputs.kept(), form, task, settings.training.thoughts)
     partial = _partial(inputs)
     shutil.rmtree(partial, ignore_errors=True)
-    with open_validation(settings, inputs.validation_problems(), start.forward) as validation:
+    problems = inputs.validation_problems()
+    opened: AbstractContextManager[Validation | None] = nullcontext()  # never validates
+    if settings.validation:
+        opened = open_validation(settings, problems, start.forward)
+    with opened as validation:
         validate = _Validate(validation, form, settings.engine.rows)
         report = fine_tune(
             start.checkpoint,
@@ -93,12 +98,13 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
 class _Validate:
     """Validate models under one form of prompts; flops: of the last time."""
 
-    def __init__(self, validation: Validation, form: PromptForm, rows: int) -> None:
+    def __init__(self, validation: Validation | None, form: PromptForm, rows: int) -> None:
         self._validation, self._form, self._rows = validation, form, rows
         self.flops = 0.0
 
     def __call__(self, model: Any, tokenizer: Any) -> float:
         """Return the mean reward of a model."""
+        assert self._validation is not None, "an M-step that never validates was asked to"
         before = self._validation.flops
         engine = TransformersEngine(model, tokenizer, self._rows)
         reward = self._validation.reward(engine, self._form)
