@@ -341,17 +341,21 @@ def command(
     methods: Sequence[str],
     data: Path | None,
 ) -> str:
-    """Write a study; return what to do with it. Without methods: those of the paper."""
+    """Write a study; return what to do with it. Without methods: those of the paper.
+
+    Where there is a SLURM, `restem doctor` examines a run on it, so that is what to do there.
+    """
     is_trained = any(task not in TEST_ONLY for task in tasks)
     chosen = methods or (PAPER if is_trained else ())
     write(output, new(name, model, tasks, chosen, data))
     missing = missing_files(tasks, data) if data else []
+    profile = " --profile slurm" if shutil.which("sinfo") else ""
     return "\n".join(
         [
             *(f"missing: {path} (docs/how-to/use-your-own-data.md)" for path in missing),
             f"wrote {output}; look at it, then:",
             f"  restem doctor {output}",
-            f"  restem plan --configfile {output}",
-            f"  snakemake --configfile {output} --cores 2",
+            f"  restem plan --configfile {output}{profile}",
+            f"  snakemake --configfile {output}{profile or ' --cores 2'}",
         ]
     )

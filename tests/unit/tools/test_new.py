@@ -17,7 +17,7 @@ from restem.embedded import weights
 from restem.errors import RestemError
 from restem.study.graph import StudyGraph
 from restem.tasks.registry import load_task
-from restem.tools.new import TEST_ONLY, Machine, missing_files, new, write
+from restem.tools.new import TEST_ONLY, Machine, command, missing_files, new, write
 from restem.tools.new_model import base_model
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -178,8 +178,8 @@ def test_files_of_benchmarks_that_are_missing_are_named(tmp_path: Path) -> None:
 def test_the_command_writes_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CONFIG.parent)
     path = tmp_path / "mine.yaml"
-    command = ["new", "no", "--model", "S", "--tasks", "chain", "story", "--output", str(path)]
-    done = CliRunner().invoke(cli, command)
+    arguments = ["new", "no", "--model", "S", "--tasks", "chain", "story", "--output", str(path)]
+    done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
     assert "restem plan --configfile" in done.output
     loaded = load_study(read_yaml(path), CONFIG)
@@ -187,3 +187,16 @@ def test_the_command_writes_a_file_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(loaded.variants) == {f"{m}-{t}" for m in ("rest-em", "sft") for t in loaded.tasks}
     with pytest.raises(RestemError, match="the file exists"):
         write(path, "")
+
+
+@pytest.mark.parametrize(
+    ("program", "told"), [(None, "--cores 2"), ("/usr/bin/sinfo", "--profile slurm")]
+)
+def test_what_to_do_next_is_what_the_doctor_examines(
+    program: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CONFIG.parent)
+    monkeypatch.setattr("restem.tools.new.shutil.which", lambda name: program)
+    output = tmp_path / "mine.yaml"
+    lines = command("mine", output, "S", ["chain"], (), None).splitlines()
+    assert lines[-1] == f"  snakemake --configfile {output} {told}"
