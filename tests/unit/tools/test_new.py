@@ -189,14 +189,14 @@ def test_the_command_writes_a_file_once(tmp_path: Path, monkeypatch: pytest.Monk
         write(path, "")
 
 
-@pytest.mark.parametrize(
-    ("program", "told"), [(None, "--cores 2"), ("/usr/bin/sinfo", "--profile slurm")]
-)
+@pytest.mark.parametrize(("programs", "told"), [([], "--cores 2"), (["sinfo"], "--profile slurm")])
 def test_what_to_do_next_is_what_the_doctor_examines(
-    program: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    programs: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(CONFIG.parent)
-    monkeypatch.setattr("restem.tools.new.shutil.which", lambda name: program)
+    monkeypatch.setattr(
+        "restem.tools.new.shutil.which", lambda name: name if name in programs else None
+    )
     output = tmp_path / "mine.yaml"
     lines = command("mine", output, "S", ["chain"], (), None).splitlines()
     assert lines[-1] == f"  snakemake --configfile {output} {told}"
