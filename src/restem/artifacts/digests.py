@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from restem.artifacts.sources import Source, Sources
+from restem.artifacts.modules import Module, Modules
 from restem.errors import RestemError
 
 PACKAGE = "restem"
@@ -79,7 +79,7 @@ def code_digests(modules: Iterable[str], root: Path = PACKAGE_ROOT) -> dict[str,
         queue.extend(read.imports)
         for file in filter(Path.is_file, map(path.parent.joinpath, read.files)):
             digests[f"{PACKAGE}/{file.relative_to(root).as_posix()}"] = file_digest(file)
-    _sources(root).keep()
+    _modules(root).keep()
     return digests
 
 
@@ -100,21 +100,21 @@ def _source(name: str, root: Path) -> Path:
 
 
 @cache
-def _sources(root: Path) -> Sources:
-    return Sources(root)
+def _modules(root: Path) -> Modules:
+    return Modules(root)
 
 
 @cache
-def _read(path: Path, name: str, root: Path, mtime_ns: int, size: int) -> Source:
+def _read(path: Path, name: str, root: Path, mtime_ns: int, size: int) -> Module:
     """Return what is known of a module; of its imports, the modules and packages of this package.
 
     Time and size are there for the cache alone.
     """
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    source = _sources(root).read(path, package)
-    inside = _with_packages(other for other in source.imports if other.split(".")[0] == PACKAGE)
+    module = _modules(root).read(path, package)
+    inside = _with_packages(other for other in module.imports if other.split(".")[0] == PACKAGE)
     imports = tuple(sorted(other for other in inside if _source(other, root).is_file()))
-    return source._replace(imports=imports)
+    return module._replace(imports=imports)
 
 
 def _with_packages(names: Iterable[str]) -> set[str]:

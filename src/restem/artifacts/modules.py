@@ -1,4 +1,4 @@
-"""What the digests of code need to know of a module's source, parsed once for each content.
+"""What the digests of code need to know of a module, parsed once for each content.
 
 Parsing all modules takes a seventh of the time of a small plan. So the results are kept beside
 Python's bytecode, under the sha256 of what they follow from: the source and the code that reads it.
@@ -23,7 +23,7 @@ from restem.artifacts import syntax
 _FILE_NAME = re.compile(r"'([\w-]+(?:[/.][\w-]+)+)'")
 
 
-class Source(NamedTuple):
+class Module(NamedTuple):
     """The sha256 of a module's canonical syntax, all names it may import, possible file names.
 
     `from a import b` may import a module `a.b` or a name in `a`, so both are listed.
@@ -34,7 +34,7 @@ class Source(NamedTuple):
     files: tuple[str, ...]
 
 
-def parse(content: bytes, package: str, file: str) -> Source:
+def parse(content: bytes, package: str, file: str) -> Module:
     """Parse the source of a module that lies in a package, or is its `__init__`.
 
     Raises SyntaxError, which names the file.
@@ -42,7 +42,7 @@ def parse(content: bytes, package: str, file: str) -> Source:
     tree = ast.parse(content, file)
     text = syntax.canonical_syntax(tree)
     files = (name for name in set(_FILE_NAME.findall(text)) if not name.endswith(".py"))
-    return Source(
+    return Module(
         hashlib.sha256(text.encode()).hexdigest(),
         tuple(sorted(set(_imports(tree, package)))),
         tuple(sorted(files)),
@@ -59,24 +59,24 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-class Sources:
+class Modules:
     """The parsed modules below a folder, as they are and as they were kept."""
 
     def __init__(self, root: Path) -> None:
         folder = root / "__pycache__"
-        self._path = folder / f"sources.{sys.implementation.cache_tag}.json"
-        self._kept: dict[str, tuple[str, Source]] = {}
+        self._path = folder / f"modules.{sys.implementation.cache_tag}.json"
+        self._kept: dict[str, tuple[str, Module]] = {}
         self._is_new = False
         # A damaged file counts as none.
         with suppress(OSError, ValueError, TypeError, AttributeError):
-            for place, (key, *source) in json.loads(self._path.read_bytes()).items():
-                digest, imports, files = source
-                self._kept[place] = key, Source(digest, tuple(imports), tuple(files))
+            for place, (key, *module) in json.loads(self._path.read_bytes()).items():
+                digest, imports, files = module
+                self._kept[place] = key, Module(digest, tuple(imports), tuple(files))
 
-    def read(self, path: Path, package: str) -> Source:
+    def read(self, path: Path, package: str) -> Module:
         """Return what is known of a file's present content. Raises OSError and SyntaxError."""
         content = path.read_bytes()
-        key = hashlib.sha256(f"{_reader()} {package} ".encode() + content).hexdigest()
+        key = hashlib.sha256(f"{_parser()} {package} ".encode() + content).hexdigest()
         place = f"{package}/{path.name}"
         kept = self._kept.get(place)
         if kept is None or kept[0] != key:
@@ -89,7 +89,7 @@ class Sources:
         if not self._is_new or sys.dont_write_bytecode:
             return
         self._is_new = False
-        kept = {place: [key, *source] for place, (key, source) in self._kept.items()}
+        kept = {place: [key, *module] for place, (key, module) in self._kept.items()}
         part = self._path.with_name(f"{self._path.name}.{os.urandom(4).hex()}")
         with suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)
@@ -101,7 +101,7 @@ class Sources:
 
 
 @cache
-def _reader() -> str:
-    """Return the sha256 of the code that reads sources: where it changed, nothing kept counts."""
+def _parser() -> str:
+    """Return the sha256 of the code that parses: where it changed, nothing kept counts."""
     code = b"".join(Path(file).read_bytes() for file in (__file__, syntax.__file__))
     return hashlib.sha256(code).hexdigest()

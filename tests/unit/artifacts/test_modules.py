@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts import digests, sources
+from restem.artifacts import digests, modules
 from restem.artifacts.digests import PACKAGE_ROOT, code_digests
 from restem.stages.declaration import stage_names
 
@@ -27,12 +27,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kept(root: Path) -> Path:
-    return root / "__pycache__" / f"sources.{sys.implementation.cache_tag}.json"
+    return root / "__pycache__" / f"modules.{sys.implementation.cache_tag}.json"
 
 
 def in_a_new_process(root: Path) -> dict[str, str]:
     """Return the digests, by a process that remembers nothing."""
-    digests._sources.cache_clear()
+    digests._modules.cache_clear()
     digests._read.cache_clear()
     return code_digests(STAGES, root)
 
@@ -46,8 +46,8 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         files.append(Path(file).name)
         return real(content, package, file)
 
-    real = sources.parse
-    monkeypatch.setattr(sources, "parse", parse)
+    real = modules.parse
+    monkeypatch.setattr(modules, "parse", parse)
     return files
 
 
@@ -111,7 +111,7 @@ def test_nothing_counts_that_other_code_has_read(
 ) -> None:
     first = in_a_new_process(root)
     count = len(parsed)
-    monkeypatch.setattr(sources, "_reader", lambda: "code of tomorrow")
+    monkeypatch.setattr(modules, "_parser", lambda: "code of tomorrow")
     assert in_a_new_process(root) == first
     assert len(parsed) == 2 * count
 
@@ -131,7 +131,7 @@ def test_a_place_that_cannot_be_written_does_no_harm(root: Path) -> None:
 
 def test_many_who_write_at_once_leave_one_whole_file(root: Path) -> None:
     def read_all(_: int) -> None:
-        mine = sources.Sources(root)
+        mine = modules.Modules(root)
         for path in sorted((root / "artifacts").glob("*.py")):
             mine.read(path, "restem.artifacts")
         mine.keep()
