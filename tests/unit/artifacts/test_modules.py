@@ -1,11 +1,11 @@
 """What is kept of parsed modules gives the same digests, and never those of other code."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +130,18 @@ def test_a_place_that_cannot_be_written_does_no_harm(root: Path) -> None:
 
 
 def test_many_who_write_at_once_leave_one_whole_file(root: Path) -> None:
-    def read_all(_: int) -> None:
+    def read_all() -> None:
         mine = modules.Modules(root)
         for path in sorted((root / "artifacts").glob("*.py")):
             mine.read(path, "restem.artifacts")
         mine.keep()
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(read_all, range(32)))
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=read_all) for _ in range(12)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 12
     assert len(json.loads(kept(root).read_bytes())) == len(list((root / "artifacts").glob("*.py")))
     assert list(kept(root).parent.iterdir()) == [kept(root)]
