@@ -179,7 +179,7 @@ class Tree:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=1800,  # on a busy machine, in images
         )
         assert (done.returncode != 0) == fails, done.stdout[-6000:]
         return done.stdout
