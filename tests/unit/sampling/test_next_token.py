@@ -88,6 +88,22 @@ def test_log_probabilities_are_untempered() -> None:
     torch.testing.assert_close(log_probabilities(logits(), tokens), expected)
 
 
+def test_a_rows_numbers_do_not_depend_on_how_many_rows_there_are() -> None:
+    many, tokens = logits(21, 3000), torch.arange(21)
+    alone = [log_probabilities(many[row : row + 1], tokens[row : row + 1]) for row in range(21)]
+    assert torch.equal(log_probabilities(many, tokens), torch.cat(alone))
+
+
+@pytest.mark.parametrize("decoding", SETTINGS, ids=str)
+def test_half_precision_is_filtered_as_its_values_in_single_precision(decoding: Decoding) -> None:
+    half = logits().bfloat16()
+    whole = half.float()
+    for some, all_of_them in zip(filtered(half, decoding), filtered(whole, decoding), strict=True):
+        assert (some is None and all_of_them is None) or torch.equal(some, all_of_them)
+    tokens = torch.arange(6)
+    assert torch.equal(log_probabilities(half, tokens), log_probabilities(whole, tokens))
+
+
 # Published first outputs of SplitMix64 for this seed.
 SEED = 1234567
 OUTPUTS = [

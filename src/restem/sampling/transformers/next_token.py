@@ -6,6 +6,9 @@ import torch
 
 from restem.config.decoding import Decoding
 
+# On a CPU, single precision of so many rows stays in the cache; that of all rows takes new pages.
+_BLOCK_ROWS: Final = 8
+
 
 def sample_tokens(logits: torch.Tensor, decoding: Decoding, uniforms: torch.Tensor) -> torch.Tensor:
     """Return a token id per row [rows] from logits [rows, vocabulary].
@@ -30,11 +33,11 @@ def filtered(logits: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, to
     Probabilities are float32, 0 for what the filters remove; they need not sum to one. No ids
     means that the candidates are the whole vocabulary.
     """
-    scaled, ids = logits.float() / decoding.temperature, None
+    ids = None
     if 0 < decoding.top_k < logits.shape[-1]:
-        ids = scaled.topk(decoding.top_k, sorted=False).indices.sort(-1).values
-        scaled = scaled.gather(-1, ids)
-    probabilities = scaled.softmax(-1)
+        ids = logits.topk(decoding.top_k, sorted=False).indices.sort(-1).values
+        logits = logits.gather(-1, ids)
+    probabilities = (logits.float() / decoding.temperature).softmax(-1)
     if decoding.min_p > 0:
         threshold = probabilities.amax(-1, keepdim=True) * decoding.min_p
         probabilities = probabilities.where(probabilities >= threshold, 0.0)
@@ -55,8 +58,9 @@ def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tenso
 
     It is not finite if a logit of the row is NaN or infinite, however the token was chosen.
     """
-    logits = logits.float()
-    return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
+    chosen = logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1).float()
+    blocks = logits.split(_BLOCK_ROWS if logits.device.type == "cpu" else max(1, len(logits)))
+    return chosen - torch.cat([block.float().logsumexp(-1) for block in blocks])
 
 
 _GAMMA: Final = 0x9E3779B97F4A7C15 - (1 << 64)
