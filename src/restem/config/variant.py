@@ -36,7 +36,8 @@ class Variant(Strict):
     )
     sft: str | None = Field(
         default=None,
-        description="Fine-tuned variant to begin with; required if the method has `initial: sft`.",
+        description="Fine-tuned variant to begin with; required if the method has `initial: sft`. "
+        "It may be trained on another task, an easier one for example (a curriculum).",
     )
     teacher: Teacher | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 The prompt is that of Wei et al. 2022 (appendix G), as in lm-evaluation-harness. Its solutions are
 one paragraph that ends in `The answer is N.`, and human solutions are rewritten to that form.
+The level of a problem is the number of calculations that its human solution marks (`<<2*3=6>>`).
 """
 
 import re
@@ -59,6 +60,7 @@ def _read_problem(row: Row, split: str, index: int) -> Problem:
         id=f"{split}/{index}",  # the line number, in either layout
         question=row.text("question"),
         answer=gold.strip(),
+        level=len(_CALCULATION.findall(solution)) or None,  # not every solution marks them
         solutions={"human": chain_of_thought(solution, gold.strip())},
     )
 

@@ -233,6 +233,16 @@ def test_every_stage_reads_the_settings_of_every_method() -> None:
             assert settings.search == draws.search
 
 
+def test_a_curriculum_samples_first_with_what_was_trained_on_another_task() -> None:
+    easy = {"method": "rest-em", "task": "easy-chain", "iterations": 2}
+    hard = {"method": "rest-em", "sft": "easy", "changes": {"initial": "sft"}}
+    tasks = {**ZOO["tasks"], "easy-chain": {"module": "chain", **ZOO["tasks"]["chain"]}}
+    study = walk({"easy": easy, "hard": hard}, tasks=tasks)
+    assert study.generator(at("hard")) == Policy("easy-chain", "S", "easy", 0, 2)
+    assert study.generator(at("hard", 2)) == at("hard")
+    assert study.start(at("hard")) == study.start(at("hard", 2)) == study.base("S")
+
+
 # ---- what does not fit is refused ----
 
 EM = {"model": "S", "variant": "em"}

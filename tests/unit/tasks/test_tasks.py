@@ -108,6 +108,14 @@ def test_gsm8k_annotations_go_and_steps_become_sentences():
     )
 
 
+def test_the_level_of_a_gsm8k_problem_is_the_number_of_its_marked_calculations(local):
+    solutions = ("<<1+1=2>>2, so <<2+1=3>>3\n#### 3", "<<1+1=2>>2\n#### 2", "2\n#### 2")
+    lines = "".join(f"{json.dumps({'question': s, 'answer': s})}\n" for s in solutions)
+    (local / "gsm8k/train.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    problems = gsm8k.load(Reader(source_of("gsm8k", local), {}), "train")
+    assert [problem.level for problem in problems] == [2, 1, None]
+
+
 @pytest.mark.parametrize(
     ("file", "row", "message"),
     [
