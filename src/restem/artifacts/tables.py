@@ -24,6 +24,7 @@ from restem.errors import RestemError
 
 SCHEMA_VERSION = 1
 _ROWS_AT_ONCE: Final = 65_536  # of a table that is read piece by piece
+_POOL = pa.default_memory_pool()
 KEPT = "kept"  # the decision of an example that is trained on
 HUMAN = "human"  # begins the source of an example that is a reference solution
 ALONE = "alone"  # the charge of the ledger that says what a name would cost by itself
@@ -168,6 +169,7 @@ def write_parts(
         with pq.ParquetWriter(unnamed, SCHEMAS[kind], compression="zstd") as writer:
             for part in parts:
                 writer.write_table(part, row_group_size=_ROWS_AT_ONCE)
+                _POOL.release_unused()  # freed memory would stay with the allocator, more each time
         unnamed.seek(0)
         with pq.ParquetFile(unnamed) as file:
             digest = _digest_of(partial(_chunks, file), SCHEMAS[kind])
@@ -176,7 +178,7 @@ def write_parts(
                 replace_atomically(path) as temporary,
                 pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
             ):
-                for batch in file.iter_batches(_ROWS_AT_ONCE):
+                for batch in _batches(file):
                     writer.write_batch(batch)
 
 
@@ -187,8 +189,14 @@ def _metadata(kind: str, digest: str, provenance: Mapping[str, Any]) -> dict[str
 
 def _chunks(file: pq.ParquetFile, column: str) -> Iterator[pa.Array]:
     """Yield a column of a file, piece by piece."""
-    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column]):
+    for batch in _batches(file, [column]):
         yield batch.column(0)
+
+
+def _batches(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+        yield batch
+        _POOL.release_unused()
 
 
 @contextmanager

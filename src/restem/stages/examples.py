@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from restem.answers.normalise import canonical_answer
 from restem.artifacts.store import Job
-from restem.artifacts.tables import HUMAN, KEPT, read_rows, table, write_parts
+from restem.artifacts.tables import HUMAN, KEPT, read_table, table, write_parts
 from restem.config.base import Strict, TaskModule
 from restem.config.models import PromptKind
 from restem.config.selection import Selection
@@ -24,8 +24,10 @@ from restem.tasks.task import Task, few_shot_prefix
 NO_DRAW = -1
 WITHOUT_SOLUTION = "no reference solution"
 REFERENCE = "reference"
-_COMPLETION = ("problem_id", "draw", "completion", "finish_reason")
-_VERDICT = ("problem_id", "draw", "verdict", "reward", "fraction", "extracted")
+_KEY = ("problem_id", "draw")
+_COMPLETION = ("completion", "finish_reason")
+_VERDICT = ("verdict", "reward", "fraction", "extracted")
+_ROWS_TOGETHER = 4_096
 
 
 class Settings(Strict):
@@ -56,7 +58,8 @@ def run(
     """Select training examples, and record why each other completion was dropped.
 
     One row for each completion and each human solution. The shards are ordered by source. Where
-    problems are selected independently of each other, one shard is in memory at a time.
+    problems are selected independently of each other, one shard is in memory at a time, and of its
+    rows some thousand as Python objects.
     """
     task = load_task(settings.task)
     by_id = {problem.id: problem for problem in read_problems(problems)}
@@ -85,12 +88,11 @@ def _rows(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of what is selected together, then those of the reference solutions."""
     allowed = _allowed(settings, list(by_id), None)
-    for some_samples, some_rewards in _batches(settings, samples, rewards):
-        drawn = _read(settings, some_samples, some_rewards)
+    for drawn in _batches(settings, samples, rewards):
         allowed = _allowed(settings, list(by_id), drawn.pop(REFERENCE, None))
         candidates = [candidate for group in drawn.values() for candidate in group]
         yield _model_rows(settings, task, by_id, prefix, candidates, allowed)
-        del drawn, candidates  # before the next shard is read
+        del drawn, candidates  # before the next are read
     if settings.selection.human is not None:
         usable = {name: problem for name, problem in by_id.items() if name in allowed}
         yield _human_rows(settings, task, usable, prefix)
@@ -98,34 +100,49 @@ def _rows(
 
 def _batches(
     settings: Settings, samples: Sequence[Path], rewards: Sequence[Path]
-) -> Iterator[tuple[Sequence[Path], Sequence[Path]]]:
-    """Yield what has to be selected together: a shard, which has whole problems, or everything.
+) -> Iterator[dict[str, list[Candidate]]]:
+    """Yield completions by source, together what has to be selected together.
 
-    Several sources may divide their problems into shards differently.
+    These are the completions of one problem, or all: where problems are ranked, and where sources
+    may divide their problems into shards differently.
     """
     selection = settings.selection
     ranked = selection.top_share is not None or selection.weight == "control_variate"
     sources = [name for name, _ in settings.sources]
     if ranked or len(sources) > 1 or REFERENCE in sources or not samples:
-        yield samples, rewards
+        count = len(samples) // max(len(sources), 1)
+        yield dict(
+            _considered(settings, place, _paired(samples[shards], rewards[shards]))
+            for place in range(len(sources))
+            for shards in [slice(place * count, (place + 1) * count)]
+        )
     else:
-        yield from (([s], [r]) for s, r in zip(samples, rewards, strict=True))
+        for some_samples, some_rewards in zip(samples, rewards, strict=True):
+            for pairs in _by_problem(_paired([some_samples], [some_rewards])):
+                yield dict([_considered(settings, 0, pairs)])
 
 
-def _read(
-    settings: Settings, samples: Sequence[Path], rewards: Sequence[Path]
-) -> dict[str, list[Candidate]]:
-    """Return the completions by source, no more of each problem than the policy looks at."""
-    drawn_by_source: dict[str, list[Candidate]] = {}
-    count = len(samples) // max(len(settings.sources), 1)
-    for place, (name, age) in enumerate(settings.sources):
-        shards = slice(place * count, (place + 1) * count)
-        drawn = _join(samples[shards], rewards[shards])
-        limit = settings.drawn[place] if settings.drawn else None
-        considered = [d for d in drawn if limit is None or d.draw < limit]
-        label = name if age == 0 else f"{name}, {age} back"
-        drawn_by_source[label] = [replace(d, source=name, age=age) for d in considered]
-    return drawn_by_source
+def _considered(settings: Settings, place: int, pairs: pa.Table) -> tuple[str, list[Candidate]]:
+    """Return a source, and its completions, no more of each problem than the policy looks at."""
+    name, age = settings.sources[place]
+    limit = settings.drawn[place] if settings.drawn else None
+    considered = [
+        Candidate(
+            row["problem_id"],
+            row["draw"],
+            row["completion"],
+            row["verdict"],
+            row["reward"],
+            row["fraction"],
+            canonical_answer(row["extracted"]),
+            source=name,
+            age=age,
+            cut_off=row["finish_reason"] == "length",
+        )
+        for row in pairs.to_pylist()
+        if limit is None or row["draw"] < limit
+    ]
+    return name if age == 0 else f"{name}, {age} back", considered
 
 
 def _allowed(
@@ -138,36 +155,51 @@ def _allowed(
     return frozenset(first) & {d.problem_id for d in reference if d.reward > 0}
 
 
-def _join(samples: Sequence[Path], rewards: Sequence[Path]) -> list[Candidate]:
-    """Pair every completion with its verdict; refuse to go on when one has no partner."""
-    completions = {
-        (row["problem_id"], row["draw"]): (row["completion"], row["finish_reason"] == "length")
-        for path in samples
-        for row in read_rows(path, "samples", _COMPLETION)
-    }
-    drawn = [
-        Candidate(
-            row["problem_id"],
-            row["draw"],
-            found[0],
-            row["verdict"],
-            row["reward"],
-            row["fraction"],
-            canonical_answer(row["extracted"]),
-            cut_off=found[1],
-        )
-        for path in rewards
-        for row in read_rows(path, "rewards", _VERDICT)
-        if (found := completions.pop((row["problem_id"], row["draw"]), None)) is not None
-    ]
-    if completions:
-        problem_id, draw = next(iter(completions))
-        raise RestemError(
-            f"{len(completions)} completions have no verdict",
-            f"problem {problem_id}, draw {draw}",
-            "delete the rewards folder beside the samples and run snakemake again",
-        )
-    return drawn
+def _paired(samples: Sequence[Path], rewards: Sequence[Path]) -> pa.Table:
+    """Pair every completion with its verdict, in the order of the verdicts.
+
+    Raises RestemError if a completion has no verdict.
+    """
+    drawn = _concatenated(samples, "samples", [*_KEY, *_COMPLETION])
+    verdicts = _concatenated(rewards, "rewards", [*_KEY, *_VERDICT])
+    if not drawn.select(_KEY).equals(verdicts.select(_KEY)):
+        places = {key: place for place, key in enumerate(_keys(drawn))}
+        found = [places.pop(key, None) for key in _keys(verdicts)]
+        if places:
+            problem_id, draw = next(iter(places))
+            raise RestemError(
+                f"{len(places)} completions have no verdict",
+                f"problem {problem_id}, draw {draw}",
+                "delete the rewards folder beside the samples and run snakemake again",
+            )
+        verdicts = verdicts.filter(pa.array([place is not None for place in found], pa.bool_()))
+        drawn = drawn.take(pa.array([p for p in found if p is not None], pa.int64()))
+    for name in _COMPLETION:
+        verdicts = verdicts.append_column(name, drawn[name])
+    return verdicts
+
+
+def _concatenated(paths: Sequence[Path], kind: str, columns: Sequence[str]) -> pa.Table:
+    tables = [read_table(path, kind, columns) for path in paths]
+    return pa.concat_tables([table(kind, []).select(columns), *tables])
+
+
+def _keys(rows: pa.Table) -> Iterator[tuple[str, int]]:
+    return zip(*(rows[name].to_pylist() for name in _KEY), strict=True)
+
+
+def _by_problem(pairs: pa.Table) -> Iterator[pa.Table]:
+    """Yield whole problems, in the order of their first rows, some thousand rows at a time."""
+    problems = pairs["problem_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    if np.any(np.diff(problems) < 0):
+        order = np.argsort(problems, kind="stable")
+        pairs, problems = pairs.take(order), problems[order]
+    starts = np.flatnonzero(np.diff(problems, prepend=-1)).tolist()
+    begin = 0
+    for end in [*starts[1:], pairs.num_rows]:
+        if end - begin >= _ROWS_TOGETHER or end == pairs.num_rows:
+            yield pairs.slice(begin, end - begin)
+            begin = end
 
 
 def _model_rows(

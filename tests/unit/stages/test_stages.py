@@ -128,6 +128,30 @@ def test_examples_do_not_depend_on_the_shards(settings: dict[str, Any], tmp_path
     assert select(tmp_path, settings, *in_halves(tmp_path, VERDICTS)) == whole
 
 
+@pytest.mark.parametrize("together", [1, 4, 100])
+def test_examples_depend_neither_on_the_order_of_samples_nor_on_what_is_read_together(
+    together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"selection": {"cap": 1}}
+    mixed = dict(sorted(VERDICTS.items(), key=lambda item: (item[0][1], item[0][0])))
+    samples, rewards = write_drawn(tmp_path, "s", mixed)
+    whole = select(tmp_path, settings, (samples, rewards))
+    assert [row["problem_id"] for row in whole] == [f"p{i}" for i in range(4) for _ in range(3)]
+    monkeypatch.setattr(examples, "_ROWS_TOGETHER", together)
+    assert select(tmp_path, settings, (samples, rewards)) == whole
+    backwards = read_rows(samples, "samples")[::-1]
+    write_table(samples, "samples", table("samples", backwards), {})
+    assert select(tmp_path, settings, (samples, rewards)) == whole
+
+
+def test_a_completion_without_a_verdict_is_refused(tmp_path: Path) -> None:
+    samples, rewards = write_drawn(tmp_path, "s", VERDICTS)
+    write_table(rewards, "rewards", table("rewards", read_rows(rewards, "rewards")[1:]), {})
+    with pytest.raises(RestemError, match="1 completions have no verdict") as refused:
+        select(tmp_path, {}, (samples, rewards))
+    assert refused.value.where == "problem p0, draw 0"
+
+
 def test_counts_do_not_depend_on_the_shards(tmp_path: Path) -> None:
     whole = count(tmp_path, write_drawn(tmp_path, "s", VERDICTS))
     assert [(row["problem_id"], row["correct"]) for row in whole] == [

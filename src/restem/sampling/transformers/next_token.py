@@ -59,7 +59,9 @@ def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tenso
     It is not finite if a logit of the row is NaN or infinite, however the token was chosen.
     """
     chosen = logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1).float()
-    blocks = logits.split(_BLOCK_ROWS if logits.device.type == "cpu" else max(1, len(logits)))
+    blocks = logits.split(  # type: ignore[no-untyped-call]
+        _BLOCK_ROWS if logits.device.type == "cpu" else max(1, len(logits))
+    )
     return chosen - torch.cat([block.float().logsumexp(-1) for block in blocks])
 
 
