@@ -148,7 +148,7 @@ def test_a_completion_without_a_verdict_is_refused(tmp_path: Path) -> None:
     samples, rewards = write_drawn(tmp_path, "s", VERDICTS)
     write_table(rewards, "rewards", table("rewards", read_rows(rewards, "rewards")[1:]), {})
     with pytest.raises(RestemError, match="1 completions have no verdict") as refused:
-        select(tmp_path, {}, (samples, rewards))
+        select(tmp_path, {"selection": {}}, (samples, rewards))
     assert refused.value.where == "problem p0, draw 0"
 
 
