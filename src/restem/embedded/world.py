@@ -11,6 +11,7 @@ family and wording, because its part depends on nothing but its own hash.
 import hashlib
 import random
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from typing import Any, Final
@@ -24,6 +25,11 @@ TENS: Final = tuple(f"{sign}{n}" for sign in "+-" for n in (10, 20, 30, 40))
 TIMES: Final = ("*2", "*3")
 OPERATIONS: Final = SMALL + TENS + TIMES
 OPERATION: Final = re.compile(r"[+\-*]\d+")
+
+# By operation: a factor and a term.
+_EFFECTS: Final = {o: (int(o[1:]), 0) if o in TIMES else (1, int(o)) for o in OPERATIONS}
+_KINDS: Final = (SMALL, TENS, TIMES)
+_KINDS_UP_TO: Final = tuple(accumulate((0.64, 0.26, 0.10)))  # how often each is drawn, added up
 
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 MONTHS: Final = (
@@ -56,11 +62,9 @@ Skeleton = tuple[int, tuple[str, ...]]
 
 
 def apply(value: int, operation: str) -> int:
-    """Apply an operation such as `+7` or `*2` to a value."""
-    operand = int(operation[1:])
-    if operation[0] == "*":
-        return value * operand
-    return value + operand if operation[0] == "+" else value - operand
+    """Apply one of OPERATIONS, such as `+7` or `*2`, to a value."""
+    factor, term = _EFFECTS[operation]
+    return value * factor + term
 
 
 def values(skeleton: Skeleton) -> list[int]:
@@ -84,7 +88,7 @@ def part_of(text: str) -> str:
 def draw_operation(rng: random.Random, value: int) -> str:
     """Draw an operation that changes the value and keeps it in 0..99."""
     while True:
-        kind = rng.choices((SMALL, TENS, TIMES), (0.64, 0.26, 0.10))[0]
+        kind = _KINDS[bisect(_KINDS_UP_TO, rng.random() * _KINDS_UP_TO[-1], 0, len(_KINDS) - 1)]
         operation = rng.choice(kind)
         if 0 <= apply(value, operation) <= LARGEST and (value or kind is not TIMES):
             return operation
