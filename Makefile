@@ -31,7 +31,7 @@ real: .venv/reasoning-gym smollm2  ## a pretrained model that learns: SmolLM2-13
 	@cat results/smollm2/table.md
 	@echo "page: results/smollm2/index.html"
 
-real-all: .venv/reasoning-gym smollm2  ## the same with two datasets, three seeds and claims: two hours
+real-all: .venv/reasoning-gym smollm2  ## the same with three datasets, three seeds and claims: two hours
 	@snakemake --cores $(CORES) --quiet host reason rules --configfile config/smollm2/all.yaml
 	@cat results/smollm2/table.md
 

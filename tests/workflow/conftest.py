@@ -25,6 +25,7 @@ import yaml
 from restem.artifacts.digests import code_digests
 from restem.stages.declaration import stage_names
 from tests.conftest import once
+from tests.workflow.plans import DryRun, dry_run
 
 REPOSITORY = Path(__file__).parents[2]
 NEEDED = (
@@ -196,9 +197,15 @@ class Tree:
         finally:
             self.variables = {}
 
+    def dry_run(self, *arguments: str) -> DryRun:
+        """Do what `snakemake -n` does, without the start of a process."""
+        return dry_run(self.root, self.environment, arguments)
+
     def plan(self, *arguments: str) -> Plan:
         """Return what a run would do."""
-        return parse(self.snakemake("-n", *arguments))
+        done = self.dry_run(*arguments, "--configfile", "study.yaml")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return parse(done.stdout)
 
     def whole(self) -> Plan:
         """Return every job of the study, stale or not."""

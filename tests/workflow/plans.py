@@ -1,63 +1,76 @@
-"""Plan runs of many trees quickly: a process that has imported Snakemake forks for each plan.
+"""Dry runs in many trees, quickly: a process that has imported Snakemake forks for each.
 
 The code of restem is imported after the fork, because each tree has its own.
 """
 
+import atexit
 import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 
-class PlanServer:
-    """A process that plans; `plan` gives the jobs as rule, output and reasons."""
+class DryRun(NamedTuple):
+    """What a dry run ended with and printed; jobs: rule, output and reasons of what is stale."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        kept = {k: v for k, v in environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        self._process = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=kept,
-        )
-
-    def plan(self, root: Path, *arguments: str) -> set[tuple[str, str, tuple[str, ...]]]:
-        """Return the jobs that `snakemake -n` in a tree would run, and what is stale of each."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(root), *arguments]) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        assert "jobs" in answer, answer["error"]
-        return {(job["rule"], job["output"], tuple(job["reasons"])) for job in answer["jobs"]}
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()  # closes both pipes, and waits
+    returncode: int
+    stdout: str
+    stderr: str
+    jobs: frozenset[tuple[str, str, tuple[str, ...]]]
 
 
-def _plan(root: str, arguments: list[str]) -> dict[str, Any]:
+def dry_run(root: Path, environment: Mapping[str, str], arguments: Sequence[str]) -> DryRun:
+    """Do what `snakemake -n` with some arguments does in a tree."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps([str(root), dict(environment), list(arguments)]) + "\n")
+    server.stdin.flush()
+    code, stdout, stderr, jobs = json.loads(server.stdout.readline())
+    return DryRun(
+        code, stdout, stderr, frozenset((rule, output, tuple(why)) for rule, output, why in jobs)
+    )
+
+
+@cache
+def _server() -> "subprocess.Popen[str]":
+    server = subprocess.Popen(
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(server.communicate)  # closes both pipes, and waits
+    return server
+
+
+def _do(root: str, environment: dict[str, str], arguments: list[str]) -> list[object]:
     os.chdir(root)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in environment
+    sys.argv = ["snakemake", "-n", *arguments]  # the workflow looks there for what a person gave
     sys.path.insert(0, f"{root}/src")
     for name in [name for name in sys.modules if name.split(".")[0] == "restem"]:
         del sys.modules[name]  # the SLURM plugin has imported the code of the working tree
     from snakemake import cli
 
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+    stdout, stderr, code, jobs = io.StringIO(), io.StringIO(), 0, []
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         try:
-            cli.main([*arguments, "--dry-run", "--quiet", "all"])
+            cli.main(sys.argv[1:])
         except SystemExit as end:
-            if end.code:
-                return {"error": printed.getvalue()[-4000:]}
-    from restem.tools.dry_run import planned_jobs
+            code = int(end.code or 0)
+        if not code:
+            from restem.tools.dry_run import planned_jobs
 
-    return {"jobs": [vars(job) for job in planned_jobs()]}
+            jobs = [[job.rule, job.output, job.reasons] for job in planned_jobs()]
+    return [code, stdout.getvalue(), stderr.getvalue(), jobs]
 
 
 def main() -> None:
@@ -70,15 +83,15 @@ def main() -> None:
     import yaml  # noqa: F401
 
     for line in sys.stdin:
-        root, *arguments = json.loads(line)
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reader)
-            try:
-                answer = _plan(root, arguments)
-            except BaseException:
-                answer = {"error": traceback.format_exc()[-4000:]}
+            with tempfile.TemporaryDirectory() as tempfile.tempdir:  # Snakemake's stay otherwise
+                try:
+                    answer = _do(*json.loads(line))
+                except BaseException:
+                    answer = [-1, "", traceback.format_exc(), []]
             with os.fdopen(writer, "w") as stream:
                 json.dump(answer, stream)
             os._exit(0)
@@ -86,7 +99,7 @@ def main() -> None:
         with os.fdopen(reader) as stream:
             text = stream.read()
         os.waitpid(child, 0)
-        print(text.replace("\n", " "), flush=True)
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -19,17 +19,6 @@ PAPER = ("mini", "olmo2", "qwen2.5", "llama3.2")
 STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
 
 
-def dry_run(tree: Any, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [tree.command()[0], "-n", *arguments],
-        cwd=tree.root,
-        env=tree.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 @pytest.fixture(scope="module")
 def clone(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return a tree in which nothing is ever run, and that has no data."""
@@ -38,7 +27,7 @@ def clone(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_shipped_study_resolves(clone: Any, study: str) -> None:
-    done = dry_run(clone, "--configfile", f"config/{study}")
+    done = clone.dry_run("--configfile", f"config/{study}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "summarise_metrics" in done.stdout
     assert re.search(r"write_page +1\b", done.stdout)
@@ -46,7 +35,7 @@ def test_every_shipped_study_resolves(clone: Any, study: str) -> None:
 
 @pytest.mark.parametrize("scale", PAPER)
 def test_the_paper_resolves_at_every_scale(clone: Any, scale: str) -> None:
-    done = dry_run(clone, "paper", "--configfile", f"config/paper/{scale}.yaml")
+    done = clone.dry_run("paper", "--configfile", f"config/paper/{scale}.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "test_claims" in done.stdout
     assert "write_page" in done.stdout
@@ -58,7 +47,7 @@ def test_sheets_wait_for_nobody_and_filled_ones_are_read(clone: Any) -> None:
     asked = ("paper", "--config", "experiments=[F10]", "claims=[]", "seeds=[0]")
     asked = (*asked, "metrics={ks: [1]}", "--configfile", "config/paper/qwen2.5.yaml")
     exam = "seed-0/iter-0/hungarian/test/exam/seed-0"
-    without = dry_run(clone, *asked)
+    without = clone.dry_run(*asked)
     assert without.returncode == 0, without.stdout + without.stderr
     assert f"pretrained/L/base/{exam}/sheet.csv" in without.stdout
     assert f"{exam}/rewards" not in without.stdout
@@ -67,7 +56,7 @@ def test_sheets_wait_for_nobody_and_filled_ones_are_read(clone: Any) -> None:
     filled = clone.root / "graded/qwen2.5/pretrained/L/base" / exam / "sheet.csv"
     filled.parent.mkdir(parents=True)
     filled.touch()
-    done = dry_run(clone, *asked)
+    done = clone.dry_run(*asked)
     filled.unlink()
     assert done.returncode == 0, done.stdout + done.stderr
     made = re.findall(rf"output: \S*pretrained/L/base/{exam}/rewards/\S+", done.stdout)
@@ -78,15 +67,15 @@ def test_sheets_wait_for_nobody_and_filled_ones_are_read(clone: Any) -> None:
 
 
 def test_without_a_study_the_demo_resolves(clone: Any) -> None:
-    done = dry_run(clone)
+    done = clone.dry_run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "results/demo/table.md" in done.stdout
 
 
 def test_false_positives_are_estimated_where_a_study_asks_for_it(clone: Any) -> None:
-    assert "recheck_examples" not in dry_run(clone).stdout
-    done = dry_run(
-        clone, "--configfile", "config/demo.yaml", "--config", "false_positives={sample: 9}"
+    assert "recheck_examples" not in clone.dry_run().stdout
+    done = clone.dry_run(
+        "--configfile", "config/demo.yaml", "--config", "false_positives={sample: 9}"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"recheck_examples +3\b", done.stdout)
@@ -95,7 +84,7 @@ def test_false_positives_are_estimated_where_a_study_asks_for_it(clone: Any) -> 
 
 @pytest.mark.parametrize("target", ["all", "figures", "policies", "evaluations"])
 def test_every_target_resolves(clone: Any, target: str) -> None:
-    done = dry_run(clone, target)
+    done = clone.dry_run(target)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -103,7 +92,7 @@ def test_every_target_resolves(clone: Any, target: str) -> None:
     "profile", ["slurm", "profiles/slurm", "profiles/slurm-without-containers", "profiles/local"]
 )
 def test_every_profile_resolves(clone: Any, profile: str) -> None:
-    done = dry_run(clone, "--profile", profile)
+    done = clone.dry_run("--profile", profile)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -157,7 +146,7 @@ def test_every_stage_runs_in_the_image_of_its_own_packages() -> None:
 
 
 def test_the_cluster_gives_gpus_to_what_needs_them(clone: Any) -> None:
-    told = dry_run(clone, "--profile", "slurm").stdout
+    told = clone.dry_run("--profile", "slurm").stdout
     stages = stages_by_rule()
     jobs = [block for block in told.split("\nrule ")[1:] if "resources: " in block]
     for block in jobs:
@@ -166,7 +155,7 @@ def test_the_cluster_gives_gpus_to_what_needs_them(clone: Any) -> None:
 
 
 def test_keys_on_the_command_line_change_the_demo(clone: Any) -> None:
-    done = dry_run(clone, "--config", "seeds=[5]")
+    done = clone.dry_run("--config", "seeds=[5]")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "results/demo/chain/S/rest-em/seed-5/iter-3/policy.json" in done.stdout
     assert "seed-0/iter-3" not in done.stdout
@@ -181,7 +170,7 @@ def test_keys_on_the_command_line_change_the_demo(clone: Any) -> None:
     ],
 )
 def test_a_study_that_is_wrong_is_told_readably(clone: Any, change: str, expected: str) -> None:
-    done = dry_run(clone, "--config", change)
+    done = clone.dry_run("--config", change)
     assert done.returncode == 1
     assert expected in done.stderr
     assert "what to do: " in done.stderr
@@ -204,7 +193,7 @@ def test_what_snakemake_itself_would_read_silently_is_refused(clone: Any) -> Non
     """Snakemake keeps the last of two equal keys and reads 012 as 10."""
     path = clone.root / "config" / "twice.yaml"
     path.write_text((CONFIG / "demo.yaml").read_text() + "study: other\nseeds: [012]\n")
-    done = dry_run(clone, "--configfile", str(path))
+    done = clone.dry_run("--configfile", str(path))
     assert done.returncode == 1
     assert "the key 'study' is also in line 2" in done.stderr
     assert "YAML reads 012 as 10" in done.stderr
@@ -216,7 +205,7 @@ def test_a_contradiction_is_refused_before_the_first_job(clone: Any) -> None:
     assert evaluation in study
     path = clone.root / "config" / "gap.yaml"
     path.write_text(study.replace(evaluation, "") + "figures: [train_test_gap]\n")
-    done = dry_run(clone, "--configfile", str(path))
+    done = clone.dry_run("--configfile", str(path))
     assert done.returncode == 1
     assert "restem: the study has 1 problem:" in done.stderr
     assert "add a greedy evaluation on train, or leave the figure out" in done.stderr
@@ -224,7 +213,7 @@ def test_a_contradiction_is_refused_before_the_first_job(clone: Any) -> None:
 
 def test_an_incomplete_model_is_refused_before_the_first_job(clone: Any) -> None:
     model = "models={M: {source: {kind: local, directory: ~/models/none}}}"
-    done = dry_run(clone, "--config", model)
+    done = clone.dry_run("--config", model)
     assert done.returncode == 1
     home = clone.environment.get("HOME", str(Path.home()))
     assert f"models.M.source.directory: {home}/models/none: there is no such d" in done.stderr
@@ -237,6 +226,6 @@ def test_a_new_study_can_be_planned(clone: Any) -> None:
         command, cwd=clone.root, env=clone.environment, capture_output=True, text=True, check=False
     )
     assert written.returncode == 0, written.stdout + written.stderr
-    done = dry_run(clone, "--configfile", "config/mine.yaml")
+    done = clone.dry_run("--configfile", "config/mine.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "results/mine/figures/train_test_gap.pdf" in done.stdout

@@ -7,7 +7,6 @@ killed. Both must plan the same jobs for the same reasons. RESTEM_CASES=2000 run
 
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 
 from tests.conftest import once
 from tests.workflow.changes import EDITS, STATES, Change, edited_plan
-from tests.workflow.plans import PlanServer
 
 pytestmark = pytest.mark.workflow
 
@@ -43,18 +41,9 @@ def starts(finished: Any, killed: Path, shared: Path) -> list[Any]:
     return [type(finished)(root) for root in sorted(folder.iterdir())]
 
 
-@pytest.fixture(scope="module")
-def server(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlanServer]:
-    # Its forks end without cleaning up; what they leave lies among the files of this run.
-    temporary = {"TMPDIR": str(tmp_path_factory.mktemp("plans"))}
-    server = PlanServer(finished.environment | temporary)
-    yield server
-    server.close()
-
-
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_state_of_a_tree_does_not_change_a_plan(
-    starts: list[Any], server: PlanServer, tmp_path: Path, part: int
+    starts: list[Any], tmp_path: Path, part: int
 ) -> None:
     compared = {"cases": 0, "stale": 0}
 
@@ -77,7 +66,7 @@ def test_the_state_of_a_tree_does_not_change_a_plan(
     )
     def compare(start: int, states: list[list[Change]], edits: list[Change], seed: int) -> None:
         intact, *others = [
-            edited_plan(server, starts[start].copy(tmp_path / "tree"), changes, edits, seed)
+            edited_plan(starts[start].copy(tmp_path / "tree"), changes, edits, seed)
             for changes in ([], *states)
         ]
         for plan in others:
