@@ -61,7 +61,9 @@ def error_of_expression(question: str, answer: str, said: str) -> str:
         return "no number"
     if abs(int(said)) == abs(int(answer)):
         return "sign"
-    return "a number of the question" if said.lstrip("-") in re.findall(r"\d+", question) else "other"
+    return (
+        "a number of the question" if said.lstrip("-") in re.findall(r"\d+", question) else "other"
+    )
 
 
 def names(question: str) -> list[str]:
@@ -105,10 +107,10 @@ LOOKS = {
 
 def results(study: Path, task: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each policy with its verdicts on the test problems of a task, a training seed each."""
-    for file in sorted(study.glob(f"*/*/*/seed-*/iter-*/{task}/test/greedy/seed-0/rewards/*")):
-        if file.suffix == ".parquet":
-            variant, _, iteration = file.relative_to(study).parts[2:5]
-            yield f"{variant} {iteration.removeprefix('iter-')}", pq.read_table(file).to_pylist()
+    found = study.glob(f"*/*/*/seed-*/iter-*/{task}/test/greedy/seed-0/rewards/*.parquet")
+    for file in sorted(found, key=lambda path: ("base" not in path.parts, path)):
+        variant, _, iteration = file.relative_to(study).parts[2:5]
+        yield f"{variant} {iteration.removeprefix('iter-')}", pq.read_table(file).to_pylist()
 
 
 def write(study: Path, task: str, look: Look) -> None:

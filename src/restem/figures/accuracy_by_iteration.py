@@ -12,6 +12,7 @@ from restem.figures import series, style
 from restem.statistics.evaluation import BASE
 
 _STEP: Final = 0.14  # iterations, between the boxes of two references
+_COLUMNS: Final = 3  # panels side by side
 
 
 class _Line(NamedTuple):
@@ -48,13 +49,14 @@ def plot(
     curves, levels = _curves(rows, references), _levels(rows, references)
     last = max(1, *(int(row["iteration"]) for row in rows))
     tasks = series.names(rows, "task", train_task)
-    figure, panels = style.panels(1, len(tasks))
+    figure, panels = style.wrapped_panels(len(tasks), _COLUMNS)
     for axes, task in zip(panels, tasks, strict=True):
         of_task = [row for row in rows if row["task"] == task]
-        for place, line in enumerate(levels):
+        for place, line in enumerate(_measured(levels, of_task)):
             _plot_level(axes, of_task, line, last + 0.25 + _STEP * place)
-        for place, line in enumerate(curves):
-            _plot_curve(axes, of_task, line, 0.07 * (place - (len(curves) - 1) / 2))
+        shown = _measured(curves, of_task) or _curves_of(of_task, [BASE])
+        for place, line in enumerate(shown):
+            _plot_curve(axes, of_task, line, 0.07 * (place - (len(shown) - 1) / 2))
         style.plot_marks(axes, marks, task)
         role = "trained on" if task in {train_task, *trained} else "transfer"
         title = task if train_task is None else f"{task} · {role}"
@@ -75,30 +77,51 @@ def _interval_note(rows: Sequence[series.Row], confidence: float) -> str:
 
 def _curves(rows: Sequence[series.Row], references: Collection[str]) -> list[_Line]:
     """List the lines by iteration; without any method, that of the base model."""
+    return _curves_of(rows, series.methods(rows, references) or [BASE])
+
+
+def _curves_of(rows: Sequence[series.Row], variants: Sequence[str]) -> list[_Line]:
+    models = series.names(rows, "model")
+    if len(models) == 1:
+        return [_Line(models[0], variant, _look(j, -1)) for j, variant in enumerate(variants)]
     return [
         _Line(model, variant, _look(i, j - 1))
-        for i, model in enumerate(series.names(rows, "model"))
-        for j, variant in enumerate(series.methods(rows, references) or [BASE])
+        for i, model in enumerate(models)
+        for j, variant in enumerate(variants)
     ]
 
 
 def _levels(rows: Sequence[series.Row], references: Collection[str]) -> list[_Line]:
     """List the lines of the reference variants."""
+    models = series.names(rows, "model")
     variants = [name for name in series.names(rows, "variant") if name in references]
+    first = len(series.methods(rows, references)) if len(models) == 1 else None
     return [
-        _Line(model, variant, _look(i, j) | {"markerfacecolor": "white", "linewidth": 1.1})
-        for i, model in enumerate(series.names(rows, "model"))
+        _Line(
+            model,
+            variant,
+            _look(i if first is None else first + j, j)
+            | {"markerfacecolor": "white", "linewidth": 1.1},
+        )
+        for i, model in enumerate(models)
         for j, variant in enumerate(variants)
     ]
 
 
-def _look(model: int, dash: int) -> dict[str, Any]:
-    """Choose colour and marker by model, the dash by variant; -1 is a solid line."""
+def _look(place: int, dash: int) -> dict[str, Any]:
+    """Choose colour and marker by model, or by variant if there is one model; -1: a solid line."""
+    count = len(style.COLOURS)
     return {
-        "color": style.COLOURS[model % len(style.COLOURS)],
-        "marker": style.MARKERS[model % len(style.MARKERS)],
+        "color": style.COLOURS[place % count],
+        "marker": style.MARKERS[(place + place // count) % len(style.MARKERS)],
         "linestyle": "-" if dash < 0 else style.DASHES[dash % len(style.DASHES)],
     }
+
+
+def _measured(lines: Sequence[_Line], rows: Sequence[series.Row]) -> list[_Line]:
+    """Return the lines that have a trained policy among some rows."""
+    found = {(row["model"], row["variant"]) for row in rows}
+    return [line for line in lines if (line.model, line.variant) in found]
 
 
 def _plot_curve(axes: Axes, rows: Sequence[series.Row], line: _Line, shift: float) -> None:

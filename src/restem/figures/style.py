@@ -103,6 +103,15 @@ def panels(rows: int, columns: int, share_y: bool = False) -> tuple[Figure, list
     return figure, list(grid.flat)
 
 
+def wrapped_panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
+    """Create a figure with some panels, as many side by side as columns, or evenly fewer."""
+    rows = math.ceil(count / columns)
+    figure, grid = panels(rows, math.ceil(count / rows))
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return figure, grid[:count]
+
+
 class Panel(NamedTuple):
     """The panel of one task and model, with its rows of estimates."""
 

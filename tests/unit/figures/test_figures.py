@@ -86,6 +86,37 @@ def test_accuracy_by_iteration_shows_the_intervals_and_the_seeds(summary: list[R
     assert set(ys(figure, "S/rest-em/seeds")) >= set(dots) - set(ys(figure, "S/rest-em"))
 
 
+def test_a_panel_shows_the_variants_that_were_measured_there(summary: list[Row]) -> None:
+    """The base model is in every panel, and would stand there for a variant that is not."""
+    kept = [r for r in summary if r["variant"] != "rest-em" or r["task"] == "sums"]
+    figure = accuracy(kept, LABEL, train_task="sums")
+    trained, transfer = ({line.get_gid() for line in axes.lines} for axes in figure.axes)
+    assert {"S/rest-em", "L/rest-em"} <= trained
+    assert not {"S/rest-em", "L/rest-em"} & transfer
+
+
+def test_variants_of_one_model_differ_in_colour_and_marker(summary: list[Row]) -> None:
+    """There are more of them than colours."""
+    one = [r for r in summary if r["model"] == "S"]
+    trained = [r for r in one if r["variant"] == "rest-em"]
+    more = [{**row, "variant": f"v{n}"} for n in range(9) for row in trained]
+    figure = accuracy([*one, *more], LABEL, train_task="sums")
+    looks = [
+        (line.get_color(), line.get_marker())
+        for line in figure.axes[0].lines
+        if str(line.get_gid()).count("/") == 1
+    ]
+    assert len(set(looks)) == len(looks) >= 11
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (3, (1, 3)), (4, (2, 2)), (7, (3, 3))])
+def test_panels_wrap(count: int, shape: tuple[int, int]) -> None:
+    figure, panels = style.wrapped_panels(count, 3)
+    assert len(panels) == count
+    assert panels[0].get_subplotspec().get_gridspec().get_geometry() == shape
+    assert [axes.axison for axes in figure.axes] == [i < count for i in range(len(figure.axes))]
+
+
 def test_train_test_gap_shows_the_summary(summary: list[Row]) -> None:
     figure = gap(summary, LABEL)
     for split in ("train", "test"):
