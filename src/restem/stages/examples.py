@@ -101,9 +101,9 @@ def _rows(
 def _batches(
     settings: Settings, samples: Sequence[Path], rewards: Sequence[Path]
 ) -> Iterator[dict[str, list[Candidate]]]:
-    """Yield completions by source, together what has to be selected together.
+    """Yield completions by source: those of some problems, or all that have to be compared.
 
-    These are the completions of one problem, or all: where problems are ranked, and where sources
+    All are needed together where selection ranks them across problems, and where several sources
     may divide their problems into shards differently.
     """
     selection = settings.selection
@@ -111,11 +111,14 @@ def _batches(
     sources = [name for name, _ in settings.sources]
     if ranked or len(sources) > 1 or REFERENCE in sources or not samples:
         count = len(samples) // max(len(sources), 1)
-        yield dict(
-            _considered(settings, place, _paired(samples[shards], rewards[shards]))
-            for place in range(len(sources))
-            for shards in [slice(place * count, (place + 1) * count)]
-        )
+        drawn = {}
+        for place in range(len(sources)):
+            shards = slice(place * count, (place + 1) * count)
+            label, considered = _considered(
+                settings, place, _paired(samples[shards], rewards[shards])
+            )
+            drawn[label] = considered
+        yield drawn
     else:
         for some_samples, some_rewards in zip(samples, rewards, strict=True):
             for pairs in _by_problem(_paired([some_samples], [some_rewards])):
