@@ -37,7 +37,7 @@ def _bad_sft(study: "Study", name: str) -> Iterator[str]:
     if variant.sft not in study.variants:
         yield from undefined(path, variant.sft, study.variants)
         return
-    sft = study.variants[variant.sft]  # of this task, or of an easier one (a curriculum)
+    sft = study.variants[variant.sft]  # perhaps on another task: a curriculum
     trained = study.models_on(sft.task, sft.models)
     models = study.models_on(variant.task, variant.models)
     missing = [model for model in models if model not in trained]
