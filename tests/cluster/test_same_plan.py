@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 import virtual_faults as faults
 
 from tests.workflow.changes import EDITS, STATES, edited_plan
-from tests.workflow.plans import PlanServer
 
 pytestmark = pytest.mark.cluster
 
@@ -22,17 +20,9 @@ STATES_OF_EACH = 3
 SEED = 20261129
 
 
-@pytest.fixture
-def server(finished: Any) -> Iterator[PlanServer]:
-    server = PlanServer(finished.environment)
-    yield server
-    server.close()
-
-
 def test_a_run_killed_on_a_cluster_leaves_nothing_that_a_plan_notices(
     cluster: Any,
     fresh: Any,
-    server: PlanServer,
     profile: tuple[str, ...],
     end_group: Any,
     tmp_path: Path,
@@ -50,7 +40,7 @@ def test_a_run_killed_on_a_cluster_leaves_nothing_that_a_plan_notices(
         for case in range(EDITED):
             edits, seed = chance.sample(EDITS, 2), chance.randrange(10**6)
             plans = [
-                edited_plan(server, fresh.copy(copies / "tree"), states, edits, seed)
+                edited_plan(fresh.copy(copies / "tree"), states, edits, seed)
                 for states in ([], *(chance.sample(STATES, 2) for _ in range(STATES_OF_EACH)))
             ]
             assert all(plan == plans[0] for plan in plans), (number, case)

@@ -16,6 +16,7 @@ from restem.config.models import EngineSettings
 from restem.config.training import Training
 from restem.embedded import weights
 from restem.embedded.world import PROMPT, problems
+from restem.policies.checkpoint import with_dtype
 from restem.sampling.engine import Request
 from restem.sampling.loading import load_engine
 from restem.sampling.transformers.engine import TransformersEngine
@@ -99,23 +100,23 @@ def test_steps_have_the_gradients_of_the_cpu(family: str, layout: str) -> None:
     assert (rough - gradient).norm() / gradient.norm() < 1e-3
 
 
-def test_validations_compute_in_the_type_of_training_on_a_gpu(
+def test_validations_sample_in_half_precision_where_the_engine_does(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     chosen = Training(dtype="bfloat16", epochs_max=1, validations=1)
-    halves: list[bool] = []
+    types: list[torch.dtype] = []
     greedy = Decoding(draws=1, temperature=0, max_tokens=4)
 
     def validate(model: Any, tokenizer: Any) -> float:
-        halves.append(torch.is_autocast_enabled(DEVICE))
-        engine = TransformersEngine(model, tokenizer, 8)
-        return float(len(drawn(engine, greedy, range(1))))
+        sampled = with_dtype(model, torch.bfloat16)
+        types.append(sampled.dtype)
+        return float(len(drawn(TransformersEngine(sampled, tokenizer, 8), greedy, range(1))))
 
     examples = [Example("", PROMPT["chain"].format(question="?"), " 1\n", 1.0)]
     fine_tune(
         checkpoint, examples, chosen, 0, 1, validate, tmp_path / "out", lambda _: None, DEVICE
     )
-    assert halves == [DEVICE == "cuda"] * 2
+    assert types == [torch.bfloat16] * 2
 
 
 @pytest.fixture(scope="module")

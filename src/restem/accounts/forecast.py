@@ -101,7 +101,8 @@ class Forecast:
         """Return the bytes that one process needs at least for fine-tuning, by model.
 
         Processes share the optimizer's moments, and gradients and weights too if `training.shard`
-        says so. With adapters, nearly all memory is for the weights. Activations do not count.
+        says so. With adapters, nearly all memory is for the weights, and for a copy of them in the
+        engine's type while they are validated. Activations do not count.
         """
         bytes_by_model: dict[str, float] = {}
         for policy in self.graph.trained:
@@ -109,9 +110,16 @@ class Forecast:
                 training = self._training(policy)
                 share = 1.0 if training.shard == "optimizer" else 1 / training.processes
                 copies = share if training.lora else 2 * share + 2 / training.processes
+                if training.lora and training.shard == "optimizer" and self._validates_copy(policy):
+                    copies += 0.5
                 needed = FLOAT_BYTES * copies * self.parameters[policy.model]
                 bytes_by_model[policy.model] = max(needed, bytes_by_model.get(policy.model, 0))
         return bytes_by_model
+
+    def _validates_copy(self, policy: Policy) -> bool:
+        """Tell whether a policy is validated with weights of another type than in training."""
+        half = self.graph.study.models[policy.model].engine.dtype == "bfloat16"
+        return half and self._training(policy).validations_planned > 0
 
     def disk(self) -> Disk:
         """Return the bytes that the study takes on disk: weights, completions and saved states."""

@@ -5,6 +5,7 @@ LoRA (Hu et al. 2021, arXiv 2106.09685, section 4.1) adds (alpha / r) B A to a w
 such a policy, load the weights below it and either add the updates or apply them while computing.
 """
 
+import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +72,21 @@ def load_model(checkpoint: Path, dtype: torch.dtype) -> Any:
             weight = parameters[f"{stem.removeprefix(_PEFT_PREFIX)}.weight"]
             weight += (updates[stem + _UP] @ updates[stem + _DOWN]) * scale
     return model.to(dtype)
+
+
+def with_dtype(model: Any, dtype: torch.dtype) -> Any:
+    """Return a copy of a model whose weights have another type; the model itself if they have it.
+
+    Buffers keep their type, as they do when a checkpoint is loaded in that type.
+    """
+    weights = list(model.parameters())
+    if all(weight.dtype == dtype for weight in weights):
+        return model
+    converted = {
+        id(weight): torch.nn.Parameter(weight.detach().to(dtype), requires_grad=False)
+        for weight in weights
+    }
+    return copy.deepcopy(model, memo=converted)
 
 
 def _fits(stem: str, updates: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:

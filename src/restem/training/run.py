@@ -255,10 +255,11 @@ class TrainingRun:
     def _validate(self) -> None:
         started = time.monotonic()
         self.model.eval()
+        self.model.zero_grad()  # makes room for a copy of the weights in the engine's type
         interrupting = self.processes.size == 1
         context = self.signals.interrupting() if interrupting else nullcontext()
-        # Without autocast a GPU would draw in float32, at less than a tenth of its speed.
-        arithmetic = self._autocast(on_cpu=False)
+        # Sharded weights are not copied: a GPU would sample in float32, many times more slowly.
+        arithmetic = self._autocast(on_cpu=False) if self.processes.sharded else nullcontext()
         with context, torch.random.fork_rng(), torch.no_grad(), arithmetic:
             reward = self.processes.from_first(lambda: self.validate(self.model, self.tokenizer))
             flops = self.processes.from_first(lambda: getattr(self.validate, "flops", 0.0))

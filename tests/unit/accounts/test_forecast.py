@@ -106,14 +106,23 @@ def test_methods_without_fine_tuning_train_no_token_and_prompts_are_validated() 
 
 
 def test_processes_share_the_moments_and_adapters_need_the_weights_alone() -> None:
-    def memory(**training: Any) -> dict[str, float]:
-        return Forecast(only(SAMPLED, training=training), PARAMETERS, Assumptions()).memory()
+    def models(engine: Any) -> dict[str, Any]:
+        return STUDY["models"] | {"S": {**STUDY["models"]["S"], "engine": engine}}
+
+    def memory(engine: Any = None, **training: Any) -> dict[str, float]:
+        study = only(SAMPLED, training=training, models=models(engine or {}))
+        return Forecast(study, PARAMETERS, Assumptions()).memory()
 
     assert memory() == {"S": 16 * 1000}
     assert memory(processes=4) == {"S": 10 * 1000}
     assert memory(processes=4, shard="weights") == {"S": 4 * 1000}
     assert memory(lora={"rank": 4}) == {"S": 4 * 1000}
     assert memory(lora={"rank": 4}, processes=4, shard="weights") == {"S": 1000}
+    # A validation may use the room of the gradients; adapters have nearly none.
+    assert memory({"dtype": "bfloat16"}) == memory()
+    assert memory({"dtype": "bfloat16"}, lora={"rank": 4}) == {"S": 6 * 1000}
+    never: Any = {"validations": 0, "stop": "epochs"}
+    assert memory({"dtype": "bfloat16"}, lora={"rank": 4}, **never) == {"S": 4 * 1000}
     untrained = only({**SAMPLED, "m_step": {"kind": "shots", "shots": 2}})
     assert Forecast(untrained, PARAMETERS, Assumptions()).memory() == {}
 

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from restem.artifacts.digests import digest
 from restem.artifacts.files import read_json, write_json, write_text
 from restem.artifacts.progress import ProgressFile
@@ -17,6 +19,7 @@ from restem.artifacts.seals import state_folder
 from restem.artifacts.store import Job
 from restem.errors import RestemError
 from restem.policies.card import write_card
+from restem.policies.checkpoint import with_dtype
 from restem.policies.manifest import CHECKPOINT, PolicyManifest, read_policy, verify_checkpoint
 from restem.sampling.loading import device
 from restem.sampling.prompts import PromptForm, Prompts
@@ -78,7 +81,10 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
     if settings.validation:
         opened = open_validation(settings, problems, start.forward)
     with opened as validation:
-        validate = _Validate(validation, form, settings.engine.rows)
+        # Of sharded weights no process has a copy; they are validated as they are.
+        sharded = settings.training.shard == "weights"
+        dtype = None if sharded else getattr(torch, settings.engine.dtype)
+        validate = ModelReward(validation, form, settings.engine.rows, dtype)
         report = fine_tune(
             start.checkpoint,
             examples,
@@ -95,18 +101,28 @@ def trained(inputs: MStepInputs, key: str) -> dict[str, Any]:
     return asdict(report)
 
 
-class _Validate:
-    """Validate models under one form of prompts; flops: of the last time."""
+class ModelReward:
+    """The validation reward of a model under one form of prompts; flops: of the last time.
 
-    def __init__(self, validation: Validation | None, form: PromptForm, rows: int) -> None:
+    dtype: of the weights to sample from, as the engine will have them; None: as they are.
+    """
+
+    def __init__(
+        self,
+        validation: Validation | None,
+        form: PromptForm,
+        rows: int,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self._validation, self._form, self._rows = validation, form, rows
-        self.flops = 0.0
+        self._dtype, self.flops = dtype, 0.0
 
     def __call__(self, model: Any, tokenizer: Any) -> float:
         """Return the mean reward of a model."""
         assert self._validation is not None, "an M-step that never validates was asked to"
         before = self._validation.flops
-        engine = TransformersEngine(model, tokenizer, self._rows)
+        sampled = model if self._dtype is None else with_dtype(model, self._dtype)
+        engine = TransformersEngine(sampled, tokenizer, self._rows)
         reward = self._validation.reward(engine, self._form)
         self.flops = self._validation.flops - before
         return reward
@@ -155,8 +171,6 @@ def _take_part(request: Path, key: str, answer: Path) -> None:
 
 def accelerators() -> int:
     """Count the accelerators of this machine."""
-    import torch
-
     return torch.cuda.device_count()
 
 
