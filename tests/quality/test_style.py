@@ -1,5 +1,6 @@
 """The checks that a reviewer would run by hand: each tool must have nothing to say."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,31 @@ def test_files_stay_readable() -> None:
     sources = [*ROOT.glob("src/**/*.py"), *ROOT.glob("rules/*.smk"), ROOT / "Snakefile"]
     long = {str(p): n for p in sources if (n := len(p.read_text().splitlines())) > 420}
     assert not long
+
+
+def test_what_tests_import_from_each_other_is_there() -> None:
+    """`make check` runs only some of the tests, and mypy does not read them."""
+    trees = {path: ast.parse(path.read_text()) for path in (ROOT / "tests").rglob("*.py")}
+    defined = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): {
+            getattr(node, "name", getattr(node, "id", "")) for node in ast.walk(tree)
+        }
+        for path, tree in trees.items()
+    }
+    imports = [
+        (path, node.module, alias.name)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tests.")
+        for alias in node.names
+    ]
+    assert len(imports) > 50
+    missing = [
+        f"{path}: {name} of {module}"
+        for path, module, name in imports
+        if name not in defined.get(module, ()) and f"{module}.{name}" not in defined
+    ]
+    assert missing == []
 
 
 def test_locks_agree_on_every_version() -> None:

