@@ -1,6 +1,7 @@
 """Decide where a completion ends: from token ids first, from text only where it may have ended."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import torch
@@ -40,7 +41,9 @@ class Ends:
 
     def __init__(self, tokenizer: Any, stop: tuple[str, ...], end_ids: Sequence[int]) -> None:
         self._detokenizer = Detokenizer(tokenizer)
-        special = tokenizer.get_added_vocab()
+        # Added tokens that are not special are text: Gemma's are line breaks and tags, for example.
+        added = tokenizer.added_tokens_decoder
+        special = {token.content: index for index, token in added.items() if token.special}
         self.strings = tuple(string for string in stop if string not in special)
         ids = [*end_ids, *(special[s] for s in stop if s in special)]
         self.end_ids = dict(zip(ids, tokenizer.convert_ids_to_tokens(ids), strict=True))
@@ -74,20 +77,8 @@ class Stops(Ends):
         self._window = max((len(s.encode()) for s in self.strings), default=0) + _SPARE_TOKENS
         is_end = torch.zeros(vocabulary, dtype=torch.bool)
         is_end[list(self.end_ids)] = True
-        # Marks the tokens in whose text a stop string can end.
-        may_end = torch.zeros(vocabulary, dtype=torch.bool)
-        if self.strings:
-            known = min(vocabulary, len(tokenizer))
-            texts = self._detokenizer.texts([[token] for token in range(known)])
-            may_end[:known] = torch.tensor([self._can_end_in(text) for text in texts])
+        may_end = _may_end(tokenizer, self.strings, vocabulary)
         self._is_end, self._may_end = is_end.to(device), may_end.to(device)
-
-    def _can_end_in(self, text: str) -> bool:
-        # A lone part of a multi-byte character decodes to the replacement character.
-        return "\ufffd" in text or any(
-            string in text or any(text.startswith(string[k:]) for k in range(1, len(string)))
-            for string in self.strings
-        )
 
     def ended(
         self, tokens: torch.Tensor, running: torch.Tensor, begins: torch.Tensor | None = None
@@ -110,3 +101,22 @@ class Stops(Ends):
         rows = zip(tokens[:, cut:].tolist(), starts, strict=True)
         tails = self._detokenizer.texts([row[max(start - cut, 0) :] for row, start in rows])
         return [any(string in tail for string in self.strings) for tail in tails]
+
+
+@lru_cache(maxsize=4)  # an M-step validates often, and some vocabularies have 262,144 tokens
+def _may_end(tokenizer: Any, strings: tuple[str, ...], vocabulary: int) -> torch.Tensor:
+    """Return which tokens have a text in which a stop string can end."""
+    may_end = torch.zeros(vocabulary, dtype=torch.bool)
+    if strings:
+        known = min(vocabulary, len(tokenizer))
+        texts = Detokenizer(tokenizer).texts([[token] for token in range(known)])
+        may_end[:known] = torch.tensor([_can_end_in(text, strings) for text in texts])
+    return may_end
+
+
+def _can_end_in(text: str, strings: tuple[str, ...]) -> bool:
+    # A lone part of a multi-byte character decodes to the replacement character.
+    return "\ufffd" in text or any(
+        string in text or any(text.startswith(string[k:]) for k in range(1, len(string)))
+        for string in strings
+    )

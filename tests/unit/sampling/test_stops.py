@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from restem.sampling.stops import Detokenizer, Stops
@@ -65,3 +65,17 @@ def test_end_of_text_leaves_no_text(real: Any) -> None:
     ids = real("the end", add_special_tokens=False).input_ids
     text = Detokenizer(real).texts([ids])[0]
     assert stops.texts([[*ids, real.eos_token_id], ids]) == [(text, "<end>"), (text, None)]
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_added_tokens_end_a_completion_only_if_they_are_special(special: bool) -> None:
+    """Gemma has tokens for one, two and more line breaks, which are text."""
+    tokenizer = byte_level()
+    tokens = [AddedToken("\n" * count, special=special) for count in (1, 2)]
+    tokenizer.add_tokens(tokens, special_tokens=special)
+    stops = Stops(tokenizer, ("\n",), [tokenizer.eos_token_id], len(tokenizer))
+    ids = tokenizer("the cat\n\n", add_special_tokens=False).input_ids
+    assert ids[-1] == tokenizer.convert_tokens_to_ids("\n\n")
+    ended = stops.ended(torch.tensor([ids]), torch.ones(1, dtype=torch.bool)).item()
+    assert ended == (not special)
+    assert stops.texts([ids]) == [("the cat", None if special else "\n")]
