@@ -132,6 +132,18 @@ def test_model_keeps_its_own_attention(model: Any, tokenizer: Any) -> None:
     assert model.config._attn_implementation == before
 
 
+def test_the_output_layer_reads_contiguous_states(model: Any, tokenizer: Any) -> None:
+    """Torch multiplies a slice of states 200 times more slowly if no weight needs a gradient."""
+    seen: list[bool] = []
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    frozen.get_output_embeddings().register_forward_hook(
+        lambda layer, inputs, output: seen.append(inputs[0].is_contiguous())
+    )
+    drawn(TransformersEngine(frozen, tokenizer), requests(2))
+    assert seen
+    assert all(seen[1:])  # the first is of the prefix, one row
+
+
 def test_same_request_gives_same_bytes(model: Any, tokenizer: Any) -> None:
     first = drawn(TransformersEngine(model, tokenizer, 9), requests(4))
     second = drawn(TransformersEngine(model, tokenizer, 9), requests(4))
