@@ -208,6 +208,9 @@ apply_patches(DRYRUN)
 
 def begin_run():
     """Keep warm processes for jobs on this machine; let MLflow see trainings while they run."""
+    with fail_readably():
+        if not CONTAINED:
+            invocation.require_command()
     warm.start(not invocation.is_remote() and not CONTAINED)
     if follow.is_wanted(STUDY.tracking):
         settings = as_argument(slices.tracking(GRAPH, None))

@@ -45,3 +45,14 @@ def test_a_killed_stage_leaves_its_draws_for_the_next_run(
     assert "4 drawn, 8 kept from before" in told
     after = read_rows(tree.results / place, "samples")
     assert [row for row in after if row["draw"] < 2] == before
+
+
+def test_a_run_whose_jobs_would_not_find_the_command_does_not_start(tree: Any) -> None:
+    (tree.results / "table.md").unlink()
+    tree.variables = {"PATH": "/usr/bin:/bin"}
+    printed = tree.snakemake("--cores", "1", fails=True)
+    assert "jobs cannot find the command restem" in printed
+    assert "bin/activate" in printed
+    tree.variables = {}
+    tree.make()  # it left no lock
+    assert (tree.results / "table.md").exists()

@@ -3,9 +3,13 @@
 import contextlib
 import io
 import shlex
+import shutil
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+from restem.errors import RestemError
 
 
 @cache
@@ -23,6 +27,13 @@ def arguments() -> Any:
 def is_remote() -> bool:
     """Tell whether jobs run somewhere else than on this machine."""
     return arguments().executor not in (None, "local", "dryrun", "touch")
+
+
+def require_command() -> None:
+    """Raise RestemError if the jobs of this run would not find the command `restem`."""
+    if shutil.which("restem") is None:
+        activate = Path(sys.prefix) / "bin" / "activate"
+        raise RestemError("jobs cannot find the command restem", "PATH", f"source {activate}")
 
 
 def command(target: str) -> str:
