@@ -22,8 +22,13 @@ class Detokenizer:
         self._start = len(self._decode([self._anchor])[0])
 
     def _decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        texts: list[str] = self._tokenizer.batch_decode(
-            rows, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        texts: list[str] = (
+            # The same, without Python for each row.
+            self._tokenizer.backend_tokenizer.decode_batch(rows, skip_special_tokens=True)
+            if self._tokenizer.is_fast
+            else self._tokenizer.batch_decode(
+                rows, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
         )
         return texts
 

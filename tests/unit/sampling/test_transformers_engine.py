@@ -7,6 +7,8 @@ import pytest
 import torch
 from tokenizers import processors
 from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     MistralConfig,
@@ -84,6 +86,7 @@ def test_greedy_is_generate_token_for_token(model: Any, tokenizer: Any, rows: in
 
 
 SMALL = {"vocab_size": 38, "eos_token_id": 2, "pad_token_id": 0, "bos_token_id": 1}
+WINDOW = 130  # longer than any prompt with its completion
 DECODER = {
     **SMALL,
     "hidden_size": 32,
@@ -108,6 +111,16 @@ def sliding() -> Any:
     return MistralForCausalLM(MistralConfig(**DECODER, head_dim=8, sliding_window=7))
 
 
+def wide() -> Any:
+    return MistralForCausalLM(MistralConfig(**DECODER, head_dim=8, sliding_window=WINDOW))
+
+
+def gemma() -> Any:
+    kinds = ["sliding_attention", "full_attention"]
+    more = {"head_dim": 8, "sliding_window": WINDOW, "layer_types": kinds}
+    return Gemma3ForCausalLM(Gemma3TextConfig(**DECODER, **more))
+
+
 def gpt2() -> Any:
     return GPT2LMHeadModel(
         GPT2Config(**SMALL, n_embd=32, n_layer=2, n_head=4, n_positions=160, initializer_range=0.3)
@@ -115,15 +128,29 @@ def gpt2() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("build", "shares"), [(qwen, True), (olmo, True), (sliding, False), (gpt2, True)]
+    ("build", "shares"),
+    [(qwen, True), (olmo, True), (sliding, False), (wide, True), (gemma, True), (gpt2, True)],
 )
 def test_other_architectures_equal_generate(
     tokenizer: Any, one_thread: Any, build: Any, shares: bool
 ) -> None:
     torch.manual_seed(1)
     model = build().eval()
-    assert TransformersEngine(model, tokenizer)._shares == shares
+    engine = TransformersEngine(model, tokenizer)
+    drawn(engine, requests(), GREEDY)
+    assert (engine.usage().cached_tokens > 0) == shares
     assert_greedy_equals_generate(model, tokenizer, 100)
+
+
+def test_a_prefix_is_shared_while_every_row_fits_in_the_window(
+    tokenizer: Any, one_thread: Any
+) -> None:
+    engine = TransformersEngine(wide().eval(), tokenizer)
+    longest = max(len(tokenizer(PREFIX + prompt).input_ids) for prompt in PROMPTS)
+    for room, shares in ((WINDOW - longest + 1, False), (WINDOW - longest, True)):
+        before = engine.usage().cached_tokens
+        drawn(engine, requests(), GREEDY.model_copy(update={"max_tokens": room}))
+        assert (engine.usage().cached_tokens > before) == shares
 
 
 def test_model_keeps_its_own_attention(model: Any, tokenizer: Any) -> None:

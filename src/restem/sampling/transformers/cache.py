@@ -15,7 +15,7 @@ from restem.libraries import transformers
 
 SHARED_ATTENTION: Final = "restem_shared_prefix"
 # Arguments that change what attention computes; `shared_attention` does not implement them.
-_UNSUPPORTED: Final = ("sliding_window", "softcap", "s_aux", "position_bias")
+_UNSUPPORTED: Final = ("softcap", "s_aux", "position_bias")
 _BLOCK_ROWS: Final = 64
 
 
@@ -141,11 +141,15 @@ def _allocate(like: torch.Tensor, rows: int, capacity: int) -> torch.Tensor:
 
 @dataclass
 class SharedPrefix:
-    """A prefix's keys and values per layer, [heads, tokens, size], and which layers read them."""
+    """A prefix's keys and values per layer, [heads, tokens, size], and which layers read them.
+
+    windows: how many tokens those layers see that do not see all of a row.
+    """
 
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
     read_by: set[int] = field(default_factory=set)
+    windows: set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, cache: RowCache) -> "SharedPrefix":
@@ -175,6 +179,7 @@ def shared_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attend to the shared prefix and to the row's own keys under one softmax.
 
+    Windows are recorded, but not applied: rows must not be longer.
     query [rows, heads, queries, size]; key, value [rows, key heads, columns, size];
     attention_mask: added to the scores of the own columns, [rows, 1, queries, columns] or None.
     Returns [rows, queries, heads, size]. Raises UnknownAttentionError.
@@ -182,6 +187,8 @@ def shared_attention(
     if any(others.get(name) is not None for name in _UNSUPPORTED):
         raise UnknownAttentionError
     shared_prefix.read_by.add(module.layer_idx)
+    if (window := others.get("sliding_window")) is not None:
+        shared_prefix.windows.add(window)
     prefix_keys = shared_prefix.keys[module.layer_idx]
     prefix_values = shared_prefix.values[module.layer_idx]
     groups = query.shape[1] // key.shape[1]

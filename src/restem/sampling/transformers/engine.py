@@ -5,10 +5,12 @@ fixed number of rows is decoded at a time, of prompts of similar lengths; a row 
 for the next. A draw follows from its own seed: order and other rows change only the rounding of its
 logits.
 Limits: decoders with nothing but attention layers. Layers whose attention is not plain softmax
-attention (sliding window, soft cap, sinks) work without the shared prefix.
+attention (soft cap, sinks, a sliding window shorter than a prompt with its completion) work without
+the shared prefix.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -87,7 +89,7 @@ class TransformersEngine:
         self._prompt_tokens = self._computed_tokens = 0
         self._layers = int(model.config.get_text_config().num_hidden_layers)
         self._own_attention = model.config._attn_implementation
-        self._shares = kinds == {"full_attention"} and self._shared_attention_is_exact()
+        self._shares = self._shares_up_to("sliding_attention" in kinds)
 
     @property
     def version(self) -> str:
@@ -146,7 +148,9 @@ class TransformersEngine:
         by_prefix = sorted(prompts, key=lambda prompt: (prompt[0].prefix, len(prompt[1])))
         for _, group in itertools.groupby(by_prefix, key=lambda prompt: prompt[0].prefix):
             members = list(group)
-            length = shared_length([tokens for _, tokens in members]) if self._shares else 0
+            longest = max(len(tokens) for _, tokens in members) + decoding.max_tokens
+            shares = longest <= self._shares
+            length = shared_length([tokens for _, tokens in members]) if shares else 0
             prefix = self._run_prefix(members[0][1][:length]) if length else None
             for pending in group_by_length(members, length):
                 yield from self._decode(pending, prefix, decoding, stops)
@@ -288,8 +292,11 @@ class TransformersEngine:
             self._model.set_attn_implementation(self._own_attention)
         return logits[:, -1]
 
-    def _shared_attention_is_exact(self) -> bool:
-        """Tell whether every layer uses `shared_attention` and nothing besides."""
+    def _shares_up_to(self, slides: bool) -> float:
+        """Return for how many tokens every layer uses `shared_attention` and nothing besides.
+
+        slides: whether some layers see a window only; then one of them has to say how long it is.
+        """
         with torch.inference_mode():
             prefix = self._run_prefix([0])
             cache = RowCache(self._layers, 1)
@@ -298,8 +305,10 @@ class TransformersEngine:
             try:
                 self._forward(token, token + 1, token == 0, cache, prefix)
             except (UnknownAttentionError, TypeError, ValueError):
-                return False
-        return prefix.read_by == set(range(self._layers))
+                return 0
+        if prefix.read_by != set(range(self._layers)) or (slides and not prefix.windows):
+            return 0
+        return min(prefix.windows, default=math.inf)
 
 
 def _completion(
