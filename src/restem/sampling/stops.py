@@ -1,5 +1,6 @@
 """Decide where a completion ends: from token ids first, from text only where it may have ended."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -115,13 +116,16 @@ def _may_end(tokenizer: Any, strings: tuple[str, ...], vocabulary: int) -> torch
     if strings:
         known = min(vocabulary, len(tokenizer))
         texts = Detokenizer(tokenizer).texts([[token] for token in range(known)])
-        may_end[:known] = torch.tensor([_can_end_in(text, strings) for text in texts])
+        can_end = _endings(strings)
+        may_end[:known] = torch.tensor([can_end.search(text) is not None for text in texts])
     return may_end
 
 
-def _can_end_in(text: str, strings: tuple[str, ...]) -> bool:
-    # A lone part of a multi-byte character decodes to the replacement character.
-    return "\ufffd" in text or any(
-        string in text or any(text.startswith(string[k:]) for k in range(1, len(string)))
-        for string in strings
-    )
+def _endings(strings: tuple[str, ...]) -> re.Pattern[str]:
+    """Match a text in which a stop string can end: it has one, or begins with the rest of one.
+
+    A lone part of a multi-byte character decodes to the replacement character.
+    """
+    rests = (string[k:] for string in strings for k in range(1, len(string)))
+    parts = ["\ufffd", *map(re.escape, strings), *(rf"\A{re.escape(rest)}" for rest in rests)]
+    return re.compile("|".join(parts))
