@@ -15,6 +15,7 @@ from restem.config.study import UNCHECKED, Study
 from restem.errors import RestemError
 
 DEMO: Final = "config/demo.yaml"
+_BY_NAME: Final = ("tasks", "models", "decodings", "methods", "variants")
 
 
 def load_study(
@@ -41,7 +42,7 @@ def load_study(
 
 
 def in_full(config: Mapping[str, Any], folder: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Lay a configuration over the file that it extends, mapping by mapping.
+    """Lay a configuration over the file that it extends, mapping by mapping; null removes a name.
 
     Without `extends` and `study`, that is the demo. folder: config/ of the clone. above: the files
     that led here. Raises RestemError if a file extends itself or a file that cannot be read.
@@ -63,7 +64,18 @@ def in_full(config: Mapping[str, Any], folder: Path, above: tuple[str, ...] = ()
             str(path),
             "correct `extends`: a path from the root of the clone, such as config/demo.yaml",
         )
-    return merge(in_full(read_yaml(path), folder, (*above, name)), config)
+    return _laid_over(in_full(read_yaml(path), folder, (*above, name)), config)
+
+
+def _laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a study into the one that it extends; null removes a task, model or the like."""
+    laid = merge(base, changes)
+    for key in _BY_NAME:
+        before, after = base.get(key), laid.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            # A null that removes nothing stays, and is refused.
+            laid[key] = {n: v for n, v in after.items() if v is not None or n not in before}
+    return laid
 
 
 def known_contradictions(study: Study, config: Mapping[str, Any]) -> list[str]:

@@ -392,6 +392,17 @@ def test_a_study_changes_the_file_that_it_extends(tmp_path: Path) -> None:
     )
 
 
+def test_null_removes_what_the_extended_file_names(tmp_path: Path) -> None:
+    more = {"more": STUDY["variants"]["rest-em"], **STUDY["variants"]}
+    write_studies(tmp_path, first={**STUDY, "variants": more})
+    changes: dict[str, Any] = {"extends": "first.yaml", "variants": {"more": None}}
+    folder = tmp_path / "config"
+    assert load_study(changes, folder).variants == load(STUDY).variants
+    for unknown in ({"other": None}, {"more": {"method": None}}):
+        with pytest.raises(RestemError, match="variants"):
+            load_study({"extends": "first.yaml", "variants": unknown}, folder)
+
+
 def test_no_file_extends_itself_or_one_that_is_missing(tmp_path: Path) -> None:
     write_studies(tmp_path, a={"extends": "b.yaml"}, b={"extends": "a.yaml"})
     for name, expected in (
