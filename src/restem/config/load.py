@@ -70,6 +70,7 @@ def in_full(config: Mapping[str, Any], folder: Path, above: tuple[str, ...] = ()
 def _laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Merge a study into the one that it extends; null removes a task, model or the like."""
     laid = merge(base, changes)
+    laid.pop("extends", None)  # it is done
     for key in _BY_NAME:
         before, after = base.get(key), laid.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):

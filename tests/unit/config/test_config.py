@@ -11,7 +11,7 @@ import yaml
 
 from restem.config.base import merge
 from restem.config.errors import RENAMED
-from restem.config.load import load_study, presets, read_yaml, schema
+from restem.config.load import in_full, load_study, presets, read_yaml, schema
 from restem.config.method import Method
 from restem.config.metrics import FalsePositives
 from restem.config.names import reserved
@@ -398,6 +398,7 @@ def test_null_removes_what_the_extended_file_names(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"extends": "first.yaml", "variants": {"more": None}}
     folder = tmp_path / "config"
     assert load_study(changes, folder).variants == load(STUDY).variants
+    assert load_study(in_full(changes, folder), folder).variants == load(STUDY).variants
     for unknown in ({"other": None}, {"more": {"method": None}}):
         with pytest.raises(RestemError, match="variants"):
             load_study({"extends": "first.yaml", "variants": unknown}, folder)
