@@ -13,6 +13,7 @@ from restem.sampling.transformers.next_token import (
     uniforms,
 )
 
+GREEDY = Decoding(draws=1, temperature=0, max_tokens=1)
 SETTINGS = [
     Decoding(draws=1, temperature=t, top_k=k, top_p=p, min_p=m, max_tokens=1)
     for t, k, p, m in itertools.product((0.7, 1.3), (0, 1, 5, 40), (1.0, 0.9, 0.3), (0.0, 0.2))
@@ -45,6 +46,23 @@ def reference(logits: list[float], decoding: Decoding) -> list[float]:
 
 def logits(rows: int = 6, vocabulary: int = 50) -> torch.Tensor:
     return torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(0)) * 2
+
+
+@pytest.mark.parametrize("vocabulary", [50, 4096, 49152, 50257, 50304])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_largest_logits_are_found_in_a_vocabulary_of_any_size(
+    vocabulary: int, dtype: torch.dtype
+) -> None:
+    many = (logits(9, vocabulary) * 2).to(dtype)  # many equal ones in half precision
+    many[1, 7], many[2, 3:] = torch.nan, many[2, 3].item()
+    greedy, top = GREEDY, GREEDY.model_copy(update={"temperature": 1.0, "top_k": 40})
+    assert torch.equal(sample_tokens(many, greedy, torch.zeros(9)), many.argmax(-1))
+    _, ids = filtered(many[2:], top)
+    assert ids is not None
+    found, expected = many[2:].gather(-1, ids), many[2:].topk(40).values
+    assert torch.equal(found.sort(-1, descending=True).values, expected)
+    assert (ids.diff(dim=-1) > 0).all()
+    assert sample_tokens(many, top, torch.zeros(9)).max() < vocabulary
 
 
 @pytest.mark.parametrize("decoding", SETTINGS, ids=str)
