@@ -48,7 +48,7 @@ def logits(rows: int = 6, vocabulary: int = 50) -> torch.Tensor:
     return torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(0)) * 2
 
 
-@pytest.mark.parametrize("vocabulary", [50, 4096, 49152, 50257, 50304])
+@pytest.mark.parametrize("vocabulary", [50, 50257, 100352, 128256, 151936, 151937])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_largest_logits_are_found_in_a_vocabulary_of_any_size(
     vocabulary: int, dtype: torch.dtype

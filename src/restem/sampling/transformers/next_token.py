@@ -9,6 +9,7 @@ from restem.config.decoding import Decoding
 # On a CPU, single precision of so many rows stays in the cache; that of all rows takes new pages.
 _BLOCK_ROWS: Final = 8
 # A CPU finds the largest of a large vocabulary faster among the chunks with the largest maxima.
+_LARGE: Final = 100_000
 _CHUNKS: Final = (128, 64)
 _CHUNKS_PER_CANDIDATE: Final = 4
 
@@ -53,7 +54,8 @@ def _in_chunks(logits: torch.Tensor, candidates: int) -> torch.Tensor | None:
     """Divide a vocabulary, [rows, chunks, size], where that finds so many candidates faster."""
     vocabulary = logits.shape[-1]
     size = next((size for size in _CHUNKS if vocabulary % size == 0), vocabulary)
-    if logits.device.type != "cpu" or vocabulary // size < _CHUNKS_PER_CANDIDATE * candidates:
+    few = vocabulary // size < _CHUNKS_PER_CANDIDATE * candidates
+    if vocabulary < _LARGE or few or logits.device.type != "cpu":
         return None
     return logits.reshape(len(logits), -1, size)
 
