@@ -16,15 +16,15 @@ from restem.config.models import EngineSettings
 from restem.config.training import Training
 from restem.embedded import weights
 from restem.embedded.world import PROMPT, problems
-from restem.policies.checkpoint import with_dtype
 from restem.sampling.engine import Request
 from restem.sampling.loading import load_engine
-from restem.sampling.transformers.engine import TransformersEngine
+from restem.sampling.prompts import PromptForm
 from restem.training import kernels
 from restem.training.attention import tree_attention
 from restem.training.examples import Example
 from restem.training.loop import fine_tune
 from restem.training.loss import accumulate
+from restem.training.m_steps.fine_tune import ModelReward
 from restem.training.packs import packs, step_mass
 from restem.training.tree import Part, Tree
 from tests.unit.training.test_loss import EXAMPLES, FAMILIES, random_model
@@ -104,19 +104,23 @@ def test_validations_sample_in_half_precision_where_the_engine_does(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     chosen = Training(dtype="bfloat16", epochs_max=1, validations=1)
-    types: list[torch.dtype] = []
+    seen: list[tuple[torch.dtype, str]] = []
     greedy = Decoding(draws=1, temperature=0, max_tokens=4)
 
-    def validate(model: Any, tokenizer: Any) -> float:
-        sampled = with_dtype(model, torch.bfloat16)
-        types.append(sampled.dtype)
-        return float(len(drawn(TransformersEngine(sampled, tokenizer, 8), greedy, range(1))))
+    class Drawn:
+        flops = 0.0
 
+        def reward(self, engine: Any, form: PromptForm) -> float:
+            seen.append((engine._model.dtype, engine._model.device.type))
+            return float(len(drawn(engine, greedy, range(1))))
+
+    validation: Any = Drawn()
+    validate = ModelReward(validation, PromptForm(""), 8, torch.bfloat16)
     examples = [Example("", PROMPT["chain"].format(question="?"), " 1\n", 1.0)]
     fine_tune(
         checkpoint, examples, chosen, 0, 1, validate, tmp_path / "out", lambda _: None, DEVICE
     )
-    assert types == [torch.bfloat16] * 2
+    assert seen == [(torch.bfloat16, DEVICE)] * 2
 
 
 @pytest.fixture(scope="module")
