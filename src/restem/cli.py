@@ -82,7 +82,7 @@ def cli() -> None:
 def schema(output: Path | None) -> None:
     """Print the JSON schema of a study file."""
     from restem.artifacts.files import write_text
-    from restem.config.load import schema as text
+    from restem.config.schema import schema as text
 
     if output:
         write_text(output, text())

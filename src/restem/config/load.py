@@ -1,6 +1,5 @@
 """Read a study: its YAML file, the method presets, the experiments and the claims."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ from restem.config.study import UNCHECKED, Study
 from restem.errors import RestemError
 
 DEMO: Final = "config/demo.yaml"
-_BY_NAME: Final = ("tasks", "models", "decodings", "methods", "variants")
+BY_NAME: Final = ("tasks", "models", "decodings", "methods", "variants")
 
 
 def load_study(
@@ -71,7 +70,7 @@ def _laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     """Merge a study into the one that it extends; null removes a task, model or the like."""
     laid = merge(base, changes)
     laid.pop("extends", None)  # it is done
-    for key in _BY_NAME:
+    for key in BY_NAME:
         before, after = base.get(key), laid.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             # A null that removes nothing stays, and is refused.
@@ -195,8 +194,3 @@ def load_families(folder: Path) -> dict[str, Family]:
 def presets(folder: Path) -> dict[str, Any]:
     """Read every method preset in a folder, by file name."""
     return {path.stem: read_yaml(path) for path in sorted(folder.glob("*.yaml"))}
-
-
-def schema() -> str:
-    """Return the JSON schema of a study file, as written to config/schema.json."""
-    return json.dumps(Study.model_json_schema(), indent=2, sort_keys=True) + "\n"

@@ -11,11 +11,12 @@ import yaml
 
 from restem.config.base import merge
 from restem.config.errors import RENAMED
-from restem.config.load import in_full, load_study, presets, read_yaml, schema
+from restem.config.load import in_full, load_study, presets, read_yaml
 from restem.config.method import Method
 from restem.config.metrics import FalsePositives
 from restem.config.names import reserved
 from restem.config.reward import Reward
+from restem.config.schema import schema
 from restem.config.study import Study, TaskBlock
 from restem.config.training import Training
 from restem.errors import RestemError
