@@ -158,9 +158,11 @@ def new(name: str, output: Path | None, **choices: Any) -> None:
 
 @cli.command()
 @click.argument("path", type=EXISTING)
-@click.option("--rows", default=5, type=click.IntRange(1), help="Rows of a table to show.")
+@click.option(
+    "--rows", type=click.IntRange(1), help="Rows to show; by default 5 texts or 50 lines."
+)
 @click.option("--problem", help="Show all rows of one problem.")
-def show(path: Path, rows: int, problem: str | None) -> None:
+def show(path: Path, rows: int | None, problem: str | None) -> None:
     """Print an artifact: its content, some rows in full, and its provenance."""
     from restem.tools.show import show as text
 

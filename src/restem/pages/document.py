@@ -89,8 +89,14 @@ def _aligned(section: Section) -> Iterator[str]:
     lines = [[visible(cell) for cell in line] for line in (section.headers, *section.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["─" * width for width in widths])
+    yield from aligned(lines, section.alignment)
+
+
+def aligned(lines: Sequence[Sequence[str]], alignment: str) -> Iterator[str]:
+    """Yield lines of cells with columns as wide as their cells; alignment: l or r for each."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        cells = zip(line, widths, section.alignment, strict=True)
+        cells = zip(line, widths, alignment, strict=True)
         yield "  ".join(c.ljust(w) if a == "l" else c.rjust(w) for c, w, a in cells).rstrip()
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -12,10 +13,11 @@ from restem.artifacts.files import write_text
 from restem.errors import RestemError
 from restem.figures import series
 from restem.pages import markdown as md
+from restem.pages.document import aligned
 from restem.statistics.evaluation import BASE
 
 _Address: TypeAlias = tuple[str, str, int]
-_SPLIT: Final = "test"
+_SPLITS: Final = ("test", "validation", "train")  # the first that was evaluated is shown
 _EMPTY: Final[dict[str, Any]] = {}
 
 
@@ -63,22 +65,36 @@ def build_each(
 ) -> list[Table]:
     """Lay out a table for each task that was trained on: its policies and their base models.
 
-    trained: the variants by task. Raises RestemError if no task has test results.
+    trained: the variants by task. Where none of these tasks was evaluated, every task has a table
+    of all policies. Raises RestemError if there are no results at all.
     """
+    tables = _tables(summary, lifts, label, trained, **more)
+    if not tables:
+        everyone = series.names(summary, "variant")
+        tasks = dict.fromkeys(series.names(summary, "task"), everyone)
+        tables = _tables(summary, lifts, label, tasks, trained_here=False, **more)
+    if not tables:
+        raise _nothing_to_show(summary, next(iter(trained)))
+    return tables
+
+
+def _tables(
+    summary: Sequence[series.Row],
+    lifts: Sequence[series.Row],
+    label: str,
+    variants_by_task: Mapping[str, Collection[str]],
+    **more: Any,
+) -> list[Table]:
     tables = []
-    for task, variants in trained.items():
+    for task, variants in variants_by_task.items():
         shown = {BASE, *variants}
         models = {r["model"] for r in summary if r["task"] == task and r["variant"] in shown}
         own, gained = (
             [r for r in rows if r["variant"] in shown and r["model"] in models]
             for rows in (summary, lifts)
         )
-        try:
+        with suppress(RestemError):  # one that nobody was evaluated on
             tables.append(build(own, gained, label, train_task=task, **more))
-        except RestemError as nothing:
-            reason = nothing
-    if not tables:
-        raise reason
     return tables
 
 
@@ -90,14 +106,18 @@ def build(
     train_task: str,
     references: Collection[str] = (),
     confidence: float = 0.95,
+    trained_here: bool = True,
 ) -> Table:
-    """Lay out every policy's test results on the task it was trained on and on all other tasks.
+    """Lay out every policy's results on the task it was trained on and on all other tasks.
 
-    references: variants over which lifts are shown, besides the base model. A quantity that was
-    measured with several decodings has a column for each. Raises RestemError if no policy has
-    test results on the task that was trained on.
+    They are those on test problems; where the task has none, those on validation or else training
+    problems. references: variants over which lifts are shown, besides the base model. trained_here:
+    whether the policies were trained on the task. A quantity that was measured with several
+    decodings has a column for each. Raises RestemError if no policy was evaluated on the task.
     """
-    rows = [row for row in series.over_seeds(summary) if row["split"] == _SPLIT]
+    measured = {row["split"] for row in summary if row["task"] == train_task}
+    split = next((name for name in _SPLITS if name in measured), _SPLITS[0])
+    rows = [row for row in series.over_seeds(summary) if row["split"] == split]
     greedy = [row for row in rows if row["quantity"] == "accuracy"]
     sampled = [
         row
@@ -106,18 +126,21 @@ def build(
     ]
     has_accuracy = any(row["task"] == train_task for row in greedy)
     if not (has_accuracy or sampled):
-        raise _nothing_to_show(rows, train_task)
+        raise _nothing_to_show(summary, train_task)
     shown = [BASE, *(n for n in series.names(rows, "variant") if n in references and n != BASE)]
     columns = [
         *_accuracies(greedy, train_task),
         *_passes(sampled),
-        *(_lifts(lifts, train_task, shown) if has_accuracy else ()),
+        *(_lifts(lifts, train_task, split, shown) if has_accuracy else ()),
     ]
     addresses = {_address(row) for row in [*greedy, *sampled]}
     ordered = sorted(addresses, key=lambda a: (a[0], *series.rank(a[1], references), a[2]))
     reasons = {_address(row): row["halted"] for row in [*greedy, *sampled] if row["halted"]}
+    whose = "Policies trained on" if trained_here else "All policies on"
+    if all(variant == BASE for _, variant, _ in addresses):
+        whose = "Base models on"
     return Table(
-        title=f"Policies trained on {train_task}: {_SPLIT} results — {label}",
+        title=f"{whose} {train_task}: {split} results — {label}",
         caption=" ".join(
             [
                 _caption(greedy or sampled, sampled, train_task, confidence),
@@ -127,18 +150,22 @@ def build(
         headers=("model", "variant", "iteration", *(c.header for c in columns), "remarks"),
         rows=tuple(_texts(address, columns, reasons.get(address)) for address in ordered),
         records=tuple(
-            {"trained_on": train_task} | _record(a, columns, reasons.get(a), label) for a in ordered
+            {"trained_on": train_task if trained_here else None}
+            | _record(a, columns, reasons.get(a), label)
+            for a in ordered
         ),
     )
 
 
 def markdown(table: Table) -> str:
     """Render the table in Markdown under its title."""
-    alignment = "".join(
-        "l" if i < 2 or h == "remarks" else "r" for i, h in enumerate(table.headers)
-    )
     lines = [[cell.replace("|", "\\|") for cell in row] for row in (table.headers, *table.rows)]
-    return f"### {table.title}\n\n{md.table(lines[0], alignment, lines[1:])}\n\n{table.caption}\n"
+    rows = md.table(lines[0], _alignment(table), lines[1:])
+    return f"### {table.title}\n\n{rows}\n\n{table.caption}\n"
+
+
+def _alignment(table: Table) -> str:
+    return "".join("l" if i < 2 or h == "remarks" else "r" for i, h in enumerate(table.headers))
 
 
 def csv_text(tables: Sequence[Table]) -> str:
@@ -154,10 +181,8 @@ def csv_text(tables: Sequence[Table]) -> str:
 
 def terminal(table: Table) -> str:
     """Render the table with aligned columns for a terminal."""
-    lines = [table.headers, *table.rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.headers))]
-    rule = "─" * (sum(widths) + 2 * len(widths) - 2)
-    text = [_aligned(line, widths) for line in lines]
+    text = list(aligned([table.headers, *table.rows], _alignment(table)))
+    rule = "─" * max(map(len, text))
     caption = textwrap.wrap(table.caption, max(len(rule), 60))
     return "\n".join([table.title, "", text[0], rule, *text[1:], rule, *caption, ""])
 
@@ -171,12 +196,12 @@ def save(tables: Sequence[Table], stem: Path) -> list[Path]:
     return paths
 
 
-def _nothing_to_show(rows: Sequence[series.Row], train_task: str) -> RestemError:
-    tasks = ", ".join(series.names(rows, "task")) or "none"
+def _nothing_to_show(summary: Sequence[series.Row], train_task: str) -> RestemError:
+    tasks = ", ".join(series.names(summary, "task")) or "none"
     return RestemError(
         f"no policy was evaluated on {train_task}",
         f"the summary, whose tasks are {tasks}",
-        f"evaluate the {_SPLIT} split of the task that was trained on",
+        "evaluate the test split of the task that was trained on",
     )
 
 
@@ -211,9 +236,9 @@ def _passes(sampled: Sequence[series.Row]) -> Iterator[_Column]:
 
 
 def _lifts(
-    lifts: Sequence[series.Row], train_task: str, references: Sequence[str]
+    lifts: Sequence[series.Row], train_task: str, split: str, references: Sequence[str]
 ) -> Iterator[_Column]:
-    wanted = {"task": train_task, "split": _SPLIT, "quantity": "accuracy"}
+    wanted = {"task": train_task, "split": split, "quantity": "accuracy"}
     shown = [row for row in lifts if wanted.items() <= row.items()]
     for reference in references:
         header, name = f"lift over {reference}", f"lift_over_{reference}"
@@ -260,12 +285,3 @@ def _caption(
         f"Accuracy: greedy, %; lift: points gained, paired by problem.{passes}"
         f" {100 * confidence:g} % bootstrap intervals in brackets. {'; '.join(sizes)}."
     )
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    last = len(line) - 1
-    cells = [
-        cell.ljust(width) if i < 2 or i == last else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()

@@ -270,7 +270,7 @@ def table(graph: StudyGraph, wildcards: Any) -> Settings:
     trained: dict[str, list[str]] = {}
     for name, variant in graph.study.variants.items():
         trained.setdefault(variant.task, []).append(name)
-    trained = trained or {graph.study.evaluations[0].task: []}
+    trained = trained or {evaluation.task: [] for evaluation in graph.study.evaluations}
     return {
         "label": graph.label,
         "trained": {task: sorted(names) for task, names in trained.items()},

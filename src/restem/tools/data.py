@@ -8,6 +8,7 @@ from restem.deployment.engines import SAMPLING, choose_for, with_engines
 from restem.deployment.profile import find_profile
 from restem.deployment.site import load_site
 from restem.errors import RestemError
+from restem.pages.document import aligned
 from restem.pages.ledger import readable
 from restem.study.graph import StudyGraph
 from restem.tasks.hub import UnreachableError
@@ -36,9 +37,7 @@ def list_data(items: Items, say: Say) -> None:
     sizes = Sizes()
     rows: list[tuple[str, ...]] = [("source", "files", "here", "rows", "size", "for")]
     rows += [_row(place, group, sizes) for place, group in _by_place(items).items()]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    say("\n".join([*lines, "", _summary(items, sizes)]))
+    say("\n".join([*aligned(rows, "l" * len(rows[0])), "", _summary(items, sizes)]))
 
 
 def _row(place: str, items: Items, sizes: "Sizes") -> tuple[str, ...]:

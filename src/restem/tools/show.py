@@ -13,12 +13,13 @@ from restem.artifacts.seals import HIDDEN, read_seal, state_path
 from restem.artifacts.tables import read_provenance, read_rows
 from restem.pages.document import visible
 from restem.policies.manifest import PolicyManifest, read_policy
-from restem.tools.rows import row_lines
+from restem.tools.rows import have_texts, table_lines
 
 WIDTH = 100
+TEXTS, LINES = 5, 50  # rows to show
 
 
-def show(path: Path, rows: int, problem: str | None) -> str:
+def show(path: Path, rows: int | None, problem: str | None) -> str:
     """Return an artifact as text, with some of its rows; problem: the id whose rows are shown."""
     if path.suffix == ".parquet":
         return visible("\n".join(_table(path, rows, problem)))
@@ -27,7 +28,7 @@ def show(path: Path, rows: int, problem: str | None) -> str:
     return visible(path.read_text())
 
 
-def _table(path: Path, count: int, problem: str | None) -> Iterable[str]:
+def _table(path: Path, count: int | None, problem: str | None) -> Iterable[str]:
     provenance = read_provenance(path)
     kind = provenance["schema"]
     rows = read_rows(path, kind)
@@ -43,9 +44,10 @@ def _table(path: Path, count: int, problem: str | None) -> Iterable[str]:
         rows = [row for row in rows if row.get(id_column) == problem]
         count = len(rows)
         yield f"{count} rows of problem {problem}"
-    for row in rows[:count]:
-        yield ""
-        yield from row_lines(row)
+    if count is None:
+        count = TEXTS if have_texts(rows[:LINES]) else LINES
+    if shown := rows[:count]:
+        yield from table_lines(shown)
     yield ""
     yield from _origin(path, provenance)
 
@@ -77,26 +79,27 @@ def _state(policy: PolicyManifest) -> str:
 
 def _origin(path: Path, provenance: Mapping[str, Any]) -> Iterable[str]:
     """Follow the digests of the inputs back to the base model and the data."""
-    paths = _paths_by_content(path)
     yield "made from"
-    shown: set[str] = set()
-    stack = _inputs(provenance, 1)
-    while stack:
-        depth, name, content = stack.pop(0)
-        source = paths.get(content)
-        yield f"{'  ' * depth}{name} {content[:12]}  {source or 'not an artifact of this study'}"
-        if source is not None and content not in shown:
-            shown.add(content)
-            stack = _inputs(_provenance(source), depth + 1) + stack
+    yield from _sources(provenance, _paths_by_content(path), set(), "  ")
     yield f"settings {json.dumps(provenance.get('settings', {}), sort_keys=True)}"
     code, environment = (str(provenance.get(k, "?"))[:12] for k in ("code", "environment"))
     made = in_words(provenance.get("image"))
     yield f"code {code}, environment {environment}, made {made}"
 
 
-def _inputs(provenance: Mapping[str, Any], depth: int) -> list[tuple[int, str, str]]:
-    inputs = provenance.get("inputs", {})
-    return [(depth, name, content) for name in inputs for content in inputs[name]]
+def _sources(
+    provenance: Mapping[str, Any], paths: Mapping[str, Path], shown: set[str], indent: str
+) -> Iterable[str]:
+    """Yield a line for each input, and below it those of what it was made from, once."""
+    for name, contents in provenance.get("inputs", {}).items():
+        if others := ", ".join(c[:12] for c in contents if c not in paths):
+            yield f"{indent}{name}, not artifacts of this study: {others}"
+        for content in contents:
+            if source := paths.get(content):
+                yield f"{indent}{name} {content[:12]}  {source}"
+                if content not in shown:
+                    shown.add(content)
+                    yield from _sources(_provenance(source), paths, shown, indent + "  ")
 
 
 def _provenance(path: Path) -> Mapping[str, Any]:

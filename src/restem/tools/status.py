@@ -28,6 +28,7 @@ from restem.artifacts.seals import seals, state_path
 from restem.config.load import load_study, read_yaml
 from restem.deployment import cluster
 from restem.errors import RestemError
+from restem.pages.document import aligned
 from restem.tools.dry_run import WARNINGS_AT_LEVEL_INFO, dry_run
 
 FIRST = ("problems", "overlap", "base", "samples", "rewards", "examples", "policy", "metrics")
@@ -117,15 +118,7 @@ def status(targets: Sequence[str], configfile: Path | None) -> Status:
 def in_words(found: Status) -> str:
     """Return a table and a summary for a person."""
     titles = ("stage", "done", "running", "waiting", "failed", "time left")
-    lines = [titles, *(_cells(row) for row in found.rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
-    table = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
+    table = aligned([titles, *map(_cells, found.rows)], "lrrrrr")
     return "\n".join([*table, "", *_summary(found)])
 
 

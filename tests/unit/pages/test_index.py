@@ -182,7 +182,8 @@ def test_a_study_without_training_and_without_figures_has_a_page(summary: list[R
     page = html(content(base, [], **bare, sharing={}))
     reader = Reader(page)
     linked = {str(link["href"])[1:] for link in reader.all("a")}
-    assert linked == {"asked", "costs", "data"}
+    assert linked == {"table", "asked", "costs", "data"}
+    assert "Base models on sums: train results" in page
 
 
 # ---- one file, of a bounded size ----

@@ -177,7 +177,25 @@ def test_each_trained_task_has_a_table_with_its_policies(
         clocks.rows
     )
     with pytest.raises(RestemError, match="no policy was evaluated on moons"):
-        build_each(renamed, lift_rows, LABEL, trained={"moons": ["other"]})
+        build_each([], [], LABEL, trained={"moons": ["other"]})
+
+
+def test_policies_that_are_evaluated_on_other_tasks_only_are_shown(summary: list[Row]) -> None:
+    clocks, sums = build_each(summary, [], LABEL, trained={"moons": ["rest-em"]})
+    assert [table.title.split(":")[0] for table in (clocks, sums)] == [
+        "All policies on clocks", "All policies on sums"
+    ]  # fmt: skip
+    assert sums.rows == build(summary, [], LABEL, train_task="sums").rows
+    assert {record["trained_on"] for record in sums.records} == {None}
+
+
+def test_without_test_problems_the_results_on_others_are_shown(summary: list[Row]) -> None:
+    on_train = [row | {"split": "train"} for row in summary if row["variant"] == "base"]
+    [table] = build_each(on_train, [], LABEL, trained={"sums": []})
+    assert table.title.startswith("Base models on sums: train results")
+    assert {row[1] for row in table.rows} == {"base"}
+    both = [*summary, *(row | {"estimate": 0.0} for row in on_train)]
+    assert build(both, [], LABEL, train_task="sums") == build(summary, [], LABEL, train_task="sums")
 
 
 def test_saving_twice_writes_the_same_bytes(report: Table, tmp_path: Path) -> None:
