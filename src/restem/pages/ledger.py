@@ -47,7 +47,8 @@ def cells_of_scope(rows: Sequence[Mapping[str, Any]], scope: str) -> Iterator[li
     charged = {
         (row["name"], row["charge"]): row for row in rows if row["scope"] == scope
     }  # in the order of the ledger, in which the sum is last
-    for name in dict.fromkeys(name for name, _ in charged):
+    names = dict.fromkeys(name for name, _ in charged)
+    for name in names if set(names) != {SUM} else ():  # a sum of nothing
         costs = [charged[name, charge] for charge in (ALONE, SHARED)]
         if scope == "study":
             costs = costs[:1]

@@ -71,8 +71,8 @@ def costs(ledger: Sequence[Row], sharing: Mapping[str, Mapping[str, int]]) -> st
             [name, *(number(_once(a)) for a in amounts)]
             for name, *amounts in cells_of_scope(ledger, scope)
         ]
-        if len(rows) < 2 and scope != "study":
-            continue  # the sum of nothing
+        if not rows:
+            continue
         shown = table(title, ["name", *HEADERS.values()], rows)
         parts.append(shown if scope == "study" else details(title.partition(":")[0], shown))
     shared: list[Cells] = [

@@ -143,7 +143,7 @@ def build(
         title=f"{whose} {train_task}: {split} results — {label}",
         caption=" ".join(
             [
-                _caption(greedy or sampled, sampled, train_task, confidence),
+                _caption(greedy, sampled, train_task, confidence),
                 *series.few_solutions([*greedy, *sampled]),
             ]
         ),
@@ -271,17 +271,18 @@ def _signed(row: series.Row) -> str:
 
 
 def _caption(
-    rows: Sequence[series.Row],
+    greedy: Sequence[series.Row],
     sampled: Sequence[series.Row],
     train_task: str,
     confidence: float,
 ) -> str:
     """Describe units, sample sizes and brackets."""
+    rows = greedy or sampled
+    accuracy = "Accuracy: greedy, %; lift: points gained, paired by problem. " if greedy else ""
     tasks = series.names(rows, "task", train_task)
     sizes = [f"{t}: {series.sizes(row for row in rows if row['task'] == t)}" for t in tasks]
     draws = {row["draws"] for row in sampled if row["draws"]}
-    passes = f" pass@k: sampled, {min(draws)} draws per problem." if draws else ""
-    return (
-        f"Accuracy: greedy, %; lift: points gained, paired by problem.{passes}"
-        f" {100 * confidence:g} % bootstrap intervals in brackets. {'; '.join(sizes)}."
-    )
+    unit = "" if greedy else ", %"
+    passes = f"pass@k: sampled{unit}, {min(draws)} draws per problem. " if draws else ""
+    intervals = f"{100 * confidence:g} % bootstrap intervals in brackets."
+    return f"{accuracy}{passes}{intervals} {'; '.join(sizes)}."

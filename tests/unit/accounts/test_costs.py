@@ -175,8 +175,9 @@ def test_amounts_have_units_and_the_page_a_label() -> None:
     ]  # fmt: skip
     costs = [("x", Cell(), Cost(draws=3))]
     uses = {"a": [Use(path="x")], "b": [Use(path="x")]}
-    page = markdown(sum_by_group({"policy": uses}, costs), "embedded model")
+    page = markdown(sum_by_group({"experiment": {}, "policy": uses}, costs), "embedded model")
     assert "embedded model" in page
+    assert "Experiments" not in page
     assert "| a | 3 / 1.5 |" in page
     assert "| sum | 6 / 3 |" in page
 

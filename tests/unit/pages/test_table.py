@@ -134,6 +134,7 @@ def test_sampled_results_alone_make_a_table(summary: list[Row]) -> None:
     sampled = [row for row in summary if row["decoding"] == "sampled"]
     report = build(sampled, [], LABEL, train_task="sums")
     assert report.headers[3:] == ("pass@1", "pass@32", "remarks")
+    assert report.caption.startswith("pass@k: sampled, %, 32 draws per problem. 95 % bootstrap")
 
 
 def test_the_references_of_the_settings_come_first_and_have_a_lift(
