@@ -61,8 +61,12 @@ def differing_keys(
 
 
 def _changed_modules(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    yield from (f"module {name} changed" for name in new if old.get(name) != new[name])
-    yield from (f"module {name} is no longer used" for name in old if name not in new)
+    yield from (f"module {name} changed" for name in new if old.get(name, new[name]) != new[name])
+    now, before = [n for n in new if n not in old], [n for n in old if n not in new]
+    for names, change in ((now, "now used"), (before, "no longer used")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            yield f"module {names[0]}{more} {'are' if more else 'is'} {change}"
 
 
 def _changed_inputs(

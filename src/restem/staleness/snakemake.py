@@ -146,12 +146,16 @@ def is_sealed(job: Job) -> bool:
 
 
 def stale_jobs() -> Iterator[tuple[Job, tuple[str, ...]]]:
-    """Yield the jobs of the newest plan, without targets, and why each is stale by itself."""
+    """Yield the jobs of the newest plan, without targets, and why each is stale by itself.
+
+    Those that others depend on come first.
+    """
     persistence = SealPersistence.newest
     stale = set(persistence.dag.needrun_jobs(exclude_finished=False))  # a dry run finishes them
-    for job in persistence.dag.jobs:
-        if job in stale and job.output:
-            yield job, persistence.planner.explain(job, stale)
+    for level in persistence.dag.toposorted():
+        for job in sorted(level, key=lambda job: (job.rule.name, str(job.output))):
+            if job in stale and job.output:
+                yield job, persistence.planner.explain(job, stale)
 
 
 def let_seals_decide(check: Callable[[Any], None] | None = None) -> None:

@@ -2,24 +2,32 @@
 
 Snakemake tells which jobs are stale. The seals tell what each artifact was made from, and so which
 key, module or file has changed. The cost is the runtime of the same job in the past, or else the
-median of its stage. It is an upper bound, because a job whose inputs turn out equal is not run:
-its outputs are restored.
+median of its stage in this study. A job whose inputs turn out equal is not run: its outputs are
+restored.
 """
 
+import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from restem.artifacts.seals import read_seal, seals
 from restem.config.load import read_yaml
 from restem.errors import RestemError
+from restem.stages.declaration import load_stage
 from restem.tools.dry_run import PlannedJob, dry_run
 from restem.tools.replaced import replaced
 
 NOT_MADE = "not made yet"
+SHOWN = "what it shows of the study: its policies, evaluations or settings"
 UPSTREAM = "something upstream is stale"
+# Settings of the stages that show the study which follow from those of all other stages.
+_DERIVED = re.compile(
+    r"key (aliases|compared|draws|facts|figures|groups|main|parts|problems|sharing|splits|trained)"
+    r"\b|input .* files$"
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,9 @@ def plan(targets: Sequence[str], configfile: Path | None) -> str:
         read_yaml(configfile)  # names the line of an error, which Snakemake does not
         arguments += ["--configfile", str(configfile)]
     planned, warnings = dry_run(arguments)
-    jobs = [_explain(job) for job in planned]
-    lines = _summary(jobs, _median_runtimes(Path("results"))) if jobs else ["Nothing to be done."]
+    jobs = _in_short([_explain(job) for job in planned])
+    folders = {Path(*Path(job.output).parts[:2]) for job in planned}  # results/<study>
+    lines = _summary(jobs, _median_runtimes(folders)) if jobs else ["Nothing to be done."]
     return "\n".join([*lines, *replaced(planned), *warnings])
 
 
@@ -61,26 +70,43 @@ def _explain(job: PlannedJob) -> StaleJob:
     return StaleJob(job.rule, job.stage, job.reasons or (UPSTREAM,), float(seal["seconds"]))
 
 
-def _median_runtimes(results: Path) -> dict[str, float]:
-    """Return the median runtime of every stage in seconds, over all seals."""
+def _in_short(jobs: Sequence[StaleJob]) -> list[StaleJob]:
+    """Put reasons that follow from others in a few words, where there are others."""
+    shorter = [replace(job, reasons=tuple(dict.fromkeys(_short(job)))) for job in jobs]
+    reasons = {reason for job in shorter for reason in job.reasons}
+    return shorter if reasons - {SHOWN, UPSTREAM} else list(jobs)
+
+
+def _short(job: StaleJob) -> Iterator[str]:
+    shows = bool(job.stage) and load_stage(job.stage).lock == "report"
+    yield from (SHOWN if shows and _DERIVED.match(r) else r for r in job.reasons)
+
+
+def _median_runtimes(folders: Iterable[Path]) -> dict[str, float]:
+    """Return the median runtime of every stage in seconds, over all seals in some folders."""
     seconds: dict[str, list[float]] = defaultdict(list)
-    for _, seal in seals(results):
-        seconds[seal["stage"]].append(float(seal["seconds"]))
+    for folder in folders:
+        for _, seal in seals(folder):
+            seconds[seal["stage"]].append(float(seal["seconds"]))
     return {stage: statistics.median(values) for stage, values in seconds.items()}
 
 
 def _summary(jobs: Sequence[StaleJob], runtimes: Mapping[str, float]) -> Iterator[str]:
     costs = [job.seconds or runtimes.get(job.stage) for job in jobs]
     known = [cost for cost in costs if cost is not None]
-    parts = [f"at most {_time(sum(known))} of work, based on past runtimes"] if known else []
+    parts = [f"about {_time(sum(known))} of work, by past runtimes in this study"] if known else []
     if unknown := len(costs) - len(known):
-        parts.append(f"the runtime of {unknown} is unknown")
-    yield f"{len(jobs)} jobs are stale: {'; '.join(parts)}"
+        parts.append(f"the runtime of {unknown} is unknown (restem forecast estimates it)")
+    stale = "1 job is" if len(jobs) == 1 else f"{len(jobs)} jobs are"
+    yield f"{stale} stale: {'; '.join(parts)}"
     rules_by_reason: dict[str, Counter[str]] = defaultdict(Counter)
     for job in jobs:
         for reason in job.reasons:
             rules_by_reason[reason][job.rule] += 1
-    for reason, rules in rules_by_reason.items():
+    last = (NOT_MADE, SHOWN, UPSTREAM)
+    for reason, rules in sorted(
+        rules_by_reason.items(), key=lambda item: last.index(item[0]) if item[0] in last else -1
+    ):
         counts = ", ".join(f"{rule} x {count}" for rule, count in rules.items())
         yield f"  {reason}\n      {counts}"
 

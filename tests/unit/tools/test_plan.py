@@ -93,7 +93,7 @@ def test_a_job_without_a_seal_has_not_been_made() -> None:
     assert jobs == [PlannedJob("measure_overlap", "overlap", str(OUTPUT), ())]
     assert warnings == []
     text = plan([], None)
-    assert text.startswith("1 jobs are stale")
+    assert text.startswith("1 job is stale: the runtime of 1 is unknown (restem forecast")
     assert "not made yet\n      measure_overlap x 1" in text
 
 
@@ -211,12 +211,34 @@ def test_costs_are_those_of_the_same_job_or_the_median_of_its_stage(
 ) -> None:
     make(seconds=600)
     job = PlannedJob("measure_overlap", "overlap", str(OUTPUT), ("key tables: 1 -> 2",))
-    other = PlannedJob("measure_overlap", "overlap", "results/another/overlap.parquet", ())
+    other = PlannedJob("measure_overlap", "overlap", "results/study/another.parquet", ())
     first, *_ = explained(monkeypatch, job, other).splitlines()
-    assert first == "2 jobs are stale: at most 20 min of work, based on past runtimes"
-    new = PlannedJob("count_costs", "costs", "results/another/costs.parquet", ())
+    assert first == "2 jobs are stale: about 20 min of work, by past runtimes in this study"
+    new = PlannedJob("count_costs", "costs", "results/study/costs.parquet", ())
     first, *_ = explained(monkeypatch, job, new).splitlines()
-    assert first.endswith("10 min of work, based on past runtimes; the runtime of 1 is unknown")
+    assert "about 10 min of work" in first and "the runtime of 1 is unknown" in first
+
+
+def test_another_study_says_nothing_on_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    make(seconds=600)
+    job = PlannedJob("measure_overlap", "overlap", "results/another/overlap.parquet", ())
+    first, *_ = explained(monkeypatch, job).splitlines()
+    assert first.startswith("1 job is stale: the runtime of 1 is unknown")
+
+
+def test_what_follows_for_the_page_does_not_hide_what_was_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cause = PlannedJob("make_policy", "policy", "results/study/a", ("key training.seed: 0 -> 1",))
+    derived = ("key facts: a -> b", "key groups.study: c -> d", "input costs: 3 -> 4 files")
+    page = PlannedJob("write_page", "page", "results/study/b", (*derived, "key label: e -> f"))
+    text = explained(monkeypatch, page, cause)
+    places = [text.index(part) for part in ("training.seed", "key label", planning.SHOWN)]
+    assert "write_page x 1" in text[places[2] :]
+    assert not any(reason in text for reason in derived)
+    # Where nothing else explains it, they are the explanation.
+    alone = explained(monkeypatch, PlannedJob("write_page", "page", "results/study/b", derived))
+    assert all(reason in alone for reason in derived)
 
 
 def test_jobs_that_run_no_stage_are_part_of_a_plan() -> None:
