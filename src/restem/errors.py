@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,9 @@ _FIXES: Final = {
 }
 
 
+_PRINTED: Final = re.compile(r"restem: (.+?)\n  where: (.+?)\n  what to do: (.+)", re.S)
+
+
 class RestemError(Exception):
     """Report a problem in three parts.
 
@@ -37,6 +41,12 @@ class RestemError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n  where: {self.where}\n  what to do: {self.fix}"
+
+    @classmethod
+    def printed(cls, text: str) -> "RestemError | None":
+        """Return the problem that another process has printed, if it printed nothing else."""
+        match = _PRINTED.fullmatch(text.strip())
+        return cls(*match.groups()) if match else None
 
 
 def of_system(error: BaseException) -> RestemError | None:

@@ -68,6 +68,8 @@ def dry_run(arguments: Sequence[str]) -> tuple[list[PlannedJob], list[str]]:
                 refused["where"],
                 "set HOME or XDG_CACHE_HOME to a folder in which you may write",
             )
+        if reported := RestemError.printed(told):
+            raise reported
         reasons = textwrap.indent(told, "    ")
         raise RestemError(
             f"Snakemake cannot plan this run:\n{reasons}",

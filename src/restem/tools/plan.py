@@ -7,6 +7,7 @@ restored.
 """
 
 import re
+import shlex
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,6 +53,12 @@ def plan(targets: Sequence[str], configfile: Path | None) -> str:
             "cd to the root of the clone",
         )
     arguments = list(targets)
+    if studies := [name for name in targets if name.endswith((".yaml", ".yml"))]:
+        raise RestemError(
+            "a study is no target of a run",
+            studies[0],
+            f"restem plan --configfile {shlex.quote(studies[0])}",
+        )
     if configfile:
         read_yaml(configfile)  # names the line of an error, which Snakemake does not
         arguments += ["--configfile", str(configfile)]

@@ -137,6 +137,19 @@ def test_every_reason_why_snakemake_cannot_plan_is_passed_on(
     assert error.value.where == " ".join(["snakemake", *targets, "--dry-run"])
 
 
+def test_what_restem_reports_while_snakemake_plans_is_not_wrapped() -> None:
+    write_snakefile("import sys\nsys.exit('restem: wrong\\n  where: here\\n  what to do: that')")
+    with pytest.raises(RestemError) as error:
+        plan([], None)
+    assert (error.value.what, error.value.where, error.value.fix) == ("wrong", "here", "that")
+
+
+def test_a_study_as_a_target_is_refused_with_the_option() -> None:
+    with pytest.raises(RestemError, match="no target") as error:
+        plan(["config/first.yaml"], None)
+    assert error.value.fix == "restem plan --configfile config/first.yaml"
+
+
 def test_a_home_folder_in_which_nothing_can_be_written_is_named(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
