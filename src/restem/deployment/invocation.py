@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from restem.deployment.profile import ON_THIS_MACHINE
 from restem.errors import RestemError
 
 
@@ -26,7 +27,7 @@ def arguments() -> Any:
 
 def is_remote() -> bool:
     """Tell whether jobs run somewhere else than on this machine."""
-    return arguments().executor not in (None, "local", "dryrun", "touch")
+    return arguments().executor not in ON_THIS_MACHINE
 
 
 def require_command() -> None:

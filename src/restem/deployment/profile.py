@@ -12,6 +12,7 @@ import yte
 from restem.deployment.site import Site, missing_resources
 from restem.errors import RestemError
 
+ON_THIS_MACHINE: Final = (None, "local", "dryrun", "touch")  # executors
 DEPLOYMENT: Final = ("software-deployment-method", "sdm", "deployment-method", "deployment")
 
 
@@ -40,6 +41,11 @@ class Profile:
 
     folder: Path
     content: Mapping[str, Any]
+
+    @property
+    def is_remote(self) -> bool:
+        """Tell whether jobs run somewhere else than on this machine."""
+        return self.content.get("executor") not in ON_THIS_MACHINE
 
     @property
     def is_contained(self) -> bool:

@@ -29,6 +29,9 @@ def grants(place: Place) -> Findings:
     if place.profile is None:
         yield skipped("no SLURM here (there is no sinfo on PATH), or no profile is named")
         return
+    if not place.is_remote:
+        yield skipped(f"with the profile {place.profile.folder}, jobs run on this machine")
+        return
     if shutil.which("sinfo") is None:
         yield error(
             f"the profile {place.profile.folder} submits to SLURM, and there is no SLURM here",

@@ -101,8 +101,8 @@ def has_compiled_packages(subject: Subject) -> Findings:
 
 @check("machine")
 def has_the_types_of_numbers(subject: Subject) -> Findings:
-    """Look for bfloat16 on a CPU that has none; with a profile, jobs run on other machines."""
-    if subject.profile:
+    """Look for bfloat16 on a CPU that has none, unless jobs run on other machines."""
+    if subject.is_remote:
         yield skipped("types of numbers: the jobs run on other machines")
     elif slow := slow_on_this_cpu(subject.study):
         yield warning(slow, "set it to float32, unless memory is short")

@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 class Place:
     """Where a study runs. root: the clone; results are written to its folder `results`.
 
-    profile: that of a run on a cluster; is_named: whether the user named it.
+    profile: that of the run, if any; is_named: whether the user named it.
     """
 
     root: Path = Path()
@@ -39,7 +39,12 @@ class Place:
     def engine(self) -> Choice:
         """Return the engine that a run with the profile takes for models that name none."""
         resources = self.profile.resources(SAMPLING) if self.profile else {}
-        return choose_for(self.site, resources, lambda: self.profile is not None)
+        return choose_for(self.site, resources, lambda: self.is_remote)
+
+    @property
+    def is_remote(self) -> bool:
+        """Tell whether the jobs run on other machines."""
+        return self.profile is not None and self.profile.is_remote
 
     @property
     def folder(self) -> Path:

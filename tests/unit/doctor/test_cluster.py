@@ -128,6 +128,20 @@ def test_a_slurm_that_is_away_matters_where_its_profile_is_named(
     assert "SLURM does not answer" in lines(diagnose(path, "slurm")["cluster"], "error")[0]
 
 
+@pytest.mark.parametrize("profile", ["profiles/local", "profiles/default"])
+def test_a_profile_that_runs_jobs_here_is_not_checked_against_slurm(
+    profile: str, written: Any, answers: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers["scontrol"] = None
+    monkeypatch.chdir(ROOT)
+    found = diagnose(written({}), profile)
+    assert f"with the profile {profile}, jobs run on this machine" in lines(
+        found["cluster"], "skipped"
+    )
+    assert not lines(found["cluster"], "error")
+    assert not [text for text in lines(found["machine"], "skipped") if "other machines" in text]
+
+
 def test_where_there_is_no_slurm_the_check_says_so(
     subject: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
