@@ -63,7 +63,7 @@ def checked_prompts(
     """Return the token ids of each prompt; context: longest sequence in tokens.
 
     Raises BadPrompts for prompts that are empty or leave no room for one more token, and
-    RestemError for a stop string that cannot appear or always does.
+    RestemError if no stop string can appear, or one always does.
     """
     prompts = encode_prompts(tokenizer, requests)
     pairs = list(zip(requests, prompts, strict=True))
@@ -75,14 +75,16 @@ def checked_prompts(
             empty,
             "give a prompt, or use a tokenizer that adds a start token",
         )
-    for string in stop:
-        if not string or not _can_write(tokenizer, string):
-            raise RestemError(
-                f"the stop string {string!r} is unknown to the model's tokenizer: "
-                + ("no completion can contain it" if string else "every completion contains it"),
-                "stop strings of the task",
-                "name a string that the model can write",
-            )
+    if "" in stop or (stop and not any(_can_write(tokenizer, string) for string in stop)):
+        listed = ", ".join(map(repr, stop))
+        raise RestemError(
+            f"the stop strings {listed} are unknown to the model's tokenizer: no completion can "
+            "contain one"
+            if all(stop)
+            else "a stop string is empty: every completion contains it",
+            "stop strings of the task (src/restem/tasks)",
+            "name one that the model can write",
+        )
     return prompts
 
 

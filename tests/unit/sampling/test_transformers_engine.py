@@ -356,10 +356,22 @@ def test_load_reads_a_checkpoint(model: Any, tokenizer: Any, tmp_path: Any) -> N
     assert torch.__version__ in loaded.version
 
 
-@pytest.mark.parametrize("stop", ["", "@", "ab@"])
-def test_stop_strings_that_cannot_work_are_refused(model: Any, tokenizer: Any, stop: str) -> None:
-    with pytest.raises(RestemError, match="unknown to the model's tokenizer"):
-        TransformersEngine(model, tokenizer).sample(requests(), GREEDY, ("#", stop))
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [(("#", ""), "is empty"), (("@", "ab@"), "'@', 'ab@' are unknown to the model's tokenizer")],
+)
+def test_stop_strings_that_cannot_work_are_refused(
+    model: Any, tokenizer: Any, stop: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(RestemError, match=reason):
+        TransformersEngine(model, tokenizer).sample(requests(), GREEDY, stop)
+
+
+def test_a_stop_string_of_other_models_changes_nothing(model: Any, tokenizer: Any) -> None:
+    engine = TransformersEngine(model, tokenizer)
+    assert drawn(engine, requests(4), RANDOM, ("#", "ab@")) == drawn(
+        engine, requests(4), RANDOM, ("#",)
+    )
 
 
 def test_what_ended_a_completion_is_named(model: Any, tokenizer: Any) -> None:
