@@ -102,6 +102,14 @@ def test_modules_that_are_named_by_a_string_are_imported_or_declared(name: str) 
     assert uncovered(load_stage(name)) == set()
 
 
+@pytest.mark.parametrize("name", ["problems", "samples", "rewards", "policy", "metrics"])
+def test_a_new_key_of_selection_leaves_other_artifacts_as_they_are(name: str) -> None:
+    stage = load_stage(name)
+    loaded = [module for pattern in sorted(declared(stage)) for module in loadable(pattern)]
+    read = set(code_digests([f"restem.stages.{name}", *loaded]))
+    assert {"restem.config.selection", "restem.config.method"} & read == set()
+
+
 def test_the_names_of_modules_are_found() -> None:
     source = (
         "MODULE = 'restem.answers.symbolic'\n"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from restem.config.decoding import Decoding
-from restem.config.method import Search
+from restem.config.steps import Search
 from restem.rewards.verifier import Attempt
 from restem.sampling.engine import Completion, Engine, PromptTooLong, Request, draw_seed
 from restem.sampling.prompts import PromptForm

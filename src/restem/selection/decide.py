@@ -17,7 +17,8 @@ from restem.artifacts.tables import KEPT
 from restem.config.base import share_of
 from restem.config.selection import Selection
 from restem.selection import trice
-from restem.selection.reward import Candidate, Rewarded, derived_seed, rewarded
+from restem.selection.noise import derived_seed
+from restem.selection.reward import Candidate, Rewarded, rewarded
 
 __all__ = ["Candidate", "Decision", "decide"]
 

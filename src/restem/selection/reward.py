@@ -5,13 +5,13 @@ self-distillation. Random labels and flipped verdicts are controls: they show ho
 remains when the reward carries less information.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from restem.config.selection import Selection
+from restem.selection.noise import derived_seed, is_flipped
 
 NOT_MAJORITY: Final = "not the majority answer"
 NOT_LABEL: Final = "not the random label"
@@ -73,12 +73,6 @@ def majority_answer(group: Sequence[Candidate]) -> str | None:
     return Counter(answers).most_common(1)[0][0] if answers else None
 
 
-def derived_seed(seed: Sequence[int], *names: object) -> int:
-    """Return a number of 64 bits that depends only on a seed and some names."""
-    text = "/".join(map(str, [list(seed), *names]))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
 def _random_answer(group: Sequence[Candidate], seed: Sequence[int]) -> str | None:
     answers = sorted({candidate.answer for candidate in group if candidate.answer is not None})
     if not answers:
@@ -91,11 +85,6 @@ def _by_label(group: Sequence[Candidate], label: str | None, reason: str) -> lis
         Rewarded(candidate, float(label is not None and candidate.answer == label), reason)
         for candidate in group
     ]
-
-
-def is_flipped(share: float, seed: Sequence[int], *names: object) -> bool:
-    """Tell whether the verdict on a completion with these names is one of a share to invert."""
-    return share > 0 and derived_seed(seed, "flip", *names) / 2**64 < share
 
 
 def _by_verdict(candidate: Candidate, selection: Selection, seed: Sequence[int]) -> Rewarded:

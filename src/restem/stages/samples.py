@@ -11,9 +11,9 @@ from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import LOADS_VERIFIER, Loads, Strict, TaskModule
 from restem.config.decoding import Decoding
-from restem.config.method import Search
 from restem.config.models import EngineSettings, PromptKind
 from restem.config.reward import Reward
+from restem.config.steps import Search
 from restem.errors import RestemError
 from restem.policies.manifest import PolicyManifest, read_policy, verify_checkpoint
 from restem.sampling.engine import REPRODUCIBLE, BadPrompts, Engine, Request, draw_seed

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from restem.config.method import Search
+from restem.config.steps import Search
 
 PRETRAINED = "pretrained"
 BASE = "base"

@@ -10,7 +10,7 @@ from restem.policies.flops import Forward
 from restem.rewards.verifier import Attempt, Verdict
 from restem.sampling.engine import Completion, Engine, Request, draw_seed
 from restem.sampling.prompts import PromptForm
-from restem.selection.reward import is_flipped
+from restem.selection.noise import is_flipped
 from restem.tasks.grading import Grader, open_grader
 from restem.tasks.problem import Problem
 from restem.tasks.registry import load_task

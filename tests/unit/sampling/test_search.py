@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restem.config.decoding import Decoding
-from restem.config.method import Search
 from restem.config.reward import Reward
+from restem.config.steps import Search
 from restem.sampling.engine import Completion, PromptTooLong, Request
 from restem.sampling.prompts import PromptForm
 from restem.sampling.search import BeamSearch, search

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from restem.artifacts.digests import digest
 from restem.config.load import load_study
-from restem.config.method import Search
+from restem.config.steps import Search
 from restem.config.study import Study
 from restem.study.addresses import BASE, HINT, Draws, Policy
 from restem.study.graph import StudyGraph

@@ -7,9 +7,9 @@ from restem.artifacts.seals import state_folder
 from restem.artifacts.tables import KEPT, read_rows
 from restem.config.base import Loads, Strict, TaskModule, VerifierModule
 from restem.config.decoding import Decoding
-from restem.config.method import MStep
 from restem.config.models import EngineSettings, PromptKind
 from restem.config.reward import Reward
+from restem.config.steps import MStep
 from restem.config.training import Training
 from restem.tasks.problem import Problem, read_problems
 

@@ -19,7 +19,7 @@ from restem.config.models import PromptKind
 from restem.policies.manifest import PolicyManifest, verify_checkpoint
 from restem.sampling.loading import load_engine
 from restem.sampling.prompts import Prompts
-from restem.selection.reward import derived_seed
+from restem.selection.noise import derived_seed
 from restem.tasks.registry import load_task
 from restem.training.m_steps import MStepInputs
 from restem.training.validation import open_validation, require_problems
