@@ -11,12 +11,13 @@ from snakemake.profiles import ProfileConfigFileParser
 
 from restem.config.services import Images
 from restem.stages.declaration import Stage, load_stage, stage_names
+from tests.shipped import studies
 
 pytestmark = pytest.mark.workflow
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPER = ("mini", "olmo2", "qwen2.5", "llama3.2")
-STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
+STUDIES = [path.name for path in studies("config")]
 
 
 @pytest.fixture(scope="module")

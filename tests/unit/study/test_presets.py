@@ -14,6 +14,7 @@ from restem.stages import examples, policy, samples
 from restem.study import slices
 from restem.study.addresses import Policy
 from restem.study.graph import StudyGraph
+from tests.shipped import tracked
 
 CONFIG = Path(__file__).parents[3] / "config"
 PRESETS = presets(CONFIG / "methods")
@@ -45,16 +46,19 @@ def test_every_preset_names_its_paper_or_its_purpose(name: str) -> None:
     assert len(first) > 40
 
 
-# Of our own, or with nothing to deviate from.
-WITHOUT_SOURCE = {"sft", "ssd", "random-label"}
 EXACT = {name for name in PRESETS if "2312.06585" in str(PRESETS[name].get("paper"))}
+OF_A_PAPER = sorted(name for name in PRESETS if PRESETS[name].get("paper"))
 
 
-@pytest.mark.parametrize("name", sorted(set(PRESETS) - WITHOUT_SOURCE))
+@pytest.mark.parametrize("name", OF_A_PAPER)
 def test_every_preset_of_another_paper_states_what_is_not_as_there(name: str) -> None:
     method = Method.model_validate(PRESETS[name])
-    assert method.paper
     assert bool(method.deviations) == (name not in EXACT)
+
+
+def test_methods_that_others_published_name_their_paper() -> None:
+    shipped = {path.stem for path in tracked("config/methods")}
+    assert shipped - set(OF_A_PAPER) == {"sft", "ssd", "random-label"}
 
 
 def test_what_is_said_of_sources_makes_nothing_stale() -> None:
