@@ -147,7 +147,8 @@ def cache_by_wildcards(function):
 @cache
 def slices_of(name):
     """Return the function of wildcards that gives a stage its slice of the configuration."""
-    return cache_by_wildcards(partial(getattr(slices, name), GRAPH))
+    with fail_readably():
+        return cache_by_wildcards(partial(slices.of_stage(name), GRAPH))
 
 
 def image_of(name):

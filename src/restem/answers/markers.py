@@ -23,7 +23,7 @@ _HOPE: Final = "i hope it is correct"
 
 def find(text: str, marker: str) -> str | None:
     """Return the answer at a marker in a text, None when there is none."""
-    return _FINDERS[marker](text)
+    return FINDERS[marker](text)
 
 
 def last_boxed(text: str) -> str | None:
@@ -76,7 +76,7 @@ def _answer_is(text: str) -> str | None:
     return line.partition(". ")[0].strip().removesuffix(".").strip() or None
 
 
-_FINDERS: Final[dict[str, Callable[[str], str | None]]] = {
+FINDERS: Final[dict[str, Callable[[str], str | None]]] = {
     FINAL_ANSWER: _final_answer,
     BOXED: last_boxed,
     HASHES: _hashes,

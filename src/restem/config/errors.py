@@ -22,6 +22,10 @@ class ConfigurationError(RestemError):
         return type(self), (self.what, self.where, self.fix, self.lines)
 
 
+_NO_PUBLIC_SOURCE: Final = (
+    ": the task's module has no public source; state data.source, such as {kind: local, directory: "
+    "data}"
+)
 RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "Study": {"audit": "false_positives", "stand_ins": "claim_models"},
     "TaskBlock": {"graded": "graded_sheets"},
@@ -108,7 +112,9 @@ def _lines(error: Any, model: type[BaseModel]) -> list[str]:
     if error["type"] == "extra_forbidden":
         return [f"{path}: {_unknown_key(str(error['loc'][-1]), _blocks(model, error['loc']))}"]
     if error["type"] == "missing":
-        return [f"{path}: this key is required"]
+        first, _, *inner = *error["loc"], "", ""
+        is_source = first == "tasks" and inner[:2] in (["data", ""], ["data", "source"])
+        return [f"{path}: this key is required{_NO_PUBLIC_SOURCE if is_source else ''}"]
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":
         return [f"{path}: {line}" if path else line for line in message.split("\n")]

@@ -1,10 +1,13 @@
 """What is known of a study before it runs: contradictions that would end it later are refused."""
 
+import pkgutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+import restem.rewards
+from restem.answers.markers import FINDERS
 from restem.config.data import EmbeddedSource
-from restem.config.errors import invalid
+from restem.config.errors import invalid, nearest
 from restem.errors import RestemError
 from restem.study.addresses import Draws, Policy
 from restem.study.figure_needs import bad_figures
@@ -32,8 +35,18 @@ def known_problems(graph: "StudyGraph") -> list[str]:
 
 
 def _bad_tasks(graph: "StudyGraph") -> Iterator[str]:
-    """Describe what a task's grader cannot do."""
+    """Describe what a task's module names and does not exist, and what its grader cannot do."""
+    verifiers = [module.name for module in pkgutil.iter_modules(restem.rewards.__path__)]
     for name, block in graph.study.tasks.items():
+        task = load_task(graph.module(name))
+        named = [("verifier", task.verifier, verifiers)]
+        named += [("marker", marker, list(FINDERS)) for marker in task.markers]
+        for kind, value, known in named:
+            if value not in known:
+                yield (
+                    f"tasks.{name}: restem.tasks.{graph.module(name)} names a {kind} that does not "
+                    f"exist: {value!r}{nearest(value, known)}; correct it there"
+                )
         if block.graded_sheets and not graph.by_hand(name):
             yield (
                 f"tasks.{name}.graded_sheets: nobody grades this task: it has a verifier; leave "

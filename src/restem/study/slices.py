@@ -4,6 +4,7 @@ One function for each stage, of the same name: from the graph of the study and t
 job to the settings that the stage's command gets.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +25,18 @@ from restem.tasks.registry import load_task
 Settings = dict[str, Any]
 COMPARING = ("math",)  # verifiers that tell of any two answers whether they are equal
 QUESTIONS = "selection.problem_share"  # a share that figures show as a number of problems
+
+
+def of_stage(name: str) -> Callable[[StudyGraph, Any], Settings]:
+    """Return the function of a stage. Raises RestemError if it has none."""
+    found: Callable[[StudyGraph, Any], Settings] | None = globals().get(name)
+    if found is None:
+        raise RestemError(
+            f"the stage {name!r} has no slice of the configuration",
+            __file__,
+            f"write a function {name}(graph, wildcards) there",
+        )
+    return found
 
 
 def problems(graph: StudyGraph, wildcards: Any) -> Settings:

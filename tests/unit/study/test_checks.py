@@ -1,6 +1,7 @@
 """What is known before a run is refused before it: all at once, with place and way out."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from restem.errors import RestemError
 from restem.study import slices
 from restem.study.figure_needs import figure_needs
 from restem.study.graph import StudyGraph
+from restem.tasks.registry import load_task
 from tests.shipped import studies
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -54,6 +56,30 @@ def problems(changes: dict[str, Any]) -> list[str]:
     assert caught.value.where == "study 'known'"
     _, *lines = caught.value.what.splitlines()
     return [line.removeprefix("  - ") for line in lines]
+
+
+def test_what_the_module_of_a_task_names_has_to_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = replace(load_task("chain"), verifier="maths", markers=("boxes",))
+    monkeypatch.setattr("restem.study.checks.load_task", lambda name: wrong)
+    verifier, marker = problems({})
+    assert verifier.startswith("tasks.chain: restem.tasks.chain names a verifier that does not")
+    assert "'maths'; did you mean 'math'?" in verifier
+    assert "'boxes'; did you mean 'boxed'?" in marker
+
+
+def test_a_task_without_a_public_source_is_told_what_to_state() -> None:
+    with pytest.raises(RestemError) as caught:
+        graph({"tasks.chain": {"module": "reasoning_gym"}})
+    assert "tasks.chain.data: this key is required: the task's module has no public source" in str(
+        caught.value
+    )
+
+
+def test_a_stage_without_a_slice_is_told_where_to_write_it() -> None:
+    assert slices.of_stage("policy") is slices.policy
+    with pytest.raises(RestemError, match="the stage 'mistakes' has no slice") as caught:
+        slices.of_stage("mistakes")
+    assert caught.value.where.endswith("slices.py")
 
 
 def test_a_method_that_never_measures_the_reward_needs_no_validation_split() -> None:
