@@ -276,7 +276,11 @@ def data(action: str, configfile: Path, profile: str | None, wheels: Path | None
     from restem.tools import data as tool
 
     items = tool.needed(configfile, profile, wheels)
-    getattr(tool, f"{action}_data")(items, click.echo)
+    try:
+        getattr(tool, f"{action}_data")(items, click.echo)
+    except RestemError as error:
+        fix = error.fix.replace("<study>", str(configfile))
+        raise RestemError(error.what, str(configfile), fix) from error
 
 
 @cli.command()

@@ -112,8 +112,8 @@ def _lines(error: Any, model: type[BaseModel]) -> list[str]:
     if error["type"] == "extra_forbidden":
         return [f"{path}: {_unknown_key(str(error['loc'][-1]), _blocks(model, error['loc']))}"]
     if error["type"] == "missing":
-        first, _, *inner = *error["loc"], "", ""
-        is_source = first == "tasks" and inner[:2] in (["data", ""], ["data", "source"])
+        place = tuple(error["loc"])
+        is_source = place[0] == "tasks" and place[2:] in (("data",), ("data", "source"))
         return [f"{path}: this key is required{_NO_PUBLIC_SOURCE if is_source else ''}"]
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":

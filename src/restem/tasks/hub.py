@@ -115,11 +115,13 @@ def _refusal(cause: BaseException | None, page: str) -> tuple[str, str] | None:
 def _unreachable(cause: BaseException | None, endpoint: str, command: str) -> tuple[str, str]:
     fetch = f"fetch it where there is a network (`{command}`)"
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    if offline or cause is None:
+    if offline:
         return (
             "is not in the hub's cache on this machine, and no network may be used",
             f"{fetch} with the same HF_HOME, or unset HF_HUB_OFFLINE",
         )
+    if cause is None:
+        return "is not in the hub's cache on this machine", f"{fetch} with the same HF_HOME"
     first = str(cause).strip().partition("\n")[0]
     return (
         f"cannot be downloaded from {endpoint}: {first or type(cause).__name__}",

@@ -16,6 +16,7 @@ from restem.tools.data_items import Items, Needed, is_here, items_of
 from restem.tools.package_items import package_items
 
 Say = Callable[[str], None]
+FETCH = "restem data fetch --configfile <study>, where there is a network, with the same HF_HOME"
 Problems = list[tuple[str, RestemError]]  # with the place
 
 
@@ -64,7 +65,10 @@ def _by_place(items: Items) -> Mapping[str, Items]:
 def _summary(items: Items, sizes: "Sizes") -> str:
     missing = [item for item in items if not is_here(item)]
     text = f"{len(items) - len(missing)} of {len(items)} files and models are here"
-    return text + (f"; to fetch: {len(missing)}, {_size(missing, sizes)}" if missing else "")
+    if not missing:
+        return text
+    size = _size(missing, sizes)
+    return f"{text}; to fetch: {len(missing)}, {size if size != '?' else 'sizes unknown'}"
 
 
 class Sizes:
@@ -131,8 +135,9 @@ def check_data(items: Items, say: Say) -> None:
                 item.path()
                 for line in item.check():
                     say(f"{place} {line}")
+            except UnreachableError as problem:  # as if it had been looked for here only
+                problems.append((place, RestemError(problem.what, problem.where, FETCH)))
             except RestemError as problem:
-                say(_described(place, problem))
                 problems.append((place, problem))
     _raise_all(problems, "are missing, damaged or not what the study expects")
 
@@ -152,7 +157,7 @@ def _raise_all(problems: Problems, what: str) -> None:
     raise RestemError(
         f"{len(problems)} files or models {what}:" + "".join(f"\n  - {line}" for line in lines),
         "what the study reads",
-        "; ".join(fixes),
+        "\n    ".join(fixes),
     )
 
 
