@@ -183,8 +183,6 @@ def test_the_environment_of_a_clone_that_was_moved_is_made_again(machine: Machin
     assert "up to date" in machine.run("make", ".venv/run").stdout
     before, machine.root = machine.root, machine.root.rename(machine.root.with_name("moved"))
     (machine.root / ".venv/old").touch()
-    assert (
-        f"replacing .venv that was made in {before}\n" in machine.run("make", ".venv/run").stdout
-    )
+    assert f"replacing .venv that was made in {before}\n" in machine.run("make", ".venv/run").stdout
     assert not (machine.root / ".venv/old").exists()
     assert "up to date" in machine.run("make", ".venv/run").stdout

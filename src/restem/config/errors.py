@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from restem.config.names import NAME
 from restem.errors import RestemError
 
 Block = TypeVar("Block", bound=BaseModel)
@@ -26,6 +27,13 @@ _NO_PUBLIC_SOURCE: Final = (
     ": the task's module has no public source; state data.source, such as {kind: local, directory: "
     "data}"
 )
+_IN_YAML: Final = {
+    "tuple_type": "must be a list, such as [a, b]",
+    "list_type": "must be a list, such as [a, b]",
+    "dict_type": "must be a mapping, such as {key: value}",
+    "model_type": "must be a mapping, such as {key: value}",
+    "int_parsing": "must be a whole number",
+}
 RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "Study": {"audit": "false_positives", "stand_ins": "claim_models"},
     "TaskBlock": {"graded": "graded_sheets"},
@@ -116,6 +124,9 @@ def _lines(error: Any, model: type[BaseModel]) -> list[str]:
         is_source = place[0] == "tasks" and place[2:] in (("data",), ("data", "source"))
         return [f"{path}: this key is required{_NO_PUBLIC_SOURCE if is_source else ''}"]
     message = str(error["msg"]).removeprefix("Value error, ")
+    message = _IN_YAML.get(error["type"], message)
+    if error.get("ctx", {}).get("pattern") == NAME:
+        message = "use letters, digits, '.', '_' and '-', and begin with a letter or a digit"
     if error["type"] == "value_error":
         return [f"{path}: {line}" if path else line for line in message.split("\n")]
     return [f"{path}: {message} (got {error['input']!r})"[:300]]

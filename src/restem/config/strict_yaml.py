@@ -22,12 +22,21 @@ _TAG = "tag:yaml.org,2002:"
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read one YAML mapping. Raises RestemError with all ambiguities of the file at once."""
-    loader = LOADER(_text(path))
+    text = _text(path)
+    loader = LOADER(text)
     try:
         node = loader.get_single_node()
         problems = list(_ambiguities(loader, node, set())) if node else []
         content = loader.construct_document(node) if node and not problems else None
     except (yaml.YAMLError, ValueError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        lines = text.splitlines()
+        if mark and mark.line < len(lines) and re.match(r"\s*\t", lines[mark.line]):
+            raise RestemError(
+                f"line {mark.line + 1} is indented with a tab",
+                str(path),
+                "use spaces: YAML does not allow tabs there",
+            ) from problem
         raise RestemError(
             f"the YAML file cannot be read: {problem}", str(path), "correct it"
         ) from problem
@@ -48,6 +57,8 @@ def _text(path: Path) -> str:
             str(path),
             "save it as UTF-8",
         ) from problem
+    except FileNotFoundError as problem:
+        raise RestemError("there is no such file", str(path), "correct the path") from problem
     except OSError as problem:
         raise RestemError(
             f"the YAML file cannot be read: {problem}", str(path), "correct it"

@@ -151,7 +151,7 @@ def test_a_name_that_cannot_be_a_folder_is_refused(block: str, name: str) -> Non
     study[block] = {**study.get(block, {}), name: next(iter(known[block].values()))}
     lines = problems(study)
     assert all(line.startswith(f"{block}.") for line in lines)
-    assert any("should match pattern" in line for line in lines)
+    assert any("use letters, digits, " in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -478,6 +478,19 @@ def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path: Path, text: str)
     with pytest.raises(RestemError) as caught:
         read_yaml(path)
     assert str(path) in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("study", "my study", "study: use letters, digits, '.', '_' and '-'"),
+        ("figures", "pass_at_k", "figures: must be a list, such as [a, b] (got 'pass_at_k')"),
+        ("tasks", ["chain"], "tasks: must be a mapping"),
+        ("decodings.explore.draws", "many", "decodings.explore.draws: must be a whole number"),
+    ],
+)
+def test_wrong_types_are_described_in_words_of_yaml(path: str, value: Any, expected: str) -> None:
+    assert problems(changed(path, value))[0].startswith(expected)
 
 
 def test_numbers_in_scientific_notation_are_numbers() -> None:

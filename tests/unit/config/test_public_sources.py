@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from restem.config.data import LocalSource
-from restem.config.load import load_study, schema
+from restem.config.load import load_study
+from restem.config.schema import schema
 from restem.config.study import Study
 from restem.errors import RestemError
 from restem.study.graph import StudyGraph

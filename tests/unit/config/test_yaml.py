@@ -147,3 +147,19 @@ def test_a_boolean_below_several_keys_is_refused(rows: dict[str, Any]) -> None:
     source = {"kind": "local", "directory": "data", "files": {"train": rows}}
     with pytest.raises(ValueError, match="boolean"):
         TaskData.model_validate({"source": source})
+
+
+@pytest.mark.parametrize(
+    "text", ["study: a\ntasks:\n\tb: 1\n", "study: a\ntasks:\n  b: 1\n\t  c: 2\n"]
+)
+def test_a_tab_is_named_with_its_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    line = text[: text.index("\t")].count("\n") + 1
+    with pytest.raises(RestemError, match=f"line {line} is indented with a tab"):
+        read_yaml(path)
+
+
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RestemError, match="there is no such file"):
+        read_yaml(tmp_path / "nope.yaml")

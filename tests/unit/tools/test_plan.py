@@ -171,7 +171,8 @@ def test_another_directory_is_refused(clone: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("study: [a\ntasks: b", "line 2"), ("- a", "mapping"), (None, "No such")]
+    ("text", "reason"),
+    [("study: [a\ntasks: b", "line 2"), ("- a", "mapping"), (None, "no such file")],
 )
 def test_a_study_that_is_no_yaml_is_refused_with_the_place(
     clone: Path, text: str | None, reason: str
