@@ -21,6 +21,7 @@ from restem.policies.sources.local import checkpoint_problems
 from restem.study.loading import beyond_the_context, unlimited_thoughts, unusable_templates
 from restem.tasks.hub import UnreachableError
 
+LATER: Final = "; whether tensors and tokenizer fit is checked when its base policy is made"
 INCOMPLETE: Final = "point to a directory that `save_pretrained` wrote, or fetch what is missing"
 
 
@@ -35,7 +36,7 @@ def are_complete(subject: Subject) -> Findings:
                 error(f"{name}: {source.directory}: {line}", INCOMPLETE) for line in problems
             )
             if not problems:
-                yield ok(f"{name}: {source.directory} is complete")
+                yield ok(f"{name}: {source.directory} has all files{LATER}")
         elif isinstance(source, HubModel):
             yield from _of_hub(subject, name, source)
         elif isinstance(source, PackageModel):
@@ -61,7 +62,7 @@ def _of_hub(subject: Subject, name: str, source: HubModel) -> Findings:
     except RestemError as problem:
         yield error(f"{where}: {problem.what}", problem.fix)
     else:
-        yield ok(f"{where} is complete, in {folder}")
+        yield ok(f"{where} has all files, in {folder}{LATER}")
 
 
 def _elsewhere(subject: Subject, where: str, source: HubModel) -> Findings:

@@ -9,6 +9,7 @@ import pytest
 
 from restem.config.load import load_families
 from restem.doctor import data, models
+from restem.doctor.models import LATER
 from restem.embedded import weights
 from restem.errors import RestemError
 from restem.tasks.hub import UnreachableError
@@ -68,7 +69,7 @@ def test_every_file_that_a_local_model_lacks_is_named(diagnosed: Any, tmp_path: 
     folder = tmp_path / "mine"
     weights.unpack("S", folder)
     source = {"models.S.source": {"kind": "local", "directory": str(folder)}}
-    assert lines(diagnosed(source)["models"], "ok") == [f"S: {folder} is complete"]
+    assert lines(diagnosed(source)["models"], "ok") == [f"S: {folder} has all files{LATER}"]
     (folder / "tokenizer.json").unlink()
     (folder / "config.json").write_text("{")
     found = lines(diagnosed(source)["models"], "error")
@@ -121,7 +122,7 @@ def test_a_model_in_the_cache_is_complete_or_named(diagnosed: Any, tmp_path: Pat
     study = {"models.S.source": HUB}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models.hub, "download", lambda source, local_only: snapshot)
-        assert "is complete, in" in lines(diagnosed(study)["models"], "ok")[0]
+        assert "has all files, in" in lines(diagnosed(study)["models"], "ok")[0]
 
 
 def test_what_is_known_of_the_data_of_a_family_is_told(
