@@ -6,6 +6,7 @@ in it is part of a recipe, except that `engine` decides what `auto` stands for i
 """
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,8 +85,15 @@ class Site(Strict):
     @field_validator("hf_home", "scratch", "store", mode="after")
     @classmethod
     def _expanded(cls, path: Path | None) -> Path | None:
-        """Expand ~ and variables such as $SCRATCH."""
-        return Path(os.path.expandvars(path.expanduser())) if path else None
+        """Expand ~ and variables such as $SCRATCH, which have to be set."""
+        if path is None:
+            return None
+        expanded = os.path.expandvars(path.expanduser())
+        if unset := re.search(r"\$\{?(\w+)", expanded):
+            raise ValueError(
+                f"the variable {unset[1]} is not set here; set it, or write the folder"
+            )
+        return Path(expanded)
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables that the settings stand for."""

@@ -85,7 +85,7 @@ def _current_revision(name: str) -> str:
         return str(HfApi().model_info(name, timeout=20).sha)
     except Exception as problem:  # httpx, requests and the hub have errors of their own
         raise RestemError(
-            "there is no such folder, and the hub does not tell the commit of a model of this name: "
+            "there is no such folder, and the hub does not tell the commit of such a model: "
             f"{type(problem).__name__}",
             f"--model {name}",
             "give it yourself, as owner/name@<40 hexadecimal digits>; the model's page on the hub "

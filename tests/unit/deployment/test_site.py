@@ -104,6 +104,13 @@ def test_a_wrong_key_or_value_is_named(path: Path, text: str, reason: str) -> No
     assert str(path) in error.value.where
 
 
+@pytest.mark.parametrize("folder", ["$NOT_SET/hf", "/data/${NOT_SET}"])
+def test_a_folder_of_a_variable_that_is_not_set_is_refused(path: Path, folder: str) -> None:
+    path.write_text(f"hf_home: {folder}\n")
+    with pytest.raises(RestemError, match="hf_home: the variable NOT_SET is not set here"):
+        load_site()
+
+
 def test_the_template_is_valid_as_it_is_and_filled_in(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
