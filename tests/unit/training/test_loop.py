@@ -17,6 +17,7 @@ from restem.sampling.engine import Request
 from restem.sampling.transformers.engine import TransformersEngine
 from restem.training.examples import EmptyExamples, Example
 from restem.training.loop import fine_tune
+from restem.training.m_steps.fine_tune import remarks
 from restem.training.run import TrainingReport
 
 EXAMPLES = [
@@ -263,3 +264,16 @@ def test_a_model_whose_attention_trees_do_not_know_is_trained_on_padded_rows(
     assert reports[0].losses == reports[1].losses
     assert [len(lines) for lines in said] == [1, 0]
     assert "LlamaForCausalLM" in said[0][0]
+
+
+def test_a_loss_that_rises_and_training_that_does_not_help_are_remarked_on(
+    base: Path, tmp_path: Path
+) -> None:
+    good = trained(base, tmp_path / "good")
+    assert list(remarks(asdict(good))) == []
+    wild = SETTINGS.model_copy(update={"learning_rate": 30.0, "warmup_share": 0.0})
+    rose, unhelpful = remarks(
+        asdict(trained(base, tmp_path / "wild", wild, validate=scripted(range(100, 0, -1))))
+    )
+    assert rose.startswith("the loss rose from ") and "learning_rate" in rose
+    assert unhelpful.startswith("no validation was better")

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +54,24 @@ def make(job: Job, inputs: MStepInputs, start: PolicyManifest) -> dict[str, Any]
     rewards = [point["reward"] for point in report["validations"]]
     validated = f", validation reward {max(rewards):.3f}" if rewards else ""
     print(f"policy: {len(report['losses'])} steps{validated}{_time(job.notes)}", flush=True)
+    for remark in remarks(report):
+        print(f"policy: {remark}", flush=True)
     return report
+
+
+def remarks(report: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a person should look at: a loss that rose, training that did not help."""
+    losses = report["losses"]
+    part = len(losses) // 4
+    if part:
+        before, after = (sum(some) / part for some in (losses[:part], losses[-part:]))
+        if after > before > 0:  # examples with negative weights may have a negative loss
+            yield (
+                f"the loss rose from {before:.4f} to {after:.4f}; a smaller learning_rate or a "
+                "larger warmup_share may help"
+            )
+    if len(report["validations"]) > 1 and report["kept_step"] == 0:
+        yield "no validation was better than that of the starting weights, which are kept"
 
 
 def _time(notes: Mapping[str, Any]) -> str:
