@@ -158,9 +158,7 @@ def new(name: str, output: Path | None, **choices: Any) -> None:
 
 @cli.command()
 @click.argument("path", type=EXISTING)
-@click.option(
-    "--rows", type=click.IntRange(1), help="Rows to show; by default 5 texts or 50 lines."
-)
+@click.option("--rows", type=click.IntRange(1), help="Rows to show: 5 texts or 50 lines.")
 @click.option("--problem", help="Show all rows of one problem.")
 def show(path: Path, rows: int | None, problem: str | None) -> None:
     """Print an artifact: its content, some rows in full, and its provenance."""
@@ -273,14 +271,9 @@ def data(action: str, configfile: Path, profile: str | None, wheels: Path | None
     in containers, the images too. `fetch` keeps what is complete, so it can be run again; `check`
     compares rows and digests.
     """
-    from restem.tools import data as tool
+    from restem.tools.data import command
 
-    items = tool.needed(configfile, profile, wheels)
-    try:
-        getattr(tool, f"{action}_data")(items, click.echo)
-    except RestemError as error:
-        fix = error.fix.replace("<study>", str(configfile))
-        raise RestemError(error.what, str(configfile), fix) from error
+    command(action, configfile, profile, wheels, click.echo)
 
 
 @cli.command()

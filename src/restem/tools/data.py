@@ -20,12 +20,22 @@ FETCH = "restem data fetch --configfile <study>, where there is a network, with 
 Problems = list[tuple[str, RestemError]]  # with the place
 
 
-def needed(study: Path, profile: str | None, wheels: Path | None) -> Items:
-    """List what a study needs: data, prompts, models, packages, wheels and images.
+def command(action: str, study: Path, profile: str | None, wheels: Path | None, say: Say) -> None:
+    """List, fetch or check what a study needs.
 
     study: its file. profile: that of the run, whose jobs may need images. wheels: folder for them;
-    without it, none are listed.
+    without it, none are listed. Raises RestemError with everything that is wrong.
     """
+    does = {"list": list_data, "fetch": fetch_data, "check": check_data}
+    try:
+        does[action](needed(study, profile, wheels), say)
+    except RestemError as error:
+        fix = error.fix.replace("<study>", str(study))
+        raise RestemError(error.what, str(study), fix) from error
+
+
+def needed(study: Path, profile: str | None, wheels: Path | None) -> Items:
+    """List what a study needs: data, prompts, models, packages, wheels and images."""
     found = find_profile(profile) if profile else None
     resources = found.resources(SAMPLING) if found else {}
     engine = choose_for(load_site(), resources, lambda: found is not None)
