@@ -27,8 +27,9 @@ def command(action: str, study: Path, profile: str | None, wheels: Path | None, 
     without it, none are listed. Raises RestemError with everything that is wrong.
     """
     does = {"list": list_data, "fetch": fetch_data, "check": check_data}
+    items = needed(study, profile, wheels)
     try:
-        does[action](needed(study, profile, wheels), say)
+        does[action](items, say)
     except RestemError as error:
         fix = error.fix.replace("<study>", str(study))
         raise RestemError(error.what, str(study), fix) from error
