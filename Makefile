@@ -11,8 +11,8 @@ INSTALL := envs/hashed.py install --quiet --disable-pip-version-check --no-compi
 PIP := $(BIN)/python $(INSTALL)
 RUN_LOCKS := $(foreach f,workflow data model training report,-r envs/$(f).txt)
 
-# Commands in .venv name its folder, so they do not run after the clone was moved.
-MOVED := $(filter-out $(realpath .),$(shell cat .venv/run 2>/dev/null))
+# Commands in .venv name its folder, so they do not run after the clone was moved or copied.
+MOVED := $(shell test -s .venv/run && ! test .venv -ef "$$(cat .venv/run)/.venv" && cat .venv/run)
 .PHONY: $(if $(MOVED),.venv/run)
 .PHONY: help demo real real-all check test long bench gpu locks smollm2 gemma3 reasoning-gym second-grader vllm vllm-cpu clean
 .DEFAULT_GOAL := help

@@ -186,3 +186,9 @@ def test_the_environment_of_a_clone_that_was_moved_is_made_again(machine: Machin
     assert f"replacing .venv that was made in {before}\n" in machine.run("make", ".venv/run").stdout
     assert not (machine.root / ".venv/old").exists()
     assert "up to date" in machine.run("make", ".venv/run").stdout
+    shutil.copytree(machine.root, before)
+    machine.root = before
+    assert "replacing .venv that was made in" in machine.run("make", ".venv/run").stdout
+    machine.root = before.with_name("alias")
+    machine.root.symlink_to(before)
+    assert "up to date" in machine.run("make", ".venv/run").stdout  # the same folder

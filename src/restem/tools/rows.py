@@ -28,6 +28,8 @@ def table_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     differ = [name for name in rows[0] if any(row[name] != rows[0][name] for row in rows)]
     yield ""
     yield from row_lines({k: v for k, v in rows[0].items() if k not in differ})
+    if not differ:
+        return
     yield ""
     numbers = [isinstance(rows[0][name], int | float) for name in differ]
     cells = [[_cell(row[name]) for name in differ] for row in rows]

@@ -32,6 +32,12 @@ def test_rows_of_short_cells_are_lines_under_what_they_share(tmp_path: Path) -> 
     assert len({len(line) for line in lines[4:8]} - {len(lines[4])}) <= 1
 
 
+def test_equal_rows_are_said_once(tmp_path: Path) -> None:
+    text = write(tmp_path / "summary.parquet", "summary", estimates(1) * 3)
+    assert text.startswith("summary: 3 rows")
+    assert text.count("task=chain") == 1 and "\n\n\n" not in text
+
+
 def test_more_rows_are_shown_where_each_is_a_line(tmp_path: Path) -> None:
     text = write(tmp_path / "summary.parquet", "summary", estimates(80))
     assert "\n49 " in text and "\n50 " not in text
