@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 from restem.artifacts.files import artifact_digest
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.tables import read_rows
 from restem.deployment.images import Image, verified
 
@@ -60,7 +61,7 @@ def duplicate_draws(tree: Any) -> int:
     duplicates = 0
     for path in tree.results.rglob("samples/*.parquet"):
         if ".restem" not in path.parts:
-            draws = [(row["problem_id"], row["draw"]) for row in read_rows(path, "samples")]
+            draws = [(row["problem_id"], row["draw"]) for row in read_rows(path, SAMPLES)]
             duplicates += len(draws) - len(set(draws))
     return duplicates
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from restem.artifacts.files import artifact_digest
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.tables import read_rows
 
 ROOT: Final = Path(__file__).parents[1]
@@ -183,7 +184,7 @@ def draws_are_whole(root: Path) -> bool:
             continue
         draws = Counter(
             (row["problem_id"], row["draw"])
-            for row in read_rows(path, "samples", ("problem_id", "draw"))
+            for row in read_rows(path, SAMPLES, ("problem_id", "draw"))
         )
         problems = {problem for problem, _ in draws}
         each = len(draws) // max(len(problems), 1)

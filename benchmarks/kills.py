@@ -21,6 +21,7 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.tables import content_digest, read_provenance, read_table
 from restem.cli import main as restem
 from restem.sampling import sampler
@@ -129,9 +130,9 @@ def main(kills: int, engine: str, seed: int) -> None:
 
 def compare(whole: Path, cut: Path) -> None:
     """Refuse a table whose rows differ from those of the whole one, or occur twice."""
-    rows = [(r["problem_id"], r["draw"]) for r in read_table(cut, "samples").to_pylist()]
+    rows = [(r["problem_id"], r["draw"]) for r in read_table(cut, SAMPLES).to_pylist()]
     assert len(rows) == len(set(rows)) == PROBLEMS * DRAWS, f"{len(rows)} rows"
-    digests = {content_digest(read_table(path, "samples")) for path in (whole, cut)}
+    digests = {content_digest(read_table(path, SAMPLES)) for path in (whole, cut)}
     assert len(digests) == 1, "the tables differ"
     usage = read_provenance(cut)["usage"]
     assert usage["draws"] <= PROBLEMS * DRAWS, usage

@@ -15,16 +15,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+from restem.artifacts.schemas.estimates import LIFTS, SUMMARY
+from restem.artifacts.schemas.evaluation import COST_COLUMNS, COSTS, METRICS, OVERLAP
+from restem.artifacts.schemas.loop import PROBLEMS, REWARDS, SAMPLES
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
-from restem.artifacts.tables import SCHEMAS, table, write_table
+from restem.artifacts.tables import table, write_table
 from restem.policies.manifest import write_policy
 from restem.tasks.problem import Problem, to_row
 
-COSTS = [field.name for field in SCHEMAS["costs"]][4:]
 DRAWS = 32
 SHARD = 240_000
-PROBLEMS = 500  # of an evaluation
+EVALUATED = 500  # of an evaluation
 FOR_A_POLICY = 2_400  # completions
 ADDRESS = {
     **{"task": "math", "split": "test", "decoding": "explore", "train_task": "math"},
@@ -36,8 +38,8 @@ def make(folder: Path, completions: int) -> None:
     """Write problems, samples and rewards; a third is correct, texts differ."""
     count = completions // DRAWS
     problems = [Problem(f"p{i}", f"Question {i}?", str(i)) for i in range(count)]
-    write_table(folder / "problems", "problems", table("problems", map(to_row, problems)), {})
-    write_table(folder / "shots", "problems", table("problems", []), {})
+    write_table(folder / "problems", PROBLEMS, table(PROBLEMS, map(to_row, problems)), {})
+    write_table(folder / "shots", PROBLEMS, table(PROBLEMS, []), {})
     write_policy(folder / "policy.json", {}, {}, halted=None)
     for number, start in enumerate(range(0, count, SHARD // DRAWS)):
         keys = [
@@ -58,8 +60,8 @@ def make(folder: Path, completions: int) -> None:
             | {"extracted": p[1:]}
             for p, d in keys
         )
-        for kind, rows in (("samples", samples), ("rewards", verdicts)):
-            write_table(folder / f"{kind}-{number:04}", kind, table(kind, rows), {})
+        for kind, rows in ((SAMPLES, samples), (REWARDS, verdicts)):
+            write_table(folder / f"{kind.name}-{number:04}", kind, table(kind, rows), {})
 
 
 def make_study(folder: Path, policies: int) -> None:
@@ -75,25 +77,25 @@ def make_study(folder: Path, policies: int) -> None:
             address
             | {"greedy": False, "seed": 0, "problem_id": f"p{i}", "subject": "", "draws": DRAWS}
             | {"correct": (i + place) % DRAWS, "unextractable": 0, "completion_tokens_mean": 300.0}
-            for i in range(PROBLEMS)
+            for i in range(EVALUATED)
         ]
         interval = {"estimate": 0.5, "low": 0.4, "high": 0.6}
-        about = {"problems": PROBLEMS, "seeds": 1, **interval}
+        about = {"problems": EVALUATED, "seeds": 1, **interval}
         for k in (1, 2, 4, 8, 16, 32):
             quantity = {"quantity": f"pass@{k}", **about}
             summary.append(address | quantity | {"draws": DRAWS, "k": k})
             lifts += [address | quantity | {"reference": other} for other in ("base", "sft")]
-        cost = dict.fromkeys(COSTS, 1.0)
+        cost = dict.fromkeys(COST_COLUMNS, 1.0)
         costs += [
             {"name": f"M/{path}", "below_draw": 0, "below_problem": 0, "problems": 0, **cost}
             for path in (name, f"{name}/samples")
         ]
-    for kind, rows in (("summary", summary), ("lifts", lifts), ("costs", costs)):
-        write_table(folder / kind, kind, table(kind, rows), {})
+    for kind, rows in ((SUMMARY, summary), (LIFTS, lifts), (COSTS, costs)):
+        write_table(folder / kind.name, kind, table(kind, rows), {})
     for number, start in enumerate(range(0, len(metrics), SHARD)):
         rows = metrics[start : start + SHARD]
-        write_table(folder / f"metrics-{number:04}", "metrics", table("metrics", rows), {})
-    write_table(folder / "overlap", "overlap", table("overlap", []), {})
+        write_table(folder / f"metrics-{number:04}", METRICS, table(METRICS, rows), {})
+    write_table(folder / "overlap", OVERLAP, table(OVERLAP, []), {})
 
 
 def of_study(stage: str, folder: Path, policies: int) -> None:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from restem.artifacts.schemas.every import KINDS
 from restem.artifacts.tables import read_rows
 from restem.warm import run
 from restem.warm.client import VARIABLE
@@ -78,7 +79,7 @@ def main() -> None:
                     first = kind == "warm" and number == 0
                     name = f"{table} {'first warm' if first else kind}"
                     seconds.setdefault(name, []).append(took)
-                    contents.setdefault(table, []).append(read_rows(output, table))
+                    contents.setdefault(table, []).append(read_rows(output, KINDS[table]))
         run.stop()
     for name, values in seconds.items():
         print(f"{name}: {statistics.median(values):.2f} s, the median of {len(values)}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from restem.artifacts.tables import SCHEMAS
+from restem.artifacts.schemas.every import KINDS
 from restem.config.claims import Claim
 from restem.config.contradictions import unmeasured_claims
 from restem.config.experiment import Experiment
@@ -342,7 +342,7 @@ def _options(context: click.Context) -> dict[str, str]:
 
 def with_columns(page: str) -> str:
     """Renew the tables of columns in docs/reference/artifacts.md, between its markers."""
-    for kind, schema in SCHEMAS.items():
+    for kind, (_, schema) in KINDS.items():
         cells = [(f"`{f.name}`", f"`{f.type}`", "" if f.nullable else "yes") for f in schema]
         head = [("column", "type", "required"), (":--", ":--", ":--")]
         table = "\n".join(f"| {' | '.join(row)} |" for row in [*head, *cells])

@@ -1,8 +1,10 @@
 """The one exception that a user is meant to read: what happened, where, and what to do."""
 
+import difflib
 import errno
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -68,3 +70,11 @@ def of_system(error: BaseException) -> RestemError | None:
             return RestemError(f"the system refuses: {os.strerror(number)}", where, _FIXES[number])
         cause = cause.__cause__
     return None
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return a hint that names the most similar known name, or lists all of them."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known are {', '.join(sorted(known))}" if known else "; none is defined"

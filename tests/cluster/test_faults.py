@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import virtual_faults as faults
 
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.seals import HIDDEN
 from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.cluster
 
 PLACE = "results/tiny/pretrained/T/base/seed-0/iter-0/chain/train/explore/seed-0"
-SAMPLES = f"{PLACE}/samples/1-of-1.parquet"
+SHARD = f"{PLACE}/samples/1-of-1.parquet"
 CHECKED = "results/tiny/pretrained/T/base/seed-0/iter-0/chain/test/greedy/seed-0"
 
 
@@ -32,7 +33,7 @@ def undrawn(finished: Any, tmp_path: Path) -> Iterator[Any]:
 
 
 def draws(tree: Any) -> list[tuple[str, int, str]]:
-    rows = read_rows(tree.root / SAMPLES, "samples")
+    rows = read_rows(tree.root / SHARD, SAMPLES)
     return [(row["problem_id"], row["draw"], row["completion"]) for row in rows]
 
 
@@ -59,14 +60,14 @@ def test_the_same_command_ends_in_the_same_draws(
     end_group: Callable[[Any], None],
     fault: faults.Fault,
 ) -> None:
-    process = undrawn.start(*profile, SAMPLES)
+    process = undrawn.start(*profile, SHARD)
     end_group(process)
     fault(cluster, faults.running(cluster, process), process)
     code = process.wait(timeout=400)
     faults.heal(cluster)
     if code == -9:
         undrawn.snakemake("--unlock")
-    told = undrawn.snakemake(*profile, SAMPLES) if code else log(undrawn)
+    told = undrawn.snakemake(*profile, SHARD) if code else log(undrawn)
     assert draws(undrawn) == draws(finished), told
     assert cluster.jobs() == {}
 
@@ -78,13 +79,13 @@ def test_a_run_waits_for_what_a_killed_one_left_running_and_submits_nothing(
     profile: tuple[str, ...],
     end_group: Callable[[Any], None],
 ) -> None:
-    with writing(undrawn.root / SAMPLES):  # the orphan cannot end before its successor has looked
-        process = undrawn.start(*profile, SAMPLES)
+    with writing(undrawn.root / SHARD):  # the orphan cannot end before its successor has looked
+        process = undrawn.start(*profile, SHARD)
         end_group(process)
         orphan = faults.running(cluster, process)
         faults.kill_the_run(cluster, orphan, process)
         undrawn.snakemake("--unlock")
-        again = undrawn.start(*profile, SAMPLES)
+        again = undrawn.start(*profile, SHARD)
         end_group(again)
         waiting = f"SLURM job {orphan} belongs to an earlier run of this study: waiting"
         cluster.wait("the next run", lambda: waiting in log(undrawn), 300)
@@ -92,7 +93,7 @@ def test_a_run_waits_for_what_a_killed_one_left_running_and_submits_nothing(
     assert re.findall(r"has been submitted with SLURM jobid (\d+)", log(undrawn)) == [orphan]
     ended = cluster.client("squeue", "-h", "--states=all", "-j", orphan, "-o", "%T")
     assert ended == "COMPLETED"
-    assert f"reused {SAMPLES}" in log(undrawn)
+    assert f"reused {SHARD}" in log(undrawn)
     assert draws(undrawn) == draws(finished)
 
 
@@ -103,17 +104,17 @@ def test_an_artifact_whose_run_was_killed_is_planned_like_any_other(
     end_group: Callable[[Any], None],
 ) -> None:
     """Nobody was left to tell Snakemake what the job had been made with; its seal does."""
-    process = undrawn.start(*profile, SAMPLES)
+    process = undrawn.start(*profile, SHARD)
     end_group(process)
     orphan = faults.running(cluster, process)
     faults.kill_the_run(cluster, orphan, process)
     cluster.wait("the end of the orphan", lambda: cluster.jobs() == {}, 300)
     undrawn.snakemake("--unlock")
-    assert undrawn.plan(SAMPLES).jobs == set()
-    assert undrawn.plan("--profile", "profiles/slurm-without-containers", SAMPLES).jobs == set()
+    assert undrawn.plan(SHARD).jobs == set()
+    assert undrawn.plan("--profile", "profiles/slurm-without-containers", SHARD).jobs == set()
     undrawn.configure(lambda study: study["decodings"]["explore"].update(max_tokens=7))
-    stale = undrawn.plan(SAMPLES)
-    assert [job.output for job in stale.jobs] == [SAMPLES]
+    stale = undrawn.plan(SHARD)
+    assert [job.output for job in stale.jobs] == [SHARD]
     assert "key decoding.max_tokens: 6 -> 7" in "".join(stale.reasons.values())
 
 
@@ -125,7 +126,7 @@ def test_a_run_cancels_what_a_killed_one_left_waiting(
 ) -> None:
     for node in cluster.nodes:
         faults.drain(cluster, node)
-    process = undrawn.start(*profile, SAMPLES)
+    process = undrawn.start(*profile, SHARD)
     end_group(process)
     cluster.wait("a waiting job", lambda: "PENDING" in cluster.jobs().values(), 120)
     [orphan] = cluster.jobs()
@@ -133,7 +134,7 @@ def test_a_run_cancels_what_a_killed_one_left_waiting(
     cluster.client("scontrol", "hold", orphan)
     faults.heal(cluster)
     undrawn.snakemake("--unlock")
-    told = undrawn.snakemake(*profile, SAMPLES)
+    told = undrawn.snakemake(*profile, SHARD)
     assert f"SLURM job {orphan} belongs to an earlier run of this study: cancelled" in told
     assert cluster.jobs() == {}
 
@@ -144,7 +145,7 @@ def test_a_second_run_beside_a_living_one_touches_none_of_its_jobs(
     profile: tuple[str, ...],
     end_group: Callable[[Any], None],
 ) -> None:
-    process = undrawn.start(*profile, SAMPLES)
+    process = undrawn.start(*profile, SHARD)
     end_group(process)
     job = faults.running(cluster, process)
     told = undrawn.snakemake(*profile, "results/tiny/overlap.parquet", "--force")
@@ -163,7 +164,7 @@ def amounts(cluster: Any, told: str) -> list[tuple[str, str]]:
 def test_memory_alone_grows_after_a_job_ran_out_of_memory(
     cluster: Any, undrawn: Any, finished: Any, submit: Callable[..., str]
 ) -> None:
-    told = submit(undrawn, SAMPLES, "--set-resources", "draw_samples:mem_mb=200")
+    told = submit(undrawn, SHARD, "--set-resources", "draw_samples:mem_mb=200")
     asked = amounts(cluster, told)
     assert len(asked) > 1
     assert asked == [(f"{200 * 2**k}M", "1:00:00") for k in range(len(asked))]
@@ -177,7 +178,7 @@ def test_a_job_that_needs_more_than_the_ceiling_is_not_tried_again(
 ) -> None:
     ceiling = ("--restem-slurm-max-mem-mb", "70")
     little = ("--set-resources", "draw_samples:mem_mb=60")
-    told = submit(undrawn, SAMPLES, *ceiling, *little, fails=True)
+    told = submit(undrawn, SHARD, *ceiling, *little, fails=True)
     assert amounts(cluster, told) == [("60M", "1:00:00"), ("70M", "1:00:00")]
     assert "no more is allowed (restem-slurm-max-mem-mb" in told
 
@@ -190,8 +191,8 @@ def test_time_alone_grows_after_a_job_ran_out_of_time(
     end_group: Callable[[Any], None],
 ) -> None:
     short = ("--set-resources", "draw_samples:runtime=1")
-    with writing(undrawn.root / SAMPLES):  # the job waits until its time is up
-        process = undrawn.start(*profile, SAMPLES, *short)
+    with writing(undrawn.root / SHARD):  # the job waits until its time is up
+        process = undrawn.start(*profile, SHARD, *short)
         end_group(process)
         cluster.wait("the second attempt", lambda: "the next attempt" in log(undrawn), 300)
     assert process.wait(timeout=300) == 0, log(undrawn)
@@ -208,7 +209,7 @@ def test_nothing_grows_after_a_job_was_cancelled(
     profile: tuple[str, ...],
     end_group: Callable[[Any], None],
 ) -> None:
-    process = undrawn.start(*profile, SAMPLES)
+    process = undrawn.start(*profile, SHARD)
     end_group(process)
     faults.cancel_the_job(cluster, faults.running(cluster, process), process)
     assert process.wait(timeout=400) == 0, log(undrawn)
@@ -233,7 +234,7 @@ def test_a_job_that_can_never_start_fails_at_once(
     resource: str,
     reasons: tuple[str, str],
 ) -> None:
-    told = submit(undrawn, SAMPLES, "--set-resources", f"draw_samples:{resource}", fails=True)
+    told = submit(undrawn, SHARD, "--set-resources", f"draw_samples:{resource}", fails=True)
     assert all(reason in told for reason in reasons), told
     assert "Trying to restart" not in told
     assert cluster.jobs() == {}
@@ -254,10 +255,10 @@ def test_names_of_jobs_and_lines_of_a_run_say_rule_and_address(
     cluster: Any, undrawn: Any, submit: Callable[..., str]
 ) -> None:
     shutil.rmtree(undrawn.root / CHECKED)
-    told = submit(undrawn, SAMPLES, f"{CHECKED}/metrics.parquet")
+    told = submit(undrawn, SHARD, f"{CHECKED}/metrics.parquet")
     place = CHECKED.removeprefix("results/tiny/")
     names = [
-        f"draw_samples:{SAMPLES.removeprefix('results/tiny/').removesuffix('.parquet')}",
+        f"draw_samples:{SHARD.removeprefix('results/tiny/').removesuffix('.parquet')}",
         f"draw_samples:{place}/samples/1-of-1",
         f"checked:{place}/metrics",
     ]
@@ -277,7 +278,7 @@ def test_a_job_that_slurm_forgot_is_not_waited_for(
     end_group: Callable[[Any], None],
 ) -> None:
     """A controller that lost its memory knows none of the jobs."""
-    process = undrawn.start(*profile, SAMPLES)
+    process = undrawn.start(*profile, SHARD)
     end_group(process)
     faults.running(cluster, process)
     cluster.stop("slurmctld")
@@ -311,8 +312,8 @@ def test_a_full_disk_spoils_nothing(
     small_disk: Callable[[str], None],
     submit: Callable[..., str],
 ) -> None:
-    submit(undrawn, "--retries", "0", SAMPLES, fails=True)
-    assert not (undrawn.root / SAMPLES).exists()
+    submit(undrawn, "--retries", "0", SHARD, fails=True)
+    assert not (undrawn.root / SHARD).exists()
     small_disk("10m")
-    submit(undrawn, SAMPLES)
+    submit(undrawn, SHARD)
     assert draws(undrawn) == draws(finished)

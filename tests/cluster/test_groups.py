@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.evaluation import METRICS
 from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.cluster
 
 PLACE = "results/tiny/pretrained/T/base/seed-0/iter-0/chain/test/greedy/seed-0"
-METRICS = f"{PLACE}/metrics.parquet"
+EVALUATION = f"{PLACE}/metrics.parquet"
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def in_shards(finished: Any, tmp_path: Any) -> Any:
 def test_a_grouped_job_asks_for_four_shards_at_a_time(
     cluster: Any, in_shards: Any, submit: Callable[..., str]
 ) -> None:
-    told = submit(in_shards, METRICS)
-    assert len(read_rows(in_shards.root / METRICS, "metrics")) == 6
+    told = submit(in_shards, EVALUATION)
+    assert len(read_rows(in_shards.root / EVALUATION, METRICS)) == 6
     [job] = re.findall(r"jobid (\d+) \(log: \S*checked", told)
     asked = cluster.client("scontrol", "--oneliner", "show", "job", job)
     assert re.search(r"MinCPUsNode=8 |NumCPUs=8 ", asked), asked

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from restem.artifacts.schemas.loop import EXAMPLES, PROBLEMS, REWARDS
 from restem.artifacts.tables import read_rows
 from tests.conftest import once
 
@@ -84,9 +85,9 @@ def test_two_runs_write_the_same_bytes(trees: list[Path], pattern: str) -> None:
 @pytest.mark.workflow
 def test_every_count_closes(trees: list[Path]) -> None:
     train = trees[0] / "chain/problems/train.parquet"
-    problems = {row["id"] for row in read_rows(train, "problems")}
+    problems = {row["id"] for row in read_rows(train, PROBLEMS)}
     for examples in trees[0].glob("chain/S/rest-em/seed-0/iter-*/examples.parquet"):
-        rows = read_rows(examples, "examples")
+        rows = read_rows(examples, EXAMPLES)
         assert len({(row["problem_id"], row["draw"]) for row in rows}) == len(rows) == 8 * 48
         assert {row["problem_id"] for row in rows} == problems
         assert all((row["target"] is not None) == (row["decision"] == "kept") for row in rows)
@@ -94,16 +95,16 @@ def test_every_count_closes(trees: list[Path]) -> None:
 
 @pytest.mark.workflow
 def test_no_test_problem_is_ever_trained_on(trees: list[Path]) -> None:
-    test = {r["question"] for r in read_rows(trees[0] / "chain/problems/test.parquet", "problems")}
+    test = {r["question"] for r in read_rows(trees[0] / "chain/problems/test.parquet", PROBLEMS)}
     for examples in trees[0].glob("chain/**/examples.parquet"):
-        prompts = [row["prompt"] or "" for row in read_rows(examples, "examples")]
+        prompts = [row["prompt"] or "" for row in read_rows(examples, EXAMPLES)]
         assert not any(question in prompt for prompt in prompts for question in test)
 
 
 @pytest.mark.workflow
 def test_programs_are_judged_in_the_sandbox(trees: list[Path]) -> None:
     tables = list(trees[0].glob("**/program/test/**/rewards/*.parquet"))
-    rows = [row for table in tables for row in read_rows(table, "rewards")]
+    rows = [row for table in tables for row in read_rows(table, REWARDS)]
     assert len(rows) == 8 * len(tables) > 0
     assert {row["layer"] for row in rows} <= {"passed", "wrong answer", "runtime error"}
 

@@ -102,12 +102,24 @@ def test_modules_that_are_named_by_a_string_are_imported_or_declared(name: str) 
     assert uncovered(load_stage(name)) == set()
 
 
-@pytest.mark.parametrize("name", ["problems", "samples", "rewards", "policy", "metrics"])
-def test_a_new_key_of_selection_leaves_other_artifacts_as_they_are(name: str) -> None:
+def read_by(name: str) -> set[str]:
+    """Return the modules of a stage's code, whatever its settings name."""
     stage = load_stage(name)
     loaded = [module for pattern in sorted(declared(stage)) for module in loadable(pattern)]
-    read = set(code_digests([f"restem.stages.{name}", *loaded]))
-    assert {"restem.config.selection", "restem.config.method"} & read == set()
+    return set(code_digests([f"restem.stages.{name}", *loaded]))
+
+
+@pytest.mark.parametrize("name", ["problems", "samples", "rewards", "policy", "metrics"])
+def test_a_new_key_of_selection_leaves_other_artifacts_as_they_are(name: str) -> None:
+    assert {"restem.config.selection", "restem.config.method"} & read_by(name) == set()
+
+
+@pytest.mark.parametrize("name", ["problems", "samples", "rewards", "examples", "policy"])
+def test_what_estimates_and_errors_say_leaves_the_loop_as_it_is(name: str) -> None:
+    """A new column of the ledger, a renamed key or a reserved name needs no GPU."""
+    schemas = {f"restem.artifacts.schemas.{part}" for part in ("evaluation", "estimates", "every")}
+    texts = {"restem.config.errors", "restem.config.names"}
+    assert (schemas | texts) & read_by(name) == set()
 
 
 def test_the_names_of_modules_are_found() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.tables import read_provenance, read_rows
 
 # Warnings of another project's libraries are not ours to fail on.
@@ -142,7 +143,7 @@ def sampled(
 
 
 def completions(path: Path) -> dict[Draw, str]:
-    rows = read_rows(path, "samples")
+    rows = read_rows(path, SAMPLES)
     texts = {(row["problem_id"], row["draw"]): row["completion"] for row in rows}
     assert len(texts) == len(rows)
     return texts

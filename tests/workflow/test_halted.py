@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.estimates import SUMMARY
+from restem.artifacts.schemas.evaluation import METRICS
+from restem.artifacts.schemas.loop import EXAMPLES, SAMPLES
 from restem.artifacts.tables import read_rows
 from restem.policies.manifest import read_policy
 
@@ -27,7 +30,7 @@ def test_the_log_says_why(finished: Any) -> None:
 
 
 def test_every_dropped_completion_has_its_reason(finished: Any) -> None:
-    rows = read_rows(finished.results / HALTED / "iter-1/examples.parquet", "examples")
+    rows = read_rows(finished.results / HALTED / "iter-1/examples.parquet", EXAMPLES)
     assert len(rows) == 4 * 2
     assert {row["decision"] for row in rows} <= {"incorrect", "unextractable"}
     assert {row["weight"] for row in rows} == {0.0}
@@ -36,7 +39,7 @@ def test_every_dropped_completion_has_its_reason(finished: Any) -> None:
 def test_nothing_is_drawn_from_a_halted_policy(finished: Any) -> None:
     folder = finished.results / HALTED / "iter-1"
     for path in folder.glob("chain/*/*/seed-0/samples/*.parquet"):
-        assert read_rows(path, "samples") == []
+        assert read_rows(path, SAMPLES) == []
     assert len(list(folder.glob("chain/*/*/seed-0/samples/*.parquet"))) == 2
 
 
@@ -50,9 +53,9 @@ def test_the_other_variants_go_on(finished: Any) -> None:
 
 def test_metrics_and_summary_mark_it_and_count_nothing(finished: Any) -> None:
     path = finished.results / HALTED / "iter-2/chain/test/greedy/seed-0/metrics.parquet"
-    [row] = read_rows(path, "metrics")
+    [row] = read_rows(path, METRICS)
     assert (row["halted"], row["draws"], row["correct"]) == (REASON, 0, 0)
-    rows = read_rows(finished.results / "summary.parquet", "summary")
+    rows = read_rows(finished.results / "summary.parquet", SUMMARY)
     mine = [row for row in rows if row["variant"] == "rest-em"]
     assert {row["iteration"] for row in mine} == {1, 2}
     assert all(row["halted"] == REASON and row["estimate"] is None for row in mine)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from restem.artifacts.files import artifact_digest
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.tables import read_rows
 
 pytestmark = pytest.mark.workflow
@@ -28,7 +29,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_results(
     assert tree.plan().jobs == set()
     for path in tree.results.rglob("samples/*.parquet"):
         if ".restem" not in path.parts:
-            draws = [(row["problem_id"], row["draw"]) for row in read_rows(path, "samples")]
+            draws = [(row["problem_id"], row["draw"]) for row in read_rows(path, SAMPLES)]
             assert len(draws) == len(set(draws))
     assert list(tree.results.rglob("*.tmp")) == []
 
@@ -38,12 +39,12 @@ def test_a_killed_stage_leaves_its_draws_for_the_next_run(
 ) -> None:
     """Draws are saved beside the output, which Snakemake deletes before it starts the job."""
     place = "pretrained/T/base/seed-0/iter-0/chain/train/explore/seed-0/samples/1-of-1.parquet"
-    before = read_rows(tree.results / place, "samples")
+    before = read_rows(tree.results / place, SAMPLES)
     (tree.results / place).unlink()  # what Snakemake does, before the job is killed
     tree.configure(lambda study: study["decodings"]["explore"].update(draws=3))
     told = tree.make(f"results/tiny/{place}")
     assert "4 drawn, 8 kept from before" in told
-    after = read_rows(tree.results / place, "samples")
+    after = read_rows(tree.results / place, SAMPLES)
     assert [row for row in after if row["draw"] < 2] == before
 
 

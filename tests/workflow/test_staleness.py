@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from restem.artifacts.files import artifact_digest, read_json
+from restem.artifacts.schemas.loop import EXAMPLES, SAMPLES
 from restem.artifacts.tables import read_provenance, read_rows
 
 pytestmark = pytest.mark.workflow
@@ -251,7 +252,7 @@ def test_one_variants_configuration_leaves_the_others_alone(tree: Any, whole: An
 
 
 def drawn(tree: Any) -> list[dict[str, Any]]:
-    return read_rows(tree.results / BASE_DRAWS / "samples/1-of-1.parquet", "samples")
+    return read_rows(tree.results / BASE_DRAWS / "samples/1-of-1.parquet", SAMPLES)
 
 
 def counts(tree: Any) -> Any:
@@ -298,7 +299,7 @@ def test_another_number_of_shards_draws_nothing(tree: Any) -> None:
     tree.make(f"{folder}/1-of-2.parquet", f"{folder}/2-of-2.parquet")
     files = [tree.root / folder / f"{shard}-of-2.parquet" for shard in (1, 2)]
     assert [read_provenance(file)["counts"]["drawn"] for file in files] == [0, 0]
-    found = [row for file in files for row in read_rows(file, "samples")]
+    found = [row for file in files for row in read_rows(file, SAMPLES)]
     assert sorted(found, key=repr) == sorted(before, key=repr)
 
 
@@ -361,16 +362,16 @@ def delete(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-SAMPLES = f"{BASE_DRAWS}/samples/1-of-1.parquet"
+SHARD = f"{BASE_DRAWS}/samples/1-of-1.parquet"
 REWARDS = f"{BASE_DRAWS}/rewards/1-of-1.parquet"
 WEIGHTS = "checkpoint/model.safetensors"
 BASE = "pretrained/T/base/seed-0/iter-0"
 
 # name -> what is done to which file, the rule that makes it, a part of that job's first output
 DAMAGE: dict[str, tuple[Change, str, str, str]] = {
-    "samples edited": (edit_samples, SAMPLES, "draw_samples", BASE_DRAWS),
-    "samples truncated": (truncate, SAMPLES, "draw_samples", BASE_DRAWS),
-    "samples deleted": (delete, SAMPLES, "draw_samples", BASE_DRAWS),
+    "samples edited": (edit_samples, SHARD, "draw_samples", BASE_DRAWS),
+    "samples truncated": (truncate, SHARD, "draw_samples", BASE_DRAWS),
+    "samples deleted": (delete, SHARD, "draw_samples", BASE_DRAWS),
     "rewards deleted": (delete, REWARDS, "verify_samples", BASE_DRAWS),
     "rewards replaced": (replace_by_something_else, REWARDS, "verify_samples", BASE_DRAWS),
     "problems edited": (
@@ -409,7 +410,7 @@ def test_a_damaged_artifact_and_what_lies_below_re_run(tree: Any, whole: Any, ca
 
 @pytest.mark.parametrize(
     ("damage", "path"),
-    [(edit_samples, SAMPLES), (flip_a_byte, f"{SFT}/{WEIGHTS}"), (delete, REWARDS)],
+    [(edit_samples, SHARD), (flip_a_byte, f"{SFT}/{WEIGHTS}"), (delete, REWARDS)],
     ids=["samples edited", "weights edited", "rewards deleted"],
 )
 def test_a_damaged_artifact_is_made_again_as_it_was(tree: Any, damage: Change, path: str) -> None:
@@ -466,7 +467,7 @@ def test_changed_rows_do_reach_what_lies_below(tree: Any) -> None:
     tree.configure(lambda study: study["variants"]["rest-em"].update(changes=keep))
     told = tree.make()
     examples = tree.results / "chain/T/rest-em/seed-0/iter-1/examples.parquet"
-    kept = [row for row in read_rows(examples, "examples") if row["decision"] == "kept"]
+    kept = [row for row in read_rows(examples, EXAMPLES) if row["decision"] == "kept"]
     assert len(kept) == 4
     assert re.search(r"^policy: \d+ steps", told, re.MULTILINE)
     assert "Nothing to be done" in tree.make()

@@ -23,8 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from restem.artifacts.schemas.estimates import ALONE, SHARED, SUM
+from restem.artifacts.schemas.evaluation import COSTS
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.seals import read_seal
-from restem.artifacts.tables import ALONE, SHARED, SUM, read_rows, read_table
+from restem.artifacts.tables import read_rows, read_table
 from restem.config.base import Strict, share_of
 from restem.policies.flops import Forward
 from restem.policies.manifest import read_policy
@@ -105,7 +108,7 @@ def costs_by_cell(
     forward: of the policy; uses: of the table's address; problems: all of its split, in order;
     they may be missing where every use is of all problems.
     """
-    rows = read_table(path, "samples", ("problem_id", "draw", "prompt_tokens", "tokens"))
+    rows = read_table(path, SAMPLES, ("problem_id", "draw", "prompt_tokens", "tokens"))
     if not rows.num_rows:
         return {}
     draw = rows["draw"].to_numpy()
@@ -214,7 +217,7 @@ def _recorded(path: Path) -> tuple[Cost, Mapping[str, Any]]:
 def read_costs(path: Path) -> Iterator[tuple[str, Cell, Cost]]:
     """Yield address, cell and cost of every row in a table of costs."""
     limits = [f.name for f in fields(Cell)]
-    for row in read_rows(path, "costs"):
+    for row in read_rows(path, COSTS):
         name, cell = row.pop("name"), Cell(*(row.pop(limit) for limit in limits))
         yield name, cell, Cost(**row)
 

@@ -16,9 +16,8 @@ from restem.accounts.costs import Cost, total
 from restem.accounts.measured import Measured
 from restem.accounts.sizes import Size, size_of
 from restem.config.data import Split
-from restem.config.errors import nearest
 from restem.config.training import Training
-from restem.errors import RestemError
+from restem.errors import RestemError, nearest
 from restem.pages.ledger import amount, readable
 from restem.study.addresses import Draws, Policy
 from restem.study.graph import StudyGraph

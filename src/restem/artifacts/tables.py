@@ -1,4 +1,4 @@
-"""Schemas of the artifacts that are tables, checked when read and written atomically.
+"""Artifacts that are tables: checked when read, written atomically; columns: see `schemas`.
 
 Every table is one Parquet file. Its metadata has a key `restem` with the provenance as JSON. The
 content digest covers the rows but not the provenance: two runs that make the same rows make the
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,128 +25,42 @@ from restem.errors import RestemError
 SCHEMA_VERSION = 1
 _ROWS_AT_ONCE: Final = 65_536  # of a table that is read piece by piece
 _POOL = pa.default_memory_pool()
-KEPT = "kept"  # the decision of an example that is trained on
-HUMAN = "human"  # begins the source of an example that is a reference solution
-ALONE = "alone"  # the charge of the ledger that says what a name would cost by itself
-SHARED = "shared"  # its part, where all names of its scope that use something divide its cost
-SUM = ""  # the name of the row that adds up a scope of the ledger
-
-_TEXT, _INT, _LONG, _FLOAT = pa.string(), pa.int32(), pa.int64(), pa.float64()
-_SOLUTIONS = pa.list_(pa.struct([("source", _TEXT), ("text", _TEXT)]))
+TEXT, INT, LONG, FLOAT = pa.string(), pa.int32(), pa.int64(), pa.float64()
 
 
-def _schema(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> Any:
-    fields = [pa.field(name, kind, nullable=False) for name, kind in required.items()]
-    return pa.schema([*fields, *(pa.field(name, kind) for name, kind in (optional or {}).items())])
+class Kind(NamedTuple):
+    """A kind of table: its name and its columns, each of which may be required."""
+
+    name: str
+    schema: pa.Schema
+
+    @classmethod
+    def of(
+        cls, name: str, required: Mapping[str, Any], optional: Mapping[str, Any] | None = None
+    ) -> "Kind":
+        """Make a kind from types by column: of those that are required, then of the others."""
+        fields = [pa.field(column, of, nullable=False) for column, of in required.items()]
+        fields += [pa.field(column, of) for column, of in (optional or {}).items()]
+        return cls(name, pa.schema(fields))
 
 
-# fmt: off
-_ADDRESS = {"task": _TEXT, "split": _TEXT, "model": _TEXT, "variant": _TEXT, "iteration": _INT,
-            "decoding": _TEXT}
-_INTERVAL = {"estimate": _FLOAT, "low": _FLOAT, "high": _FLOAT}
-_COSTS = {"draws": _LONG, "prompt_tokens": _LONG, "cached_tokens": _LONG,
-          "generated_tokens": _LONG, "trained_tokens": _LONG,
-          "flops": _FLOAT, "seconds": _FLOAT, "cpu_seconds": _FLOAT, "gpu_seconds": _FLOAT}
-
-# Of every table, the required columns, then those whose cells may be empty.
-SCHEMAS: dict[str, Any] = {
-    "problems": _schema(
-        {"id": _TEXT, "question": _TEXT, "subject": _TEXT, "solutions": _SOLUTIONS},
-        {"answer": _TEXT, "level": _INT},
-    ),
-    "overlap": _schema(
-        {"left_task": _TEXT, "left_split": _TEXT, "left_id": _TEXT,
-         "right_task": _TEXT, "right_split": _TEXT, "right_id": _TEXT,
-         "kind": _TEXT, "score": _FLOAT},
-    ),
-    "samples": _schema(
-        {"problem_id": _TEXT, "draw": _INT, "seed": _LONG,
-         "completion": _TEXT, "tokens": _INT, "prompt_tokens": _INT,
-         "finish_reason": _TEXT, "logprob": _FLOAT, "request": _TEXT},
-        {"stop_reason": _TEXT, "engine": _TEXT},
-    ),
-    "rewards": _schema(
-        {"problem_id": _TEXT, "draw": _INT, "reward": _FLOAT, "fraction": _FLOAT,
-         "verdict": _TEXT, "layer": _TEXT, "flexible": _TEXT},
-        {"extracted": _TEXT, "detail": _TEXT, "of": _FLOAT},  # of: points that a human can give
-    ),
-    "examples": _schema(
-        {"problem_id": _TEXT, "source": _TEXT, "draw": _INT, "decision": _TEXT, "weight": _FLOAT},
-        {"prefix": _TEXT, "prompt": _TEXT, "target": _TEXT},
-    ),
-    "metrics": _schema(
-        {**_ADDRESS, "greedy": pa.bool_(), "seed": _INT, "problem_id": _TEXT, "subject": _TEXT,
-         "draws": _INT, "correct": _INT, "unextractable": _INT, "completion_tokens_mean": _FLOAT},
-        {"level": _INT, "halted": _TEXT,
-         "choices": _TEXT, "right": _TEXT,  # see restem.statistics.votes
-         "solutions": _TEXT,  # see restem.statistics.diversity
-         "points": _FLOAT, "of": _FLOAT,  # means, where a human gives points
-         "references": _TEXT},  # how many problems had a reference solution, if not all had one
-    ),
-    "changes": _schema(  # see restem.statistics.changes; texts of chosen problems only
-        {"task": _TEXT, "split": _TEXT, "model": _TEXT, "variant": _TEXT, "seed": _INT,
-         "iteration": _INT, "decoding": _TEXT, "problem_id": _TEXT, "change": _TEXT,
-         "before_draws": _INT, "before_correct": _INT,
-         "after_draws": _INT, "after_correct": _INT},
-        {"place": _INT, "question": _TEXT, "answer": _TEXT,
-         **{f"{when}_{name}": kind for when in ("before", "after")
-            for name, kind in (("completion", _TEXT), ("extracted", _TEXT), ("verdict", _TEXT),
-                               ("tokens", _INT), ("finish_reason", _TEXT))}},
-    ),
-    "summary": _schema(
-        {**_ADDRESS, "quantity": _TEXT, "problems": _INT, "draws": _INT, "seeds": _INT},
-        {"seed": _INT, "k": _INT, **_INTERVAL, "halted": _TEXT, "references": _TEXT},
-    ),
-    "breakdown": _schema(
-        {**_ADDRESS, "kind": _TEXT, "group": _TEXT, "quantity": _TEXT, "problems": _INT,
-         "seeds": _INT},
-        {"seed": _INT, "reference": _TEXT, **_INTERVAL},
-    ),
-    "claims": _schema(
-        {"claim": _TEXT, "verdict": _TEXT, "problems": _INT, "seeds": _INT},
-        {"k": _INT, "contrast": _TEXT, "test": _TEXT, **_INTERVAL, "reason": _TEXT,
-         "p": _FLOAT, "p_family": _FLOAT, "family": _TEXT},  # see restem.statistics.multiplicity
-    ),
-    "costs": _schema(  # limits of a cell: see restem.accounts.costs
-        {"name": _TEXT, "below_draw": _LONG, "below_problem": _LONG, "problems": _LONG, **_COSTS},
-    ),
-    "ledger": _schema(  # charge: alone or shared; the name of a sum is empty
-        {"scope": _TEXT, "name": _TEXT, "charge": _TEXT, **dict.fromkeys(_COSTS, _FLOAT)},
-    ),
-    "recheck": _schema(
-        {"problem_id": _TEXT, "source": _TEXT, "draw": _INT, "origin": _TEXT, "kept": _INT,
-         "check": _TEXT, "verdict": _TEXT, "outcome": _TEXT},
-        {"detail": _TEXT},
-    ),
-    "false_positives": _schema(
-        {"task": _TEXT, "model": _TEXT, "variant": _TEXT, "iteration": _INT, "check": _TEXT,
-         "origin": _TEXT, "seeds": _INT, "kept": _INT, "checked": _INT, "problems": _INT,
-         "undecided": _INT, "rejected": _INT, "known": _INT},
-        {"seed": _INT, **_INTERVAL},
-    ),
-    "lifts": _schema(
-        {**_ADDRESS, "reference": _TEXT, "quantity": _TEXT, "problems": _INT, "seeds": _INT},
-        _INTERVAL,
-    ),
-}
-# fmt: on
-
-
-def table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+def table(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Build a table of one kind. Raises RestemError if a cell is missing or of the wrong type."""
     try:
-        content = pa.Table.from_pylist(list(rows), schema=SCHEMAS[kind])
+        content = pa.Table.from_pylist(list(rows), schema=kind.schema)
         content.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
         raise RestemError(
-            f"a row does not fit the schema of {kind}", str(problem), "this is a bug; report it"
+            f"a row does not fit the schema of {kind.name}",
+            str(problem),
+            "this is a bug; report it",
         ) from problem
-    _refuse_nulls(content, kind, f"new {kind} table")
+    _refuse_nulls(content, kind, f"new {kind.name} table")
     _refuse_non_finite(content, kind)
     return content
 
 
-def write_table(path: Path, kind: str, content: pa.Table, provenance: Mapping[str, Any]) -> None:
+def write_table(path: Path, kind: Kind, content: pa.Table, provenance: Mapping[str, Any]) -> None:
     """Write a table with its provenance, atomically."""
     metadata = _metadata(kind, content_digest(content), provenance)
     with replace_atomically(path) as temporary:
@@ -157,7 +71,7 @@ def write_table(path: Path, kind: str, content: pa.Table, provenance: Mapping[st
 
 
 def write_parts(
-    path: Path, kind: str, parts: Iterable[pa.Table], provenance: Mapping[str, Any]
+    path: Path, kind: Kind, parts: Iterable[pa.Table], provenance: Mapping[str, Any]
 ) -> None:
     """Write a table as `write_table` does, with one of its parts in memory at a time.
 
@@ -166,14 +80,14 @@ def write_parts(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as unnamed:
-        with pq.ParquetWriter(unnamed, SCHEMAS[kind], compression="zstd") as writer:
+        with pq.ParquetWriter(unnamed, kind.schema, compression="zstd") as writer:
             for part in parts:
                 writer.write_table(part, row_group_size=_ROWS_AT_ONCE)
                 _POOL.release_unused()  # freed memory would stay with the allocator, more each time
         unnamed.seek(0)
         with pq.ParquetFile(unnamed) as file:
-            digest = _digest_of(partial(_chunks, file), SCHEMAS[kind])
-            schema = SCHEMAS[kind].with_metadata(_metadata(kind, digest, provenance))
+            digest = _digest_of(partial(_chunks, file), kind.schema)
+            schema = kind.schema.with_metadata(_metadata(kind, digest, provenance))
             with (
                 replace_atomically(path) as temporary,
                 pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
@@ -182,8 +96,8 @@ def write_parts(
                     writer.write_batch(batch)
 
 
-def _metadata(kind: str, digest: str, provenance: Mapping[str, Any]) -> dict[str, str]:
-    meta = {"schema": kind, "version": SCHEMA_VERSION, "content": digest}
+def _metadata(kind: Kind, digest: str, provenance: Mapping[str, Any]) -> dict[str, str]:
+    meta = {"schema": kind.name, "version": SCHEMA_VERSION, "content": digest}
     return {"restem": json.dumps({**meta, **provenance}, sort_keys=True)}
 
 
@@ -216,7 +130,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_table(path: Path, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(path: Path, kind: Kind, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a table of one kind, or some of its columns; memory is taken for these only.
 
     All columns are checked. Raises RestemError if the table is missing, damaged or another kind.
@@ -230,26 +144,26 @@ def read_table(path: Path, kind: str, columns: Sequence[str] | None = None) -> p
         raise _damaged(path, str(problem)) from problem
 
 
-def read_rows(path: Path, kind: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def read_rows(path: Path, kind: Kind, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Read a table of one kind, or some of its columns, as a list of rows."""
     rows: list[dict[str, Any]] = read_table(path, kind, columns).to_pylist()
     return rows
 
 
 def _checked(
-    file: pq.ParquetFile, path: Path, kind: str, columns: Sequence[str] | None
+    file: pq.ParquetFile, path: Path, kind: Kind, columns: Sequence[str] | None
 ) -> pa.Table:
     meta = _provenance(file.schema_arrow.metadata, path)
-    if meta.get("schema") != kind or meta.get("version") != SCHEMA_VERSION:
+    if meta.get("schema") != kind.name or meta.get("version") != SCHEMA_VERSION:
         raise RestemError(
-            f"this is not a {kind} table of version {SCHEMA_VERSION} but "
+            f"this is not a {kind.name} table of version {SCHEMA_VERSION} but "
             f"{meta.get('schema')!r} version {meta.get('version')!r}",
             str(path),
             "pass the file that the rule names, or delete it and let the workflow make it again",
         )
     schema = file.schema_arrow.remove_metadata()
-    if not schema.equals(SCHEMAS[kind]):
-        raise _damaged(path, f"its columns differ from the schema of {kind}: {schema}")
+    if not schema.equals(kind.schema):
+        raise _damaged(path, f"its columns differ from the schema of {kind.name}: {schema}")
     content = file.read(columns).replace_schema_metadata(None)
 
     _refuse_nulls(content, kind, str(path))
@@ -260,7 +174,7 @@ def _checked(
         else:
             yield from _chunks(file, name)
 
-    if _digest_of(chunks_of, SCHEMAS[kind]) != meta.get("content"):
+    if _digest_of(chunks_of, kind.schema) != meta.get("content"):
         raise _damaged(path, "its rows are not those that were written")
     return content
 
@@ -349,21 +263,21 @@ def _provenance(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str,
     return stored
 
 
-def _refuse_nulls(content: pa.Table, kind: str, where: str) -> None:
-    for field in SCHEMAS[kind]:
+def _refuse_nulls(content: pa.Table, kind: Kind, where: str) -> None:
+    for field in kind.schema:
         required = not field.nullable and field.name in content.schema.names
         if required and content[field.name].null_count:
             row = content[field.name].is_null().to_pylist().index(True)
             raise RestemError(
-                f"a required cell in column {field.name!r} of a {kind} table is empty",
+                f"a required cell in column {field.name!r} of a {kind.name} table is empty",
                 f"{where}, row {row}",
                 "delete the file and let the workflow make it again",
             )
 
 
-def _refuse_non_finite(content: pa.Table, kind: str) -> None:
+def _refuse_non_finite(content: pa.Table, kind: Kind) -> None:
     """Refuse numbers that are none, as a broken model or an empty average gives them."""
-    for field in SCHEMAS[kind]:
+    for field in kind.schema:
         if not pa.types.is_floating(field.type):
             continue
         broken = pc.invert(pc.is_finite(content[field.name].fill_null(0.0)))
@@ -374,7 +288,7 @@ def _refuse_non_finite(content: pa.Table, kind: str) -> None:
             )
             raise RestemError(
                 f"{field.name} is {row[field.name]}",
-                f"new {kind} table, row of {', '.join(named)}",
+                f"new {kind.name} table, row of {', '.join(named)}",
                 "look for a damaged model or sheet of points among its inputs; if all are right, "
                 "this is a bug: report it",
             )

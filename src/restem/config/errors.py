@@ -1,13 +1,12 @@
 """Describe what is wrong with a configuration: the key's path, the problem, the nearest key."""
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from restem.config.names import NAME
-from restem.errors import RestemError
+from restem.errors import RestemError, nearest
 
 Block = TypeVar("Block", bound=BaseModel)
 
@@ -43,14 +42,6 @@ RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "Training": {"validations_per_epoch": "validations"},
 }
 """By block: the new name of every key that was renamed."""
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """Return a hint that names the most similar known name, or lists all of them."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known are {', '.join(sorted(known))}" if known else "; none is defined"
 
 
 def undefined(path: str, value: str | Sequence[str] | None, defined: Collection[str]) -> list[str]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from restem.artifacts.tables import ALONE, SHARED
+from restem.artifacts.schemas.estimates import ALONE, SHARED
 from restem.config.claims import Contrast
 from restem.pages.ledger import amount
 from restem.pages.markdown import table

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from restem.artifacts.tables import ALONE, SHARED, SUM
+from restem.artifacts.schemas.estimates import ALONE, SHARED, SUM
 from restem.pages.markdown import table
 
 HEADERS: Final = {

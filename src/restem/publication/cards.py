@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from restem.artifacts.digests import flatten
 from restem.artifacts.files import write_text
+from restem.artifacts.schemas.estimates import SUMMARY
 from restem.artifacts.tables import read_rows
 from restem.config.models import EmbeddedModel, HubModel
 from restem.policies.manifest import read_policy
@@ -40,7 +41,7 @@ class Writer:
 
     def write(self, folder: Path) -> None:
         """Write all cards into a folder in which the contents are laid out."""
-        summary = read_rows(self.contents.results / "summary.parquet", "summary")
+        summary = read_rows(self.contents.results / "summary.parquet", SUMMARY)
         for name, policy in self.contents.policies.items():
             card = self.of_policy(name, policy, _rows_of(summary, policy))
             write_text(folder / "models" / name / "README.md", card)

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from restem.artifacts.schemas.loop import PROBLEMS, REWARDS, SAMPLES
 from restem.artifacts.seals import state_path
 from restem.artifacts.tables import read_table
 from restem.errors import RestemError
@@ -145,7 +146,7 @@ def lay_out(found: Contents, folder: Path, link: bool) -> None:
         target = dataset / "problems" / task / f"{split}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
         source = found.results / task / "problems" / f"{split}.parquet"
-        pq.write_table(read_table(source, "problems").select(_PROBLEMS), target)
+        pq.write_table(read_table(source, PROBLEMS).select(_PROBLEMS), target)
     archive(found.results, dataset / ARCHIVE)
     shutil.copyfile(found.configfile, dataset / STUDY_FILE)
 
@@ -177,9 +178,9 @@ def _completions(results: Path, draws: Draws) -> Iterator[pa.Table]:
     }
     verdicts = {path.name: path for path in _shards(results, draws, "rewards")}
     for shard in _shards(results, draws, "samples"):
-        table = read_table(shard, "samples").select(_SAMPLES)
+        table = read_table(shard, SAMPLES).select(_SAMPLES)
         if shard.name in verdicts:
-            judged = read_table(verdicts[shard.name], "rewards").select(_REWARDS)
+            judged = read_table(verdicts[shard.name], REWARDS).select(_REWARDS)
             table = table.join(judged, keys=["problem_id", "draw"], join_type="left outer")
         order = [("problem_id", "ascending"), ("draw", "ascending")]
         columns = {name: [value] * len(table) for name, value in about.items()}

@@ -15,8 +15,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from restem.config.errors import nearest
-from restem.errors import RestemError
+from restem.errors import RestemError, nearest
 
 PACKAGE: Final = "reasoning-gym"
 HASH_SEED: Final = {"PYTHONHASHSEED": "0"}

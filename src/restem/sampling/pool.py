@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from restem.artifacts.digests import digest
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.seals import state_folder
 from restem.artifacts.tables import read_provenance, read_rows, read_table, table, write_table
 from restem.errors import RestemError
@@ -54,7 +55,7 @@ class Pool:
         rows_by_key: dict[Key, Row] = {}
         for path in sorted(self._folder.glob("*.parquet")):
             try:
-                rows = read_rows(path, "samples")
+                rows = read_rows(path, SAMPLES)
             except RestemError:
                 path.unlink(missing_ok=True)
                 continue
@@ -65,7 +66,7 @@ class Pool:
         """Save new draws and what they used, so that an interruption loses neither."""
         # Not by the process's number: in a container, that of the next job may be the same.
         name = f"{self._output.stem}.part-{uuid4().hex}.parquet"
-        write_table(self._folder / name, "samples", table("samples", rows), {"usage": usage})
+        write_table(self._folder / name, SAMPLES, table(SAMPLES, rows), {"usage": usage})
 
     def saved_usage(self) -> list[dict[str, Any]]:
         """Return what the saved parts of an interrupted job of this output used."""
@@ -94,7 +95,7 @@ class Pool:
     def keys(self, path: Path) -> Iterable[Key]:
         """Return the keys of a table's rows; none if it is damaged or missing."""
         try:
-            columns = read_table(path, "samples").select(["request", "draw", "seed"])
+            columns = read_table(path, SAMPLES).select(["request", "draw", "seed"])
         except RestemError:
             return []
         return map(key_of, columns.to_pylist())

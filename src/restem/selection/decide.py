@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from restem.answers.equations import all_hold, equations
-from restem.artifacts.tables import KEPT
+from restem.artifacts.schemas.loop import KEPT
 from restem.config.base import share_of
 from restem.config.selection import Selection
 from restem.selection import trice

@@ -10,7 +10,7 @@ proposal; when it is rejected, 1 for the memory and -beta for the proposal.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from restem.artifacts.tables import KEPT
+from restem.artifacts.schemas.loop import KEPT
 from restem.selection.reward import Candidate, Rewarded
 
 FORGOTTEN: Final = "an older proposal"

@@ -1,5 +1,6 @@
 """Stage breakdown: estimates and lifts in groups of problems (difficulty, subject, level)."""
 
+from restem.artifacts.schemas.estimates import BREAKDOWN
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
@@ -24,5 +25,5 @@ def run(job: Job, settings: Settings, metrics: InputFiles, *, output: OutputFile
     if settings.metrics.breakdowns:
         rows = list(all_rows(settings.aliases, metrics))
         estimates = break_down(rows, settings.metrics, settings.references)
-    write_table(output, "breakdown", table("breakdown", estimates), job.provenance)
+    write_table(output, BREAKDOWN, table(BREAKDOWN, estimates), job.provenance)
     print(f"breakdown: {len(estimates)} estimates in groups", flush=True)

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from restem.artifacts.schemas.evaluation import CHANGES
+from restem.artifacts.schemas.loop import REWARDS, SAMPLES
 from restem.artifacts.store import Job
-from restem.artifacts.tables import read_rows, table, write_table
+from restem.artifacts.tables import Kind, read_rows, table, write_table
 from restem.config.base import Strict
 from restem.stages.declaration import InputFiles, OutputFile, stage
 from restem.statistics.changes import Key, Solution, changes, chosen, solutions
@@ -52,15 +54,15 @@ def run(
     for compared in settings.compared:
         texts, found = [], []
         for address in (compared.before, compared.after):
-            drawn = _rows(samples, f"{address}/samples", "samples")
-            verdicts = _rows(rewards, f"{address}/rewards", "rewards")
+            drawn = _rows(samples, f"{address}/samples", SAMPLES)
+            verdicts = _rows(rewards, f"{address}/rewards", REWARDS)
             texts.append({_key(row): row | verdicts[_key(row)] for row in drawn.values()})
             found.append(solutions(verdicts.values()))
         if all(found):
             paths = _of(problems, f"{compared.task}/problems", f"{settings.split}.parquet")
             asked = {problem.id: problem for path in paths for problem in read_problems(path)}
             rows += _compare(settings, compared, asked, found, texts)
-    write_table(output, "changes", table("changes", rows), job.provenance)
+    write_table(output, CHANGES, table(CHANGES, rows), job.provenance)
     counts = Counter(row["change"] for row in rows)
     said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     print(f"changes: {len(settings.compared)} policies compared: {said or 'nothing'}", flush=True)
@@ -89,7 +91,7 @@ def _compare(
         yield row
 
 
-def _rows(paths: Sequence[Path], folder: str, kind: str) -> dict[Key, dict[str, Any]]:
+def _rows(paths: Sequence[Path], folder: str, kind: Kind) -> dict[Key, dict[str, Any]]:
     return {_key(row): row for path in _of(paths, folder) for row in read_rows(path, kind)}
 
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 from restem.artifacts.files import write_text
+from restem.artifacts.schemas.estimates import CLAIMS, FALSE_POSITIVES, LEDGER
+from restem.artifacts.schemas.evaluation import RECHECK
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import Strict
@@ -41,17 +43,17 @@ def run(
     page: OutputFile,
 ) -> None:
     """Test the claims of the paper: effect, interval, verdict and compute."""
-    rates = [row for path in false_positives for row in read_rows(path, "false_positives")]
+    rates = [row for path in false_positives for row in read_rows(path, FALSE_POSITIVES)]
     rows = list(all_rows(settings.aliases, metrics))
     rechecked = [
-        (address, read_rows(path, "recheck"))
+        (address, read_rows(path, RECHECK))
         for path, addresses in zip(rechecks, settings.rechecked, strict=True)
         for address in addresses
     ]
     outcomes = judge(settings.claims, rows, settings.metrics, rates, rechecked)
-    write_table(output, "claims", table("claims", as_rows(outcomes)), job.provenance)
+    write_table(output, CLAIMS, table(CLAIMS, as_rows(outcomes)), job.provenance)
     spent: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in read_rows(ledger, "ledger"):
+    for row in read_rows(ledger, LEDGER):
         if row["scope"] == "policy":
             spent.setdefault(row["name"], {})[row["charge"]] = row
     text = markdown(outcomes, spent, settings.label, settings.metrics.confidence)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from restem.accounts.costs import Cell, Cost, Use, cost_of_policy, costs_by_cell
+from restem.artifacts.schemas.evaluation import COSTS
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
@@ -54,7 +55,7 @@ def run(
             for cell, cost in costs_by_cell(path, forward, uses, split).items():
                 cells[cell] += cost
         rows += [_row(name, cell, cost) for cell, cost in (cells or {Cell(): Cost()}).items()]
-    write_table(output, "costs", table("costs", rows), job.provenance)
+    write_table(output, COSTS, table(COSTS, rows), job.provenance)
     print(
         f"costs: {settings.policy} and {len(shards)} addresses of completions",
         flush=True,

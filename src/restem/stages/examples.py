@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from restem.answers.normalise import canonical_answer
+from restem.artifacts.schemas.loop import EXAMPLES, HUMAN, KEPT, REWARDS, SAMPLES
 from restem.artifacts.store import Job
-from restem.artifacts.tables import HUMAN, KEPT, read_table, table, write_parts
+from restem.artifacts.tables import Kind, read_table, table, write_parts
 from restem.config.base import Strict, TaskModule
 from restem.config.models import PromptKind
 from restem.config.selection import Selection
@@ -70,10 +71,10 @@ def run(
     def counted(rows: Sequence[dict[str, Any]]) -> pa.Table:
         counts.update(row["decision"] for row in rows)
         solved.update(row["problem_id"] for row in rows if row["decision"] == KEPT)
-        return table("examples", rows)
+        return table(EXAMPLES, rows)
 
     parts = map(counted, _rows(settings, task, by_id, prefix, samples, rewards))
-    write_parts(output, "examples", parts, {**job.provenance, "counts": counts})
+    write_parts(output, EXAMPLES, parts, {**job.provenance, "counts": counts})
     summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     print(f"examples: {summary or 'none'}; from {len(solved)} of {len(by_id)} problems", flush=True)
 
@@ -163,8 +164,8 @@ def _paired(samples: Sequence[Path], rewards: Sequence[Path]) -> pa.Table:
 
     Raises RestemError if a completion has no verdict.
     """
-    drawn = _concatenated(samples, "samples", [*_KEY, *_COMPLETION])
-    verdicts = _concatenated(rewards, "rewards", [*_KEY, *_VERDICT])
+    drawn = _concatenated(samples, SAMPLES, [*_KEY, *_COMPLETION])
+    verdicts = _concatenated(rewards, REWARDS, [*_KEY, *_VERDICT])
     if not drawn.select(_KEY).equals(verdicts.select(_KEY)):
         places = {key: place for place, key in enumerate(_keys(drawn))}
         found = [places.pop(key, None) for key in _keys(verdicts)]
@@ -182,7 +183,7 @@ def _paired(samples: Sequence[Path], rewards: Sequence[Path]) -> pa.Table:
     return verdicts
 
 
-def _concatenated(paths: Sequence[Path], kind: str, columns: Sequence[str]) -> pa.Table:
+def _concatenated(paths: Sequence[Path], kind: Kind, columns: Sequence[str]) -> pa.Table:
     tables = [read_table(path, kind, columns) for path in paths]
     return pa.concat_tables([table(kind, []).select(columns), *tables])
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 from restem.artifacts.files import write_text
+from restem.artifacts.schemas.estimates import FALSE_POSITIVES
+from restem.artifacts.schemas.evaluation import RECHECK
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import Strict
@@ -31,9 +33,9 @@ def run(
     """Estimate how many kept solutions are false positives, as a table and a page."""
     rechecked = []
     for path, addresses in zip(rechecks, settings.policies, strict=True):
-        rows = read_rows(path, "recheck")
+        rows = read_rows(path, RECHECK)
         rechecked += [(address, rows) for address in addresses]
     rates = estimate_rates(rechecked, settings.metrics)
-    write_table(output, "false_positives", table("false_positives", rates), job.provenance)
+    write_table(output, FALSE_POSITIVES, table(FALSE_POSITIVES, rates), job.provenance)
     write_text(page, markdown(rates, settings.label, settings.metrics.confidence, settings.without))
     print(f"false positives: {len(settings.policies)} policies, {len(rates)} rates", flush=True)

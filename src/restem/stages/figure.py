@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from restem.artifacts.schemas.estimates import ALONE, LEDGER, SHOWN_BY_FIGURES
 from restem.artifacts.store import Job
-from restem.artifacts.tables import ALONE, read_rows
+from restem.artifacts.tables import read_rows
 from restem.config.base import FigureModule, Strict
 from restem.errors import RestemError
 from restem.stages.declaration import InputFile, InputFiles, OutputFiles, stage
@@ -56,7 +57,8 @@ def run(
     """Plot one figure and save it as PDF, SVG and PNG."""
     from restem.figures.style import save
 
-    rows = [row for row in read_rows(estimates, settings.table) if _shown(row, settings.kept)]
+    of_table = read_rows(estimates, SHOWN_BY_FIGURES[settings.table])
+    rows = [row for row in of_table if _shown(row, settings.kept)]
     if settings.kept and not rows:
         raise RestemError(
             "no estimate is left to plot",
@@ -84,6 +86,6 @@ def _shown(row: Mapping[str, Any], kept: Mapping[str, list[str]]) -> bool:
 
 def _flops_by_policy(ledger: InputFiles) -> dict[str, float]:
     """Return what each policy cost by itself, in FLOPs, as its claims name it."""
-    rows = [row for path in ledger for row in read_rows(path, "ledger")]
+    rows = [row for path in ledger for row in read_rows(path, LEDGER)]
     policies = [row for row in rows if (row["scope"], row["charge"]) == ("policy", ALONE)]
     return {row["name"]: row["flops"] for row in policies}

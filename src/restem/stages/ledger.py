@@ -2,6 +2,7 @@
 
 from restem.accounts.costs import Use, read_costs, sum_by_group
 from restem.artifacts.files import write_text
+from restem.artifacts.schemas.estimates import LEDGER
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
@@ -24,6 +25,6 @@ def run(
     """Add up what every policy, variant and experiment cost."""
     counted = [cost for path in costs for cost in read_costs(path)]
     rows = sum_by_group(settings.groups, counted, settings.aliases)
-    write_table(output, "ledger", table("ledger", rows), job.provenance)
+    write_table(output, LEDGER, table(LEDGER, rows), job.provenance)
     write_text(page, markdown(rows, settings.label))
     print(f"ledger: {len(counted)} parts of policies and samples, {len(rows)} sums", flush=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from restem.artifacts.schemas.evaluation import METRICS
+from restem.artifacts.schemas.loop import REWARDS, SAMPLES
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, read_table, table, write_table
 from restem.config.base import Strict, VerifierModule
@@ -70,7 +72,7 @@ def run(
             raise _not_closed(known, output)
         rows = [_row(address, p, of_problem[p.id], None) for p in all_problems]
     rows = [row | {"references": manifest.references} for row in rows]
-    write_table(output, "metrics", table("metrics", rows), job.provenance)
+    write_table(output, METRICS, table(METRICS, rows), job.provenance)
     correct, draws = (sum(row[name] for row in rows) for name in ("correct", "draws"))
     share = f"{correct / draws:.1%} of {draws} correct" if draws else f"halted: {halted}"
     print(f"metrics: {settings.variant}/{settings.iteration} on {settings.split}, {share}")
@@ -98,7 +100,7 @@ class Drawn:
     @classmethod
     def read(cls, samples: Path) -> "Drawn":
         """Read the completions of one file."""
-        content = read_table(samples, "samples", ("problem_id", "draw", "tokens", "completion"))
+        content = read_table(samples, SAMPLES, ("problem_id", "draw", "tokens", "completion"))
         ids, draws = (content[name].to_pylist() for name in ("problem_id", "draw"))
         places = {key: place for place, key in enumerate(zip(ids, draws, strict=True))}
         return cls(places, content["tokens"].to_pylist(), content["completion"])
@@ -108,7 +110,7 @@ def _verdicts(rewards: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the verdicts of one file by problem."""
     columns = ("problem_id", "draw", "verdict", "extracted", "fraction", "of")
     grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in read_rows(rewards, "rewards", columns):
+    for row in read_rows(rewards, REWARDS, columns):
         grouped[row["problem_id"]].append(row)
     return grouped
 

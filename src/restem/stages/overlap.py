@@ -2,6 +2,7 @@
 
 from itertools import combinations
 
+from restem.artifacts.schemas.evaluation import OVERLAP
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
@@ -29,5 +30,5 @@ def run(job: Job, settings: Settings, problems: InputFiles, *, output: OutputFil
             names = {"left_task": left[0], "left_split": left[1]}
             names |= {"right_task": right[0], "right_split": right[1]}
             rows.append({**ids, **names, "kind": pair.kind, "score": pair.score})
-    write_table(output, "overlap", table("overlap", rows), job.provenance)
+    write_table(output, OVERLAP, table(OVERLAP, rows), job.provenance)
     print(f"overlap: {len(rows)} pairs between {len(named)} splits", flush=True)

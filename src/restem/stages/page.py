@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from restem.artifacts.files import write_text
+from restem.artifacts.schemas.estimates import CLAIMS, LEDGER, LIFTS, SHOWN_BY_FIGURES
+from restem.artifacts.schemas.evaluation import CHANGES, OVERLAP
+from restem.artifacts.schemas.loop import PROBLEMS
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, read_table
 from restem.config.base import Strict
@@ -76,22 +79,22 @@ def run(
 ) -> None:
     """Write the page of a study."""
     own = {"figures", "claims", "splits"}
-    rows = {path.stem: read_rows(path, path.stem) for path in (summary, *tables)}
-    sizes = [read_table(path, "problems").num_rows for path in problems]
+    rows = {path.stem: read_rows(path, SHOWN_BY_FIGURES[path.stem]) for path in (summary, *tables)}
+    sizes = [read_table(path, PROBLEMS).num_rows for path in problems]
     content = Content(
         **{name: value for name, value in dict(settings).items() if name not in own},
         summary=rows["summary"],
-        lifts=read_rows(lifts, "lifts"),
-        ledger=read_rows(ledger, "ledger"),
-        overlap=read_rows(overlap, "overlap"),
+        lifts=read_rows(lifts, LIFTS),
+        ledger=read_rows(ledger, LEDGER),
+        overlap=read_rows(overlap, OVERLAP),
         splits=[(*names, n) for names, n in zip(settings.splits, sizes, strict=True)],
         figures=[
             _figure(shown, rows[shown.table], path)
             for shown, path in zip(settings.figures, figures, strict=True)
         ],
-        changes=[row for path in changes for row in read_rows(path, "changes")],
+        changes=[row for path in changes for row in read_rows(path, CHANGES)],
         claims={claim["id"]: claim for claim in settings.claims},
-        findings=[row for path in claims for row in read_rows(path, "claims")],
+        findings=[row for path in claims for row in read_rows(path, CLAIMS)],
         methods="\n".join(path.read_text() for path in methods),
         origin=json.loads(origin) if origin else {},
     )

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from restem.artifacts.progress import ProgressFile
+from restem.artifacts.schemas.loop import EXAMPLES, HUMAN, KEPT
 from restem.artifacts.store import Job
-from restem.artifacts.tables import HUMAN, KEPT, read_rows
+from restem.artifacts.tables import read_rows
 from restem.policies.manifest import read_policy, write_policy
 from restem.stages.declaration import (
     InputFile,
@@ -86,6 +87,6 @@ def _no_examples(settings: Settings, examples: Sequence[dict[str, Any]]) -> str 
 
 def _references(examples: Path) -> dict[str, Any]:
     """Count the problems and their reference solutions, if only some of them have one."""
-    rows = [r for r in read_rows(examples, "examples") if r["source"].startswith(f"{HUMAN}:")]
+    rows = [r for r in read_rows(examples, EXAMPLES) if r["source"].startswith(f"{HUMAN}:")]
     kept = sum(row["decision"] == KEPT for row in rows)
     return {"references": {"solutions": kept, "problems": len(rows)}} if kept < len(rows) else {}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from restem.artifacts.schemas.loop import PROBLEMS
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict, TaskModule
@@ -30,6 +31,6 @@ def run(job: Job, settings: Settings, data: InputFiles = (), *, output: OutputFi
     counts |= {"solutions": dict(solutions)}
     rows = [to_row(problem) for problem in loaded.problems]
     provenance = {**job.provenance, "files": read, "counts": counts}
-    write_table(output, "problems", table("problems", rows), provenance)
+    write_table(output, PROBLEMS, table(PROBLEMS, rows), provenance)
     found = ", ".join(f"{count} with a {name} solution" for name, count in solutions.items())
     print(f"problems: {len(rows)} of {settings.task}/{settings.split}; {found or 'no solutions'}")

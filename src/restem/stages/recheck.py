@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from restem.answers.equations import equations, holds
+from restem.artifacts.schemas.evaluation import RECHECK
+from restem.artifacts.schemas.loop import EXAMPLES, KEPT, REWARDS, SAMPLES
 from restem.artifacts.store import Job
-from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.artifacts.tables import Kind, read_rows, table, write_table
 from restem.config.base import Strict, TaskModule, VerifierModule
 from restem.config.reward import Reward
 from restem.errors import RestemError
@@ -86,14 +88,14 @@ def run(
     One row for each sampled solution and check. The shards are ordered by source, as for the
     selection.
     """
-    chosen = _chosen(read_rows(examples, "examples"), settings)
+    chosen = _chosen(read_rows(examples, EXAMPLES), settings)
     cases = list(_cases(chosen, settings, samples, rewards, problems))
     rows = [
         _row(case, check, finding)
         for check, findings in _checks(cases, settings).items()
         for case, finding in zip(cases, findings, strict=True)
     ]
-    write_table(output, "recheck", table("recheck", rows), job.provenance)
+    write_table(output, RECHECK, table(RECHECK, rows), job.provenance)
     counts = Counter((row["check"], row["outcome"]) for row in rows)
     summary = ", ".join(f"{check} {outcome}: {n}" for (check, outcome), n in sorted(counts.items()))
     print(f"recheck: {len(cases)} solutions; {summary or 'nothing was kept'}", flush=True)
@@ -127,8 +129,8 @@ def _cases(
     """Pair every chosen solution with its text, its verdict and the gold answer."""
     gold = {problem.id: problem.answer for problem in read_problems(problems)}
     names = [f"{name}:{age}" if age else name for name, age in settings.sources]
-    texts = dict(_sought(chosen, names, samples, "samples", "completion"))
-    judged = dict(_sought(chosen, names, rewards, "rewards", "extracted", "verdict"))
+    texts = dict(_sought(chosen, names, samples, SAMPLES, "completion"))
+    judged = dict(_sought(chosen, names, rewards, REWARDS, "extracted", "verdict"))
     for address, (origin, kept) in chosen.items():
         answer = gold.get(address[0])
         if address not in texts or address not in judged or answer is None:
@@ -148,7 +150,7 @@ def _sought(
     chosen: Mapping[tuple[str, str, int], Any],
     names: Sequence[str],
     paths: Sequence[Path],
-    kind: str,
+    kind: Kind,
     *columns: str,
 ) -> Iterator[tuple[tuple[str, str, int], dict[str, Any]]]:
     """Yield columns of the chosen rows of all shards, with their address."""

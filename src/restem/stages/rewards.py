@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from restem.artifacts.schemas.loop import REWARDS, SAMPLES
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import Loads, Strict, TaskModule, VerifierModule
@@ -46,14 +47,14 @@ def run(
 ) -> None:
     """Verify completions: one verdict each, from the task's verifier or from a filled sheet."""
     columns = None if settings.by_hand else ("problem_id", "draw", "completion")
-    sampled = [row for path in samples for row in read_rows(path, "samples", columns)]
+    sampled = [row for path in samples for row in read_rows(path, SAMPLES, columns)]
     if settings.by_hand:
         rows = _graded_by_hand(sampled, problems, sheet[0], shard)
     else:
         rows = _verified(settings, sampled, samples, problems)
     counts = Counter(row["verdict"] for row in rows)
     provenance = {**job.provenance, "counts": dict(counts)}
-    write_table(output, "rewards", table("rewards", rows), provenance)
+    write_table(output, REWARDS, table(REWARDS, rows), provenance)
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     print(f"rewards: {summary or 'nothing to verify'}", flush=True)
 

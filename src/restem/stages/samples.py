@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from restem.artifacts.digests import digest
+from restem.artifacts.schemas.loop import REWARDS, SAMPLES
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.base import LOADS_VERIFIER, Loads, Strict, TaskModule
@@ -78,7 +79,7 @@ def run(
     """Sample completions from a policy; those sampled before are kept."""
     manifest = read_policy(policy)
     if manifest.halted:
-        write_table(output, "samples", table("samples", []), {**job.provenance, "engine": "none"})
+        write_table(output, SAMPLES, table(SAMPLES, []), {**job.provenance, "engine": "none"})
         print(f"samples: none, the policy is halted: {manifest.halted}", flush=True)
     elif settings.search:
         chosen = of_shard(read_problems(problems), shard)
@@ -104,7 +105,7 @@ def _search(
     form = _prompts(settings, manifest, shots).form(manifest.own_prompt(settings.task))
     rows = searching.search(settings, engine, manifest.content, form, problems)
     provenance = _provenance(job, settings, engine.version)
-    write_table(output, "samples", table("samples", rows), provenance)
+    write_table(output, SAMPLES, table(SAMPLES, rows), provenance)
     print(f"samples: {len(rows)} solutions of {len(problems)} problems found", flush=True)
 
 
@@ -137,7 +138,7 @@ def _sample(
     counts = {"problems": len(requests), "drawn": len(rows) - kept, "kept": kept}
     usage = sum_usage([*usage_before, counter.total()])
     provenance = _provenance(job, settings, engine) | {"counts": counts, "usage": usage}
-    write_table(output, "samples", table("samples", ordered), provenance)
+    write_table(output, SAMPLES, table(SAMPLES, ordered), provenance)
     pool.close(set(rows))
     job.notes.update(counts, usage=usage)
     print(f"samples: {counts['drawn']} drawn, {kept} kept from before", flush=True)
@@ -167,7 +168,7 @@ def unsolved(
     draws: number of draws of the first try that count; it may hold more for another variant.
     """
     columns = ("problem_id", "draw", "verdict")
-    rows = (row for path in first_try for row in read_rows(path, "rewards", columns))
+    rows = (row for path in first_try for row in read_rows(path, REWARDS, columns))
     tried = (row for row in rows if draws is None or row["draw"] < draws)
     solved = {row["problem_id"] for row in tried if row["verdict"] == "correct"}
     return [problem for problem in problems if problem.id not in solved]

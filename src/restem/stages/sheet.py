@@ -1,6 +1,7 @@
 """Stage sheet: write what a human grades, for tasks that no program can."""
 
 from restem.artifacts.files import write_bytes
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
@@ -24,7 +25,7 @@ def run(
 
     The file is read-only: whoever fills it in saves a copy, which no later run overwrites.
     """
-    drawn = [row for path in samples for row in read_rows(path, "samples")]
+    drawn = [row for path in samples for row in read_rows(path, SAMPLES)]
     entries = entries_of(drawn, read_problems(problems), str(problems))
     write_bytes(output, write_sheet(entries))
     output.chmod(0o444)

@@ -1,5 +1,6 @@
 """Stage summary: every quantity and every lift of a study, with its interval."""
 
+from restem.artifacts.schemas.estimates import LIFTS, SUMMARY
 from restem.artifacts.store import Job
 from restem.artifacts.tables import table, write_table
 from restem.config.base import Strict
@@ -23,8 +24,8 @@ def run(
 ) -> None:
     """Estimate every quantity and every lift, with intervals."""
     policies = collect(all_rows(settings.aliases, metrics), settings.metrics.ks)
-    summary = table("summary", summary_of(policies, settings.metrics))
-    write_table(output, "summary", summary, job.provenance)
-    differences = table("lifts", lifts_of(policies, settings.metrics, settings.references))
-    write_table(lifts, "lifts", differences, job.provenance)
+    summary = table(SUMMARY, summary_of(policies, settings.metrics))
+    write_table(output, SUMMARY, summary, job.provenance)
+    differences = table(LIFTS, lifts_of(policies, settings.metrics, settings.references))
+    write_table(lifts, LIFTS, differences, job.provenance)
     print(f"summary: {summary.num_rows} estimates of {len(metrics)} evaluations", flush=True)

@@ -1,5 +1,6 @@
 """Stage table: the results as a table for people, for spreadsheets and for the terminal."""
 
+from restem.artifacts.schemas.estimates import LIFTS, SUMMARY
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
@@ -22,7 +23,7 @@ def run(
 ) -> None:
     """Write a table of results for each trained task as Markdown and CSV, and print it."""
     results = table.build_each(
-        read_rows(summary, "summary"), read_rows(lifts, "lifts"), **dict(settings)
+        read_rows(summary, SUMMARY), read_rows(lifts, LIFTS), **dict(settings)
     )
     table.save(results, output[0].with_suffix(""))
     print("\n".join(map(table.terminal, results)), flush=True)

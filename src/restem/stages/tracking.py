@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from restem.artifacts.files import write_json
+from restem.artifacts.schemas.estimates import SUMMARY
+from restem.artifacts.schemas.evaluation import CHANGES
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows
 from restem.config.base import Strict
@@ -48,7 +50,7 @@ def run(
     manifests = [read_policy(path) for path in policies]
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     own = ADDRESS[1:]  # the task of a row is the one that was evaluated
-    for row in read_rows(summary, "summary"):
+    for row in read_rows(summary, SUMMARY):
         rows.setdefault(tuple(row[name] for name in own), []).append(row)
     estimates = {
         manifest.path: rows.get(tuple(address_of(manifest.path)[name] for name in own), [])
@@ -59,7 +61,7 @@ def run(
         ONLY,
         kind="study",
         artifacts=[path for path in files if path.suffix in _READABLE],
-        texts={_SAMPLES: _samples([r for path in changes for r in read_rows(path, "changes")])},
+        texts={_SAMPLES: _samples([r for path in changes for r in read_rows(path, CHANGES)])},
         tags={"note": settings.label, MLFLOW_TABLES: _listed(_SAMPLES)},
     )
     runs = [study, *lineages(manifests, estimates)]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from restem.artifacts.schemas.evaluation import METRICS
 from restem.artifacts.tables import read_rows
 
 Address = dict[str, Any]
@@ -14,7 +15,7 @@ ADDRESS = ("model", "variant", "seed", "iteration")
 
 def all_rows(aliases: Aliases, metrics: Iterable[Path]) -> Iterator[dict[str, Any]]:
     """Yield the results of every policy, under each name of it; files are read one by one."""
-    return repeat(aliases, (row for path in metrics for row in read_rows(path, "metrics")))
+    return repeat(aliases, (row for path in metrics for row in read_rows(path, METRICS)))
 
 
 def repeat(aliases: Aliases, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import restem.rewards
 from restem.answers.markers import FINDERS
 from restem.config.data import EmbeddedSource
-from restem.config.errors import invalid, nearest
-from restem.errors import RestemError
+from restem.config.errors import invalid
+from restem.errors import RestemError, nearest
 from restem.study.addresses import Draws, Policy
 from restem.study.figure_needs import bad_figures
 from restem.tasks.registry import load_task

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import restem.figures
-from restem.config.errors import nearest
 from restem.config.experiment import Experiment, Figure
+from restem.errors import nearest
 from restem.study.addresses import BASE
 
 if TYPE_CHECKING:

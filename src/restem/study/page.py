@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
-from restem.artifacts.tables import HUMAN
+from restem.artifacts.schemas.loop import HUMAN
 from restem.config.data import DataSource, ReasoningGymSource
 from restem.config.experiment import Experiment, Figure
 from restem.config.models import EmbeddedModel, HubModel, LocalModel, Model

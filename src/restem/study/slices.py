@@ -9,11 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from restem.accounts.sizes import stated_problems
-from restem.config.errors import nearest
 from restem.config.experiment import Experiment, Figure
 from restem.config.models import notes_on_data
 from restem.config.study import Study
-from restem.errors import RestemError
+from restem.errors import RestemError, nearest
 from restem.study.addresses import Draws, Policy
 from restem.study.comparisons import main_variants
 from restem.study.figure_needs import kept_rows

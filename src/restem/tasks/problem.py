@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from restem.artifacts.schemas.loop import PROBLEMS
 from restem.artifacts.tables import read_rows
 
 SHOT = "shot"
@@ -35,7 +36,7 @@ def to_row(problem: Problem) -> dict[str, object]:
 
 def read_problems(path: Path) -> list[Problem]:
     """Read a table of problems."""
-    rows = read_rows(path, "problems")
+    rows = read_rows(path, PROBLEMS)
     return [
         Problem(**{**row, "solutions": {s["source"]: s["text"] for s in row["solutions"]}})
         for row in rows

@@ -5,8 +5,7 @@ import pkgutil
 from functools import cache
 
 import restem.tasks
-from restem.config.errors import nearest
-from restem.errors import RestemError
+from restem.errors import RestemError, nearest
 from restem.tasks.task import Task
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.artifacts.files import write_text
+from restem.artifacts.schemas.loop import REWARDS
 from restem.artifacts.tables import read_rows
 from restem.errors import RestemError
 from restem.rewards.second_grader import second_replies
@@ -38,7 +39,7 @@ def compare_rewards(
     """Compare the graders on a table of rewards and the problems that it was graded with."""
     check_output(output, rewards, problems)
     gold_by_id = {problem.id: problem.answer for problem in read_problems(problems)}
-    rows = [row for row in read_rows(rewards, "rewards") if row["extracted"] is not None]
+    rows = [row for row in read_rows(rewards, REWARDS) if row["extracted"] is not None]
     cases = [
         Case(
             f"{row['problem_id']} {row['draw']}",

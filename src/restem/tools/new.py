@@ -11,11 +11,10 @@ import yaml
 
 from restem.artifacts.files import write_text
 from restem.config.data import EmbeddedSource, LocalSource
-from restem.config.errors import nearest
 from restem.config.load import load_study, presets, read_yaml
 from restem.config.method import Method
 from restem.config.models import Model
-from restem.errors import RestemError
+from restem.errors import RestemError, nearest
 from restem.study.graph import StudyGraph
 from restem.study.loading import context_tokens
 from restem.tasks.registry import load_task

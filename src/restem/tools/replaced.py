@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+from restem.artifacts.schemas.estimates import SUMMARY
 from restem.artifacts.seals import read_seal
 from restem.artifacts.tables import read_rows
 from restem.errors import RestemError
@@ -39,7 +40,7 @@ def replaced(planned: Sequence[PlannedJob]) -> Iterator[str]:
 def _numbers(results: Path, evaluated: Sequence[Address]) -> list[str]:
     """Return the present estimates of the policies whose evaluations are made again, by policy."""
     try:
-        rows = read_rows(results / "summary.parquet", "summary")
+        rows = read_rows(results / "summary.parquet", SUMMARY)
     except RestemError:
         return []  # there are none, or a damaged table, which the run makes again
     seal = read_seal(results / "summary.parquet")

@@ -9,8 +9,10 @@ from typing import Any
 from restem.artifacts.container import in_words
 from restem.artifacts.files import artifact_digest, read_json
 from restem.artifacts.pins import is_pinned
+from restem.artifacts.schemas.every import KINDS
 from restem.artifacts.seals import HIDDEN, read_seal, state_path
 from restem.artifacts.tables import read_provenance, read_rows
+from restem.errors import RestemError
 from restem.pages.document import visible
 from restem.policies.manifest import PolicyManifest, read_policy
 from restem.tools.rows import have_texts, table_lines
@@ -31,7 +33,11 @@ def show(path: Path, rows: int | None, problem: str | None) -> str:
 def _table(path: Path, count: int | None, problem: str | None) -> Iterable[str]:
     provenance = read_provenance(path)
     kind = provenance["schema"]
-    rows = read_rows(path, kind)
+    if kind not in KINDS:
+        raise RestemError(
+            f"there is no table of the kind {kind!r}", str(path), "use the version that wrote it"
+        )
+    rows = read_rows(path, KINDS[kind])
     yield f"{kind}: {len(rows)} rows, content {provenance['content'][:12]}   {path}"
     if "counts" in provenance:
         yield f"counts: {json.dumps(provenance['counts'])}"

@@ -20,6 +20,8 @@ import pyarrow as pa
 from restem.accounts.costs import Cost, cost_of_policy, cost_of_samples, read_costs
 from restem.artifacts.digests import digest
 from restem.artifacts.files import read_json, write_json
+from restem.artifacts.schemas.evaluation import COSTS, METRICS
+from restem.artifacts.schemas.loop import PROBLEMS
 from restem.artifacts.seals import Recipe, seals
 from restem.artifacts.tables import read_rows, read_table, table, write_table
 from restem.config.errors import validate
@@ -28,12 +30,12 @@ from restem.errors import RestemError
 from restem.policies.manifest import read_policy
 from restem.statistics.aliases import repeat
 
-SUMMARY: Final = "summary.parquet"
-METRICS: Final = "metrics.parquet"
-COSTS: Final = "costs.parquet"
+SUMMARY_FILE: Final = "summary.parquet"
+METRICS_FILE: Final = "metrics.parquet"
+COSTS_FILE: Final = "costs.parquet"
 RECIPES: Final = "recipes.json"
-PROBLEMS: Final = "problems.json"
-SAVED: Final = (METRICS, COSTS, RECIPES, PROBLEMS)
+PROBLEMS_FILE: Final = "problems.json"
+SAVED: Final = (METRICS_FILE, COSTS_FILE, RECIPES, PROBLEMS_FILE)
 
 POLICY_DEPTH: Final = 5  # task, model, variant, seed, iteration
 _VERSION: Final = 1
@@ -70,11 +72,11 @@ class StudyResults:
     @property
     def estimators(self) -> Metrics:
         """Return the settings of the study's estimates."""
-        return validate(Metrics, self._settings["metrics"], f"the settings of {SUMMARY}")
+        return validate(Metrics, self._settings["metrics"], f"the settings of {SUMMARY_FILE}")
 
     @property
     def _settings(self) -> Mapping[str, Any]:
-        return self.artifacts[SUMMARY].recipe.settings
+        return self.artifacts[SUMMARY_FILE].recipe.settings
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the results by problem, under every name that the study gives a policy."""
@@ -133,11 +135,11 @@ class StudyResults:
             for path, a in self.artifacts.items()
         }
         costs = [{"name": n, **_WHOLE, **vars(c)} for n, c in sorted(self.costs.items())]
-        write_table(folder / METRICS, "metrics", self.metrics, {})
-        write_table(folder / COSTS, "costs", table("costs", costs), {})
+        write_table(folder / METRICS_FILE, METRICS, self.metrics, {})
+        write_table(folder / COSTS_FILE, COSTS, table(COSTS, costs), {})
         stated = {"version": _VERSION, "recipes": recipes, "code": code}
         write_json(folder / RECIPES, stated)
-        write_json(folder / PROBLEMS, self.problems)
+        write_json(folder / PROBLEMS_FILE, self.problems)
 
 
 def load(folder: Path) -> StudyResults:
@@ -158,16 +160,16 @@ def load(folder: Path) -> StudyResults:
             )
             for path, recipe in stated["recipes"].items()
         }  # fmt: skip
-        artifacts[SUMMARY].recipe.settings["metrics"]
+        artifacts[SUMMARY_FILE].recipe.settings["metrics"]
     except (KeyError, TypeError, AttributeError) as problem:
         raise RestemError(
             f"the recipes of the archive are damaged: {problem!r}",
             str(folder / RECIPES),
             "fetch the archive again, or make it with restem archive",
         ) from problem
-    costs = {name: cost for name, _, cost in read_costs(folder / COSTS)}
-    problems = read_json(folder / PROBLEMS, "fetch the archive again")
-    return StudyResults(artifacts, read_table(folder / METRICS, "metrics"), costs, problems)
+    costs = {name: cost for name, _, cost in read_costs(folder / COSTS_FILE)}
+    problems = read_json(folder / PROBLEMS_FILE, "fetch the archive again")
+    return StudyResults(artifacts, read_table(folder / METRICS_FILE, METRICS), costs, problems)
 
 
 def read_study(results: Path) -> StudyResults:
@@ -181,7 +183,7 @@ def read_study(results: Path) -> StudyResults:
         first.relative_to(results).as_posix(): _artifact(first.relative_to(results), seal)
         for first, seal in seals(results)
     }
-    if SUMMARY not in sealed or not (results / SUMMARY).is_file():
+    if SUMMARY_FILE not in sealed or not (results / SUMMARY_FILE).is_file():
         raise RestemError(
             "there are no sealed estimates", str(results), "run the study first: snakemake all"
         )
@@ -211,15 +213,15 @@ def _metrics(results: Path, artifacts: Mapping[str, Artifact]) -> pa.Table:
         if artifact.recipe.stage == "metrics"
         for content in artifact.contents.values()
     }
-    wanted = artifacts[SUMMARY].recipe.inputs["metrics"]
+    wanted = artifacts[SUMMARY_FILE].recipe.inputs["metrics"]
     if any(content not in present for content in wanted):
         raise RestemError(
             "the estimates were made from other results than those that are there",
-            str(results / SUMMARY),
+            str(results / SUMMARY_FILE),
             "finish the run (snakemake), or use an archive that was made before it",
         )
-    tables = [read_table(results / present[content], "metrics") for content in wanted]
-    return pa.concat_tables(tables) if tables else table("metrics", [])
+    tables = [read_table(results / present[content], METRICS) for content in wanted]
+    return pa.concat_tables(tables) if tables else table(METRICS, [])
 
 
 def _costs(results: Path, artifacts: Mapping[str, Artifact]) -> dict[str, Cost]:
@@ -260,7 +262,7 @@ def _problems(results: Path, artifacts: Mapping[str, Artifact]) -> dict[str, dic
     for path, artifact in artifacts.items():
         if artifact.recipe.stage == "problems":
             place = PurePosixPath(path)
-            rows = read_rows(results / path, "problems")
+            rows = read_rows(results / path, PROBLEMS)
             found[f"{place.parts[0]}/{place.stem}"] = {r["id"]: _digest(r) for r in rows}
     return found
 

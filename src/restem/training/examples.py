@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from restem.answers.thoughts import after_thoughts
-from restem.artifacts.tables import HUMAN
+from restem.artifacts.schemas.loop import HUMAN
 from restem.config.training import Training
 from restem.errors import RestemError
 from restem.sampling.prompts import PromptForm

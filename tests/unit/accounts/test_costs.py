@@ -21,9 +21,11 @@ from restem.accounts.costs import (
     sum_by_group,
     total,
 )
+from restem.artifacts.schemas.estimates import SUM
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
-from restem.artifacts.tables import SUM, table, write_table
+from restem.artifacts.tables import table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
 from restem.pages.ledger import amount, markdown
@@ -40,7 +42,7 @@ def write_samples(path: Path, problems: str, draws: int) -> Path:
         for d in range(draws)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_table(path, "samples", table("samples", rows), {})
+    write_table(path, SAMPLES, table(SAMPLES, rows), {})
     return path
 
 
@@ -214,7 +216,7 @@ def test_each_completion_is_charged_in_the_cell_of_its_draw_and_problem(
     forward = Forward(14_000_000_000, 500_000, 300_000_000)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s"
-        write_table(path, "samples", table("samples", rows), {})
+        write_table(path, SAMPLES, table(SAMPLES, rows), {})
         cells = costs_by_cell(path, forward, uses, problems)
     for use in [*uses, Use(path="s")]:
         used = total(cost for cell, cost in cells.items() if cell.is_in(use))

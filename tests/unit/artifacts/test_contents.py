@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from restem.artifacts.files import artifact_digest, read_json, write_json, write_text
+from restem.artifacts.schemas.evaluation import OVERLAP
 from restem.artifacts.tables import table, write_table
 from restem.errors import RestemError
 
 
 def test_the_content_of_a_table_is_its_rows(tmp_path: Path) -> None:
     first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    write_table(first, "overlap", table("overlap", []), {"seconds": 1})
-    write_table(second, "overlap", table("overlap", []), {"seconds": 2})
+    write_table(first, OVERLAP, table(OVERLAP, []), {"seconds": 1})
+    write_table(second, OVERLAP, table(OVERLAP, []), {"seconds": 2})
     assert first.read_bytes() != second.read_bytes()
     assert artifact_digest(first) == artifact_digest(second)
 

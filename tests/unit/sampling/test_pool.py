@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.seals import HIDDEN
 from restem.artifacts.tables import table, write_table
 from restem.sampling.pool import Key, Pool, key_of
@@ -42,7 +43,7 @@ def finish(output: Path, rows: list[dict[str, Any]], recipe: str = RECIPE) -> No
     """Finish a samples table as its stage does, after Snakemake deleted the old one."""
     pool = Pool(output, recipe)
     output.unlink(missing_ok=True)
-    write_table(output, "samples", table("samples", rows), {})
+    write_table(output, SAMPLES, table(SAMPLES, rows), {})
     pool.close(keys(rows))
 
 
@@ -125,7 +126,7 @@ def test_saved_parts_are_swept_once_their_table_is_finished(output: Path) -> Non
     pool = Pool(output, RECIPE)
     pool.save(rows(1, 2))
     pool.save([row(1, 0)])
-    write_table(output, "samples", table("samples", rows(2, 2)), {})
+    write_table(output, SAMPLES, table(SAMPLES, rows(2, 2)), {})
     pool.close(keys(rows(2, 2)))
     files = list((output.parent / HIDDEN / "draws").rglob("*.parquet"))
     assert [file.name for file in files] == [output.name]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restem.artifacts.tables import KEPT
+from restem.artifacts.schemas.loop import KEPT
 from restem.config.selection import Selection
 from restem.selection.decide import DUPLICATE, NOT_LOOKED_AT, OVER_CAP, Candidate, Decision, decide
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from restem.accounts.costs import Use
-from restem.artifacts.tables import KEPT
+from restem.artifacts.schemas.loop import KEPT
 from restem.config.base import share_of
 from restem.config.selection import Selection
 from restem.selection.decide import (

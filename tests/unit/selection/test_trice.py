@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from restem.artifacts.tables import KEPT
+from restem.artifacts.schemas.loop import KEPT
 from restem.config.selection import Selection
 from restem.selection.decide import Candidate, Decision, decide
 from restem.selection.trice import FORGOTTEN, UNREMEMBERED

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from restem.artifacts.schemas.loop import SAMPLES
 from restem.artifacts.tables import table, write_table
 from tests.workflow.conftest import NEEDED, REPOSITORY
 
@@ -69,7 +70,7 @@ def test_the_new_stage_runs(changed: Path, tmp_path: Path) -> None:
     row = {"problem_id": "a", "seed": 0, "completion": "", "prompt_tokens": 1, "logprob": 0.0}
     row |= {"finish_reason": "stop", "request": ""}
     rows = [row | {"draw": draw, "tokens": tokens} for draw, tokens in enumerate((2, 4))]
-    write_table(tmp_path / "samples.parquet", "samples", table("samples", rows), {})
+    write_table(tmp_path / "samples.parquet", SAMPLES, table(SAMPLES, rows), {})
     settings = json.dumps({"max_tokens": 4})
     output = tmp_path / "lengths.parquet"
     done = run(

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.evaluation import CHANGES
+from restem.artifacts.schemas.loop import PROBLEMS, REWARDS, SAMPLES
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
@@ -35,10 +37,10 @@ def write(root: Path, address: str, correct: dict[str, bool]) -> dict[str, list[
             | {"verdict": "correct" if correct[p] else "unextractable"}
             for p in ids
         ]
-        for kind, rows in (("samples", samples), ("rewards", rewards)):
-            path = root / address / kind / f"{shard}-of-2.parquet"
+        for kind, rows in ((SAMPLES, samples), (REWARDS, rewards)):
+            path = root / address / kind.name / f"{shard}-of-2.parquet"
             write_table(path, kind, table(kind, rows), {})
-            found[kind].append(path)
+            found[kind.name].append(path)
     return found
 
 
@@ -48,7 +50,7 @@ def run(root: Path, shown: int, **correct: dict[str, bool]) -> list[dict[str, An
         ("before", "after"), (BEFORE, AFTER), strict=True)]  # fmt: skip
     problems = root / "sums/problems/test.parquet"
     asked = [Problem(name, f"What is {name}?", "7") for name in correct["before"]]
-    write_table(problems, "problems", table("problems", map(to_row, asked)), {})
+    write_table(problems, PROBLEMS, table(PROBLEMS, map(to_row, asked)), {})
     settings = {"split": "test", "compared": [COMPARED], "shown": shown}
     recipe = Recipe("changes", settings, {}, "", {})
     output = root / "changes.parquet"
@@ -60,7 +62,7 @@ def run(root: Path, shown: int, **correct: dict[str, bool]) -> list[dict[str, An
         problems=[problems],
         output=output,
     )
-    return read_rows(output, "changes")
+    return read_rows(output, CHANGES)
 
 
 def test_every_problem_has_a_row_and_few_have_texts(tmp_path: Path) -> None:

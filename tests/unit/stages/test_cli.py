@@ -17,13 +17,14 @@ from click.testing import CliRunner
 
 from restem import cli
 from restem.artifacts.digests import code_digest
+from restem.artifacts.schemas.loop import PROBLEMS
 from restem.artifacts.seals import read_seal
 from restem.artifacts.tables import read_provenance, read_rows, table, write_table
 from restem.stages.declaration import load_stage, stage_names
 from restem.study import slices
 from restem.tools.stage_commands import StageCommand, command_of
 
-PROBLEMS = {
+STATED = {
     "task": "chain",
     "split": "train",
     "data": {"source": {"kind": "embedded", "pool": 8}, "train": 3},
@@ -38,7 +39,7 @@ def restem(*arguments: object, **environment: str) -> "subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 
-def problems(output: Path, settings: Any = PROBLEMS, *more: object) -> Sequence[object]:
+def problems(output: Path, settings: Any = STATED, *more: object) -> Sequence[object]:
     return ("problems", "--output", output, "--settings", json.dumps(settings), *more)
 
 
@@ -104,10 +105,10 @@ def test_a_command_makes_its_artifact_and_seals_it(tmp_path: Path) -> None:
     output = tmp_path / "train.parquet"
     done = restem(*problems(output))
     assert done.returncode == 0, done.stderr
-    assert len(read_rows(output, "problems")) == 3
+    assert len(read_rows(output, PROBLEMS)) == 3
     seal = read_seal(output)
     assert seal is not None
-    assert seal["settings"] == PROBLEMS
+    assert seal["settings"] == STATED
     again = restem(*problems(output))
     assert "reused" in again.stdout
 
@@ -115,7 +116,7 @@ def test_a_command_makes_its_artifact_and_seals_it(tmp_path: Path) -> None:
 def test_a_command_records_its_environment_and_its_inputs(tmp_path: Path) -> None:
     tables = [tmp_path / "test.parquet", tmp_path / "train.parquet"]
     for path in tables:
-        write_table(path, "problems", table("problems", []), {})
+        write_table(path, PROBLEMS, table(PROBLEMS, []), {})
     output = tmp_path / "overlap.parquet"
     done = restem(
         "overlap", "--problems", *tables, "--output", output, "--settings", json.dumps(OVERLAP),
@@ -128,9 +129,9 @@ def test_a_command_records_its_environment_and_its_inputs(tmp_path: Path) -> Non
 
 
 def test_the_planned_code_is_accepted(tmp_path: Path) -> None:
-    code = code_digest(load_stage("problems").modules(PROBLEMS))
+    code = code_digest(load_stage("problems").modules(STATED))
     output = tmp_path / "train.parquet"
-    done = restem(*problems(output, PROBLEMS, "--code", code))
+    done = restem(*problems(output, STATED, "--code", code))
     assert done.returncode == 0, done.stderr
 
 
@@ -150,7 +151,7 @@ def refused(done: "subprocess.CompletedProcess[str]") -> str:
 
 def test_other_code_than_planned_is_refused(tmp_path: Path) -> None:
     output = tmp_path / "train.parquet"
-    told = refused(restem(*problems(output, PROBLEMS, "--code", "0" * 64)))
+    told = refused(restem(*problems(output, STATED, "--code", "0" * 64)))
     assert "not the one that this job was planned with" in told
     assert not output.exists()
 
@@ -162,14 +163,14 @@ def test_settings_that_are_no_json_object_are_refused(tmp_path: Path, text: str)
 
 
 def test_settings_that_do_not_fit_are_refused_with_the_key(tmp_path: Path) -> None:
-    settings = {**PROBLEMS, "splitt": "train", "split": "traim"}
+    settings = {**STATED, "splitt": "train", "split": "traim"}
     told = refused(restem(*problems(tmp_path / "a.parquet", settings)))
     assert "splitt: unknown key; did you mean 'split'?" in told
     assert "split: " in told
 
 
 def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
-    told = refused(restem(*problems(tmp_path / "a.parquet", {**PROBLEMS, "task": "chian"})))
+    told = refused(restem(*problems(tmp_path / "a.parquet", {**STATED, "task": "chian"})))
     assert "module 'restem.tasks.chian' not found" in told
 
 
@@ -198,7 +199,7 @@ def test_a_missing_option_is_told_by_click(tmp_path: Path) -> None:
 
 
 def test_an_unknown_option_is_told_by_click(tmp_path: Path) -> None:
-    done = restem(*problems(tmp_path / "a.parquet", PROBLEMS, "--outptu", "x"))
+    done = restem(*problems(tmp_path / "a.parquet", STATED, "--outptu", "x"))
     assert done.returncode == 2
     assert "--output" in done.stderr
 

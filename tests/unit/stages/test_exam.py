@@ -10,6 +10,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from restem.artifacts.schemas.evaluation import METRICS
+from restem.artifacts.schemas.loop import PROBLEMS, REWARDS, SAMPLES
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, table, write_table
@@ -23,7 +25,7 @@ from restem.study.graph import StudyGraph
 from restem.tasks.problem import Problem, to_row
 
 CONFIG = Path(__file__).parents[3] / "config"
-PROBLEMS = [Problem(f"test/{i:02}", f"-{i} + x?", None) for i in (3, 0, 2, 1)]
+QUESTIONS = [Problem(f"test/{i:02}", f"-{i} + x?", None) for i in (3, 0, 2, 1)]
 ADDRESS = {"task": "hungarian", "split": "test", "decoding": "exam", "train_task": "pretrained"}
 ADDRESS |= {"model": "S", "variant": "base", "seed": 0, "iteration": 0, "greedy": False}
 
@@ -33,7 +35,7 @@ def job(stage: str, settings: dict[str, Any]) -> Job:
 
 
 def write_problems(path: Path, problems: list[Problem]) -> Path:
-    write_table(path, "problems", table("problems", map(to_row, problems)), {})
+    write_table(path, PROBLEMS, table(PROBLEMS, map(to_row, problems)), {})
     return path
 
 
@@ -44,15 +46,15 @@ def write_samples(path: Path, problems: list[Problem], draws: int = 2) -> Path:
         for p in problems
         for d in range(draws)
     ]
-    write_table(path, "samples", table("samples", rows), {})
+    write_table(path, SAMPLES, table(SAMPLES, rows), {})
     return path
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> dict[str, Any]:
     """Return two shards of samples, their problems, and the sheet that was written for them."""
-    shards = [write_samples(tmp_path / f"{i + 1}.parquet", PROBLEMS[i::2]) for i in range(2)]
-    problems = write_problems(tmp_path / "problems.parquet", PROBLEMS)
+    shards = [write_samples(tmp_path / f"{i + 1}.parquet", QUESTIONS[i::2]) for i in range(2)]
+    problems = write_problems(tmp_path / "problems.parquet", QUESTIONS)
     output = tmp_path / "sheet.csv"
     write_sheet(shards, problems, output)
     return {"shards": shards, "problems": problems, "sheet": output, "folder": tmp_path}
@@ -113,7 +115,7 @@ def test_the_sheet_of_a_halted_policy_is_empty_and_reads_back(made: dict[str, An
     write_sheet([none], made["problems"], made["sheet"])
     output = made["folder"] / "rewards.parquet"
     read_sheet(made["sheet"], [none], made["problems"], "1-of-1", output)
-    assert read_rows(output, "rewards") == []
+    assert read_rows(output, REWARDS) == []
 
 
 def test_points_become_verdicts_by_shard_and_then_metrics(made: dict[str, Any]) -> None:
@@ -122,7 +124,7 @@ def test_points_become_verdicts_by_shard_and_then_metrics(made: dict[str, Any]) 
     for i, output in enumerate(judged, start=1):
         shard = f"{i}-of-2"
         read_sheet(filled, made["shards"], made["problems"], shard, output)
-    rows = [row for path in judged for row in read_rows(path, "rewards")]
+    rows = [row for path in judged for row in read_rows(path, REWARDS)]
     assert [row["problem_id"] for row in rows] == [f"test/{i:02}" for i in (3, 3, 2, 2, 0, 0, 1, 1)]
     assert {row["layer"] for row in rows} == {"human"}
     assert {(r["problem_id"], r["verdict"], r["reward"]) for r in rows if r["reward"]} == {
@@ -136,7 +138,7 @@ def test_points_become_verdicts_by_shard_and_then_metrics(made: dict[str, Any]) 
         job("metrics", ADDRESS), metrics.Settings(**ADDRESS), made["shards"], judged,
         made["problems"], policy, output=output,
     )  # fmt: skip
-    found = {row["problem_id"]: row for row in read_rows(output, "metrics")}
+    found = {row["problem_id"]: row for row in read_rows(output, METRICS)}
     assert {name: row["points"] for name, row in found.items()} == pytest.approx(
         {f"test/{i:02}": i for i in range(4)}
     )

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.evaluation import RECHECK
+from restem.artifacts.schemas.loop import EXAMPLES, KEPT, PROBLEMS, REWARDS, SAMPLES
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
-from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.artifacts.tables import read_rows, table, write_table
 from restem.errors import RestemError
 from restem.rewards.code_spec import Spec
 from restem.stages import recheck
@@ -28,7 +30,7 @@ def write(
 ) -> tuple[Path, list[Path], list[Path], Path]:
     """Write what a policy was trained on: (completion, extracted, verdict) by draw."""
     problems = [Problem(name, "?", answer) for name, answer in gold.items()]
-    write_table(folder / "problems", "problems", table("problems", map(to_row, problems)), {})
+    write_table(folder / "problems", PROBLEMS, table(PROBLEMS, map(to_row, problems)), {})
     examples = [
         {"problem_id": p, "source": s, "draw": d, "weight": 1.0}
         | {"decision": (decisions or {}).get((p, s, d), KEPT)}
@@ -36,7 +38,7 @@ def write(
     ]
     examples.append({"problem_id": "p0", "source": "human:careful", "draw": -1, "weight": 1.0}
                     | {"decision": KEPT})  # fmt: skip
-    write_table(folder / "examples", "examples", table("examples", examples), {})
+    write_table(folder / "examples", EXAMPLES, table(EXAMPLES, examples), {})
     samples, rewards = [], []
     for source in sorted({s for _, s, _ in drawn}):
         mine = {(p, d): told for (p, s, d), told in drawn.items() if s == source}
@@ -53,8 +55,8 @@ def write(
         name = source.replace(":", "-")
         samples.append(folder / f"{name}.samples")
         rewards.append(folder / f"{name}.rewards")
-        write_table(samples[-1], "samples", table("samples", texts), {})
-        write_table(rewards[-1], "rewards", table("rewards", verdicts), {})
+        write_table(samples[-1], SAMPLES, table(SAMPLES, texts), {})
+        write_table(rewards[-1], REWARDS, table(REWARDS, verdicts), {})
     return folder / "examples", samples, rewards, folder / "problems"
 
 
@@ -64,7 +66,7 @@ def rechecked(
     full = {**settings, "sources": sources, "sample": sample, "seed": 0}
     job = Job(Recipe("recheck", full, {}, "none", {}), {})
     recheck.run(job, recheck.Settings.model_validate(full), *given, output=folder / "out")
-    return read_rows(folder / "out", "recheck")
+    return read_rows(folder / "out", RECHECK)
 
 
 def outcomes(rows: list[dict[str, Any]], check: str) -> dict[Draw, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from restem.artifacts.schemas.loop import PROBLEMS, SAMPLES
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_provenance, read_rows, table, write_table
@@ -21,7 +22,7 @@ from restem.stages import samples
 from restem.tasks.problem import Problem, to_row
 from restem.tools.show import show
 
-PROBLEMS = [Problem(f"p{i}", f"Let $a={i}$. Find $a$.", str(i)) for i in range(5)]
+ASKED = [Problem(f"p{i}", f"Let $a={i}$. Find $a$.", str(i)) for i in range(5)]
 ENGINE = {"name": "vllm", "device": "cpu", "seeds": "engine"}
 Draw = tuple[str, int]
 
@@ -63,8 +64,8 @@ class Runs:
         (folder / "checkpoint").mkdir()
         (folder / "checkpoint/model.safetensors").write_bytes(save({"w": np.zeros(3, np.float32)}))
         write_policy(folder / "policy.json", {}, {})
-        for name, rows in (("problems", PROBLEMS), ("shots", [])):
-            write_table(folder / name, "problems", table("problems", map(to_row, rows)), {})
+        for name, rows in (("problems", ASKED), ("shots", [])):
+            write_table(folder / name, PROBLEMS, table(PROBLEMS, map(to_row, rows)), {})
 
     def load(self, _: Path, __: EngineSettings, threads: int, seed: int | None = None) -> Any:
         self.seeds.append(seed)
@@ -91,7 +92,7 @@ class Runs:
             Job(recipe, {}), samples.Settings.model_validate(stated), self.folder / "policy.json",
             self.folder / "problems", self.folder / "shots", output=output, **options,
         )  # fmt: skip
-        rows = read_rows(output, "samples")
+        rows = read_rows(output, SAMPLES)
         texts = {(row["problem_id"], row["draw"]): row["completion"] for row in rows}
         assert len(texts) == len(rows)
         return texts
@@ -107,7 +108,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
 
 def saved(runs: Runs, name: str) -> dict[Draw, str]:
     parts = (runs.folder / ".restem").rglob(f"{name}.part-*.parquet")
-    rows = [row for path in parts for row in read_rows(path, "samples")]
+    rows = [row for path in parts for row in read_rows(path, SAMPLES)]
     return {(row["problem_id"], row["draw"]): row["completion"] for row in rows}
 
 
@@ -134,7 +135,7 @@ def test_added_draws_are_new_ones_and_kept_ones_stay(runs: Runs) -> None:
     many = runs.run("samples", 6)
     assert few.items() <= many.items()
     assert len(set(many.values())) == 30
-    assert runs.engines[1].made == [(p.id, draw) for p in PROBLEMS for draw in range(2, 6)]
+    assert runs.engines[1].made == [(p.id, draw) for p in ASKED for draw in range(2, 6)]
 
 
 def test_shards_have_streams_of_their_own(runs: Runs) -> None:

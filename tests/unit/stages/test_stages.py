@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from restem.artifacts.schemas.evaluation import METRICS
+from restem.artifacts.schemas.loop import EXAMPLES, KEPT, PROBLEMS, REWARDS, SAMPLES
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
-from restem.artifacts.tables import KEPT, read_provenance, read_rows, table, write_table
+from restem.artifacts.tables import read_provenance, read_rows, table, write_table
 from restem.errors import RestemError
 from restem.policies.manifest import read_policy, write_policy
 from restem.selection.decide import CUT_OFF
@@ -22,11 +24,11 @@ from restem.tasks.problem import SHOT, Problem, to_row
 from restem.tasks.registry import load_task
 from restem.tasks.task import few_shot_prefix, hinted
 
-PROBLEMS = [
+ASKED = [
     Problem(f"p{i}", f"Let $a={i}$. Find $a$.", str(i), solutions={"careful": f"{i}"})
     for i in range(4)
 ]
-ENUMERATED = list(enumerate(PROBLEMS))
+ENUMERATED = list(enumerate(ASKED))
 
 
 def job(stage: str, settings: dict[str, Any]) -> Job:
@@ -34,7 +36,7 @@ def job(stage: str, settings: dict[str, Any]) -> Job:
 
 
 def write_problems(path: Path, problems: list[Problem]) -> Path:
-    write_table(path, "problems", table("problems", map(to_row, problems)), {})
+    write_table(path, PROBLEMS, table(PROBLEMS, map(to_row, problems)), {})
     return path
 
 
@@ -55,13 +57,13 @@ def write_drawn(
         | {"verdict": "correct" if r else "incorrect", "extracted": str(r), "detail": None}
         for (p, d), r in rewards.items()
     ]
-    for kind, rows in (("samples", samples), ("rewards", verdicts)):
-        write_table(folder / f"{name}.{kind}", kind, table(kind, rows), {})
+    for kind, rows in ((SAMPLES, samples), (REWARDS, verdicts)):
+        write_table(folder / f"{name}.{kind.name}", kind, table(kind, rows), {})
     return folder / f"{name}.samples", folder / f"{name}.rewards"
 
 
 def select(folder: Path, settings: dict[str, Any], *drawn: tuple[Path, Path]) -> list[Any]:
-    problems = write_problems(folder / "problems", PROBLEMS)
+    problems = write_problems(folder / "problems", ASKED)
     shots = write_problems(folder / "shots", [])
     samples, rewards = [list(paths) for paths in zip(*drawn, strict=True)] or [[], []]
     output = folder / "examples"
@@ -71,7 +73,7 @@ def select(folder: Path, settings: dict[str, Any], *drawn: tuple[Path, Path]) ->
         job("examples", settings), stated, samples, rewards, problems=problems, shots=shots,
         output=output,
     )  # fmt: skip
-    return read_rows(output, "examples")
+    return read_rows(output, EXAMPLES)
 
 
 def kept(rows: list[Any]) -> list[tuple[str, str, int]]:
@@ -82,7 +84,7 @@ def kept(rows: list[Any]) -> list[tuple[str, str, int]]:
 
 
 def count(folder: Path, *drawn: tuple[Path, Path]) -> list[Any]:
-    problems = write_problems(folder / "problems", PROBLEMS)
+    problems = write_problems(folder / "problems", ASKED)
     write_policy(folder / "policy.json", {}, {}, halted=None)
     address = {
         **{"task": "chain", "split": "test", "decoding": "greedy", "train_task": "chain"},
@@ -93,7 +95,7 @@ def count(folder: Path, *drawn: tuple[Path, Path]) -> list[Any]:
         job("metrics", address), metrics.Settings(**address), samples, rewards, problems,
         folder / "policy.json", output=folder / "metrics",
     )  # fmt: skip
-    return read_rows(folder / "metrics", "metrics")
+    return read_rows(folder / "metrics", METRICS)
 
 
 VERDICTS = {(f"p{i}", draw): float(draw < i) for i in range(4) for draw in range(3)}
@@ -139,14 +141,14 @@ def test_examples_depend_neither_on_the_order_of_samples_nor_on_what_is_read_tog
     assert [row["problem_id"] for row in whole] == [f"p{i}" for i in range(4) for _ in range(3)]
     monkeypatch.setattr(examples, "_ROWS_TOGETHER", together)
     assert select(tmp_path, settings, (samples, rewards)) == whole
-    backwards = read_rows(samples, "samples")[::-1]
-    write_table(samples, "samples", table("samples", backwards), {})
+    backwards = read_rows(samples, SAMPLES)[::-1]
+    write_table(samples, SAMPLES, table(SAMPLES, backwards), {})
     assert select(tmp_path, settings, (samples, rewards)) == whole
 
 
 def test_a_completion_without_a_verdict_is_refused(tmp_path: Path) -> None:
     samples, rewards = write_drawn(tmp_path, "s", VERDICTS)
-    write_table(rewards, "rewards", table("rewards", read_rows(rewards, "rewards")[1:]), {})
+    write_table(rewards, REWARDS, table(REWARDS, read_rows(rewards, REWARDS)[1:]), {})
     with pytest.raises(RestemError, match="1 completions have no verdict") as refused:
         select(tmp_path, {"selection": {}}, (samples, rewards))
     assert refused.value.where == "problem p0, draw 0"
@@ -187,7 +189,7 @@ def test_counts_that_do_not_close_are_refused(tmp_path: Path) -> None:
 
 def test_a_hinted_question_holds_the_answer() -> None:
     assert "42" in hinted(load_task("math"), Problem("p", "What is it?", "42"))
-    assert hinted(load_task("chain"), PROBLEMS[3]).count("3") == 2
+    assert hinted(load_task("chain"), ASKED[3]).count("3") == 2
 
 
 def test_the_worked_examples_before_a_hinted_question_show_their_answers_too() -> None:
@@ -203,14 +205,14 @@ def test_the_worked_examples_before_a_hinted_question_show_their_answers_too() -
 
 def test_the_second_try_is_for_what_the_first_did_not_solve(tmp_path: Path) -> None:
     _, rewards = write_drawn(tmp_path, "first", {("p0", 0): 1.0, ("p1", 0): 0.0, ("p1", 1): 0.0})
-    assert [p.id for p in unsolved(PROBLEMS, [rewards])] == ["p1", "p2", "p3"]
-    assert unsolved(PROBLEMS, []) == PROBLEMS
+    assert [p.id for p in unsolved(ASKED, [rewards])] == ["p1", "p2", "p3"]
+    assert unsolved(ASKED, []) == ASKED
 
 
 def test_only_the_draws_that_a_method_looks_at_count_as_its_first_try(tmp_path: Path) -> None:
     _, rewards = write_drawn(tmp_path, "first", {("p0", 0): 1.0, ("p1", 0): 0.0, ("p1", 1): 1.0})
-    assert [p.id for p in unsolved(PROBLEMS, [rewards], 1)] == ["p1", "p2", "p3"]
-    assert [p.id for p in unsolved(PROBLEMS, [rewards], 2)] == ["p2", "p3"]
+    assert [p.id for p in unsolved(ASKED, [rewards], 1)] == ["p1", "p2", "p3"]
+    assert [p.id for p in unsolved(ASKED, [rewards], 2)] == ["p2", "p3"]
 
 
 def test_rationalised_examples_show_the_plain_question(tmp_path: Path) -> None:
@@ -220,8 +222,8 @@ def test_rationalised_examples_show_the_plain_question(tmp_path: Path) -> None:
     rows = select(tmp_path, settings, plain, again)
     assert kept(rows) == [("p0", "model", 0), ("p3", "hint", 0)]
     [example] = [row for row in rows if row["source"] == "hint"]
-    assert example["prompt"] == load_task("chain").question(PROBLEMS[3].question)
-    assert example["prompt"] != hinted(load_task("chain"), PROBLEMS[3])
+    assert example["prompt"] == load_task("chain").question(ASKED[3].question)
+    assert example["prompt"] != hinted(load_task("chain"), ASKED[3])
     assert example["target"].strip() == "again p3 0"
 
 
@@ -260,7 +262,7 @@ def few_solutions(tmp_path: Path, count: int, **selection: Any) -> list[Any]:
     some = [replace(p, solutions={"human": p.id} if i < count else {}) for i, p in ENUMERATED]
     stated = {"selection": {"model_data": False, "human": "human", **selection}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(globals(), "PROBLEMS", some)
+        patch.setitem(globals(), "ASKED", some)
         return select(tmp_path, stated)
 
 
@@ -328,11 +330,11 @@ def test_older_draws_are_listed_under_their_age(tmp_path: Path) -> None:
     [(None, "0123"), ((0, 2), "01"), ((2, 2), "23"), ((3, 2), "30"), ((8, 3), "012")],
 )
 def test_batches_follow_each_other_and_begin_again(window: Any, ids: str) -> None:
-    assert [problem.id[1] for problem in of_window(PROBLEMS, window)] == list(ids)
+    assert [problem.id[1] for problem in of_window(ASKED, window)] == list(ids)
 
 
 def test_a_batch_larger_than_the_split_is_the_split() -> None:
-    assert of_window(PROBLEMS, (0, 9)) == PROBLEMS
+    assert of_window(ASKED, (0, 9)) == ASKED
 
 
 # ---- prompts, without fine-tuning ----
@@ -345,12 +347,12 @@ def prompted_policy(folder: Path, m_step: dict[str, Any], rows: list[Any], **mor
         save({"w": np.zeros(3, np.float32)})
     )
     write_policy(start, {}, {})
-    write_table(folder / "examples", "examples", table("examples", rows), {})
+    write_table(folder / "examples", EXAMPLES, table(EXAMPLES, rows), {})
     settings = {
         "task": "chain", "verifier": "math", "reward": {}, "engine": {}, "seed": 0,
         "validation": {"draws": 1, "temperature": 0, "max_tokens": 4}, "m_step": m_step, **more,
     }  # fmt: skip
-    validation = write_problems(folder / "validation", PROBLEMS[:1])
+    validation = write_problems(folder / "validation", ASKED[:1])
     output, checkpoint = folder / "new" / "policy.json", folder / "new" / "checkpoint"
     policies.run(
         job("policy", settings), policies.Settings.model_validate(settings), folder / "examples",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.evaluation import METRICS
 from restem.artifacts.tables import table, write_table
 from restem.errors import RestemError
 from restem.statistics.aliases import all_rows, repeat
@@ -32,7 +33,7 @@ def test_a_file_is_read_when_its_rows_are_wanted(tmp_path: Path) -> None:
     content = row("a") | {"task": "t", "split": "test", "decoding": "d", "greedy": True}
     content |= {"problem_id": "p", "subject": "", "draws": 1, "unextractable": 0}
     rows = [content | {"completion_tokens_mean": 1.0}]
-    write_table(tmp_path / "here", "metrics", table("metrics", rows), {})
+    write_table(tmp_path / "here", METRICS, table(METRICS, rows), {})
     found = all_rows([], [tmp_path / "here", tmp_path / "missing"])
     assert next(found)["problem_id"] == "p"
     with pytest.raises(RestemError, match="missing"):

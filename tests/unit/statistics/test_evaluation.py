@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from restem.artifacts import tables
+from restem.artifacts.schemas.estimates import LIFTS, SUMMARY
 from restem.config.metrics import Metrics
 from restem.errors import RestemError
 from restem.statistics import intervals
@@ -257,9 +258,9 @@ def test_lifts_use_the_problems_that_both_answered() -> None:
 
 def test_the_columns_fit_the_tables() -> None:
     data = [*_correlated(), halted("no examples left", variant="rest-em", iteration=2)]
-    assert tables.table("summary", summarise(data, QUICK)).num_rows == 6
-    assert set(lifts(data, QUICK, REFERENCES)[0]) == set(tables.SCHEMAS["lifts"].names)
-    assert set(summarise(data, QUICK)[0]) == set(tables.SCHEMAS["summary"].names)
+    assert tables.table(SUMMARY, summarise(data, QUICK)).num_rows == 6
+    assert set(lifts(data, QUICK, REFERENCES)[0]) == set(LIFTS.schema.names)
+    assert set(summarise(data, QUICK)[0]) == set(SUMMARY.schema.names)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.estimates import LIFTS, SUMMARY
 from restem.artifacts.tables import table
 from restem.config.metrics import Metrics
 from restem.statistics.evaluation import lifts, summarise
@@ -90,8 +91,8 @@ def test_a_lift_is_the_difference_of_two_scores() -> None:
     [lift] = [row for row in lifts(rows, QUICK, ()) if row["quantity"] == "score"]
     assert lift["estimate"] == pytest.approx(0.3)
     assert lift["low"] <= 0.3 <= lift["high"]
-    table("summary", summarise(rows, QUICK))
-    table("lifts", lifts(rows, QUICK, ()))
+    table(SUMMARY, summarise(rows, QUICK))
+    table(LIFTS, lifts(rows, QUICK, ()))
 
 
 @pytest.mark.parametrize("ungraded", ["base", "rest-em"])

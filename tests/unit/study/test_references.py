@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.loop import PROBLEMS
 from restem.artifacts.seals import Recipe, write_seal
 from restem.artifacts.tables import table, write_table
 from restem.config.load import load_study
@@ -70,7 +71,7 @@ def made(tmp_path: Path) -> Path:
     settings = PolicyGraph(study(sft=SFT)).problems_settings("chain", "train")
     path = tmp_path / "known" / "chain/problems/train.parquet"
     counts = {"problems": 200, "dropped": {}, "solutions": {"careful": 3}}
-    write_table(path, "problems", table("problems", []), {"counts": counts})
+    write_table(path, PROBLEMS, table(PROBLEMS, []), {"counts": counts})
     recipe = Recipe("problems", settings, {}, "none", {})
     write_seal(path, {**vars(recipe), "key": recipe.key, "outputs": {}})
     return tmp_path

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from restem.artifacts.digests import digest
 from restem.artifacts.files import artifact_digest, write_json
+from restem.artifacts.schemas.estimates import CLAIMS, LIFTS, SUMMARY
+from restem.artifacts.schemas.every import KINDS
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import produce
 from restem.artifacts.tables import table, write_table
@@ -78,7 +80,8 @@ class SmallStudy:
         code = {f"restem.stages.{stage}": self.code if stage == "policy" else "same"}
         recipe = Recipe(stage, settings, code, "lock", inputs)
         with produce(recipe, {"output": path}) as job:
-            write_table(path, kind or stage, table(kind or stage, rows), {**job.provenance, **more})
+            of_rows = KINDS[kind or stage]
+            write_table(path, of_rows, table(of_rows, rows), {**job.provenance, **more})
         return artifact_digest(path)
 
     def _policy(self, results: Path, policy: Any, stage: str, inputs: Mapping[str, Any]) -> None:
@@ -172,14 +175,12 @@ class SmallStudy:
                         {"metrics": [artifact_digest(path) for path, _ in found]})  # fmt: skip
         outputs = {"output": results / "summary.parquet", "lifts": results / "lifts.parquet"}
         with produce(recipe, outputs):
-            write_table(
-                outputs["output"], "summary", table("summary", summarise(rows, ESTIMATORS)), {}
-            )
+            write_table(outputs["output"], SUMMARY, table(SUMMARY, summarise(rows, ESTIMATORS)), {})
             differences = lifts(rows, ESTIMATORS, ["sft"])
-            write_table(outputs["lifts"], "lifts", table("lifts", differences), {})
+            write_table(outputs["lifts"], LIFTS, table(LIFTS, differences), {})
         # Its outputs are ordered otherwise by their names in the seal than by their paths.
         claims = {"output": results / "claims.parquet", "page": results / "claims.md"}
         recipe = Recipe("claims", {}, {}, "lock", recipe.inputs)
         with produce(recipe, claims):
-            write_table(claims["output"], "claims", table("claims", []), {})
+            write_table(claims["output"], CLAIMS, table(CLAIMS, []), {})
             claims["page"].write_text("# Claims")

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from restem.accounts.costs import Cost
+from restem.artifacts.schemas.estimates import ALONE, LEDGER, SUMMARY
 from restem.artifacts.seals import read_seal
-from restem.artifacts.tables import ALONE, table, write_table
+from restem.artifacts.tables import table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
 from restem.tools.archive import MANIFEST, archive, commands, unpack
@@ -35,10 +36,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ROW | {"variant": "base", "iteration": 0, "estimate": 0.3},
         ROW | {"variant": "rest-em", "iteration": 1, "estimate": 0.35},
     ]
-    write_table(folder / "summary.parquet", "summary", table("summary", rows), {})
+    write_table(folder / "summary.parquet", SUMMARY, table(SUMMARY, rows), {})
     spent = {name: float(amount) for name, amount in vars(Cost(flops=5e12)).items()}
     cost = {"scope": "policy", "name": "S/rest-em/1", "charge": ALONE, **spent}
-    write_table(folder / "ledger.parquet", "ledger", table("ledger", [cost]), {})
+    write_table(folder / "ledger.parquet", LEDGER, table(LEDGER, [cost]), {})
     ledger = ["--ledger", str(folder / "ledger.parquet")]
     for name, module, more in (("F1", "comparison", []), ("X7", "by_compute", ledger)):
         outputs = [str(folder / "figures" / f"{name}.{kind}") for kind in ("pdf", "svg", "png")]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from restem.artifacts.schemas.loop import EXAMPLES, REWARDS
 from restem.artifacts.tables import read_rows
 from restem.cli import cli
 from restem.errors import RestemError
@@ -19,7 +20,7 @@ from tests.unit.tools.small_study import SmallStudy
 
 BASE = "pretrained/S/base/seed-0/iter-0"
 EXPLORE = f"{BASE}/sums/train/explore/seed-0"
-EXAMPLES = "sums/S/rest-em/seed-0/iter-1/examples.parquet"
+SELECTED = "sums/S/rest-em/seed-0/iter-1/examples.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def count(results: Path, **filters: str) -> int:
 
 def test_without_filters_everything_is_counted(results: Path) -> None:
     text = shown(results)
-    rewards = read_rows(results / EXPLORE / "rewards/1-of-1.parquet", "rewards")
+    rewards = read_rows(results / EXPLORE / "rewards/1-of-1.parquet", REWARDS)
     correct = sum(row["verdict"] == "correct" for row in rewards)
     line = next(line for line in text.splitlines() if f"{BASE} " in line and "explore" in line)
     assert line.split()[:5] == [BASE, "sums", "train", "explore", "160"]
@@ -45,7 +46,7 @@ def test_without_filters_everything_is_counted(results: Path) -> None:
 
 
 def test_filters_select_what_the_tables_say(results: Path) -> None:
-    rewards = read_rows(results / EXPLORE / "rewards/1-of-1.parquet", "rewards")
+    rewards = read_rows(results / EXPLORE / "rewards/1-of-1.parquet", REWARDS)
     correct = [row for row in rewards if row["verdict"] == "correct"]
     here = {"policy": "S/base/seed-0", "decoding": "explore"}
     assert count(results, **here) == len(rewards)
@@ -65,7 +66,7 @@ def test_a_part_of_a_name_is_no_name(results: Path) -> None:
 
 
 def test_decisions_are_those_of_the_policies_that_read_the_completions(results: Path) -> None:
-    rows = read_rows(results / EXAMPLES, "examples")
+    rows = read_rows(results / SELECTED, EXAMPLES)
     over = [row for row in rows if row["decision"] == "over the cap"]
     assert count(results, trained="rest-em/seed-0/iter-1", decision="over the cap") == len(over)
     text = shown(results, policy="S/base", decoding="explore", problem=over[0]["problem_id"])

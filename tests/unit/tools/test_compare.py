@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from restem.accounts.costs import cost_of_policy, cost_of_samples, total
+from restem.artifacts.schemas.estimates import LIFTS
 from restem.artifacts.tables import read_rows
 from restem.cli import cli
 from restem.errors import RestemError
@@ -113,7 +114,7 @@ def test_names_of_variants_are_no_difference(results: Path) -> None:
 def test_two_variants_differ_by_the_lift_that_the_study_states(results: Path) -> None:
     lifts = {
         (row["iteration"], row["decoding"], row["quantity"]): row
-        for row in read_rows(results / "lifts.parquet", "lifts")
+        for row in read_rows(results / "lifts.parquet", LIFTS)
         if (row["variant"], row["reference"]) == ("rest-em", "sft")
     }
     rows = estimates(compare(f"{results}:sft", f"{results}:rest-em"))

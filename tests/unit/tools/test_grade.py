@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 from click.testing import CliRunner
 
+from restem.artifacts.schemas.loop import PROBLEMS, REWARDS
 from restem.artifacts.tables import table, write_table
 from restem.cli import cli
 from restem.errors import RestemError
@@ -304,12 +305,12 @@ def test_disagreements_are_written(tmp_path):
 
 def test_a_sample_of_rewards_is_compared(tmp_path):
     problem = {"id": "p", "question": "?", "answer": "1/3", "solutions": [], "subject": "x"}
-    write_table(tmp_path / "problems.parquet", "problems", table("problems", [problem]), {})
+    write_table(tmp_path / "problems.parquet", PROBLEMS, table(PROBLEMS, [problem]), {})
     row = {"problem_id": "p", "reward": 0.0, "fraction": 0.0, "verdict": "incorrect"}
     row |= {"layer": "rational", "flexible": "incorrect", "extracted": "0.33333333333333"}
     rows = [row | {"draw": draw} for draw in range(9)]
     rows.append(row | {"draw": 9, "extracted": None, "verdict": "unextractable"})
-    write_table(tmp_path / "rewards.parquet", "rewards", table("rewards", rows), {})
+    write_table(tmp_path / "rewards.parquet", REWARDS, table(REWARDS, rows), {})
     tables = tmp_path / "rewards.parquet", tmp_path / "problems.parquet"
     counts = compare_rewards(*tables, tmp_path / "disagreements.jsonl", sample=4, seed=1)
     assert counts == {"only theirs accepts": 4}

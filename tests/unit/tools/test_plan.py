@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from restem.artifacts.digests import code_digests
+from restem.artifacts.schemas.evaluation import OVERLAP
 from restem.artifacts.seals import HIDDEN, Recipe
 from restem.artifacts.store import produce
 from restem.artifacts.tables import table, write_table
@@ -69,7 +70,7 @@ def make(seconds: float = 600, code: dict[str, str] | None = None) -> None:
     code = code or code_digests(load_stage("overlap").modules(SETTINGS))
     with produce(Recipe("overlap", SETTINGS, code, "lock", {"problems": []}), {"output": OUTPUT}):
         OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-        write_table(OUTPUT, "overlap", table("overlap", []), {})
+        write_table(OUTPUT, OVERLAP, table(OVERLAP, []), {})
     change_seal(seconds=seconds)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from restem.artifacts.schemas.evaluation import METRICS
 from restem.artifacts.tables import table, write_table
 from restem.cli import cli
 from restem.config.load import load_study
@@ -63,7 +64,7 @@ def write_metrics(graph: StudyGraph, results: Path, gain: float = 0.1) -> None:
             | {"unextractable": 0, "completion_tokens_mean": 1.0}
             for i, share in enumerate(skill)
         ]
-        write_table(results / draws.path / "metrics.parquet", "metrics", table("metrics", rows), {})
+        write_table(results / draws.path / "metrics.parquet", METRICS, table(METRICS, rows), {})
 
 
 def test_every_claim_has_the_effect_that_it_could_decide(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from restem.artifacts.schemas.estimates import SUMMARY
 from restem.artifacts.seals import seals
 from restem.artifacts.tables import read_rows
 from restem.tools.dry_run import PlannedJob
@@ -37,7 +38,7 @@ def jobs(part: str) -> list[PlannedJob]:
 
 def test_the_policies_that_are_made_again_are_named_with_their_numbers() -> None:
     text = "\n".join(replaced(jobs("rest-em/seed-0/iter-2")))
-    rows = read_rows(RESULTS / "summary.parquet", "summary")
+    rows = read_rows(RESULTS / "summary.parquet", SUMMARY)
     accuracy = next(
         row["estimate"]
         for row in rows

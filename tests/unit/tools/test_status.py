@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from restem.artifacts.files import is_held
+from restem.artifacts.schemas.evaluation import OVERLAP
 from restem.artifacts.seals import HIDDEN, Recipe
 from restem.artifacts.store import produce
 from restem.artifacts.tables import table, write_table
@@ -63,7 +64,7 @@ def make(shard: int, seconds: float = 100) -> None:
     """Leave what a job leaves after a run of some seconds."""
     path = output(shard)
     with produce(Recipe("samples", {}, {}, "lock", {}), {"output": path}):
-        write_table(path, "overlap", table("overlap", []), {})
+        write_table(path, OVERLAP, table(OVERLAP, []), {})
     seal = path.parent / HIDDEN / f"{path.name}.seal.json"
     seal.write_text(json.dumps(json.loads(seal.read_text()) | {"seconds": seconds}))
 
@@ -182,7 +183,7 @@ def test_the_time_left_is_that_of_the_same_model_and_may_be_unknown(
     make(6, seconds=60)
     other = Path("results/demo/math/L/rest-em/seed-1/iter-1/samples/1.parquet")
     with produce(Recipe("samples", {}, {}, "lock", {}), {"output": other}):
-        write_table(other, "overlap", table("overlap", []), {})
+        write_table(other, OVERLAP, table(OVERLAP, []), {})
     assert status([], None).rows[0].seconds_left == 50
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from restem.artifacts.schemas.loop import EXAMPLES, KEPT, PROBLEMS, REWARDS, SAMPLES
 from restem.artifacts.seals import Recipe
 from restem.artifacts.store import Job
-from restem.artifacts.tables import KEPT, read_rows, table, write_table
+from restem.artifacts.tables import read_rows, table, write_table
 from restem.config.training import Training
 from restem.embedded import weights
 from restem.embedded.world import problems
@@ -57,7 +58,7 @@ class Loop:
 
     def _problems(self, name: str, rows: list[dict[str, Any]]) -> Path:
         made = [Problem(**row) for row in rows]
-        write_table(self.root / name, "problems", table("problems", map(to_row, made)), {})
+        write_table(self.root / name, PROBLEMS, table(PROBLEMS, map(to_row, made)), {})
         return self.root / name
 
     def sampled(self, asked: PolicyManifest, name: str) -> Path:
@@ -79,10 +80,10 @@ class Loop:
                 "reward": reward, "verdict": "correct" if reward else "incorrect", "layer": "",
                 "flexible": "", "extracted": None, "detail": None,
             }
-            for row in (read_rows(drawn, "samples") if drawn else [])
+            for row in (read_rows(drawn, SAMPLES) if drawn else [])
             for reward in [float(row["stop_reason"] == END)]
         ]  # fmt: skip
-        write_table(rewards, "rewards", table("rewards", verdicts), {})
+        write_table(rewards, REWARDS, table(REWARDS, verdicts), {})
         settings = {**COMMON, "selection": selection, "seed": [0, 1]}
         output = self.root / name
         examples.run(
@@ -109,7 +110,7 @@ class Loop:
         """Return what a policy is trained on."""
         task, checkpoint = load_task("chain"), self.base.checkpoint
         form = Prompts("chat", task, read_problems(self.shots), checkpoint).form()
-        kept = [row for row in read_rows(rows, "examples") if row["decision"] == KEPT]
+        kept = [row for row in read_rows(rows, EXAMPLES) if row["decision"] == KEPT]
         texts = in_form(kept, form, task, "keep")
         return encode_examples(texts, load_tokenizer(checkpoint), Training(), None)[0]
 
@@ -135,7 +136,7 @@ def drawn(loop: Loop, first: PolicyManifest) -> Path:
 
 
 def ends(path: Path) -> Counter[str | None]:
-    return Counter(row["stop_reason"] for row in read_rows(path, "samples"))
+    return Counter(row["stop_reason"] for row in read_rows(path, SAMPLES))
 
 
 def test_a_policy_learns_to_end_its_turn(loop: Loop, drawn: Path) -> None:
@@ -151,7 +152,7 @@ def test_the_template_stays_with_the_policy(first: PolicyManifest) -> None:
 def test_a_policy_is_trained_on_the_tokens_that_it_was_asked_and_said(
     loop: Loop, drawn: Path
 ) -> None:
-    rows = read_rows(drawn, "samples")
+    rows = read_rows(drawn, SAMPLES)
     ended = [row for row in rows if row["stop_reason"] == END]
     encoded = loop.encoded(loop.selected("own", drawn))
     assert len(ended) == len(encoded) > 80

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+from restem.artifacts.schemas.loop import EXAMPLES, KEPT
 from restem.artifacts.seals import state_folder
-from restem.artifacts.tables import KEPT, read_rows
+from restem.artifacts.tables import read_rows
 from restem.config.base import Loads, Strict, TaskModule, VerifierModule
 from restem.config.decoding import Decoding
 from restem.config.models import EngineSettings, PromptKind
@@ -66,5 +67,5 @@ class MStepInputs(Strict):
 
     def kept(self) -> list[dict[str, Any]]:
         """Return the examples that were kept."""
-        rows = read_rows(self.examples, "examples")
+        rows = read_rows(self.examples, EXAMPLES)
         return [row for row in rows if row["decision"] == KEPT]
