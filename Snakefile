@@ -87,7 +87,7 @@ rule all:
         "<results>/overlap.parquet",
         all_tables(),
         all_pages(),
-        "<results>/tracking/published.json",
+        all_records(),
 
 
 rule images:
@@ -125,4 +125,4 @@ rule evaluations:
         all_metrics(),
         all_sheets(),
         "<results>/overlap.parquet",
-        "<results>/summary.parquet",
+        all_estimates(),

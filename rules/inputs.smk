@@ -201,8 +201,16 @@ def all_metrics():
     return sorted(f"<results>/{draws.path}/metrics.parquet" for draws in judged)
 
 
+def all_estimates():
+    """List the table of estimates, unless all that is evaluated waits for a human."""
+    judged = any(map(GRAPH.judged, GRAPH.evaluations()))
+    return ["<results>/summary.parquet"] if judged else []
+
+
 def all_figures():
     """List every figure in three formats."""
+    if not all_estimates():
+        return []
     kinds = ("pdf", "svg", "png")
     names = [*GRAPH.figures, *slices.figures_of_experiments(GRAPH)]
     return [f"<results>/figures/{name}.{kind}" for name in names for kind in kinds]
@@ -221,10 +229,12 @@ def figures_of_experiments():
 
 def all_pages():
     """List the page of the study, and those on claims and groups where a study asks for them."""
-    pages = ["index.html", "ledger.md"]
-    pages += ["claims.md"] if STUDY.claims else []
-    pages += ["breakdown.parquet"] if GRAPH.metrics.breakdowns else []
+    pages = ["ledger.md"]
     pages += ["false_positives.md"] if RECHECKED else []
+    if all_estimates():
+        pages += ["index.html"]
+        pages += ["claims.md"] if STUDY.claims else []
+        pages += ["breakdown.parquet"] if GRAPH.metrics.breakdowns else []
     return [f"<results>/{page}" for page in pages]
 
 
@@ -277,4 +287,9 @@ def all_rechecks():
 
 
 def all_tables():
-    return ["<results>/table.md"]
+    return ["<results>/table.md"] if all_estimates() else []
+
+
+def all_records():
+    """List what says that MLflow has everything."""
+    return ["<results>/tracking/published.json"] if all_estimates() else []

@@ -1,5 +1,6 @@
 """Every shipped study and profile resolves from a clone, and what is wrong is told readably."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -65,6 +66,42 @@ def test_sheets_wait_for_nobody_and_filled_ones_are_read(clone: Any) -> None:
     assert f"graded/qwen2.5/pretrained/L/base/{exam}/sheet.csv" in done.stdout
     assert f"pretrained/L/base/{exam}/metrics.parquet" in done.stdout
     assert f"pretrained/S/base/{exam}/metrics.parquet" not in done.stdout
+
+
+def test_where_everything_waits_for_a_human_nothing_is_summarised(clone: Any) -> None:
+    study = {
+        "study": "exam",
+        "description": "An exam that nobody has graded.",
+        "seeds": [0],
+        "tasks": {
+            "hungarian": {
+                "data": {
+                    "source": {"kind": "local", "directory": "exams"},
+                    **{"train": 0, "validation": 0, "test": 2},
+                },
+                "graded_sheets": "graded/exam",
+            }
+        },
+        "models": {"S": {"source": {"kind": "embedded", "size": "S"}}},
+        "decodings": {"greedy": {"draws": 1, "temperature": 0, "max_tokens": 8}},
+        "evaluations": [{"task": "hungarian", "split": "test", "decoding": "greedy"}],
+        "claims": [],
+        "variants": {},
+    }
+    (clone.root / "exam.yaml").write_text(json.dumps(study))
+    for file in ("hungarian/test.jsonl", "prompts/minerva_math_4shot.json"):
+        (clone.root / "exams" / file).parent.mkdir(parents=True)
+        (clone.root / "exams" / file).touch()
+    asked = ("--configfile", "exam.yaml")
+    place = "pretrained/S/base/seed-0/iter-0/hungarian/test/greedy/seed-0/sheet.csv"
+    without = clone.dry_run(*asked)
+    assert without.returncode == 0, without.stdout + without.stderr
+    assert place in without.stdout
+    assert "summary.parquet" not in without.stdout
+    filled = clone.root / "graded/exam" / place
+    filled.parent.mkdir(parents=True)
+    filled.touch()
+    assert "results/exam/table.md" in clone.dry_run(*asked).stdout
 
 
 def test_without_a_study_the_demo_resolves(clone: Any) -> None:
