@@ -61,12 +61,14 @@ def size_of(task: Task, data: TaskData, split: Split) -> Size:
     Raises RestemError when it can be known from the data only.
     """
     data = data.model_copy(update={"exclude_overlap": None})
-    return _measured(task, data, split) if is_here(task, data, split) else stated(task, data, split)
+    if isinstance(data.source, LocalSource) or is_here(task, data, split):
+        return _measured(task, data, split)
+    return stated(task, data, split)
 
 
 def is_here(task: Task, data: TaskData, split: Split) -> bool:
-    """Return whether reading a split downloads nothing; local files count as being here."""
-    if isinstance(data.source, GeneratedSource | LocalSource):
+    """Return whether all files of a split are on this machine."""
+    if isinstance(data.source, GeneratedSource):
         return True
     try:
         return all(

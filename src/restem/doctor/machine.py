@@ -16,6 +16,7 @@ from restem.deployment.environments import DISTINCTIVE_PACKAGES
 from restem.doctor.findings import Findings, check, error, ok, skipped, warning
 from restem.doctor.folders import mounted_at
 from restem.doctor.subject import Subject
+from restem.errors import RestemError
 from restem.pages.ledger import readable
 from restem.tools.new import Machine
 
@@ -153,7 +154,11 @@ def has_disk(subject: Subject) -> Findings:
     if unknown:
         yield skipped(f"disk: the size of {', '.join(sorted(unknown))} is not known")
         return
-    disk = subject.forecast.disk()
+    try:
+        disk = subject.forecast.disk()
+    except RestemError as problem:  # of the data, which is said there
+        yield skipped(f"disk: there is no forecast: {problem.what}")
+        return
     needed, folder = disk.all + disk.states, subject.folder.resolve()
     least = disk.final + disk.states
     free = {"free space": float(shutil.disk_usage(folder).free)}

@@ -148,8 +148,8 @@ def _weights(study: str, policies: Sequence[Row]) -> Iterator[str]:
             for p in policies
         ]
         yield paragraphs(
-            "The weights of the policies above are in these folders, unless they were pruned. "
-            "transformers and vLLM load them by their path; restem publish makes them ready for "
+            "The weights of the policies above are in these folders, unless a policy halted or was "
+            "pruned. transformers and vLLM load them by their path; restem publish makes them ready for "
             "others."
         )
         yield passage("\n".join(places))

@@ -12,10 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from restem.errors import RestemError
+from restem.errors import RestemError, nearest
 from restem.stages.declaration import Stage, file_of, load_stage, stage_names
 
 _FILES: Final = re.compile(r"\{(input|output)\.(\w+)(?::q)?\}")
+_OF_EVERY_STAGE: Final = ("settings", "code", "environment")
 _OF_THE_SHELL: Final = ("|", "||", "&&", ";", "2>&1", ">", "2>", "<")
 
 
@@ -33,7 +34,7 @@ class RuleCommand:
             match = _FILES.fullmatch(word)
             if match is None:
                 raise RestemError(
-                    f"--{name.replace('_', '-')} has to name a file of the rule, not {word}",
+                    f"{_option(name)} has to name a file of the rule, not {word}",
                     f"the command of the stage {self.stage.name}",
                     "write {input.<name>:q} or {output.<name>:q}",
                 )
@@ -62,7 +63,10 @@ class RuleCommand:
 
 @cache
 def rule_command(shell: str | None) -> RuleCommand | None:
-    """Read the command of a rule; None if it does not run a stage."""
+    """Read the command of a rule; None if it does not run a stage.
+
+    Raises RestemError if the stage would refuse its options.
+    """
     words = shlex.split(shell or "")
     name = words[1].replace("-", "_") if words[:1] == ["restem"] and len(words) > 1 else ""
     if name not in stage_names():
@@ -77,4 +81,24 @@ def rule_command(shell: str | None) -> RuleCommand | None:
             by_option[option] = []
         elif option:
             by_option[option].append(word)
-    return RuleCommand(load_stage(name), by_option)
+    stage = load_stage(name)
+    _check_options(stage, by_option)
+    return RuleCommand(stage, by_option)
+
+
+def _check_options(stage: Stage, stated: Mapping[str, Any]) -> None:
+    known = {*stage.parameters, *_OF_EVERY_STAGE}
+    required = {n for n, (_, p) in stage.parameters.items() if p.default is p.empty}
+    wrong = [f"it has no option {_option(n)}{nearest(n, known)}" for n in stated if n not in known]
+    wrong += [f"{_option(n)} is missing" for n in sorted({"settings", *required} - stated.keys())]
+    if wrong:
+        raise RestemError(
+            f"a rule runs the stage {stage.name} with wrong options: {'; '.join(wrong)}",
+            "rules/",
+            f"name the parameters of restem.stages.{stage.name}.run, as `restem "
+            f"{stage.name.replace('_', '-')} --help` lists them",
+        )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,14 +1,13 @@
 """What is known of a study before it runs: contradictions that would end it later are refused."""
 
-import pkgutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-import restem.rewards
 from restem.answers.markers import FINDERS
 from restem.config.data import EmbeddedSource
 from restem.config.errors import invalid
 from restem.errors import RestemError, nearest
+from restem.rewards.registry import verifier_names
 from restem.study.addresses import Draws, Policy
 from restem.study.figure_needs import bad_figures
 from restem.tasks.registry import load_task
@@ -36,7 +35,7 @@ def known_problems(graph: "StudyGraph") -> list[str]:
 
 def _bad_tasks(graph: "StudyGraph") -> Iterator[str]:
     """Describe what a task's module names and does not exist, and what its grader cannot do."""
-    verifiers = [module.name for module in pkgutil.iter_modules(restem.rewards.__path__)]
+    verifiers = verifier_names()
     for name, block in graph.study.tasks.items():
         task = load_task(graph.module(name))
         named = [("verifier", task.verifier, verifiers)]

@@ -2,8 +2,8 @@
 
 import shutil
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ GYM_PROBLEMS: Final = 300  # of a split whose number the sizes leave open; there
 TEST_ONLY: Final = ("bbh_cot", "bbh_direct", "facts", "humaneval", "hungarian")
 PAPER: Final = ("rest-em", "sft")
 
+_HELD_OUT: Final[int] = LocalSource.model_fields["held_out"].default
 _TRAINING_BYTES: Final = 16  # for each parameter: weights, gradients, two moments in float32
 _GPU_SHARE: Final = 0.7  # of its memory for these; activations take the rest
 
@@ -57,6 +58,22 @@ class Sizes:
     test: int | None
     draws: int
     max_tokens: int
+    held_out: int = _HELD_OUT
+
+    def within(self, problems: Mapping[str, int]) -> "Sizes":
+        """Return sizes that splits with so many problems have; those of `train` are divided."""
+        test = problems.get("test")
+        fits = replace(self, test=_least(self.test, test))
+        total = problems.get("train")
+        if total is None or total >= (self.train or 0) + _HELD_OUT:
+            return fits
+        held_out = total // 4
+        validation, train = min(self.validation, held_out), _least(self.train, total - held_out)
+        return replace(fits, train=train, validation=validation, held_out=held_out)
+
+
+def _least(wanted: int | None, there: int | None) -> int | None:
+    return wanted if wanted is None or there is None else min(wanted, there)
 
 
 def new(
@@ -161,6 +178,7 @@ def _described(base: BaseModel, tasks: list[str], methods: list[str]) -> str:
 
 def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
     task, is_trained = load_task(name), name not in TEST_ONLY
+    sizes = sizes.within(_problems_in(name, data)) if data else sizes
     train: int | None = sizes.train if is_trained else 0
     validation = sizes.validation if is_trained else 0
     yield f"  {name}:"
@@ -181,15 +199,17 @@ def _task(name: str, sizes: Sizes, data: Path | None) -> Iterator[str]:
         yield "      # from its public source; `restem data fetch` for jobs without a network"
         shots = None
     else:
-        held_out = "" if is_trained else ", held_out: 0"
+        held_out = sizes.held_out if is_trained else 0
         yield "      # the files that it reads: docs/how-to/use-your-own-data.md"
-        yield f"      source: {{kind: local, directory: {_quoted(str(data))}{held_out}}}"
+        more = "" if held_out == _HELD_OUT else f", held_out: {held_out}"
+        yield f"      source: {{kind: local, directory: {_quoted(str(data))}{more}}}"
         shots = None
     if train is not None:
         yield f"      train: {train}" + ("" if train else "  # there is only a test split")
     yield f"      validation: {validation}"
     if sizes.test is not None or is_gym:
-        test = 30 if name in ("facts", "hungarian") else sizes.test or GYM_PROBLEMS
+        few = name in ("facts", "hungarian")  # tasks of about 30 problems
+        test = min(30, sizes.test or 30) if few else sizes.test or GYM_PROBLEMS
         yield f"      test: {test}"
     if shots is not None:
         yield f"      shots: {shots}  # worked examples in the prompt"
@@ -317,6 +337,16 @@ def _evaluations(tasks: list[str], trained: list[str]) -> Iterator[str]:
         yield f"  - {{task: {task}, split: test, decoding: sampled, iterations: last}}  # pass@k"
     yield ""
     yield "# Figures and the k of pass@k follow from the evaluations; so they are not stated here."
+
+
+def _problems_in(name: str, data: Path) -> dict[str, int]:
+    """Count the problems of a task's splits in a folder, if all its files are there."""
+    task = load_task(name)
+    if _is_generated(task) or missing_files([name], data):
+        return {}
+    reader = Reader(LocalSource(kind="local", directory=data), {})
+    splits = ("test",) if name in TEST_ONLY else ("train", "test")
+    return {split: len(task.load(reader, split)) for split in splits}
 
 
 def missing_files(tasks: Sequence[str], data: Path) -> list[Path]:

@@ -183,7 +183,9 @@ def test_files_that_are_missing_are_named_with_their_folder(
 ) -> None:
     assert not lines(diagnosed(math)["data"], "error")
     shutil.rmtree(tmp_path / "data/prompts")
-    assert "the file is missing" in lines(diagnosed(math)["data"], "error")[0]
+    found = diagnosed(math)
+    [told] = [text for group in ("data", "machine") for text in lines(found[group], "error")]
+    assert "the file is missing" in told
 
 
 def test_more_problems_than_there_are_is_found(diagnosed: Any, math: dict[str, Any]) -> None:

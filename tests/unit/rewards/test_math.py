@@ -22,7 +22,7 @@ from restem.artifacts.digests import code_digests
 from restem.config.reward import Reward
 from restem.errors import RestemError
 from restem.rewards.math import compare, grade, open_verifier
-from restem.rewards.registry import load_verifier
+from restem.rewards.registry import load_verifier, verifier_names
 from restem.rewards.verifier import Attempt, Verdict
 
 EQUAL = [
@@ -99,6 +99,12 @@ def test_the_verifier_is_found_by_name():
     for name in ("maths", "verdict", "../math", ""):
         with pytest.raises(RestemError, match="no verifier"):
             load_verifier(name)
+
+
+def test_every_listed_verifier_can_be_loaded_and_helpers_are_not_listed():
+    assert all(map(load_verifier, verifier_names()))
+    assert {"math", "code", "human"} <= set(verifier_names())
+    assert {"registry", "verifier", "code_extraction"}.isdisjoint(verifier_names())
 
 
 ATOMS = st.sampled_from(

@@ -74,7 +74,16 @@ def test_a_literal_path_in_a_rule_is_refused() -> None:
         command.outputs(JOB)
 
 
+def test_wrong_options_of_a_rule_are_refused_before_its_jobs() -> None:
+    with pytest.raises(RestemError) as told:
+        rule_command("restem methods --outptu {output.markdown:q} --settings {params.settings:q}")
+    assert "no option --outptu; did you mean 'output'?; --output is missing" in str(told.value)
+    with pytest.raises(RestemError, match="--settings is missing"):
+        rule_command("restem methods --output {output.markdown:q}")
+
+
 def test_what_the_shell_adds_is_not_read() -> None:
-    command = rule_command("restem methods --output {output.markdown:q} 2>&1 | tee {log:q}")
+    text = "restem methods --output {output.markdown:q} --settings {params.settings:q}"
+    command = rule_command(f"{text} 2>&1 | tee {{log:q}}")
     assert command is not None
     assert list(command.outputs(JOB)["output"]) == [Path("markdown.file")]

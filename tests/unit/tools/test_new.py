@@ -1,5 +1,6 @@
 """`restem new` writes studies that load without errors, for every task, method and machine."""
 
+import gzip
 import json
 import pkgutil
 from pathlib import Path
@@ -17,6 +18,7 @@ from restem.embedded import weights
 from restem.errors import RestemError
 from restem.study.graph import StudyGraph
 from restem.tasks.registry import load_task
+from restem.tasks.splits import load_split
 from restem.tools.new import TEST_ONLY, Machine, command, missing_files, new, write
 from restem.tools.new_model import base_model
 
@@ -187,6 +189,25 @@ def test_the_command_writes_a_file_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(loaded.variants) == {f"{m}-{t}" for m in ("rest-em", "sft") for t in loaded.tasks}
     with pytest.raises(RestemError, match="the file exists"):
         write(path, "")
+
+
+@pytest.mark.parametrize("machine", [CPUS, GPU])
+@pytest.mark.parametrize("count", [8, 70, 2000])
+def test_a_folder_is_asked_for_the_problems_that_it_has(
+    tmp_path: Path, count: int, machine: Machine
+) -> None:
+    (tmp_path / "gsm8k").mkdir()
+    row = {"question": "How many?", "answer": "Two. #### 2"}
+    for split in ("train", "test"):
+        rows = (json.dumps({**row, "question": f"{split} {i}?"}) + "\n" for i in range(count))
+        (tmp_path / f"gsm8k/{split}.jsonl.gz").write_bytes(gzip.compress("".join(rows).encode()))
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts/gsm8k_cot_8shot.json").write_text(
+        json.dumps([{"question": "How many?", "target": "Two. The answer is 2."}])
+    )
+    stated = study(["gsm8k"], ["rest-em"], machine=machine, data=tmp_path).tasks["gsm8k"].data
+    for split, least in (("train", min(count // 2, 60)), ("validation", 2), ("test", count // 40)):
+        assert len(load_split(load_task("gsm8k"), stated, split).problems) >= least
 
 
 @pytest.mark.parametrize(("programs", "told"), [([], "--cores 2"), (["sinfo"], "--profile slurm")])
