@@ -149,8 +149,8 @@ def _weights(study: str, policies: Sequence[Row]) -> Iterator[str]:
         ]
         yield paragraphs(
             "The weights of the policies above are in these folders, unless a policy halted or was "
-            "pruned. transformers and vLLM load them by their path; restem publish makes them ready for "
-            "others."
+            "pruned. transformers and vLLM load them by their path; restem publish makes them "
+            "ready for others."
         )
         yield passage("\n".join(places))
 

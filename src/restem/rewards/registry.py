@@ -2,18 +2,21 @@
 
 import importlib
 import importlib.util
+import re
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from restem.errors import RestemError
 from restem.rewards.verifier import OpenVerifier
+
+_DEFINES: Final = re.compile(r"^def open_verifier\(", re.MULTILINE)
 
 
 def verifier_names() -> list[str]:
     """List the modules that define a verifier, without importing what they import."""
     folder = Path(__file__).parent
     paths = folder.glob("*.py")
-    return sorted(path.stem for path in paths if "def open_verifier(" in path.read_text("utf-8"))
+    return sorted(path.stem for path in paths if _DEFINES.search(path.read_text("utf-8")))
 
 
 def load_verifier(name: str) -> OpenVerifier:
