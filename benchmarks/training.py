@@ -6,7 +6,8 @@ all examples: `shared` has Minerva's 4-shot prompt and ten solutions per questio
 of the ten solutions are those of other problems: the content of a solution changes no time. Every
 run is a process of its own, on one thread by default and timed in CPU seconds, which a busy machine
 distorts least; loss and gradient norm of all must agree. MATH is read from its public source, or
-from a folder (--data, see docs/how-to/use-your-own-data.md). Needs envs/bench-training.txt.
+from a folder (`make bench NAME=training OPTIONS="--data FOLDER"`, with the layout of
+docs/how-to/use-your-own-data.md).
 """
 
 import argparse
@@ -19,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from restem.errors import RestemError
 
 PEERS = Path(__file__).parents[1] / ".bench/training"
 MODES = ("tree", "packed", "trl", "padded")
@@ -241,4 +244,7 @@ def peer(mode: str, folder: Path, rows: list[list[str]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RestemError as problem:
+        sys.exit(f"bench: {problem}")
