@@ -86,7 +86,7 @@ clean:  ## remove results and .venv; results/reference stays
 
 .venv/run: $(filter-out envs/vllm%,$(wildcard envs/*.txt)) pyproject.toml
 	@$(if $(MOVED),echo "replacing .venv that was made in $(MOVED)" && rm -rf .venv)
-	@echo "setting up .venv (once, about two minutes)"
+	@echo "setting up .venv (once, a minute or two)"
 	@$(VENV) .venv
 	@$(PIP) $(RUN_LOCKS)
 	@$(PIP) --no-deps --editable .

@@ -1,22 +1,44 @@
-"""Run pip on locks with the sha256 of every file: python envs/hashed.py install -r envs/data.txt
+"""Install locked packages with the sha256 of every file: envs/hashed.py install -r envs/data.txt
 
-`files.tsv` lists the files of the locked versions with their digests. pip refuses any other content
+`files.tsv` lists the files of the locked versions with their digests. Any other content is refused
 (`--require-hashes`), for all packages of a call or for none. So packages without digests come in a
 second call. torch is one: each version has several builds, and a site takes that which its index
 offers; it brings what its CUDA build needs. So is a package that has no wheel, where PIP_FIND_LINKS
 names a folder that holds one built from its source. HASHES=no leaves out the check, for an index
 that builds packages itself.
+
+pip decides; uv, with pip's settings, does the same in a fraction of the time. pip takes over where
+uv cannot be had, does not know a setting, or fails.
 """
 
+import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-FILES = Path(__file__).parent / "files.tsv"
+HERE = Path(__file__).parent
+FILES = HERE / "files.tsv"
+UV = HERE / "uv.txt"
 PIN = re.compile(r"^([\w.-]+)==([^\s;#]+)", re.MULTILINE)
+PIP = [sys.executable, "-m", "pip"]
+
+OF_PIP_ALONE = {"--quiet", "--disable-pip-version-check", "--no-compile"}
+# Settings of pip by the option of uv that says the same, or by nothing if uv need not know.
+SETTINGS = {
+    "index-url": "--default-index",
+    "extra-index-url": "--index",
+    "find-links": "--find-links",
+    "no-index": "--no-index",
+    "trusted-host": "--allow-insecure-host",
+    "constraint": "--constraints",
+    **dict.fromkeys(("cert", "config-file", "timeout", "default-timeout"), ""),
+    **dict.fromkeys(("cache-dir", "disable-pip-version-check", "no-cache-dir"), ""),
+    **dict.fromkeys(("no-input", "progress-bar", "quiet"), ""),
+}
 
 
 def canonical(name: str) -> str:
@@ -64,12 +86,77 @@ def is_built(name: str, version: str) -> bool:
     return any(package_of(wheel) == (canonical(name), version) for wheel in wheels)
 
 
+def settings_of_pip() -> dict[str, str]:
+    """Return pip's settings, those of its files and of the environment, which come first."""
+    listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=False)
+    found: dict[str, tuple[int, str]] = {}
+    for line in listed.stdout.splitlines():
+        place, _, value = line.partition("=")
+        section, _, name = place.rpartition(".")
+        rank = {"global": 0, "install": 1, ":env:": 2}.get(section, -1)
+        if rank >= found.get(name, (0, ""))[0]:
+            found[name] = rank, str(ast.literal_eval(value))
+    return {name: value for name, (_, value) in found.items()}
+
+
+def options_of_uv(settings: dict[str, str], hashed: bool) -> list[str] | None:
+    """Translate pip's settings; None if there is one that uv might not follow."""
+    if not settings.keys() <= SETTINGS.keys():
+        return None
+    options = ["--index-strategy", "unsafe-best-match"]
+    for name, value in settings.items():
+        option = SETTINGS[name]
+        if name == "no-index":
+            options += [option] if value.lower() in ("1", "true", "yes", "on") else []
+        elif option and not (hashed and name == "constraint"):  # all is pinned there
+            options += [word for item in value.split() for word in (option, item)]
+    return options
+
+
+def find_uv() -> str | None:
+    """Return the program: that of this machine or of this environment, which may get it now."""
+    folder = Path(sys.executable).parent
+    if (found := shutil.which("uv") or shutil.which("uv", path=folder)) or not UV.is_file():
+        return found
+    if sys.prefix == sys.base_prefix or install_with_pip(UV):
+        return None
+    return shutil.which("uv", path=folder)
+
+
+def install_with_pip(lock: Path) -> int:
+    """Install a lock whose packages all have digests, quietly; return pip's status."""
+    lines, _ = divided(PIN.findall(lock.read_text()))
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text("\n".join(lines) + "\n")
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        command = [*PIP, "install", *options, "-r", str(requirements)]
+        return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def run(arguments: list[str]) -> int:
+    """Let uv install, or pip; return the status."""
+    if arguments[:1] == ["install"] and (uv := find_uv()):
+        settings = settings_of_pip()
+        stated = options_of_uv(settings, "--require-hashes" in arguments)
+        if stated is not None:
+            options = ["--quiet", "--python", sys.executable, *stated]
+            asked = [argument for argument in arguments[1:] if argument not in OF_PIP_ALONE]
+            command = [uv, "pip", "install", *options, *asked]
+            certificates = {"UV_SYSTEM_CERTS": "1"} | os.environ
+            if "cert" in settings:
+                certificates["SSL_CERT_FILE"] = settings["cert"]
+            done = subprocess.run(command, env=certificates, capture_output=True, check=False)
+            if done.returncode == 0:
+                return 0
+    return subprocess.run([*PIP, *arguments], check=False).returncode
+
+
 def main(arguments: list[str]) -> int:
-    """Run pip once or twice, and return its status."""
-    pip = [sys.executable, "-m", "pip"]
+    """Install what the locks among the arguments list, in one call or two; return the status."""
     places = [place for place, argument in enumerate(arguments) if argument == "-r"]
     if not places or os.environ.get("HASHES") == "no":
-        return subprocess.run([*pip, *arguments], check=False).returncode
+        return run(arguments)
     locks = [Path(arguments[place + 1]) for place in places]
     others = [a for i, a in enumerate(arguments) if i not in places and i - 1 not in places]
     checked, unchecked = divided([pin for lock in locks for pin in PIN.findall(lock.read_text())])
@@ -77,8 +164,7 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             requirements = Path(folder, "requirements.txt")
             requirements.write_text("\n".join(lines) + "\n")
-            command = [*pip, *others, *options, "-r", str(requirements)]
-            if lines and (status := subprocess.run(command, check=False).returncode):
+            if lines and (status := run([*others, *options, "-r", str(requirements)])):
                 return status
     return 0
 

@@ -42,6 +42,7 @@ SLOW = (
     "unit/answers/test_workers.py",
     "unit/artifacts/test_sharing.py::test_kills_leave_no_wrong_content",
     "unit/deployment/test_snakemake_patches.py",
+    "unit/deployment/test_hashed.py",
     "unit/deployment/test_wheels.py",
     "unit/figures/test_figures.py::test_two_processes_write_the_same_bytes",
     "unit/pages/test_browser.py",

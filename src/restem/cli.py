@@ -70,6 +70,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="restem")
 def cli() -> None:
     """Self-training experiments (ReST-EM): a command for each stage, and tools.
 

@@ -1,5 +1,6 @@
-"""pip takes only the files that were locked: envs/hashed.py."""
+"""uv and pip install only the files that were locked: envs/hashed.py."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -17,8 +18,16 @@ __all__ = ["index"]
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.fixture(params=["uv", "pip"])
+def installer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name who installs: uv unless pip has a setting that uv does not know."""
+    if request.param == "pip":
+        monkeypatch.setenv("PIP_RETRIES", "1")
+    return str(request.param)
+
+
 @pytest.fixture
-def script(index: Path, tmp_path: Path) -> Path:
+def script(index: Path, tmp_path: Path, installer: str) -> Path:
     """Return a copy of the script that knows one of the two wheels of the index."""
     copy = shutil.copy(ROOT / "envs" / "hashed.py", tmp_path / "hashed.py")
     wheel = index / "made_up-1.0-py3-none-any.whl"
@@ -41,16 +50,54 @@ def install(script: Path, **variables: str) -> "subprocess.CompletedProcess[str]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+def installers(script: Path) -> set[str]:
+    """Return the programs that installed, as each package's folder says."""
+    paths = (script.parent / "installed").glob("*.dist-info/INSTALLER")
+    return {path.read_text().strip() for path in paths}
+
+
 def installed(script: Path) -> set[str]:
     return {
         path.name.partition("-")[0] for path in (script.parent / "installed").glob("*.dist-info")
     }
 
 
-def test_what_was_locked_is_installed_and_so_is_a_build_that_has_no_digest(script: Path) -> None:
+def test_what_was_locked_is_installed_and_so_is_a_build_that_has_no_digest(
+    script: Path, installer: str
+) -> None:
     done = install(script)
     assert done.returncode == 0, done.stderr
     assert installed(script) == {"made_up", "another_one"}
+    assert installers(script) == {installer}
+
+
+def test_pip_takes_over_where_uv_fails(script: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin/uv"
+    broken.write_text("#!/bin/sh\nexit 2\n")
+    broken.chmod(0o755)
+    done = install(script, PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert installed(script) == {"made_up", "another_one"}
+    assert installers(script) == {"pip"}
+
+
+def test_every_setting_of_pip_is_followed_or_left_to_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "envs")
+    hashed = importlib.import_module("hashed")
+    stated = {"index-url": "https://a/simple", "extra-index-url": "https://b https://c"}
+    assert hashed.options_of_uv(stated, hashed=True)[2:] == [
+        *("--default-index", "https://a/simple"),
+        *("--index", "https://b", "--index", "https://c"),
+    ]
+    stated = {"constraint": "c.txt", "no-index": "1", "find-links": "d", "cert": "e"}
+    assert hashed.options_of_uv(stated, hashed=False)[2:] == [
+        *("--constraints", "c.txt", "--no-index", "--find-links", "d"),
+    ]
+    assert hashed.options_of_uv({"no-index": "false"}, hashed=True)[2:] == []
+    assert hashed.options_of_uv({"client-cert": "f"}, hashed=True) is None
+    monkeypatch.setenv("PIP_FIND_LINKS", "/of/the environment")
+    assert hashed.settings_of_pip()["find-links"] == "/of/the environment"
 
 
 def test_an_altered_wheel_is_refused(script: Path, index: Path) -> None:
@@ -79,6 +126,7 @@ def test_a_source_is_checked_unless_a_wheel_was_built_from_it_before(
     """A wheel that was built on some machine has a digest of its own."""
     list_files(script.parent, "made_up-1.0.tar.gz", "0" * 64)
     assert install(script).returncode == 0
+    shutil.rmtree(tmp_path / "installed")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
     assert install(script, PIP_FIND_LINKS=str(tmp_path / "nowhere")).returncode != 0
 
