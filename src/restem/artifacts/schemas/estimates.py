@@ -3,6 +3,7 @@
 from restem.artifacts.schemas.evaluation import ADDRESS, COST_COLUMNS
 from restem.artifacts.tables import FLOAT, INT, TEXT, Kind
 
+# fmt: off
 ALONE = "alone"  # the charge of the ledger that says what a name would cost by itself
 SHARED = "shared"  # its part, where all names of its scope that use something divide its cost
 SUM = ""  # the name of the row that adds up a scope of the ledger
@@ -31,17 +32,17 @@ CLAIMS = Kind.of(
     "claims",
     {"claim": TEXT, "verdict": TEXT, "problems": INT, "seeds": INT},
     {
-        **{"k": INT, "contrast": TEXT, "test": TEXT, **_INTERVAL, "reason": TEXT},
-        **{"p": FLOAT, "p_family": FLOAT, "family": TEXT},  # see restem.statistics.multiplicity
+        "k": INT, "contrast": TEXT, "test": TEXT, **_INTERVAL, "reason": TEXT,
+        "p": FLOAT, "p_family": FLOAT, "family": TEXT,  # see restem.statistics.multiplicity
     },
 )
 
 FALSE_POSITIVES = Kind.of(
     "false_positives",
     {
-        **{"task": TEXT, "model": TEXT, "variant": TEXT, "iteration": INT, "check": TEXT},
-        **{"origin": TEXT, "seeds": INT, "kept": INT, "checked": INT, "problems": INT},
-        **{"undecided": INT, "rejected": INT, "known": INT},
+        "task": TEXT, "model": TEXT, "variant": TEXT, "iteration": INT, "check": TEXT,
+        "origin": TEXT, "seeds": INT, "kept": INT, "checked": INT, "problems": INT,
+        "undecided": INT, "rejected": INT, "known": INT,
     },
     {"seed": INT, **_INTERVAL},
 )
