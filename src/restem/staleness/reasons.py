@@ -34,6 +34,11 @@ def changes(
     yield from _changed_inputs(seal["inputs"], planned["inputs"], files)
 
 
+def is_of_code(reason: str) -> bool:
+    """Tell whether a reason names code or locked packages, and no key, option, input or file."""
+    return reason.startswith(("module ", "envs/"))
+
+
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield every key of the settings that differs, and how."""
     for key, before, after in differing_keys(old, new):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from restem.stages.declaration import load_stage, stage_names
 from restem.tools.parameters import FILE, PROFILE
 
 EXISTING = click.Path(path_type=Path, exists=True)
@@ -57,6 +58,25 @@ def adopt(other: Path, configfile: Path | None) -> None:
     from restem.tools.adopt import adopt as text
 
     click.echo(text(other, configfile))
+
+
+@click.command()
+@click.option("--configfile", type=FILE, help="The study; the demo by default.")
+@click.option("--reason", required=True, help="Why the present code makes the same.")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    type=click.Choice(stage_names()),
+    help="Stages whose artifacts are accepted; by default those that sample or train.",
+)
+@PROFILE
+def accept(configfile: Path | None, reason: str, stages: tuple[str, ...]) -> None:
+    """Keep artifacts that are stale because code or packages changed, and for nothing else."""
+    from restem.tools.accept import accept as text
+
+    costly = [name for name in stage_names() if load_stage(name).needs_gpu]
+    click.echo(text(configfile, stages or costly, reason))
 
 
 @click.command()
@@ -160,4 +180,15 @@ def follow(results: Path, settings: str, until: int | None, since: float) -> Non
     send(results, from_argument(settings), until, since)
 
 
-COMMANDS = (prune, pin_artifact, unpin_artifact, adopt, status, compare, browse, follow, site)
+COMMANDS = (
+    prune,
+    pin_artifact,
+    unpin_artifact,
+    adopt,
+    accept,
+    status,
+    compare,
+    browse,
+    follow,
+    site,
+)
