@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from restem.stages.declaration import load_stage, stage_names
 from restem.tools.parameters import FILE, PROFILE
 
 EXISTING = click.Path(path_type=Path, exists=True)
@@ -61,22 +60,19 @@ def adopt(other: Path, configfile: Path | None) -> None:
 
 
 @click.command()
+@click.argument("modules", nargs=-1, required=True)
 @click.option("--configfile", type=FILE, help="The study; the demo by default.")
-@click.option("--reason", required=True, help="Why the present code makes the same.")
-@click.option(
-    "--stage",
-    "stages",
-    multiple=True,
-    type=click.Choice(stage_names()),
-    help="Stages whose artifacts are accepted; by default those that sample or train.",
-)
+@click.option("--reason", required=True, help="Why these changes change no result.")
 @PROFILE
-def accept(configfile: Path | None, reason: str, stages: tuple[str, ...]) -> None:
-    """Keep artifacts that are stale because code or packages changed, and for nothing else."""
+def accept(modules: tuple[str, ...], configfile: Path | None, reason: str) -> None:
+    """Keep artifacts that are stale for changes in the named modules alone.
+
+    Name those that `restem plan` lists, such as restem.errors or 'restem.artifacts.*', and locks as
+    envs/model.txt. Their seals record it.
+    """
     from restem.tools.accept import accept as text
 
-    costly = [name for name in stage_names() if load_stage(name).needs_gpu]
-    click.echo(text(configfile, stages or costly, reason))
+    click.echo(text(modules, configfile, reason))
 
 
 @click.command()
@@ -181,14 +177,6 @@ def follow(results: Path, settings: str, until: int | None, since: float) -> Non
 
 
 COMMANDS = (
-    prune,
-    pin_artifact,
-    unpin_artifact,
-    adopt,
-    accept,
-    status,
-    compare,
-    browse,
-    follow,
-    site,
+    *(prune, pin_artifact, unpin_artifact, adopt, accept),
+    *(status, compare, browse, follow, site),
 )
