@@ -1,4 +1,4 @@
-"""Prune, pin, adopt and share results: nothing below becomes stale, and nothing is made twice."""
+"""Prune, pin, accept, adopt, share: nothing below becomes stale, and nothing is made twice."""
 
 import json
 import os
@@ -145,6 +145,55 @@ def test_what_cannot_be_pinned_or_unpinned_is_said(tree: Any, command: str) -> N
     if command == "unpin":
         done = tree.restem("unpin", f"results/tiny/{SFT}/policy.json")
         assert "not pinned" in done.stderr
+
+
+# ---- accept ----
+
+ERRORS = ("src/restem/errors.py", '"""The one', 'A = 1\n"""The one')
+SUMMARY = ("src/restem/stages/summary.py", '"""Stage', 'A = 1\n"""Stage')
+WHY = ("--reason", "only words", *STUDY)
+
+
+def test_a_change_that_is_accepted_makes_nothing_again_and_is_recorded(tree: Any) -> None:
+    before = contents(tree)
+    tree.edit(*ERRORS)
+    shown = told(tree, "plan", *STUDY)
+    assert "module restem.errors changed" in shown and "restem accept <module>" in shown
+    report = told(tree, "accept", "restem.errors", *WHY)
+    assert "accepted 1 of the stage summary" in report and "stay stale" not in report
+    assert "Nothing to be done" in told(tree, "plan", *STUDY)
+    assert "Nothing to be done" in tree.make()
+    assert contents(tree) == before
+    assert "restem.errors: only words" in told(tree, "show", f"results/tiny/{SFT}/policy.json")
+    tree.edit("src/restem/errors.py", "A = 1", "A = 2")
+    assert "module restem.errors changed" in told(tree, "plan", *STUDY)
+
+
+def test_what_else_differs_is_not_accepted(tree: Any) -> None:
+    tree.edit(*ERRORS)
+    tree.edit(*SUMMARY)
+    tree.configure(lambda study: study["training"].update(learning_rate=0.002))
+    draws = f"{BASE}/chain/train/explore/seed-0/samples/1-of-1.parquet"
+    with (tree.results / draws).open("ab") as stream:
+        stream.write(b"\0")
+    report = told(tree, "accept", "restem.errors", *WHY)
+    assert "1 stay stale: restem.stages.summary" in report
+    assert "stay stale: key training.learning_rate" in report
+    assert f"1 stay stale: file results/tiny/{draws} was edited" in report
+    stale = {job.output.removeprefix("results/tiny/") for job in tree.plan().jobs}
+    assert {"summary.parquet", f"{SFT}/policy.json", draws} <= stale
+    assert "policy" not in report.partition("stay stale")[0]
+
+
+def test_a_lock_is_accepted_by_its_name_and_patterns_hold_for_modules(tree: Any) -> None:
+    tree.edit(*ERRORS)
+    tree.edit(*SUMMARY)
+    lock = tree.root / "envs/report.txt"
+    lock.write_text(f"{lock.read_text()}other==1.0\n")
+    report = told(tree, "accept", "restem.*", *WHY)
+    assert "stay stale: envs/report.txt" in report
+    assert "stay stale" not in told(tree, "accept", "restem.*", "envs/report.txt", *WHY)
+    assert "Nothing to be done" in told(tree, "plan", *STUDY)
 
 
 # ---- adopt, and the shared store ----

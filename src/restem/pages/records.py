@@ -123,6 +123,10 @@ def origin(stated: Mapping[str, Any], study: str, policies: Sequence[Row]) -> st
         ["commit", Cell(f"{commit}, {state}" if commit else "unknown: this is no git clone")],
         ["code of all stages", stated["code"]],
         *([f"envs/{family}.txt", lock] for family, lock in stated["locks"].items()),
+        *(
+            ["accepted", f"{count} artifacts, made by other code; {why}"]
+            for why, count in stated.get("accepted", {}).items()
+        ),
     ]
     return "\n".join(
         [

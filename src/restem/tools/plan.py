@@ -18,11 +18,13 @@ from restem.artifacts.seals import read_seal, seals
 from restem.config.load import read_yaml
 from restem.errors import RestemError
 from restem.stages.declaration import load_stage
+from restem.staleness.reasons import is_of_code
 from restem.tools.dry_run import PlannedJob, dry_run
 from restem.tools.replaced import replaced
 
 NOT_MADE = "not made yet"
 SHOWN = "what it shows of the study: its policies, evaluations or settings"
+ACCEPT = "If you know that the change of a module changes no result: restem accept <module> --help"
 UPSTREAM = "something upstream is stale"
 # Settings of the stages that show the study which follow from those of all other stages.
 _DERIVED = re.compile(
@@ -66,7 +68,8 @@ def plan(targets: Sequence[str], configfile: Path | None) -> str:
     jobs = _in_short([_explain(job) for job in planned])
     folders = {Path(*Path(job.output).parts[:2]) for job in planned}  # results/<study>
     lines = _summary(jobs, _median_runtimes(folders)) if jobs else ["Nothing to be done."]
-    return "\n".join([*lines, *replaced(planned), *warnings])
+    about_code = [ACCEPT] if any(is_of_code(r) for job in planned for r in job.reasons) else []
+    return "\n".join([*lines, *about_code, *replaced(planned), *warnings])
 
 
 def _explain(job: PlannedJob) -> StaleJob:

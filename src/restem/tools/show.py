@@ -91,6 +91,9 @@ def _origin(path: Path, provenance: Mapping[str, Any]) -> Iterable[str]:
     code, environment = (str(provenance.get(k, "?"))[:12] for k in ("code", "environment"))
     made = in_words(provenance.get("image"))
     yield f"code {code}, environment {environment}, made {made}"
+    for note in (read_seal(path) or {}).get("accepted", []):
+        what = f"{', '.join(note['differed'])}: {note['reason']}"
+        yield f"accepted on {note['since']} as if made by other code, {what}"
 
 
 def _sources(
