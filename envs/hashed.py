@@ -113,6 +113,14 @@ def options_of_uv(settings: dict[str, str], hashed: bool) -> list[str] | None:
     return options
 
 
+def environment_of_uv(settings: dict[str, str]) -> dict[str, str]:
+    """Return variables that say what pip's settings on connections say."""
+    seconds = settings.get("timeout") or settings.get("default-timeout")
+    stated = {"SSL_CERT_FILE": settings.get("cert"), "UV_HTTP_TIMEOUT": seconds}
+    known = {name: value for name, value in stated.items() if value}
+    return {"UV_SYSTEM_CERTS": "1", "UV_HTTP_TIMEOUT": "120", **known, **os.environ}
+
+
 def find_uv() -> str | None:
     """Return the program: that of this machine or of this environment, which may get it now."""
     folder = Path(sys.executable).parent
@@ -143,12 +151,14 @@ def run(arguments: list[str]) -> int:
             options = ["--quiet", "--python", sys.executable, *stated]
             asked = [argument for argument in arguments[1:] if argument not in OF_PIP_ALONE]
             command = [uv, "pip", "install", *options, *asked]
-            certificates = {"UV_SYSTEM_CERTS": "1"} | os.environ
-            if "cert" in settings:
-                certificates["SSL_CERT_FILE"] = settings["cert"]
-            done = subprocess.run(command, env=certificates, capture_output=True, check=False)
+            environment = environment_of_uv(settings)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
             if done.returncode == 0:
                 return 0
+            why = done.stderr.strip().splitlines() or ["it failed"]
+            print(f"installing with pip, because uv says: {why[-1].strip()}", file=sys.stderr)
     return subprocess.run([*PIP, *arguments], check=False).returncode
 
 
