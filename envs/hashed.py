@@ -174,7 +174,8 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             requirements = Path(folder, "requirements.txt")
             requirements.write_text("\n".join(lines) + "\n")
-            if lines and (status := run([*others, *options, "-r", str(requirements)])):
+            added = [option for option in options if option not in others]  # uv takes each once
+            if lines and (status := run([*others, *added, "-r", str(requirements)])):
                 return status
     return 0
 

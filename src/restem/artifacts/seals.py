@@ -11,6 +11,7 @@ seconds; they do not decide whether an artifact is stale.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -93,6 +94,16 @@ def seals_in(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         first_output = path.parent.parent / path.name.removesuffix(SEAL)
         if seal := parse_seal(path):
             yield first_output, seal
+
+
+def accepted(root: Path) -> dict[str, int]:
+    """Count the artifacts that were accepted (`restem accept`) by what differed and why."""
+    return dict(Counter(text for _, seal in seals(root) for text in notes_of(seal)))
+
+
+def notes_of(seal: Mapping[str, Any]) -> list[str]:
+    """Return what differed when an artifact was accepted, and why; of every time."""
+    return [f"{', '.join(n['differed'])} ({n['reason']})" for n in seal.get("accepted", [])]
 
 
 def recorded_outputs(

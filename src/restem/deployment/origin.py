@@ -2,12 +2,10 @@
 
 import shlex
 import subprocess
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
 from restem.artifacts.digests import code_digest, lock_digest
-from restem.artifacts.seals import seals
 from restem.stages.declaration import load_stage, stage_names
 from restem.study.addresses import BASE
 from restem.study.graph import StudyGraph
@@ -34,14 +32,7 @@ def origin(workflow: Any, graph: StudyGraph, environments: Path) -> dict[str, An
         "code": code_digest(f"restem.stages.{name}" for name in sorted(names)),
         "locks": {name: lock_digest(environments / f"{name}.txt") for name in sorted(families)},
         "command": command(workflow.config_settings),
-        "accepted": _accepted(Path("results") / graph.study.study),
     }
-
-
-def _accepted(results: Path) -> dict[str, int]:
-    """Say what differed in artifacts that were accepted, and why (`restem accept`); count them."""
-    notes = (note for _, seal in seals(results) for note in seal.get("accepted", []))
-    return dict(Counter(f"{', '.join(n['differed'])}: {n['reason']}" for n in notes))
 
 
 def command(settings: Any) -> str:

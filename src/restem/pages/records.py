@@ -124,8 +124,8 @@ def origin(stated: Mapping[str, Any], study: str, policies: Sequence[Row]) -> st
         ["code of all stages", stated["code"]],
         *([f"envs/{family}.txt", lock] for family, lock in stated["locks"].items()),
         *(
-            ["accepted", f"{count} artifacts, made by other code; {why}"]
-            for why, count in stated.get("accepted", {}).items()
+            ["accepted", f"{count} artifacts that were made when this was different: {note}"]
+            for note, count in stated.get("accepted", {}).items()
         ),
     ]
     return "\n".join(

@@ -11,6 +11,7 @@ from restem.artifacts.files import write_text
 from restem.artifacts.schemas.estimates import CLAIMS, LEDGER, LIFTS, SHOWN_BY_FIGURES
 from restem.artifacts.schemas.evaluation import CHANGES, OVERLAP
 from restem.artifacts.schemas.loop import PROBLEMS
+from restem.artifacts.seals import accepted
 from restem.artifacts.store import Job
 from restem.artifacts.tables import read_rows, read_table
 from restem.config.base import Strict
@@ -96,7 +97,7 @@ def run(
         claims={claim["id"]: claim for claim in settings.claims},
         findings=[row for path in claims for row in read_rows(path, CLAIMS)],
         methods="\n".join(path.read_text() for path in methods),
-        origin=json.loads(origin) if origin else {},
+        origin=json.loads(origin) | {"accepted": accepted(output.parent)} if origin else {},
     )
     text = html(content)
     write_text(output, text)

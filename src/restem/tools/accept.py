@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from restem.artifacts.digests import PACKAGE_ROOT, code_digests, digest, lock_digest
-from restem.artifacts.seals import read_seal, recipe_key, write_seal
+from restem.artifacts.seals import read_seal, recipe_key, state_path, write_seal
 from restem.artifacts.store import is_locked
 from restem.stages.declaration import load_stage
 from restem.staleness.reasons import is_of_code
@@ -34,7 +34,7 @@ def accept(names: Sequence[str], configfile: Path | None, reason: str) -> str:
     for job in planned:
         output = Path(job.output)
         seal = read_seal(output) if job.reasons else None
-        if seal is None:
+        if seal is None or job.stage == "page":
             continue
         present = _present(seal)
         differing = _differing(seal, present)
@@ -45,6 +45,8 @@ def accept(names: Sequence[str], configfile: Path | None, reason: str) -> str:
         else:
             _renew(output, seal, present, {"reason": reason, "differed": differing})
             accepted[job.stage] += 1
+            # The page states what was accepted, so it is made again.
+            state_path(Path(*output.parts[:2], "index.html"), "seal.json").unlink(missing_ok=True)
     lines = [f"accepted {count} of the stage {stage}" for stage, count in accepted.items()]
     lines += [f"{count} stay stale: {why}" for why, count in left.most_common()]
     return "\n".join(lines or ["nothing is stale by itself"])

@@ -10,7 +10,7 @@ from restem.artifacts.container import in_words
 from restem.artifacts.files import artifact_digest, read_json
 from restem.artifacts.pins import is_pinned
 from restem.artifacts.schemas.every import KINDS
-from restem.artifacts.seals import HIDDEN, read_seal, state_path
+from restem.artifacts.seals import HIDDEN, notes_of, read_seal, state_path
 from restem.artifacts.tables import read_provenance, read_rows
 from restem.errors import RestemError
 from restem.pages.document import visible
@@ -91,9 +91,8 @@ def _origin(path: Path, provenance: Mapping[str, Any]) -> Iterable[str]:
     code, environment = (str(provenance.get(k, "?"))[:12] for k in ("code", "environment"))
     made = in_words(provenance.get("image"))
     yield f"code {code}, environment {environment}, made {made}"
-    for note in (read_seal(path) or {}).get("accepted", []):
-        what = f"{', '.join(note['differed'])}: {note['reason']}"
-        yield f"accepted on {note['since']} as if made by other code, {what}"
+    for note in notes_of(read_seal(path) or {}):
+        yield f"accepted, though it was made when this was different: {note}"
 
 
 def _sources(

@@ -44,7 +44,8 @@ def list_files(folder: Path, name: str, *digests: str) -> None:
 def install(script: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Install the lock into a folder, as the Makefile does."""
     target = script.parent / "installed"
-    options = ["--quiet", "--target", str(target), "-r", str(script.parent / "lock.txt")]
+    options = ["--quiet", "--no-deps", "--target", str(target)]
+    options += ["-r", str(script.parent / "lock.txt")]
     command = [sys.executable, str(script), "install", *options]
     environment = {**os.environ, **variables}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

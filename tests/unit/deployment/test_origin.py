@@ -9,13 +9,9 @@ from typing import Any
 import pytest
 
 from restem.artifacts.digests import lock_digest
-from restem.artifacts.files import write_text
-from restem.artifacts.seals import Recipe, read_seal, write_seal
-from restem.artifacts.store import produce
 from restem.config.load import load_study
 from restem.deployment.engines import Choice, with_engines
 from restem.deployment.origin import command, origin
-from restem.pages import records
 from restem.study.graph import StudyGraph
 
 ROOT = Path(__file__).parents[3]
@@ -58,27 +54,6 @@ def test_code_and_the_locks_in_use_are_named(graph: StudyGraph) -> None:
     study = with_engines(load_study(config, ROOT / "config"), Choice("vllm", "a test"))
     locks = origin(workflow, StudyGraph(study), ROOT / "envs")["locks"]
     assert {"vllm", "second-grader"} <= set(locks)
-
-
-def test_artifacts_that_were_accepted_are_counted_with_the_reason(
-    graph: StudyGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    workflow = SimpleNamespace(basedir=str(ROOT), config_settings=settings())
-    assert origin(workflow, graph, ROOT / "envs")["accepted"] == {}
-    recipe = Recipe("summary", {}, {"m": "1"}, "lock", {})
-    for name in ("one", "two", "three"):
-        output = Path("results", graph.study.study, name)
-        with produce(recipe, {"output": output}):
-            write_text(output, name)
-        note = {"since": "2026-01-01", "reason": "only words", "differed": ["m", "n"]}
-        if name != "three":
-            write_seal(output, {**(read_seal(output) or {}), "accepted": [note]})
-    counted = origin(workflow, graph, ROOT / "envs")["accepted"]
-    assert counted == {"m, n: only words": 2}
-    assert "2 artifacts, made by other code; m, n: only words" in records.origin(
-        origin(workflow, graph, ROOT / "envs"), "demo", []
-    )
 
 
 def test_the_commit_is_named_and_whether_it_is_all(clone: Path, graph: StudyGraph) -> None:
