@@ -18,7 +18,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 FILES = HERE / "files.tsv"
@@ -122,13 +124,16 @@ def environment_of_uv(settings: dict[str, str]) -> dict[str, str]:
 
 
 def find_uv() -> str | None:
-    """Return the program: that of this machine or of this environment, which may get it now."""
-    folder = Path(sys.executable).parent
-    if (found := shutil.which("uv") or shutil.which("uv", path=folder)) or not UV.is_file():
+    """Return the program: that of this machine or of this environment."""
+    return shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
+
+
+def get_uv() -> str | None:
+    """Return the program, which an environment gets now if it has none."""
+    found = find_uv()
+    if found or not UV.is_file() or sys.prefix == sys.base_prefix or install_with_pip(UV):
         return found
-    if sys.prefix == sys.base_prefix or install_with_pip(UV):
-        return None
-    return shutil.which("uv", path=folder)
+    return find_uv()
 
 
 def install_with_pip(lock: Path) -> int:
@@ -144,7 +149,7 @@ def install_with_pip(lock: Path) -> int:
 
 def run(arguments: list[str]) -> int:
     """Let uv install, or pip; return the status."""
-    if arguments[:1] == ["install"] and (uv := find_uv()):
+    if arguments[:1] == ["install"] and (uv := get_uv()):
         settings = settings_of_pip()
         stated = options_of_uv(settings, "--require-hashes" in arguments)
         if stated is not None:
@@ -162,8 +167,37 @@ def run(arguments: list[str]) -> int:
     return subprocess.run([*PIP, *arguments], check=False).returncode
 
 
+def size_of(pin: str, python: str) -> int | None:
+    """Ask the index how many bytes the wheel of a version has; None if it does not say."""
+    uv, stated = find_uv(), options_of_uv(settings := settings_of_pip(), hashed=False)
+    if uv is None or stated is None:
+        return None
+    command = [uv, "pip", "compile", "-", "--quiet", "--no-deps", "--format", "pylock.toml"]
+    command += ["--python-version", python, *stated]
+    hasty = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "0"}  # there may be no network
+    environment = environment_of_uv(settings) | hasty
+    done = subprocess.run(
+        command, input=pin, env=environment, capture_output=True, text=True, check=False
+    )
+    packages = tomllib.loads(done.stdout)["packages"] if done.returncode == 0 else []
+    sizes = [bytes_of(wheel) for package in packages for wheel in package.get("wheels", [])]
+    return max(filter(None, sizes), default=None)
+
+
+def bytes_of(wheel: dict[str, Any]) -> int | None:
+    """Return the size of a wheel, as the index states it or as it lies in a folder."""
+    path = Path(wheel.get("path") or wheel.get("url", "").removeprefix("file://"))
+    return path.stat().st_size if path.is_file() else wheel.get("size")
+
+
 def main(arguments: list[str]) -> int:
-    """Install what the locks among the arguments list, in one call or two; return the status."""
+    """Install what the locks among the arguments list, in one call or two; return the status.
+
+    `size <pin> <python>` prints the size of a wheel.
+    """
+    if arguments[:1] == ["size"]:
+        print(size_of(*arguments[1:]) or "")
+        return 0
     places = [place for place, argument in enumerate(arguments) if argument == "-r"]
     if not places or os.environ.get("HASHES") == "no":
         return run(arguments)

@@ -110,10 +110,27 @@ def altered(wheels: Iterable[Path]) -> list[Path]:
 
 
 def size(pinned: Iterable[str], python: str) -> int | None:
-    """Return the size in bytes of what pip would take for some pins; None if one is not listed."""
-    known = _sizes(_files(), python)
-    sizes = [known.get(_key(pin)) for pin in pinned]
+    """Return the size in bytes of what would be installed for some pins; None if it is unknown.
+
+    The index is asked for what `envs/files.tsv` does not list.
+    """
+    sizes = [listed_size(pin, python) or _size_in_index(pin, python) for pin in pinned]
     return None if None in sizes else sum(filter(None, sizes))
+
+
+def listed_size(pin: str, python: str) -> int | None:
+    """Return the size in bytes that `envs/files.tsv` states for a pin; None if it has none."""
+    return _sizes(_files(), python).get(_key(pin))
+
+
+@lru_cache
+def _size_in_index(pin: str, python: str) -> int | None:
+    command = [sys.executable, str(HASHED), "size", pin, python]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired:
+        return None
+    return int(done.stdout) if done.stdout.strip().isdigit() else None
 
 
 @lru_cache(maxsize=1)

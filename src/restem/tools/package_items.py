@@ -133,8 +133,10 @@ class ImageItem:
         """Return its size in bytes, if it is here."""
         return self.path().stat().st_size
 
-    def size_elsewhere(self) -> None:
-        """Return None: it is known when it is built."""
+    def size_elsewhere(self) -> int | None:
+        """Return the size of the wheels that it installs, which is about its own size."""
+        pins = {pin for lock in self.image.locks for pin in wheels.pins(lock)}
+        return wheels.size(sorted(pins), self.image.python)
 
     def check(self) -> Iterator[str]:
         """Compare its content with its record."""

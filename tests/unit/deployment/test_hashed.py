@@ -149,8 +149,20 @@ def test_collected_wheels_are_those_that_were_locked(
         wheels.collect(PINS[:1], tmp_path / "others")
 
 
+def test_the_index_is_asked_for_the_size_of_what_is_not_listed(
+    script: Path, index: Path, installer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "HASHED", script)
+    monkeypatch.setattr(wheels, "FILES", script.parent / "files.tsv")
+    wheels._size_in_index.cache_clear()
+    size = (index / "another_one-2.0+cpu-py3-none-any.whl").stat().st_size
+    assert wheels.size(PINS, "3.11") == (1 + size if installer == "uv" else None)
+    assert wheels.size(["nowhere==1.0"], "3.11") is None
+    wheels._size_in_index.cache_clear()
+
+
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_every_locked_version_has_digests_but_those_of_torch(python: str) -> None:
     pins = {pin for lock in (ROOT / "envs").glob("*.txt") for pin in wheels.pins(lock)}
-    lacking = {pin.partition("==")[0] for pin in pins if wheels.size([pin], python) is None}
+    lacking = {pin.partition("==")[0] for pin in pins if wheels.listed_size(pin, python) is None}
     assert lacking == {"torch", "torchaudio", "torchvision"}
