@@ -38,6 +38,10 @@ include: "rules/tracking.smk"
 include: "rules/images.smk"
 
 
+with fail_readably():
+    check_options(rule.shellcmd for rule in workflow.rules)
+
+
 onstart:
     begin_run()
 

@@ -24,6 +24,7 @@ from restem.deployment.site import enter, load_site
 from restem.deployment.snakemake_patches import apply_patches
 from restem.stages.declaration import load_stage
 from restem.stages.execution import as_argument
+from restem.staleness.commands import check_options
 from restem.staleness.snakemake import let_seals_decide
 from restem.study import slices
 from restem.study.addresses import Draws, Policy

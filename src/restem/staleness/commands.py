@@ -6,7 +6,7 @@ template: what `--policy {input.policy:q}` says is the input `policy` of the sta
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,10 +63,7 @@ class RuleCommand:
 
 @cache
 def rule_command(shell: str | None) -> RuleCommand | None:
-    """Read the command of a rule; None if it does not run a stage.
-
-    Raises RestemError if the stage would refuse its options.
-    """
+    """Read the command of a rule; None if it does not run a stage."""
     words = shlex.split(shell or "")
     name = words[1].replace("-", "_") if words[:1] == ["restem"] and len(words) > 1 else ""
     if name not in stage_names():
@@ -81,15 +78,20 @@ def rule_command(shell: str | None) -> RuleCommand | None:
             by_option[option] = []
         elif option:
             by_option[option].append(word)
-    stage = load_stage(name)
-    _check_options(stage, by_option)
-    return RuleCommand(stage, by_option)
+    return RuleCommand(load_stage(name), by_option)
+
+
+def check_options(shells: Iterable[str | None]) -> None:
+    """Raise RestemError if the command of a rule has options that its stage would refuse."""
+    for command in filter(None, map(rule_command, shells)):
+        _check_options(command.stage, command.words)
 
 
 def _check_options(stage: Stage, stated: Mapping[str, Any]) -> None:
-    known = {*stage.parameters, *_OF_EVERY_STAGE}
+    known = {_option(name) for name in (*stage.parameters, *_OF_EVERY_STAGE)}
     required = {n for n, (_, p) in stage.parameters.items() if p.default is p.empty}
-    wrong = [f"it has no option {_option(n)}{nearest(n, known)}" for n in stated if n not in known]
+    unknown = [option for option in map(_option, stated) if option not in known]
+    wrong = [f"it has no option {option}{nearest(option, known)}" for option in unknown]
     wrong += [f"{_option(n)} is missing" for n in sorted({"settings", *required} - stated.keys())]
     if wrong:
         raise RestemError(

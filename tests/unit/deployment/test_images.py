@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 def clone(tmp_path: Path) -> Path:
     """Return a folder with definitions and locks only."""
     for name in ("containers", "envs"):
-        ignored = shutil.ignore_patterns("*.sif", "*.json")
+        ignored = shutil.ignore_patterns("*.sif", "*.json", ".*")  # others may build there
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     return tmp_path
 

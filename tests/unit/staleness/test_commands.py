@@ -9,7 +9,7 @@ import pytest
 
 from restem.errors import RestemError
 from restem.stages.declaration import load_stage, stage_names
-from restem.staleness.commands import rule_command
+from restem.staleness.commands import check_options, rule_command
 
 RULES = Path(__file__).parents[3] / "rules"
 SHELL = re.compile(r"    shell:\n((?:        .*\n)+)")
@@ -76,10 +76,12 @@ def test_a_literal_path_in_a_rule_is_refused() -> None:
 
 def test_wrong_options_of_a_rule_are_refused_before_its_jobs() -> None:
     with pytest.raises(RestemError) as told:
-        rule_command("restem methods --outptu {output.markdown:q} --settings {params.settings:q}")
-    assert "no option --outptu; did you mean 'output'?; --output is missing" in str(told.value)
+        check_options(
+            ["restem methods --outptu {output.markdown:q} --settings {params.settings:q}"]
+        )
+    assert "no option --outptu; did you mean '--output'?; --output is missing" in str(told.value)
     with pytest.raises(RestemError, match="--settings is missing"):
-        rule_command("restem methods --output {output.markdown:q}")
+        check_options([None, "touch x", "restem methods --output {output.markdown:q}"])
 
 
 def test_what_the_shell_adds_is_not_read() -> None:
