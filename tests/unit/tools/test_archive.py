@@ -75,6 +75,7 @@ def edited(results: Path, folder: Path, edit: Callable[[Path], object]) -> Path:
     """Return an archive of which the files were edited after it was made."""
     archive(results, folder / "a.tar.gz")
     with tarfile.open(folder / "a.tar.gz") as tar:
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian's 3.11 has none
         tar.extractall(folder / "x")
     edit(folder / "x")
     with tarfile.open(folder / "b.tar.gz", "w:gz") as tar:
