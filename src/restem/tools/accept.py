@@ -16,6 +16,7 @@ from typing import Any, Final
 from restem.artifacts.digests import PACKAGE_ROOT, code_digests, digest, lock_digest
 from restem.artifacts.seals import read_seal, recipe_key, state_path, write_seal
 from restem.artifacts.store import is_locked
+from restem.config.load import read_yaml
 from restem.stages.declaration import load_stage
 from restem.staleness.reasons import is_of_code
 from restem.tools.dry_run import dry_run
@@ -26,9 +27,11 @@ _ROOT: Final = PACKAGE_ROOT.parents[1]
 def accept(names: Sequence[str], configfile: Path | None, reason: str) -> str:
     """Accept what is stale for some modules or locks alone; return that, and what stays stale.
 
-    names: such as `restem.errors`, `restem.artifacts.*` or `envs/model.txt`.
+    names: such as `restem.errors`, `restem.artifacts.*` or `envs/model.txt`. Raises RestemError if
+    the study cannot be read or planned.
     """
     config = configfile or Path("config/demo.yaml")
+    read_yaml(config)  # says what is wrong with the file, which Snakemake does not
     planned, _ = dry_run(["--configfile", str(config)])
     accepted, left = Counter[str](), Counter[str]()
     for job in planned:
